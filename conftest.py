@@ -1,0 +1,97 @@
+"""Owns how the tests meet their servers: environment, databases, roles, the flush. See `devtools/testing.py`.
+
+Nothing of Django may be imported at the top: the environment that the settings read is made in `pytest_configure`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from devtools import servers, testing
+
+CLUSTER = pytest.StashKey[testing.TestServers]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the servers (or join the controller's), and set the environment before pytest-django sets up Django."""
+    worker = getattr(config, "workerinput", {}).get("workerid", "")
+    cluster = testing.join_servers() if worker else testing.start_servers()
+    config.stash[CLUSTER] = cluster
+    number = int(worker.removeprefix("gw")) + 1 if worker else 0
+    testing.set_environment(cluster.servers, database=f"fintech_{worker or 'main'}", redis_number=number)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if cluster := config.stash.get(CLUSTER, None):
+        cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster(pytestconfig: pytest.Config) -> servers.Servers:
+    return pytestconfig.stash[CLUSTER].servers
+
+
+@pytest.fixture(scope="session")
+def database_name() -> str:
+    from django.conf import settings
+
+    return str(settings.DATABASES["default"]["NAME"])
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    cluster: servers.Servers,
+    database_name: str,
+    django_db_blocker: pytest.FixtureDef[None],
+) -> Iterator[None]:
+    """Instead of pytest-django's: our roles can neither create a database nor truncate one."""
+    from django.db import connections
+    from django.test import TransactionTestCase
+
+    testing.create_test_database(cluster, database_name)
+    original = TransactionTestCase._fixture_teardown
+    TransactionTestCase._fixture_teardown = lambda _case: _flush(cluster, database_name)
+    yield
+    TransactionTestCase._fixture_teardown = original
+    connections.close_all()
+
+
+@pytest.fixture(autouse=True)
+def _empty_valkey() -> None:
+    """Cache, throttles and queues of one test must not meet the next."""
+    import redis
+    from django.conf import settings
+
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.flushdb()
+
+
+@pytest.fixture
+def as_owner(transactional_db: None, cluster: servers.Servers, database_name: str) -> Iterator[psycopg.Connection]:
+    """A connection as `fintech_owner`, in autocommit; it sees only what is committed."""
+    with servers.connect(cluster, role=servers.OWNER_ROLE, database=database_name) as connection:
+        yield connection
+
+
+@pytest.fixture
+def as_app(transactional_db: None, cluster: servers.Servers, database_name: str) -> Iterator[psycopg.Connection]:
+    """A second connection as `fintech_app`, in autocommit; what an intruder with the app's password has."""
+    with servers.connect(cluster, role=servers.APP_ROLE, database=database_name) as connection:
+        yield connection
+
+
+@pytest.fixture
+def as_superuser(transactional_db: None, cluster: servers.Servers, database_name: str) -> Iterator[psycopg.Connection]:
+    """A connection as the cluster's superuser, who may do what no role of ours may."""
+    with servers.connect(cluster, database=database_name) as connection:
+        yield connection
+
+
+def _flush(cluster: servers.Servers, database: str) -> None:
+    from fintech_core import ensure
+
+    testing.flush_as_superuser(cluster, database)
+    ensure.ensure_all()

@@ -1,0 +1,1 @@
+"""Everything that runs, tests and checks the product on a developer's machine. Never imported by the product itself."""

@@ -1,0 +1,38 @@
+"""Owns the command lines of the product's own programs, the same for `make run` and for the live drills of the tests.
+
+`python -m` instead of the scripts in `.venv/bin`: those name the environment's path, which changes when a checkout moves.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+WEB_WORKERS = 2
+WEB_THREADS = 8
+TASK_PROCESSES = 2
+
+
+def web(port: int) -> list[str]:
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", str(WEB_WORKERS), "--blocking-threads", str(WEB_THREADS)]
+    # A request may take the 5 seconds of a statement; a worker that hangs longer must not hang the stop.
+    command += ["--respawn-failed-workers", "--workers-kill-timeout", "10", "--no-ws"]
+    return [*command, "fintech_core.wsgi:application"]
+
+
+def worker() -> list[str]:
+    command = [sys.executable, "-m", "celery", "-A", "fintech_core", "worker", "--loglevel", "INFO"]
+    return [*command, "--concurrency", str(TASK_PROCESSES), "--without-gossip", "--without-mingle"]
+
+
+def beat(schedule: Path) -> list[str]:
+    command = [sys.executable, "-m", "celery", "-A", "fintech_core", "beat", "--loglevel", "INFO"]
+    return [*command, "--schedule", str(schedule), "--pidfile="]
+
+
+def manage(*arguments: str) -> list[str]:
+    return [sys.executable, "manage.py", *arguments]
+
+
+ROLE_OF = {"web": "web", "worker": "worker", "beat": "worker"}  # PROCESS_ROLE, which chooses timeouts and the pool

@@ -1,0 +1,159 @@
+"""Owns what the tests need around Django: throwaway servers, a migrated template database, and the superuser's flush.
+
+`conftest.py` turns these into fixtures. `devtools.live` starts whole stacks for the slow drills.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from devtools import places, programs, servers
+
+TEMPLATE = "fintech_template"
+TEMPLATE_LOCK = 7_320_001  # any number; the advisory lock under which one worker builds the template
+SERVERS_VARIABLE = "FINTECH_TEST_SERVERS"  # how xdist's workers learn of the controller's servers
+KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission"}
+
+
+@dataclass(frozen=True)
+class TestServers:
+    """The servers of this test run; `process` is the child that owns them, None in xdist's workers."""
+
+    __test__ = False  # not a test class, whatever pytest thinks of its name
+
+    servers: servers.Servers
+    process: subprocess.Popen[str] | None
+
+    def stop(self) -> None:
+        """Close the child's input, upon which it stops everything, and wait for it."""
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.close()
+            self.process.wait(timeout=30)
+
+
+def start_servers() -> TestServers:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "devtools.testservers"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=places.CHECKOUT,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise RuntimeError("The test servers did not start; their message stands above.")
+    os.environ[SERVERS_VARIABLE] = line
+    return TestServers(_servers_at(line), process)
+
+
+def join_servers() -> TestServers:
+    """In an xdist worker: the servers that the controller started."""
+    return TestServers(_servers_at(os.environ[SERVERS_VARIABLE]), None)
+
+
+def set_environment(cluster: servers.Servers, *, database: str, redis_number: int) -> None:
+    """What the settings read, before Django loads. Set outright: a developer's own variables must not steer a test."""
+    os.environ.update(django_environment(cluster, database=database, redis_number=redis_number))
+    for secret in generated_secrets().items():
+        os.environ.setdefault(*secret)  # xdist's workers share the controller's
+
+
+def django_environment(cluster: servers.Servers, *, database: str, redis_number: int) -> dict[str, str]:
+    return {
+        "DJANGO_SETTINGS_MODULE": "fintech_core.settings",
+        "ENVIRONMENT": "test",
+        "PROCESS_ROLE": "command",
+        "DEBUG": "off",
+        "EMAIL_VERIFICATION": "on",
+        "SIMULATOR_ENABLED": "on",
+        "ALLOWED_HOSTS": "localhost,127.0.0.1,testserver",
+        "PUBLIC_URL": "http://localhost:8000",
+        "DATABASE_URL": cluster.database_url(servers.APP_ROLE, database),
+        "DATABASE_OWNER_URL": cluster.database_url(servers.OWNER_ROLE, database),
+        "REDIS_URL": cluster.redis_url(redis_number),
+    }
+
+
+def generated_secrets() -> dict[str, str]:
+    webhook_secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+    keys = ("SECRET_KEY", "JWT_SIGNING_KEY", "IDEMPOTENCY_HMAC_KEY")
+    return {key: secrets.token_urlsafe(48) for key in keys} | {"SIMULATOR_WEBHOOK_SECRET": webhook_secret}
+
+
+def create_test_database(cluster: servers.Servers, name: str) -> None:
+    """A copy of the migrated template; the first caller of a run builds the template, the others wait for it."""
+    with servers.connect(cluster) as connection, _advisory_lock(connection):
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone():
+            servers.create_database(cluster, TEMPLATE)
+            try:
+                migrate(cluster, TEMPLATE)
+            except BaseException:
+                drop_database(cluster, TEMPLATE)
+                raise
+        servers.create_database(cluster, name, template=TEMPLATE)
+
+
+def drop_database(cluster: servers.Servers, name: str) -> None:
+    with servers.connect(cluster) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def migrate(cluster: servers.Servers, database: str) -> None:
+    """Exactly as in production: by the commands, as the owner role."""
+    environment = os.environ | django_environment(cluster, database=database, redis_number=0)
+    for command in (["setup_database_roles"], ["migrate", "--noinput", "--verbosity", "0"]):
+        done = subprocess.run(
+            programs.manage(*command),
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=places.CHECKOUT,
+            env=environment,
+        )
+        if done.returncode:
+            raise RuntimeError(f"manage.py {command[0]} failed:\n{done.stdout}{done.stderr}")
+
+
+def flush_as_superuser(cluster: servers.Servers, database: str) -> None:
+    """Empty every table but Django's own catalogues, in one transaction.
+
+    The ledger refuses TRUNCATE, for the owner too, so triggers are off in this one transaction
+    (session_replication_role), which only the cluster's superuser may do.
+    """
+    with servers.connect(cluster, database=database) as connection, connection.transaction():
+        connection.execute("SET LOCAL session_replication_role = replica")
+        connection.execute("SET LOCAL lock_timeout = '15s'")
+        rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        tables = sorted({name for (name,) in rows} - KEPT_TABLES)
+        if tables:
+            names = sql.SQL(", ").join(map(sql.Identifier, tables))
+            connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(names))
+
+
+@contextmanager
+def _advisory_lock(connection: psycopg.Connection) -> Iterator[None]:
+    connection.execute("SELECT pg_advisory_lock(%s)", [TEMPLATE_LOCK])
+    try:
+        yield
+    finally:
+        connection.execute("SELECT pg_advisory_unlock(%s)", [TEMPLATE_LOCK])
+
+
+def _servers_at(line: str) -> servers.Servers:
+    found = json.loads(line)
+    base, account = Path(found["base"]), places.server_account()
+    return servers.Servers(base, base, servers.binaries_for(account, Path(found["software"])), account)
