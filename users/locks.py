@@ -1,0 +1,19 @@
+"""The locks of identity. A user is a business row, locked before any wallet (ledger.md, lock order)."""
+
+import uuid
+
+from fintech_core.exceptions import NotFound
+from users.models import Registration, User
+
+
+def lock_user(user_id: uuid.UUID) -> User:
+    """The user, held against other changes until commit. Raises NotFound."""
+    user = User.objects.select_for_update(of=("self",), no_key=True).filter(pk=user_id).first()
+    if user is None:
+        raise NotFound
+    return user
+
+
+def lock_claims(email: str) -> list[Registration]:
+    """All pending claims of an address in primary-key order, so that of two being proved one goes first."""
+    return list(Registration.objects.select_for_update(of=("self",)).filter(email=email).order_by("pk"))

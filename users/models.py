@@ -1,0 +1,165 @@
+"""Identity: people (customers and staff), pending claims of an address, sessions with their refresh tokens.
+
+No secret is stored: passwords as Argon2id hashes, tokens as SHA-256 of 256 random bits. Rows are written by
+`users.services` only.
+"""
+
+from typing import Any, ClassVar
+
+from django.contrib import auth
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Lower
+
+from fintech_core import ids
+from fintech_core.fields import enum_check
+from users.enums import STAFF_ROLES, EndReason, KycStatus, Role
+
+MAX_KYC_LEVEL = 3
+HASH_LENGTH = 64  # SHA-256 in hex
+
+
+class UserManager(BaseUserManager["User"]):
+    """Has no create_user: `users.services` makes customers and staff."""
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(email=(username or "").strip().lower())
+
+
+class User(AbstractBaseUser):
+    """A customer or a member of staff. `role` is the one source of rights; kyc_* are written by `set_kyc` only."""
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    email = models.EmailField(max_length=254)
+    email_verified_at = models.DateTimeField(null=True)
+    phone = models.CharField(max_length=16, null=True)  # noqa: DJ001 - absent is NULL: verified phones are unique
+    phone_verified_at = models.DateTimeField(null=True)
+    first_name = models.CharField(max_length=100, blank=True)
+    last_name = models.CharField(max_length=100, blank=True)
+    role = models.CharField(max_length=16, choices=Role.choices, default=Role.CLIENT)
+    kyc_status = models.CharField(max_length=16, choices=KycStatus.choices, default=KycStatus.NOT_SUBMITTED)
+    kyc_level = models.PositiveSmallIntegerField(default=0)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField()
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+    objects = UserManager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["email"], name="user_email_once"),
+            models.UniqueConstraint(
+                fields=["phone"], condition=Q(phone_verified_at__isnull=False), name="user_verified_phone_once"
+            ),
+            models.CheckConstraint(condition=Q(email=Lower("email")), name="user_email_lower_case"),
+            models.CheckConstraint(
+                condition=Q(phone_verified_at__isnull=True) | Q(phone__isnull=False),
+                name="user_verified_phone_is_there",
+            ),
+            models.CheckConstraint(condition=Q(kyc_level__lte=MAX_KYC_LEVEL), name="user_kyc_level"),
+            enum_check("role", Role, "user_role"),
+            enum_check("kyc_status", KycStatus, "user_kyc_status"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["-created_at", "-id"], name="user_newest")]
+        permissions: ClassVar = [("manage_user", "Can deactivate users and end their sessions")]
+
+    def __str__(self) -> str:
+        return self.email
+
+    @property
+    def is_staff(self) -> bool:
+        return self.role in STAFF_ROLES
+
+    # What Django's admin asks. There is no superuser and no per-user grant: the answer comes from the role's group.
+
+    def has_perm(self, perm: str, obj: Any = None) -> bool:
+        return any(backend.has_perm(self, perm, obj) for backend in auth.get_backends())
+
+    def has_perms(self, perm_list: list[str], obj: Any = None) -> bool:
+        return all(self.has_perm(perm, obj) for perm in perm_list)
+
+    def has_module_perms(self, app_label: str) -> bool:
+        return any(backend.has_module_perms(self, app_label) for backend in auth.get_backends())
+
+
+class Registration(models.Model):
+    """A claim of an address that nobody has proved yet. Not unique; dies with its password when another one is proved.
+
+    The mail is decided and sent by the worker: `mail_due_at` says when it is (next) to be tried, `mailed_at` that it
+    is done.
+    """
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    email = models.EmailField(max_length=254)
+    password = models.CharField(max_length=128)
+    phone = models.CharField(max_length=16, null=True)  # noqa: DJ001 - as on the user
+    first_name = models.CharField(max_length=100, blank=True)
+    last_name = models.CharField(max_length=100, blank=True)
+    token_hash = models.CharField(max_length=HASH_LENGTH, null=True)  # noqa: DJ001 - unique, absent until mailed
+    mail_attempts = models.PositiveSmallIntegerField(default=0)
+    mail_due_at = models.DateTimeField()
+    mailed_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["token_hash"], name="registration_token_once"),
+            models.CheckConstraint(condition=Q(email=Lower("email")), name="registration_email_lower_case"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["email"], name="registration_email"),
+            models.Index(fields=["expires_at"], name="registration_expiry"),
+            models.Index(fields=["mail_due_at"], condition=Q(mailed_at__isnull=True), name="registration_mail_due"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Session(models.Model):
+    """One log-in: the family of refresh tokens that descend from it. Its id is the `sid` of access tokens."""
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="sessions")
+    user_agent = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField()
+    last_used_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    end_reason = models.CharField(max_length=24, choices=EndReason.choices, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(ended_at__isnull=True, end_reason="")
+                | Q(ended_at__isnull=False, end_reason__in=EndReason.values),
+                name="session_end_has_reason",
+            ),
+            models.CheckConstraint(condition=Q(expires_at__gt=F("created_at")), name="session_expires_later"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["expires_at"], name="session_expiry")]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class RefreshToken(models.Model):
+    """One opaque refresh token, by hash. Spent once, by a conditional UPDATE of `used_at`; kept to notice reuse."""
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    session = models.ForeignKey(Session, on_delete=models.PROTECT, related_name="refresh_tokens")
+    token_hash = models.CharField(max_length=HASH_LENGTH)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["token_hash"], name="refresh_token_once")]
+        indexes: ClassVar = [models.Index(fields=["expires_at"], name="refresh_token_expiry")]
+
+    def __str__(self) -> str:
+        return str(self.id)

@@ -1,0 +1,51 @@
+"""Reads about people and their sessions. What others may look up by address goes by verified addresses only."""
+
+import uuid
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
+
+from users.models import RefreshToken, Registration, Session, User
+
+
+def user_by_verified_email(email: str) -> User | None:
+    """The active customer or member of staff who proved this (normalised) address."""
+    return User.objects.filter(email=email, email_verified_at__isnull=False, is_active=True).first()
+
+
+def user_by_verified_phone(phone: str) -> User | None:
+    """The active user who proved this E.164 number; a claimed one resolves to nobody."""
+    return User.objects.filter(phone=phone, phone_verified_at__isnull=False, is_active=True).first()
+
+
+def user_for_log_in(email: str) -> User | None:
+    """The user behind a normalised address, active or not: the caller hashes first and judges after."""
+    return User.objects.filter(email=email).first()
+
+
+def email_is_taken(email: str) -> bool:
+    return User.objects.filter(email=email, email_verified_at__isnull=False).exists()
+
+
+def live_session(*, session_id: uuid.UUID, user_id: uuid.UUID, now: datetime) -> Session | None:
+    """The session with its user, if neither has ended."""
+    return (
+        live_sessions(now=now)
+        .filter(pk=session_id, user_id=user_id, user__is_active=True)
+        .select_related("user")
+        .first()
+    )
+
+
+def live_sessions(*, now: datetime) -> QuerySet[Session]:
+    return Session.objects.filter(ended_at__isnull=True, expires_at__gt=now)
+
+
+def refresh_token_by_hash(token_hash: str) -> RefreshToken | None:
+    return RefreshToken.objects.filter(token_hash=token_hash).select_related("session__user").first()
+
+
+def registrations_to_mail(*, now: datetime, limit: int) -> list[uuid.UUID]:
+    """Pending claims whose mail is due: the ones whose task got lost, and the ones whose mail server refused."""
+    due = Q(mailed_at__isnull=True, mail_due_at__lte=now, expires_at__gt=now)
+    return list(Registration.objects.filter(due).order_by("mail_due_at", "id").values_list("pk", flat=True)[:limit])

@@ -1,0 +1,5 @@
+"""The paths of identity."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []
