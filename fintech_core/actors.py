@@ -1,0 +1,49 @@
+"""Who acts. Authentication makes an Actor; services and selectors are given it and never look at the request."""
+
+import uuid
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from fintech_core import ids
+from fintech_core.capabilities import Capability
+from fintech_core.exceptions import PermissionDenied
+
+
+class ActorKind(StrEnum):
+    USER = "user"
+    API_KEY = "api_key"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Actor:
+    """The principal of one request, task or command.
+
+    `name` says which job a system actor is. `scopes` narrows an API key; None means no narrowing. Memberships come in
+    with the actor, so that lower rooms never look them up.
+    """
+
+    kind: ActorKind
+    id: uuid.UUID
+    name: str = ""
+    user_id: uuid.UUID | None = None
+    organization_id: uuid.UUID | None = None
+    member_role: str | None = None
+    roles: frozenset[str] = frozenset()
+    capabilities: frozenset[Capability] = field(default=frozenset(), repr=False)
+    scopes: frozenset[str] | None = None
+    credential_id: uuid.UUID | None = None
+    request_id: str = ""
+
+    @classmethod
+    def system(cls, name: str) -> "Actor":
+        """A job of ours, for example `Actor.system("beat.sweep_webhook_events")`. It has every capability."""
+        return cls(kind=ActorKind.SYSTEM, id=ids.NIL, name=name, capabilities=frozenset(Capability))
+
+    def can(self, capability: Capability) -> bool:
+        return capability in self.capabilities
+
+    def require(self, capability: Capability) -> None:
+        """Raise PermissionDenied (403) unless the actor has the capability."""
+        if not self.can(capability):
+            raise PermissionDenied(f"This needs the capability {capability}.")

@@ -1,0 +1,49 @@
+"""The kernel's tables in the admin: looked at, never written. Keys' stored bodies and fingerprints aren't shown."""
+
+from django.contrib import admin
+
+from fintech_core.admin_base import ReadOnlyModelAdmin
+from fintech_core.models import AuditLog, IdempotencyRecord, WorkerHeartbeat
+
+
+@admin.register(AuditLog)
+class AuditLogAdmin(ReadOnlyModelAdmin):
+    list_display = (
+        "id",
+        "recorded_at",
+        "action",
+        "entity_type",
+        "entity_id",
+        "actor_kind",
+        "actor_id",
+        "reason",
+    )
+    list_filter = ("actor_kind",)
+    search_fields = ("=entity_id", "=action", "=entity_type", "=request_id")
+    search_help_text = "Exact: an object's id, an action, a type of object, a request id"
+    ordering = ("-id",)
+    exclude = ("txid",)
+
+
+@admin.register(IdempotencyRecord)
+class IdempotencyRecordAdmin(ReadOnlyModelAdmin):
+    list_display = ("key", "principal_kind", "principal_id", "status", "created_at")
+    list_filter = ("principal_kind", "status")
+    search_fields = ("=key",)
+    ordering = ("-created_at", "-id")
+    fields = (
+        "id",
+        "principal_kind",
+        "principal_id",
+        "organization_id",
+        "key",
+        "status",
+        "content_type",
+        "created_at",
+    )
+
+
+@admin.register(WorkerHeartbeat)
+class WorkerHeartbeatAdmin(ReadOnlyModelAdmin):
+    list_display = ("name", "beat_at")
+    ordering = ("name",)

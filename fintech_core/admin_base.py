@@ -1,0 +1,240 @@
+"""What every room's admin is built on: read-only pages, and list actions that ask for a reason and call one service.
+
+It writes nothing itself and decides nothing: the service checks the capability again, on locked rows.
+
+A room's admin looks like this:
+
+    @admin.register(Wallet)
+    class WalletAdmin(ReadOnlyModelAdmin):
+        list_display = ["id", "currency", "status"]
+        fields = ["id", "owner_user", "currency", "status", "balance", "held"]
+        actions = [reason_action("Freeze", Capability.WALLETS_FREEZE, _freeze)]
+
+    def _freeze(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
+        return services.freeze_wallet(actor=actor, wallet_id=object_id, reason=reason, now=now)
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Protocol, cast
+
+import structlog
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.utils.module_loading import import_string
+from django.utils.text import slugify
+from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from fintech_core import clock, db
+from fintech_core.actors import Actor
+from fintech_core.capabilities import Capability
+from fintech_core.exceptions import DomainError
+
+MAX_OBJECTS = 100
+REASON_LENGTHS = (3, 500)  # as serializers.ReasonInput has them for the API
+_CONFIRMED = "reason_confirmed"
+
+
+def actor_of_request(request: HttpRequest) -> Actor:
+    """The Actor of a logged-in admin request. The kernel knows no users: settings name the function that makes it."""
+    actor_of_user = import_string(settings.ADMIN_ACTOR_OF_USER)
+    request_id = structlog.contextvars.get_contextvars().get("request_id", "")
+    return cast(Actor, actor_of_user(user=request.user, request_id=request_id))
+
+
+class ReadOnlyModelAdmin(ModelAdmin):
+    """Looks, never writes: nobody adds, changes or deletes, a superuser included.
+
+    Who may look is Django's view permission, mirrored from the roles. The detail page shows `fields`; without them
+    every column but those in `exclude`. Actions made by `reason_action` are offered to who has their capability.
+    """
+
+    actions_on_bottom = False
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        # Django opens its own transaction for a POST here, before it asks for permission.
+        if request.method not in {"GET", "HEAD"}:
+            raise PermissionDenied
+        return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        raise PermissionDenied
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Sequence[Any]:
+        if self.fields:
+            return self.fields
+        hidden = set(self.exclude or ())
+        return [column.name for column in self.model._meta.concrete_fields if column.name not in hidden]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Sequence[Any]:
+        return self.get_fields(request, obj)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        actions = super().get_actions(request)
+        actor = actor_of_request(request)
+        return {name: entry for name, entry in actions.items() if _may_run(entry[0], actor)}
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        try:
+            return super().response_action(request, queryset)
+        except ValidationError:  # an id in the form that isn't one
+            self.message_user(
+                request,
+                "The selection isn't valid. Nothing was changed.",
+                messages.ERROR,
+            )
+            return None
+
+
+def _may_run(action: Any, actor: Actor) -> bool:
+    return not isinstance(action, ReasonAction) or actor.can(action.capability)
+
+
+class ReasonedCall(Protocol):
+    """One service call for one object. Runs in its own unit of work; raises DomainError to refuse."""
+
+    def __call__(self, *, actor: Actor, object_id: Any, reason: str, now: datetime) -> object: ...
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        min_length=REASON_LENGTHS[0],
+        max_length=REASON_LENGTHS[1],
+        widget=UnfoldAdminTextareaWidget({"rows": 3, "autofocus": True}),
+        help_text="Goes into the audit log with the deed. No personal data, please.",
+    )
+
+
+class ReasonAction:
+    """What `reason_action` makes: a list action in Django's sense (callable, with a name and a description)."""
+
+    def __init__(
+        self,
+        description: str,
+        capability: Capability,
+        call: ReasonedCall,
+        explanation: str,
+    ) -> None:
+        self.short_description = description
+        self.capability = capability
+        self.call = call
+        self.explanation = explanation
+        self.__name__ = slugify(description).replace("-", "_")
+
+    def __call__(self, model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
+        actor = actor_of_request(request)
+        if not actor.can(self.capability):
+            raise PermissionDenied
+        objects = list(queryset.order_by("pk")[: MAX_OBJECTS + 1])
+        if len(objects) > MAX_OBJECTS:
+            model_admin.message_user(
+                request,
+                f"At most {MAX_OBJECTS} at once. Nothing was changed.",
+                messages.ERROR,
+            )
+            return None
+        form = ReasonForm(request.POST if _CONFIRMED in request.POST else None)
+        if not form.is_valid():
+            return self._ask(model_admin, request, objects, form)
+        self._run(model_admin, request, actor, objects, form.cleaned_data["reason"])
+        return None
+
+    def _ask(
+        self,
+        model_admin: Any,
+        request: HttpRequest,
+        objects: list[Any],
+        form: ReasonForm,
+    ) -> TemplateResponse:
+        context = {
+            **model_admin.admin_site.each_context(request),
+            "title": self.short_description,
+            "opts": model_admin.model._meta,
+            "objects": objects,
+            "form": form,
+            "explanation": self.explanation,
+            "action_name": self.__name__,
+            "action_checkbox_name": ACTION_CHECKBOX_NAME,
+            "confirmed_name": _CONFIRMED,
+            "back_url": request.get_full_path(),
+            "media": model_admin.media + form.media,
+        }
+        return TemplateResponse(request, "fintech_core/reason_action.html", context)
+
+    def _run(
+        self,
+        model_admin: Any,
+        request: HttpRequest,
+        actor: Actor,
+        objects: list[Any],
+        reason: str,
+    ) -> None:
+        done = 0
+        for instance in objects:
+            refusal = _attempt(self.call, actor=actor, object_id=instance.pk, reason=reason)
+            if refusal is None:
+                done += 1
+            else:
+                model_admin.message_user(
+                    request,
+                    f"{instance}: {refusal.detail} ({refusal.code})",
+                    messages.ERROR,
+                )
+        if done:
+            model_admin.message_user(request, f"{self.short_description}: {done} done.", messages.SUCCESS)
+
+
+def _attempt(call: ReasonedCall, *, actor: Actor, object_id: Any, reason: str) -> DomainError | None:
+    """The refusal, or None when it was done. One object's refusal doesn't undo the others."""
+    try:
+        db.unit_of_work(lambda: call(actor=actor, object_id=object_id, reason=reason, now=clock.now()))
+    except DomainError as refusal:
+        return refusal
+    return None
+
+
+def reason_action(
+    description: str,
+    capability: Capability,
+    call: ReasonedCall,
+    *,
+    explanation: str = "",
+) -> ReasonAction:
+    """A list action for `ModelAdmin.actions` that asks for a reason on a page of its own, then acts.
+
+    description: what stands in the menu and as the page's title ("Freeze"); its slug is the action's name ("freeze").
+    capability:  who is offered the action; anybody else can't run it by a forged form either (403).
+    call:        `call(actor=, object_id=, reason=, now=)` makes ONE service call for one object. It is run for each
+                 selected object (at most 100, in the order of their keys) in a unit of work of its own, so one
+                 object's refusal leaves the others done. A DomainError shows as an error message naming the object.
+    explanation: a sentence on the page that says what will happen ("Debits are refused until it is unfrozen.").
+
+    Where a choice belongs to the deed, make one action for each ("Approve at level 1", "Approve at level 2").
+    The reason has 3 to 500 characters.
+    """
+    return ReasonAction(description, capability, call, explanation)

@@ -1,0 +1,29 @@
+"""What an actor may do. The names live here so that every room can ask; which role has which is `users.roles`."""
+
+from enum import StrEnum
+
+
+class Capability(StrEnum):
+    PUBLIC = "public"  # anyone, also without credentials
+    PROFILE_READ = "profile.read"
+    PROFILE_WRITE = "profile.write"
+    WALLETS_READ = "wallets.read"
+    WALLETS_WRITE = "wallets.write"
+    WALLETS_READ_ALL = "wallets.read_all"
+    WALLETS_CLOSE = "wallets.close"
+    WALLETS_FREEZE = "wallets.freeze"
+    TRANSACTIONS_READ = "transactions.read"
+    TRANSACTIONS_READ_ALL = "transactions.read_all"
+    TRANSACTIONS_REVERSE = "transactions.reverse"
+    TRANSFERS_WRITE = "transfers.write"
+    PAYMENTS_READ = "payments.read"
+    PAYMENTS_WRITE = "payments.write"
+    PAYMENTS_READ_ALL = "payments.read_all"
+    PAYMENTS_REVIEW = "payments.review"
+    KYC_READ = "kyc.read"
+    KYC_SUBMIT = "kyc.submit"
+    KYC_READ_ALL = "kyc.read_all"
+    KYC_DECIDE = "kyc.decide"
+    AUDIT_READ = "audit.read"
+    USERS_READ_ALL = "users.read_all"
+    USERS_MANAGE = "users.manage"

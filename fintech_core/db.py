@@ -1,0 +1,140 @@
+"""The only places that open a transaction: `unit_of_work()` and `read_only_snapshot()` (and `idempotency.run`, on top).
+
+A use case opens none. It runs inside one of these, so that locks, checks, writes and audit commit together or not at all.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
+
+from fintech_core.exceptions import OutcomeUnknown, ServiceUnavailable
+
+T = TypeVar("T")
+
+ATTEMPTS = 5
+_RETRYABLE = frozenset({"40001", "40P01"})  # serialization_failure, deadlock_detected: nothing was done
+_LOCK_TIMEOUT = "55P03"
+
+
+class LostRace(Exception):
+    """Another transaction inserted first. Running the use case again sees its row and decides properly."""
+
+
+@dataclass(slots=True)
+class _Unit:
+    posted: bool = False
+
+
+_current: ContextVar[_Unit | None] = ContextVar("unit_of_work", default=None)
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """The SQLSTATE of a database error, or None (for example: no connection)."""
+    return getattr(error.__cause__, "sqlstate", None) or getattr(error, "sqlstate", None)
+
+
+def violated_constraint(error: DatabaseError) -> str:
+    """The name of the constraint behind an IntegrityError, or ""."""
+    diagnostics = getattr(error.__cause__, "diag", None)
+    return getattr(diagnostics, "constraint_name", None) or ""
+
+
+def unit_of_work(use_case: Callable[[], T]) -> T:
+    """Run `use_case` in one durable transaction and return what it returns.
+
+    Serialization failures, deadlocks and lost insert races are retried (bounded, jittered) as long as COMMIT wasn't
+    sent. Raises ServiceUnavailable when retries or the lock timeout run out, OutcomeUnknown when the connection is
+    lost while committing: that is never executed again, the answer is found by its idempotency key.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _attempt(use_case)
+        except (OperationalError, InterfaceError, LostRace) as error:
+            retryable = isinstance(error, LostRace) or sqlstate(error) in _RETRYABLE
+            if not retryable or attempt == ATTEMPTS:
+                raise ServiceUnavailable from error
+            time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, not a secret
+    raise AssertionError("unreachable")
+
+
+def _attempt(use_case: Callable[[], T]) -> T:
+    commit_sent = False
+    token = _current.set(_Unit())
+    try:
+        with transaction.atomic(durable=True):
+            result = use_case()
+            commit_sent = True
+        return result
+    except (OperationalError, InterfaceError) as error:
+        if commit_sent:
+            # 40001 and 40P01 are the server's word that it rolled back; anything else at COMMIT tells nothing.
+            if sqlstate(error) in _RETRYABLE:
+                raise ServiceUnavailable from error
+            raise OutcomeUnknown from error
+        raise
+    finally:
+        _current.reset(token)
+
+
+def mark_posted() -> None:
+    """Called by the ledger: it posts once per unit of work, since two posts would break the lock order.
+
+    Raises RuntimeError outside a unit of work and on the second call: both are bugs of the caller.
+    """
+    unit = _current.get()
+    if unit is None:
+        raise RuntimeError("ledger.post() runs inside unit_of_work() or idempotency.run()")
+    if unit.posted:
+        raise RuntimeError("ledger.post() runs once per unit of work; pass it the whole batch")
+    unit.posted = True
+
+
+def forget_posted() -> None:
+    """Called when the savepoint of a refused use case was undone: what it posted is gone."""
+    unit = _current.get()
+    if unit is not None:
+        unit.posted = False
+
+
+@contextmanager
+def read_only_snapshot() -> Iterator[None]:
+    """One consistent view of everything, in which nothing can be written: REPEATABLE READ READ ONLY."""
+    with transaction.atomic(durable=True):
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield
+
+
+@contextmanager
+def _acting_as(config: Mapping[str, Any]) -> Iterator[None]:
+    wrapper = connections[DEFAULT_DB_ALIAS]
+    wrapper.close()
+    saved = wrapper.settings_dict
+    wrapper.settings_dict = cast(Any, {**saved, **config})
+    try:
+        yield
+    finally:
+        wrapper.close()
+        wrapper.settings_dict = saved
+
+
+def as_owner() -> AbstractContextManager[None]:
+    """Let the default connection act as the owner role for a while: migrations only."""
+    return _acting_as(settings.DATABASE_OWNER)
+
+
+def as_login() -> AbstractContextManager[None]:
+    """The owner's login without taking its role: for making the roles before they exist."""
+    options = {name: value for name, value in settings.DATABASE_OWNER["OPTIONS"].items() if name != "options"}
+    return _acting_as({**settings.DATABASE_OWNER, "OPTIONS": options})
+
+
+def is_lock_timeout(error: BaseException) -> bool:
+    return sqlstate(error) == _LOCK_TIMEOUT

@@ -1,0 +1,93 @@
+"""Errors that callers may see: RFC 9457 problems with a stable code.
+
+A DomainError subclass stands at the top of the module that raises it; those that several rooms raise stand here.
+Nothing else may reach a client: what isn't a DomainError is a bug and comes out as a bare 500.
+"""
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+
+class DomainError(Exception):
+    """A refusal with a code and an HTTP status.
+
+    422 is "refused by a rule, final for the idempotency key"; 409 "the object's state forbids it"; 404 "absent, or not
+    yours". `extensions` are further members of the problem document; they never hold personal data.
+    """
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 422
+    title: ClassVar[str] = "The request was refused."
+    retry_after: ClassVar[int | None] = None
+    # Writes what the refusal must leave behind; run after the use case is undone and before COMMIT.
+    trace: Callable[[], None] | None = None
+
+    def __init__(self, detail: str = "", *, extensions: Mapping[str, Any] | None = None) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.extensions = dict(extensions or {})
+
+
+class ValidationFailed(DomainError):
+    """Syntax. `errors` is a list of {"field", "code", "message"}."""
+
+    code = "validation_error"
+    status = HTTPStatus.BAD_REQUEST
+    title = "The request is not valid."
+
+    def __init__(self, errors: list[dict[str, str]], detail: str = "") -> None:
+        super().__init__(detail, extensions={"errors": errors})
+
+
+class NotAuthenticated(DomainError):
+    code = "not_authenticated"
+    status = HTTPStatus.UNAUTHORIZED
+    title = "Valid credentials are needed."
+
+
+class PermissionDenied(DomainError):
+    code = "permission_denied"
+    status = HTTPStatus.FORBIDDEN
+    title = "The caller may not do this."
+
+
+class NotFound(DomainError):
+    code = "not_found"
+    status = HTTPStatus.NOT_FOUND
+    title = "There is no such object."
+
+
+class InvalidTransition(DomainError):
+    """The state map forbids this change."""
+
+    code = "invalid_transition"
+    status = HTTPStatus.CONFLICT
+    title = "The object's state forbids this."
+
+
+class ServiceUnavailable(DomainError):
+    code = "service_unavailable"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    title = "The service can't answer now; nothing was done. Try again."
+    retry_after = 2
+
+
+class OutcomeUnknown(DomainError):
+    """The connection was lost while committing: it may have happened. Ask again with the same Idempotency-Key."""
+
+    code = "outcome_unknown"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    title = "The outcome is unknown. Send the same request with the same Idempotency-Key to learn it."
+    retry_after = 2
+
+
+def error_classes() -> list[type[DomainError]]:
+    """Every DomainError that exists, by code: the list of codes for the docs and the OpenAPI file."""
+    found: dict[str, type[DomainError]] = {}
+    queue: list[type[DomainError]] = [DomainError]
+    while queue:
+        for cls in queue.pop().__subclasses__():
+            found.setdefault(cls.code, cls)
+            queue.append(cls)
+    return [found[code] for code in sorted(found)]

@@ -1,0 +1,29 @@
+"""Model fields for PostgreSQL types that Django doesn't name."""
+
+from typing import Any
+
+from django.db import models
+
+
+class TransactionIdField(models.Field):
+    """`xid8`: the id of the transaction that wrote the row. The database fills it in; Python never does."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("editable", False)
+        kwargs.setdefault("db_default", CurrentTransactionId())
+        super().__init__(*args, **kwargs)
+
+    def db_type(self, connection: Any) -> str:
+        return "xid8"
+
+
+class CurrentTransactionId(models.Func):
+    function = "pg_current_xact_id"
+    template = "%(function)s()"
+    arity = 0
+    output_field = models.TextField()
+
+
+def enum_check(field: str, choices: type[models.TextChoices], name: str) -> models.CheckConstraint:
+    """A CHECK that the column holds one of the enum's values."""
+    return models.CheckConstraint(condition=models.Q(**{f"{field}__in": list(choices.values)}), name=name)

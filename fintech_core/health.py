@@ -1,0 +1,71 @@
+"""Health and readiness: is this process alive, can it serve, and is everything around it well."""
+
+from datetime import datetime, timedelta
+
+import structlog
+from django.core.cache import cache
+from django.db import DatabaseError, InterfaceError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from fintech_core.models import WorkerHeartbeat
+
+WORKER_MAX_AGE = timedelta(seconds=45)
+_ESSENTIAL = ("database", "migrations")
+_state = {"migrated": False}
+logger = structlog.get_logger(__name__)
+
+
+def beat(*, now: datetime) -> None:
+    """The canary task's sign of life."""
+    WorkerHeartbeat.objects.update_or_create(name="worker", defaults={"beat_at": now})
+
+
+def readiness(*, now: datetime) -> dict[str, bool]:
+    """Each check's result, by name."""
+    database = _database()
+    return {
+        "database": database,
+        "migrations": database and _migrations(),
+        "cache": _cache(),
+        "worker": database and _worker(now),
+    }
+
+
+def can_serve(checks: dict[str, bool]) -> bool:
+    return all(checks[name] for name in _ESSENTIAL)
+
+
+def _database() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        return True
+    except (DatabaseError, InterfaceError):
+        return False
+
+
+def _migrations() -> bool:
+    """Every migration on disk is applied. Asked until it is true once; a process never sees them go back."""
+    if not _state["migrated"]:
+        try:
+            executor = MigrationExecutor(connection)
+            _state["migrated"] = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+        except (DatabaseError, InterfaceError):
+            return False
+    return _state["migrated"]
+
+
+def _cache() -> bool:
+    try:
+        cache.set("ready", "1", 10)
+        return cache.get("ready") == "1"
+    except Exception as error:  # noqa: BLE001 - any failure of the client means: not there
+        logger.warning("cache_unavailable", error=type(error).__name__)
+        return False
+
+
+def _worker(now: datetime) -> bool:
+    try:
+        return WorkerHeartbeat.objects.filter(name="worker", beat_at__gt=now - WORKER_MAX_AGE).exists()
+    except (DatabaseError, InterfaceError):
+        return False

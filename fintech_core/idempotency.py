@@ -1,0 +1,145 @@
+"""Idempotency keys: the stored answer commits together with the effect, in one transaction (ledger.md, Idempotency).
+
+A 2xx and a 422 are stored and final for their key. Every other refusal rolls everything back, the claim of the key too.
+"""
+
+import hashlib
+import hmac
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db import OperationalError, connection, transaction
+
+from fintech_core import db, ids
+from fintech_core.actors import Actor
+from fintech_core.exceptions import DomainError
+from fintech_core.models import IdempotencyRecord
+
+T = TypeVar("T")
+RETENTION = timedelta(days=30)
+TWIN_WAIT = "2s"
+_FINAL_REFUSAL = 422
+
+
+class IdempotencyKeyReused(DomainError):
+    code = "idempotency_key_reused"
+    status = 422
+    title = "This Idempotency-Key was used with another request."
+
+
+class IdempotencyInProgress(DomainError):
+    code = "idempotency_in_progress"
+    status = 409
+    title = "A request with this Idempotency-Key is still running."
+    retry_after = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer as it leaves and is stored. `replayed` says that it was stored before."""
+
+    status: int
+    content_type: str
+    body: bytes
+    replayed: bool = False
+
+
+Render = Callable[[Any], Answer]
+
+
+class _Undo(Exception):
+    """Rolls the use case's savepoint back, carrying the refusal out."""
+
+    def __init__(self, refusal: DomainError) -> None:
+        super().__init__(refusal)
+        self.refusal = refusal
+
+
+def fingerprint(*, method: str, path: str, body: Any) -> bytes:
+    """HMAC-SHA-256 over method, path without trailing slash and the parsed body with sorted keys, values as sent."""
+    message = json.dumps([method, path.rstrip("/"), body], sort_keys=True, separators=(",", ":"))
+    return hmac.new(settings.IDEMPOTENCY_HMAC_KEY.encode(), message.encode(), hashlib.sha256).digest()
+
+
+def run(*, actor: Actor, key: str, fingerprint: bytes, use_case: Callable[[], Any], render: Render) -> Answer:
+    """Run `use_case` once for this key, in one unit of work, and return its answer or the stored one.
+
+    `render` turns a result or a DomainError into an Answer, still inside the transaction. Raises
+    IdempotencyKeyReused, IdempotencyInProgress, the use case's own DomainErrors other than 422, and what
+    `unit_of_work` raises.
+    """
+    return db.unit_of_work(lambda: _claim_and_run(actor, key, fingerprint, use_case, render))
+
+
+def _claim_and_run(
+    actor: Actor, key: str, fingerprint: bytes, use_case: Callable[[], Any], render: Render
+) -> Answer:
+    record_id = _claim(actor, key, fingerprint)
+    if record_id is None:
+        return _replay(actor, key, fingerprint)
+    outcome = _in_savepoint(use_case)
+    if isinstance(outcome, DomainError) and outcome.status != _FINAL_REFUSAL:
+        raise outcome
+    answer = render(outcome)
+    IdempotencyRecord.objects.filter(pk=record_id).update(
+        status=answer.status, content_type=answer.content_type, body=answer.body
+    )
+    return answer
+
+
+def _in_savepoint(use_case: Callable[[], T]) -> T | DomainError:
+    """The only savepoint of the code base: a refused use case is undone, its key stays claimed."""
+    try:
+        with transaction.atomic():
+            try:
+                return use_case()
+            except DomainError as refusal:
+                raise _Undo(refusal) from refusal
+    except _Undo as undo:
+        db.forget_posted()
+        if undo.refusal.trace is not None:
+            undo.refusal.trace()
+        return undo.refusal
+
+
+def _claim(actor: Actor, key: str, fingerprint: bytes) -> uuid.UUID | None:
+    """The id of the new claim, or None where the key is taken. Waits for a running twin, at most TWIN_WAIT."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('lock_timeout'), set_config('lock_timeout', %s, true)", [TWIN_WAIT])
+        previous = cursor.fetchone()[0]
+        try:
+            cursor.execute(
+                "INSERT INTO fintech_core_idempotencyrecord"
+                " (id, principal_kind, principal_id, organization_id, key, fingerprint, content_type)"
+                " VALUES (%s, %s, %s, %s, %s, %s, '') ON CONFLICT DO NOTHING RETURNING id",
+                [ids.uuid7(), actor.kind, actor.id, actor.organization_id or ids.NIL, key, fingerprint],
+            )
+        except OperationalError as error:
+            if db.is_lock_timeout(error):
+                raise IdempotencyInProgress from error
+            raise
+        row = cursor.fetchone()
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [previous])
+    return row[0] if row else None
+
+
+def _replay(actor: Actor, key: str, fingerprint: bytes) -> Answer:
+    record = IdempotencyRecord.objects.filter(
+        principal_kind=actor.kind, principal_id=actor.id, organization_id=actor.organization_id or ids.NIL, key=key
+    ).first()
+    if record is None or record.status is None or record.body is None:
+        raise db.LostRace  # purged between the two statements: claim it again
+    if not hmac.compare_digest(bytes(record.fingerprint), fingerprint):
+        raise IdempotencyKeyReused
+    return Answer(record.status, record.content_type, bytes(record.body), replayed=True)
+
+
+def purge(*, now: datetime) -> int:
+    """Delete the records that are older than RETENTION. A transaction's `reference` protects for ever; keys don't."""
+    deleted, _ = IdempotencyRecord.objects.filter(created_at__lt=now - RETENTION).delete()
+    return deleted

@@ -1,0 +1,83 @@
+"""Middleware of every request: one URL form, the request id with its log lines, the limit of bodies."""
+
+import re
+import time
+from collections.abc import Callable
+
+import structlog
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from fintech_core import ids, problems
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
+_UNSLASHED = ("/api", "/webhooks", "/health", "/ready")
+_QUIET = {"/health", "/ready", "/api/health"}
+logger = structlog.get_logger("fintech_core.request")
+
+
+class TrailingSlashMiddleware:
+    """Cuts one trailing slash off the API's paths, so that both forms work for every verb without a redirect."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path_info.endswith("/") and request.path_info.startswith(_UNSLASHED):
+            request.path_info = request.path_info[:-1]
+            request.path = request.path[:-1]
+        return self.get_response(request)
+
+
+class RequestContextMiddleware:
+    """Binds the request id to the log and to the answer, and writes one line per request."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        offered = request.headers.get("X-Request-Id", "")
+        request_id = offered if _SANE_REQUEST_ID.fullmatch(offered) else str(ids.uuid7())
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        started = time.monotonic()
+        response = self.get_response(request)
+        response["X-Request-Id"] = request_id
+        if request.path.startswith("/api/") and not response.has_header("Cache-Control"):
+            response["Cache-Control"] = "no-store"
+        if request.path not in _QUIET or response.status_code >= 400:
+            logger.info(
+                "request",
+                method=request.method,
+                path=request.path,
+                status=response.status_code,
+                milliseconds=round((time.monotonic() - started) * 1000, 1),
+            )
+        return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """A database that is away is 503 also in views that aren't DRF's (the admin, the checkout page)."""
+        if isinstance(exception, OperationalError | InterfaceError):
+            error = problems.as_domain_error(exception)
+            return problems.response_of(error) if error else None
+        return None
+
+
+class BodyLimitMiddleware:
+    """413 for bodies over the limit, before anything reads them."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if not length.isascii() or not length.isdigit():
+            return problems.response_of(problems.plain("bad_request", 400, "Content-Length is not a number."))
+        if int(length) > settings.MAX_BODY_BYTES:
+            return problems.response_of(
+                problems.plain("payload_too_large", 413, f"A body has at most {settings.MAX_BODY_BYTES} bytes.")
+            )
+        return self.get_response(request)

@@ -1,0 +1,76 @@
+"""The kernel's tables: audit log, idempotency records, the worker's heartbeat. It knows no app, so no foreign keys."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models.functions import Now
+
+from fintech_core import ids
+from fintech_core.dbtriggers import append_only
+from fintech_core.fields import TransactionIdField
+
+
+class AuditLog(models.Model):
+    """Who did what to which object, written in the transaction of the deed. `before`/`after` hold no personal values."""
+
+    id = models.BigAutoField(primary_key=True)
+    txid = TransactionIdField()
+    recorded_at = models.DateTimeField(db_default=Now())
+    actor_kind = models.CharField(max_length=16)
+    actor_id = models.UUIDField()
+    actor_name = models.CharField(max_length=100, blank=True)
+    actor_roles = models.JSONField(default=list)
+    action = models.CharField(max_length=64)
+    entity_type = models.CharField(max_length=64)
+    entity_id = models.CharField(max_length=64)
+    before = models.JSONField(default=dict)
+    after = models.JSONField(default=dict)
+    reason = models.TextField(blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["txid", "id"], name="audit_txid_id"),
+            models.Index(fields=["entity_type", "entity_id", "id"], name="audit_entity"),
+            models.Index(fields=["actor_id", "id"], name="audit_actor"),
+        ]
+        triggers: ClassVar = append_only("audit", "audit rows")
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.entity_type} {self.entity_id}"
+
+
+class IdempotencyRecord(models.Model):
+    """The stored answer of one key of one principal. A row without a status is a request still running."""
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    principal_kind = models.CharField(max_length=16)
+    principal_id = models.UUIDField()
+    organization_id = models.UUIDField(default=ids.NIL)
+    key = models.CharField(max_length=255)
+    fingerprint = models.BinaryField()
+    status = models.PositiveSmallIntegerField(null=True)
+    content_type = models.CharField(max_length=100, blank=True)
+    body = models.BinaryField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["principal_kind", "principal_id", "organization_id", "key"], name="idempotency_key_once"
+            )
+        ]
+        indexes: ClassVar = [models.Index(fields=["created_at"], name="idempotency_created_at")]
+
+    def __str__(self) -> str:
+        return f"{self.principal_kind} {self.principal_id} {self.key}"
+
+
+class WorkerHeartbeat(models.Model):
+    """Written by a task every ten seconds: its age says whether queue and worker are alive."""
+
+    name = models.CharField(max_length=32, primary_key=True)
+    beat_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.beat_at:%H:%M:%S}"

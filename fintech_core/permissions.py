@@ -1,0 +1,23 @@
+"""Default deny: every route names the capability of each of its actions; what isn't named is refused."""
+
+from typing import Any
+
+from rest_framework.permissions import BasePermission
+
+from fintech_core.capabilities import Capability
+from fintech_core.exceptions import NotAuthenticated
+
+
+class HasAccess(BasePermission):
+    """Reads `view.access`: action name (or lower-case method for plain views) → Capability."""
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        action = getattr(view, "action", None) or request.method.lower()
+        if action in {"head", "metadata"}:
+            action = "get" if action == "head" else action
+        capability: Capability | None = view.access.get(action)
+        if capability is Capability.PUBLIC:
+            return True
+        if request.auth is None:
+            raise NotAuthenticated
+        return capability is not None and request.auth.can(capability)

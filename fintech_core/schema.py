@@ -1,0 +1,130 @@
+"""The OpenAPI file: every operation lists the problem answers that it can give; the codes stand on one component."""
+
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema
+from rest_framework import serializers
+
+from fintech_core.exceptions import error_classes
+from fintech_core.problems import CONTENT_TYPE, FRAME_CODES
+from fintech_core.viewsets import DomainViewSet
+
+# Which answers any operation may give besides its own; views add theirs in `problem_statuses` by action.
+_ALWAYS = (500, 503)
+_BODY = (400, 413, 415)
+_AUTHENTICATED = (401, 403)
+
+
+class FieldErrorOutput(serializers.Serializer[Any]):
+    field = serializers.CharField()
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class ProblemOutput(serializers.Serializer[Any]):
+    """RFC 9457 problem document."""
+
+    type = serializers.CharField(help_text="Where the code is explained.")
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    code = serializers.CharField(help_text="Stable; branch on it.")
+    detail = serializers.CharField()
+    errors = FieldErrorOutput(many=True, required=False, help_text="Only for validation_error.")
+    trace_id = serializers.CharField(help_text="The request's X-Request-Id.")
+
+    class Meta:
+        ref_name = "Problem"
+
+
+class ProblemSchema(AutoSchema):
+    """Adds the problem answers, the Idempotency-Key header and the page parameters to what spectacular finds."""
+
+    def get_override_parameters(self) -> list[Any]:
+        from drf_spectacular.utils import OpenApiParameter
+
+        parameters: list[Any] = []
+        keyed: dict[str, bool] = getattr(self.view, "idempotent", {})
+        action = getattr(self.view, "action", "")
+        if action in keyed:
+            parameters.append(
+                OpenApiParameter(
+                    "Idempotency-Key",
+                    str,
+                    OpenApiParameter.HEADER,
+                    required=keyed[action],
+                    description="1 to 255 printable ASCII characters. A repeated key gets the stored answer.",
+                )
+            )
+        if self._is_list_view() and isinstance(self.view, DomainViewSet):
+            parameters += [
+                OpenApiParameter("limit", int, description="1 to 100, default 25"),
+                OpenApiParameter("cursor", str, description="From `next` or `previous` of the page before."),
+            ]
+            if self.view.filter_input is not None:
+                parameters.append(self.view.filter_input)
+        return parameters
+
+    def _is_list_view(self, serializer: Any = None) -> bool:
+        # Lists are the actions that say so: `list`, and sub-collections like a wallet's entries.
+        action = getattr(self.view, "action", "")
+        return action == "list" or action in getattr(self.view, "list_actions", ())
+
+    def _get_paginator(self) -> Any:
+        return None
+
+    def _get_response_for_code(
+        self, serializer: Any, status_code: Any, media_types: Any = None, direction: Any = "response"
+    ) -> Any:
+        is_page = direction == "response" and str(status_code) == "200" and self._is_list_view()
+        response = super()._get_response_for_code(serializer, status_code, media_types, direction)
+        if is_page and isinstance(self.view, DomainViewSet):
+            for content in response.get("content", {}).values():
+                content["schema"] = _page_of(content["schema"])
+        return response
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> Any:
+        operation = super().get_operation(*args, **kwargs)
+        if operation is None:
+            return None
+        for status in self._problem_statuses():
+            operation["responses"].setdefault(str(status), self._problem(status))
+        return operation
+
+    def _problem_statuses(self) -> list[int]:
+        statuses = set(_ALWAYS)
+        if self.method not in {"GET", "DELETE"} or self._is_list_view():
+            statuses |= set(_BODY) if self.method != "GET" else {400}
+        if self.view.authentication_classes:
+            statuses |= set(_AUTHENTICATED)
+        if "{" in self.path:
+            statuses.add(404)
+        action = getattr(self.view, "action", None) or self.method.lower()
+        if action in getattr(self.view, "idempotent", {}):
+            statuses |= {409, 422}
+        statuses |= set(getattr(self.view, "problem_statuses", {}).get(action, ()))
+        return sorted(statuses)
+
+    def _problem(self, status: int) -> dict[str, Any]:
+        from http import HTTPStatus
+
+        component = self.resolve_serializer(ProblemOutput, "response")
+        return {"description": HTTPStatus(status).phrase, "content": {CONTENT_TYPE: {"schema": component.ref}}}
+
+
+def _page_of(schema: dict[str, Any]) -> dict[str, Any]:
+    rows = schema if schema.get("type") == "array" else {"type": "array", "items": schema}
+    link = {"type": ["string", "null"], "format": "uri"}
+    return {
+        "type": "object",
+        "required": ["results", "next", "previous"],
+        "properties": {"results": rows, "next": link, "previous": link},
+    }
+
+
+def add_error_codes(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """List every error code on the Problem component, from the classes that exist."""
+    problem = result.get("components", {}).get("schemas", {}).get("Problem")
+    if problem:
+        codes = {cls.code for cls in error_classes() if cls.code != "error"} | set(FRAME_CODES)
+        problem["properties"]["code"]["enum"] = sorted(codes)
+    return result

@@ -1,0 +1,103 @@
+"""Building blocks of inputs and outputs: strict inputs, amounts as decimal strings at the currency's exponent."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from fintech_core import money
+
+
+class StrictInput(serializers.Serializer[Any]):
+    """A write or query serializer that refuses fields it doesn't know."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            unknown = sorted(set(data) - set(self.fields))
+            if unknown:
+                raise serializers.ValidationError(
+                    {name: [serializers.ErrorDetail("There is no such field.", code="unknown_field")] for name in unknown}
+                )
+        return super().to_internal_value(data)
+
+
+class TextField(serializers.CharField):
+    """A CharField that takes JSON strings only (DRF's own turns numbers into text)."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+@extend_schema_field({"type": "string", "example": "USD", "pattern": "^[A-Z]{3}$"})
+class CurrencyField(serializers.Field[Any, Any, Any, Any]):
+    """An ISO 4217 code that this installation has enabled, upper case."""
+
+    default_error_messages = {"unknown_currency": "Not one of the currencies that are enabled here: {enabled}."}
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str) or data not in settings.CURRENCIES:
+            self.fail("unknown_currency", enabled=", ".join(settings.CURRENCIES))
+        return data
+
+    def to_representation(self, value: str) -> str:
+        return value
+
+
+@extend_schema_field({"type": "string", "example": "12.50", "pattern": r"^(0|[1-9][0-9]{0,15})(\.[0-9]{1,8})?$"})
+class AmountField(serializers.Field[Any, Any, Any, Any]):
+    """The text of an amount. `MoneyInput` turns it into a Decimal once the currency beside it is known."""
+
+    default_error_messages = {"invalid": 'An amount is a decimal string like "12.50".'}
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str) or len(data) > 32:
+            self.fail("invalid")
+        return data
+
+    def to_representation(self, value: Any) -> str:
+        return str(value)
+
+
+class MoneyInput(StrictInput):
+    """An input with `amount` and `currency`; validated data holds the amount as an exact Decimal."""
+
+    amount = AmountField()
+    currency = CurrencyField()
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return {**attrs, "amount": money.parse_amount(attrs["amount"], attrs["currency"])}
+        except money.InvalidAmount as error:
+            raise serializers.ValidationError(
+                {"amount": [serializers.ErrorDetail(error.message, code=error.code)]}
+            ) from error
+
+
+class ReasonInput(StrictInput):
+    """The reason that goes into the audit log with the deed."""
+
+    reason = TextField(min_length=3, max_length=500)
+
+
+@extend_schema_field({"type": "string", "example": "12.50"})
+class MoneyOutput(serializers.ReadOnlyField):
+    """A Decimal as a string at the exponent of the currency that stands beside it (`currency_field`)."""
+
+    def __init__(self, *, currency_field: str = "currency", **kwargs: Any) -> None:
+        self.currency_field = currency_field
+        super().__init__(**kwargs)
+
+    def get_attribute(self, instance: Any) -> Any:
+        value: Decimal | None = super().get_attribute(instance)
+        if value is None:
+            return None
+        return money.format_amount(value, money.exponent_of(getattr(instance, self.currency_field)))
+
+
+DATE_TIME = OpenApiTypes.DATETIME

@@ -1,0 +1,346 @@
+"""All settings, read from the environment (django-environ). Every variable stands in `.env.example`.
+
+Real environment variables win over `.env`, which wins over `.local/env` (written by `make run`). Outside development
+nothing secret has a default: a missing variable stops the process with its name.
+"""
+
+import base64
+import hashlib
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse_lazy
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+for env_file in (BASE_DIR / ".env", BASE_DIR / ".local" / "env"):
+    if env_file.is_file() and env.str("ENVIRONMENT", default="") != "test":
+        env.read_env(env_file)
+
+ENVIRONMENT: str = env.str("ENVIRONMENT", default="development")
+if ENVIRONMENT not in {"development", "test", "production"}:
+    raise ImproperlyConfigured("ENVIRONMENT is development, test or production")
+DEVELOPMENT = ENVIRONMENT != "production"
+PROCESS_ROLE: str = env.str("PROCESS_ROLE", default="command")
+
+
+def secret(name: str) -> str:
+    """A secret from the environment; in development derived from the variable's name, elsewhere required."""
+    if DEVELOPMENT:
+        return env.str(name, default=f"development-only:{hashlib.sha256(name.encode()).hexdigest()}")
+    return env.str(name)
+
+
+SECRET_KEY = secret("SECRET_KEY")
+JWT_SIGNING_KEY = secret("JWT_SIGNING_KEY")
+# Accepted for verification only, while tokens signed before a rotation are still alive (ten minutes at most).
+JWT_PREVIOUS_KEY: str = env.str("JWT_PREVIOUS_KEY", default="")
+IDEMPOTENCY_HMAC_KEY = secret("IDEMPOTENCY_HMAC_KEY")
+DEBUG: bool = env.bool("DEBUG", default=False)
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEVELOPMENT else [])
+PUBLIC_URL: str = env.str("PUBLIC_URL", default="http://localhost:8000").rstrip("/")
+
+# --- Applications -----------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "csp",
+    "pgtrigger",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "fintech_core",
+    "wallet",
+    "users",
+    "compliance",
+    "transactions",
+    "payments",
+]
+
+MIDDLEWARE = [
+    "fintech_core.middleware.TrailingSlashMiddleware",
+    "fintech_core.middleware.RequestContextMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "fintech_core.middleware.BodyLimitMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "fintech_core.urls"
+WSGI_APPLICATION = "fintech_core.wsgi.application"
+APPEND_SLASH = True  # for /admin; the API's paths have none (TrailingSlashMiddleware)
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- Database: two roles, timeouts by the role of the process ----------------------------------------------------------
+
+DATABASE_URL: str = env.str("DATABASE_URL", default="postgres://localhost/fintech" if DEVELOPMENT else environ.Env.NOTSET)
+DATABASE_OWNER_URL: str = env.str("DATABASE_OWNER_URL", default=DATABASE_URL)
+DATABASE_APP_ROLE = "fintech_app"
+DATABASE_OWNER_ROLE = "fintech_owner"
+
+# statement, lock, idle-in-transaction timeouts in milliseconds; 0 is none (house.md: one place).
+DATABASE_TIMEOUTS = {"web": (5_000, 3_000, 10_000), "worker": (60_000, 10_000, 60_000), "command": (0, 0, 0)}
+if PROCESS_ROLE not in DATABASE_TIMEOUTS:
+    raise ImproperlyConfigured("PROCESS_ROLE is web, worker or command")
+
+
+def database_config(url: str, role: str) -> dict[str, object]:
+    """Django's settings of one connection that acts as `role`, whoever logs in."""
+    config = env.db_url_config(url)
+    statement, lock, idle = DATABASE_TIMEOUTS[PROCESS_ROLE] if role == DATABASE_APP_ROLE else (0, 0, 0)
+    options = config.setdefault("OPTIONS", {})
+    options["options"] = (
+        f"-c role={role} -c statement_timeout={statement} -c lock_timeout={lock} "
+        f"-c idle_in_transaction_session_timeout={idle}"
+    )
+    options["application_name"] = f"fintech-core-{PROCESS_ROLE}"
+    options.setdefault("connect_timeout", 5)
+    config["ENGINE"] = "django.db.backends.postgresql"
+    config["CONN_MAX_AGE"] = 0 if PROCESS_ROLE == "web" else None
+    config["CONN_HEALTH_CHECKS"] = True
+    if PROCESS_ROLE == "web" and role == DATABASE_APP_ROLE:
+        # Celery closes a pool after every task (celery issue 10554), so only the web processes have one.
+        options["pool"] = {"min_size": 1, "max_size": env.int("DATABASE_POOL_SIZE", default=10), "timeout": 5}
+    return config
+
+
+DATABASES = {"default": database_config(DATABASE_URL, DATABASE_APP_ROLE)}
+DATABASE_OWNER = database_config(DATABASE_OWNER_URL, DATABASE_OWNER_ROLE)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Cache and queue --------------------------------------------------------------------------------------------------
+
+REDIS_URL: str = env.str("REDIS_URL", default="redis://localhost:6379/0" if DEVELOPMENT else environ.Env.NOTSET)
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "fintech-core",
+        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+    }
+}
+
+
+def celery_broker_url(redis_url: str) -> str:
+    """The same server in kombu's spelling: `unix:///path?db=0` is `redis+socket:///path?virtual_host=0` there."""
+    parts = urlsplit(redis_url)
+    if parts.scheme != "unix":
+        return redis_url
+    database = dict(item.split("=", 1) for item in parts.query.split("&") if "=" in item).get("db", "0")
+    return f"redis+socket://{parts.path}?virtual_host={database}"
+
+
+CELERY_BROKER_URL = celery_broker_url(REDIS_URL)
+# A killed worker's tasks come back after the visibility timeout, so it is short; every task is shorter (time limits).
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 60,
+    "socket_connect_timeout": 0.5,
+    "socket_timeout": 5,
+    "global_keyprefix": "fintech-core:",
+}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_PUBLISH_RETRY = False  # the row is the truth and a beat job sweeps it: no request waits for the broker
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_TIME_LIMIT = 50
+CELERY_TASK_SOFT_TIME_LIMIT = 40
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {
+    "canary": {"task": "fintech_core.canary", "schedule": 10.0, "options": {"expires": 30}},
+    "purge-idempotency-records": {"task": "fintech_core.purge_idempotency_records", "schedule": 3600.0},
+    "purge-credentials": {"task": "users.purge_credentials", "schedule": 3600.0},
+    "sweep-webhook-events": {"task": "payments.sweep_webhook_events", "schedule": 10.0, "options": {"expires": 30}},
+    "sweep-simulator": {"task": "payments.sweep_simulator", "schedule": 5.0, "options": {"expires": 30}},
+}
+
+# --- Identity ---------------------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "users.User"
+AUTHENTICATION_BACKENDS = ["users.backends.RoleBackend"]
+ADMIN_ACTOR_OF_USER = "users.authentication.actor_of_user"  # how the kernel's admin helper makes its Actor
+PASSWORD_HASHERS = (
+    ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    if ENVIRONMENT == "test"
+    else ["users.hashers.Argon2Hasher", "django.contrib.auth.hashers.ScryptPasswordHasher"]
+)
+PASSWORD_MIN_LENGTH = 15  # security.md 6, NIST SP 800-63B rev. 4: a password that stands alone
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": PASSWORD_MIN_LENGTH},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+ACCESS_TOKEN_LIFETIME = timedelta(minutes=10)
+REFRESH_TOKEN_LIFETIME = timedelta(days=14)
+SESSION_LIFETIME = timedelta(days=90)
+EMAIL_TOKEN_LIFETIME = timedelta(hours=24)
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": ACCESS_TOKEN_LIFETIME,
+    "ALGORITHM": "HS256",
+    "SIGNING_KEY": JWT_SIGNING_KEY,
+    "AUDIENCE": "fintech-core-api",
+    "ISSUER": "fintech-core",
+    "USER_ID_CLAIM": "sub",
+    "JTI_CLAIM": "jti",
+    "TOKEN_TYPE_CLAIM": None,
+    "LEEWAY": 0,
+}
+EMAIL_VERIFICATION: bool = env.bool("EMAIL_VERIFICATION", default=True)
+EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://" if DEVELOPMENT else environ.Env.NOTSET)
+vars().update(EMAIL_CONFIG)
+DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", default="Fintech Core <no-reply@localhost>")
+LOGIN_URL = reverse_lazy("admin:login")
+
+# --- Money ------------------------------------------------------------------------------------------------------------
+
+CURRENCIES: list[str] = env.list("CURRENCIES", default=["USD", "EUR", "GBP", "RUB", "JPY", "KWD"])
+DEFAULT_CURRENCY: str = env.str("DEFAULT_CURRENCY", default="USD")
+# Wallets behind one system account code (ledger.md): more lanes, less waiting on clearing and fee accounts.
+LEDGER_LANES: int = env.int("LEDGER_LANES", default=8)
+PAYMENT_GATEWAYS = ["simulator"]  # each has its clearing account, also while it is switched off
+# The KYC level asked of the wallet's owner when an operation is created (api.md).
+KYC_REQUIRED = {"deposit": 1, "transfer_out": 1, "payout": 2, "receive": 0}
+FREEZE_BLOCKS_CREDITS: bool = env.bool("FREEZE_BLOCKS_CREDITS", default=False)
+
+# --- Payments ---------------------------------------------------------------------------------------------------------
+
+SIMULATOR_ENABLED: bool = env.bool("SIMULATOR_ENABLED", default=False)
+SIMULATOR_WEBHOOK_SECRET: str = env.str(
+    "SIMULATOR_WEBHOOK_SECRET",
+    default="whsec_" + base64.b64encode(hashlib.sha256(secret("SECRET_KEY").encode()).digest()).decode(),
+)
+SIMULATOR_WEBHOOK_URL: str = env.str(
+    "SIMULATOR_WEBHOOK_URL", default=f"http://127.0.0.1:{env.int('PORT', default=8000)}/webhooks/v1/simulator"
+)
+
+# --- HTTP -------------------------------------------------------------------------------------------------------------
+
+MAX_BODY_BYTES = 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["users.authentication.AccessTokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["fintech_core.permissions.HasAccess"],
+    "DEFAULT_PARSER_CLASSES": ["fintech_core.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "fintech_core.parsers.JSONOnlyNegotiation",
+    "DEFAULT_SCHEMA_CLASS": "fintech_core.schema.ProblemSchema",
+    "EXCEPTION_HANDLER": "fintech_core.problems.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
+    "COERCE_DECIMAL_TO_STRING": True,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Fintech Core",
+    "DESCRIPTION": "Wallets, payments and a double-entry ledger whose invariants the database enforces.",
+    "VERSION": "1.0.0",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PUBLIC": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "WalletStatus": "wallet.enums.WalletStatus",
+        "TransactionStatus": "transactions.enums.TransactionStatus",
+        "TransactionKind": "transactions.enums.TransactionKind",
+        "EntryDirection": "transactions.enums.Direction",
+        "IntentStatus": "payments.enums.IntentStatus",
+        "SubmissionStatus": "compliance.enums.SubmissionStatus",
+        "KycStatus": "users.enums.KycStatus",
+        "Role": "users.enums.Role",
+    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "fintech_core.schema.add_error_codes",
+    ],
+}
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = True  # a checkout serves its assets without collectstatic
+WHITENOISE_AUTOREFRESH = False
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+USE_I18N = False
+
+HTTPS: bool = env.bool("HTTPS", default=not DEVELOPMENT)
+SECURE_SSL_REDIRECT = HTTPS
+# Set by the proxy in front, which must strip the client's own (docs/deployment); empty means: nobody is believed.
+TRUSTED_PROXY_PROTO_HEADER: str = env.str("TRUSTED_PROXY_PROTO_HEADER", default="")
+SECURE_PROXY_SSL_HEADER = (TRUSTED_PROXY_PROTO_HEADER, "https") if TRUSTED_PROXY_PROTO_HEADER else None
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^health$", r"^ready$", r"^api/health$"]
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_NAME = "__Host-sessionid" if HTTPS else "sessionid"
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 12 * 3600
+CSRF_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_NAME = "__Host-csrftoken" if HTTPS else "csrftoken"
+CSRF_TRUSTED_ORIGINS: list[str] = [PUBLIC_URL]
+CSRF_FAILURE_VIEW = "fintech_core.problems.csrf_failure"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        # Unfold's admin needs both (libraries.md 3); Swagger UI and Redoc start from an inline script.
+        "script-src": ["'self'", "'unsafe-eval'", "'unsafe-inline'"],
+        "style-src": ["'self'", "'unsafe-inline'"],
+        "img-src": ["'self'", "data:"],
+        "worker-src": ["'self'", "blob:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+UNFOLD = {"SITE_TITLE": "Fintech Core", "SITE_HEADER": "Fintech Core", "SHOW_HISTORY": False}
+
+# --- Logs -------------------------------------------------------------------------------------------------------------
+
+LOG_FORMAT: str = env.str("LOG_FORMAT", default="console" if DEVELOPMENT else "json")
+LOG_LEVEL: str = env.str("LOG_LEVEL", default="INFO")
+LOGGING_CONFIG = "fintech_core.logging_config.configure"
+LOGGING = {"format": LOG_FORMAT, "level": LOG_LEVEL}
+
+SILENCED_SYSTEM_CHECKS: list[str] = []

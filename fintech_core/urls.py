@@ -1,0 +1,43 @@
+"""Every URL. Which room serves a path is decided here and nowhere else."""
+
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+
+from fintech_core import views
+from fintech_core.capabilities import Capability
+
+handler400 = "fintech_core.problems.bad_request"
+handler403 = "fintech_core.problems.permission_denied"
+handler404 = "fintech_core.problems.page_not_found"
+handler500 = "fintech_core.problems.server_error"
+
+
+class SchemaView(SpectacularAPIView):
+    access = {"get": Capability.PUBLIC}
+
+
+class DocsView(SpectacularSwaggerView):
+    access = {"get": Capability.PUBLIC}
+
+
+class RedocView(SpectacularRedocView):
+    access = {"get": Capability.PUBLIC}
+
+
+urlpatterns = [
+    path("health", views.HealthView.as_view(), name="health"),
+    path("api/health", views.HealthView.as_view(), name="api-health"),
+    path("ready", views.ReadyView.as_view(), name="ready"),
+    path("api/schema", SchemaView.as_view(authentication_classes=[]), name="schema"),
+    path("api/docs", DocsView.as_view(url_name="schema", authentication_classes=[]), name="docs"),
+    path("api/redoc", RedocView.as_view(url_name="schema", authentication_classes=[]), name="redoc"),
+    path("api/errors", views.error_codes, name="error-codes"),
+    path("api/v1/", include("users.urls")),
+    path("api/v1/", include("wallet.urls")),
+    path("api/v1/", include("compliance.urls")),
+    path("api/v1/", include("transactions.urls")),
+    path("api/v1/", include("payments.urls")),
+    path("", include("payments.public_urls")),
+    path("admin/", admin.site.urls),
+]

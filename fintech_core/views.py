@@ -1,0 +1,71 @@
+"""Views of the frame: health, readiness, the page of error codes."""
+
+from typing import Any, ClassVar
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from fintech_core import clock, health
+from fintech_core.capabilities import Capability
+from fintech_core.exceptions import error_classes
+from fintech_core.problems import FRAME_CODES
+
+_Health = inline_serializer("Health", {"status": serializers.ChoiceField(choices=["ok"])})
+_Ready = inline_serializer(
+    "Readiness",
+    {
+        "status": serializers.ChoiceField(choices=["ok", "degraded"]),
+        "checks": inline_serializer(
+            "ReadinessChecks",
+            {name: serializers.ChoiceField(choices=["ok", "failing"]) for name in ("database", "migrations", "cache", "worker")},
+        ),
+    },
+)
+
+
+class HealthView(APIView):
+    """The process is alive. Touches nothing."""
+
+    access: ClassVar = {"get": Capability.PUBLIC}
+    authentication_classes: ClassVar[list[Any]] = []
+
+    @extend_schema(responses={200: _Health}, tags=["operations"], auth=[])
+    def get(self, request: Request) -> HttpResponse:
+        return JsonResponse({"status": "ok"})
+
+
+class ReadyView(APIView):
+    """Whether this process can serve (503 if not), and how its surroundings do (503 only with `?strict=1`)."""
+
+    access: ClassVar = {"get": Capability.PUBLIC}
+    authentication_classes: ClassVar[list[Any]] = []
+
+    @extend_schema(
+        parameters=[OpenApiParameter("strict", str, enum=["1"], description="503 for any failing check")],
+        responses={200: _Ready, 503: _Ready},
+        tags=["operations"],
+        auth=[],
+    )
+    def get(self, request: Request) -> HttpResponse:
+        checks = health.readiness(now=clock.now())
+        strict = request.query_params.get("strict") == "1"
+        serving = all(checks.values()) if strict else health.can_serve(checks)
+        body = {
+            "status": "ok" if all(checks.values()) else "degraded",
+            "checks": {name: "ok" if fine else "failing" for name, fine in checks.items()},
+        }
+        response = JsonResponse(body, status=200 if serving else 503)
+        if not serving:
+            response["Retry-After"] = "2"
+        return response
+
+
+def error_codes(request: HttpRequest) -> HttpResponse:
+    """Every error code with its status and meaning: where the `type` of a problem document points."""
+    rows = {cls.code: (int(cls.status), cls.title) for cls in error_classes() if cls.code != "error"}
+    rows |= {code: (status, "") for code, status in FRAME_CODES.items() if code not in rows}
+    return render(request, "fintech_core/error_codes.html", {"rows": sorted(rows.items())})

@@ -1,0 +1,144 @@
+"""The frame of every API view: validate, one service call, render. Views have no try/except and open no transaction."""
+
+import re
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar, TypeVar
+
+from django.http import HttpResponse
+from rest_framework import viewsets
+from rest_framework.renderers import JSONRenderer
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer, Serializer
+
+from fintech_core import db, idempotency, pagination, problems
+from fintech_core.actors import Actor
+from fintech_core.capabilities import Capability
+from fintech_core.exceptions import DomainError, NotFound, ValidationFailed
+
+T = TypeVar("T")
+_PRINTABLE_ASCII = re.compile(r"[\x20-\x7e]{1,255}", re.ASCII)
+REPLAYED_HEADER = "Idempotency-Replayed"
+
+
+class IdempotencyKeyRequired(DomainError):
+    code = "idempotency_key_required"
+    status = HTTPStatus.BAD_REQUEST
+    title = "This request moves money: it needs an Idempotency-Key header."
+
+
+class IdempotencyKeyInvalid(DomainError):
+    code = "idempotency_key_invalid"
+    status = HTTPStatus.BAD_REQUEST
+    title = "An Idempotency-Key has 1 to 255 printable ASCII characters."
+
+
+class DomainViewSet(viewsets.GenericViewSet[Any]):
+    """Subclasses name the capability of every action in `access` and scope `get_queryset` by `self.actor`."""
+
+    access: ClassVar[Mapping[str, Capability]] = {}
+    order: ClassVar[tuple[str, ...]] = ("-created_at", "-id")
+    filter_input: ClassVar[type[Serializer[Any]] | None] = None
+    output: ClassVar[type[BaseSerializer[Any]]]
+    lookup_value_converter = "uuid"
+    filter_backends: ClassVar[list[Any]] = []
+    pagination_class = None
+
+    @property
+    def actor(self) -> Actor:
+        """The caller. Only routes open to the public may be called without one."""
+        actor = self.request.auth
+        if not isinstance(actor, Actor):
+            raise AssertionError("a public route has no actor")
+        return actor
+
+    def validated(self, input_class: type[Serializer[Any]], data: Any = None) -> dict[str, Any]:
+        """The checked body. Raises DRF's ValidationError (400)."""
+        serializer = input_class(data=self.request.data if data is None else data, context={"request": self.request})
+        serializer.is_valid(raise_exception=True)
+        return dict(serializer.validated_data)
+
+    def write(
+        self,
+        use_case: Callable[[], Any],
+        output: type[BaseSerializer[Any]] | None,
+        *,
+        status: int = HTTPStatus.OK,
+        needs_key: bool = False,
+        takes_key: bool = True,
+    ) -> HttpResponse:
+        """Run a use case: under its Idempotency-Key where there is one, else in a plain unit of work.
+
+        `needs_key` for what moves money; `takes_key=False` where bodies hold secrets or personal data.
+        """
+        render = self._renderer(output, status)
+        key = self.request.headers.get("Idempotency-Key") if takes_key else None
+        if key is None:
+            if needs_key:
+                raise IdempotencyKeyRequired
+            return _http(db.unit_of_work(lambda: render(use_case())))
+        if not _PRINTABLE_ASCII.fullmatch(key):
+            raise IdempotencyKeyInvalid
+        fingerprint = idempotency.fingerprint(
+            method=self.request.method or "", path=self.request.path, body=self.request.data
+        )
+        return _http(
+            idempotency.run(actor=self.actor, key=key, fingerprint=fingerprint, use_case=use_case, render=render)
+        )
+
+    def _renderer(self, output: type[BaseSerializer[Any]] | None, status: int) -> idempotency.Render:
+        def render(outcome: Any) -> idempotency.Answer:
+            if isinstance(outcome, DomainError):
+                return idempotency.Answer(outcome.status, problems.CONTENT_TYPE, problems.body_of(outcome))
+            if output is None:
+                return idempotency.Answer(status, "application/json", b"")
+            data = output(outcome, context={"request": self.request, "actor": self.request.auth}).data
+            return idempotency.Answer(status, "application/json", JSONRenderer().render(data))
+
+        return render
+
+    def list_page(self, queryset: Any = None, *, output: type[BaseSerializer[Any]] | None = None, order: Any = None) -> Response:
+        """One page of `queryset` (default: the view's own), filtered by the allow-list of `filter_input`."""
+        filters = self.checked_filters()
+        rows = self.get_queryset() if queryset is None else queryset
+        page = pagination.paginate(self.apply_filters(rows, filters), self.request, order or self.order)
+        serializer = (output or self.output)(page["results"], many=True, context={"request": self.request, "actor": self.request.auth})
+        return Response({**page, "results": serializer.data})
+
+    def checked_filters(self) -> dict[str, Any]:
+        parameters = {name: value for name, value in self.request.query_params.items() if name not in pagination.PARAMETERS}
+        if self.filter_input is None:
+            if parameters:
+                refuse_unknown(parameters)
+            return {}
+        return self.validated(self.filter_input, parameters)
+
+    def apply_filters(self, queryset: Any, filters: Mapping[str, Any]) -> Any:
+        return queryset.filter(**filters)
+
+    def retrieve_one(self, output: type[BaseSerializer[Any]] | None = None) -> Response:
+        instance = self.get_object()
+        serializer = (output or self.output)(instance, context={"request": self.request, "actor": self.request.auth})
+        return Response(serializer.data)
+
+    def get_object(self) -> Any:
+        """The path's object among those that the caller may see; 404 otherwise."""
+        instance = self.get_queryset().filter(pk=self.kwargs["pk"]).first()
+        if instance is None:
+            raise NotFound
+        return instance
+
+
+def refuse_unknown(parameters: Mapping[str, Any]) -> None:
+    raise ValidationFailed(
+        [{"field": name, "code": "unknown_field", "message": "There is no such parameter."} for name in sorted(parameters)]
+    )
+
+
+def _http(answer: idempotency.Answer) -> HttpResponse:
+    response = HttpResponse(answer.body, status=answer.status, content_type=answer.content_type)
+    if answer.replayed:
+        response[REPLAYED_HEADER] = "true"
+    return response
+
+

@@ -1,0 +1,100 @@
+"""The journal's statements: set-based inserts whose number doesn't grow with the batch, and look-ups beside them.
+
+All legs of a batch must arrive in one statement (the trigger checks it whole), which `bulk_create` doesn't promise.
+"""
+
+import uuid
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from django.db import connection
+from django.db.models import Q
+from psycopg.types.json import Jsonb
+
+from transactions import hashing
+from transactions.models import LedgerEntry, Transaction
+
+_TRANSACTION_COLUMNS = {
+    "id": "uuid",
+    "kind": "text",
+    "status": "text",
+    "reference": "text",
+    "source_owner": "uuid",
+    "initiator_kind": "text",
+    "initiator_id": "uuid",
+    "description": "text",
+    "metadata": "jsonb",
+    "salt": "bytea",
+    "text_digest": "text",
+    "reverses_id": "uuid",
+    "override_by": "uuid",
+    "effective_at": "timestamptz",
+    "posted_at": "timestamptz",
+    "created_at": "timestamptz",
+}
+_ENTRY_COLUMNS = {
+    "id": "uuid",
+    "transaction_id": "uuid",
+    "leg": "smallint",
+    "wallet_id": "uuid",
+    "direction": "text",
+    "amount": "numeric",
+    "currency": "text",
+    "sequence": "bigint",
+    "balance_after": "numeric",
+    "posted_at": "timestamptz",
+    "hash": "bytea",
+}
+
+
+def _insert_statement(table: str, columns: dict[str, str]) -> str:
+    arrays = ", ".join(f"%s::{kind}[]" for kind in columns.values())
+    return f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"  # noqa: S608 - constants only
+
+
+_INSERT_TRANSACTIONS = _insert_statement("transactions_transaction", _TRANSACTION_COLUMNS)
+_INSERT_ENTRIES = _insert_statement("transactions_ledgerentry", _ENTRY_COLUMNS)
+
+
+def _columns(rows: Sequence[Any], columns: dict[str, str]) -> list[list[Any]]:
+    return [
+        [Jsonb(getattr(row, name)) if kind == "jsonb" else getattr(row, name) for row in rows]
+        for name, kind in columns.items()
+    ]
+
+
+def insert_transactions(transactions: Sequence[Transaction]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT_TRANSACTIONS, _columns(transactions, _TRANSACTION_COLUMNS))
+    for transaction in transactions:
+        transaction._state.adding = False
+        transaction._state.db = connection.alias
+
+
+def insert_entries(entries: Sequence[LedgerEntry]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT_ENTRIES, _columns(entries, _ENTRY_COLUMNS))
+
+
+def facts_of(transaction: Transaction) -> str:
+    """The digest of what is said of the transaction, which every entry's hash contains."""
+    return hashing.facts(
+        transaction_id=transaction.pk,
+        kind=transaction.kind,
+        initiator_id=transaction.initiator_id,
+        reference=transaction.reference,
+        effective_at=transaction.effective_at,
+        reverses_id=transaction.reverses_id,
+        text_digest=transaction.text_digest,
+    )
+
+
+def references_in_use(
+    owners: Collection[uuid.UUID | None], references: Collection[str]
+) -> dict[tuple[uuid.UUID | None, str], uuid.UUID]:
+    """The transactions that used one of the references, by owner of the source wallet (None: the system)."""
+    by_owner = Q(source_owner__in=[owner for owner in owners if owner is not None])
+    if None in owners:
+        by_owner |= Q(source_owner__isnull=True)
+    rows = Transaction.objects.filter(by_owner, reference__in=references)
+    return {(owner, reference or ""): pk for owner, reference, pk in rows.values_list("source_owner", "reference", "pk")}

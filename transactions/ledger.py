@@ -1,0 +1,354 @@
+"""The one door: all money moves through `post()`.
+
+A batch of postings is locked, decided (`decision.py`, pure) and written with a constant number of statements, inside
+the caller's unit of work and once per unit. The database checks all of it again (`triggers.py`). This module decides
+nothing about who may pay whom: services do, and only they may import it.
+"""
+
+import secrets
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, connection
+
+from fintech_core import ids
+from fintech_core.actors import Actor, ActorKind
+from fintech_core.db import LostRace, mark_posted, violated_constraint
+from fintech_core.exceptions import DomainError, NotFound
+from transactions import hashing, journal
+from transactions.accounts import SystemAccount
+from transactions.decision import Accepted, Decision, Draft, Figures, Movement, Proposal, Reason, Refused, decide
+from transactions.enums import HoldStatus, TransactionKind, TransactionStatus
+from transactions.models import Hold, LedgerEntry, Transaction
+from wallet.locks import lock_wallets
+from wallet.models import Wallet
+
+MAX_POSTINGS = 1_000
+
+
+class InsufficientFunds(DomainError):
+    code = "insufficient_funds"
+    title = "The wallet's available balance is too low."
+
+
+class WalletFrozen(DomainError):
+    code = "wallet_frozen"
+    title = "The wallet is frozen."
+
+
+class WalletClosed(DomainError):
+    code = "wallet_closed"
+    title = "The wallet is closed."
+
+
+class CurrencyMismatch(DomainError):
+    code = "currency_mismatch"
+    title = "The wallet is in another currency."
+
+
+class SameWallet(DomainError):
+    code = "same_wallet"
+    title = "Source and destination are the same wallet."
+
+
+class AmountTooLarge(DomainError):
+    code = "amount_too_large"
+    title = "The amount or a balance after it is outside what the ledger holds."
+
+
+class ReferenceExists(DomainError):
+    code = "reference_exists"
+    status = HTTPStatus.CONFLICT
+    title = "This reference was used before."
+
+
+class BatchAborted(DomainError):
+    code = "batch_aborted"
+    title = "Not done, because another item of the atomic batch was refused."
+
+
+_ERRORS: Mapping[Reason, type[DomainError]] = {
+    Reason.NOT_FOUND: NotFound,
+    Reason.SAME_WALLET: SameWallet,
+    Reason.CURRENCY_MISMATCH: CurrencyMismatch,
+    Reason.WALLET_CLOSED: WalletClosed,
+    Reason.WALLET_FROZEN: WalletFrozen,
+    Reason.INSUFFICIENT_FUNDS: InsufficientFunds,
+    Reason.AMOUNT_TOO_LARGE: AmountTooLarge,
+    Reason.REFERENCE_EXISTS: ReferenceExists,
+    Reason.BATCH_ABORTED: BatchAborted,
+}
+
+Account = uuid.UUID | SystemAccount
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """`amount` (positive, exact) moves from source to destination: an unbalanced leg can't be written down."""
+
+    source: Account
+    destination: Account
+    amount: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Posting:
+    """One transaction to be. Customers' wallets are named by id, the system's by SystemAccount."""
+
+    kind: TransactionKind
+    legs: tuple[Leg, ...]
+    reference: str | None = None
+    description: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    effective_at: datetime | None = None
+    reverses_id: uuid.UUID | None = None
+    override_by: uuid.UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A posting that was not done. `wallet_id` is the wallet at fault, where there is one."""
+
+    error: DomainError
+    wallet_id: uuid.UUID | None
+
+
+Outcome = Transaction | Refusal
+
+
+def post_one(posting: Posting, *, actor: Actor, now: datetime) -> Transaction:
+    """Post one transaction. Raises the DomainError that refuses it; see `post`."""
+    outcome = post([posting], actor=actor, now=now)[0]
+    if isinstance(outcome, Refusal):
+        raise outcome.error
+    return outcome
+
+
+def post(postings: Sequence[Posting], *, actor: Actor, now: datetime, atomic: bool = True) -> list[Outcome]:
+    """Post a batch and return an outcome per posting, in order.
+
+    Atomic batches are refused whole by one refusal; others go on. Runs once per unit of work. `posted_at` is `now`, or
+    later where a wallet of the batch was posted to later, so that it never decreases along a wallet.
+    """
+    mark_posted()
+    if not 1 <= len(postings) <= MAX_POSTINGS:
+        raise ValueError(f"a batch has 1 to {MAX_POSTINGS} postings")
+    proposals = _resolve(postings)
+    wallets = _lock(postings, proposals)
+    _expire_due_holds(wallets, now)
+    decisions = decide(
+        {wallet.pk: _figures(wallet) for wallet in wallets.values()},
+        proposals,
+        references=_references_in_use(postings, proposals, wallets),
+        atomic=atomic,
+        freeze_blocks_credits=settings.FREEZE_BLOCKS_CREDITS,
+    )
+    posted_at = max([now, *(wallet.last_posted_at for wallet in wallets.values() if wallet.last_posted_at)])
+    return _write(postings, proposals, decisions, wallets, actor=actor, now=now, posted_at=posted_at)
+
+
+# --- Locking ----------------------------------------------------------------------------------------------------------
+
+
+def _resolve(postings: Sequence[Posting]) -> list[Proposal]:
+    """Give every posting its transaction id and every system account one lane for the whole batch."""
+    lanes: dict[SystemAccount, uuid.UUID] = {}
+
+    def wallet_id(account: Account) -> uuid.UUID:
+        if isinstance(account, SystemAccount):
+            return lanes.setdefault(account, account.wallet_id())
+        return account
+
+    return [
+        Proposal(
+            transaction_id=ids.uuid7(),
+            movements=tuple(
+                Movement(wallet_id(leg.source), wallet_id(leg.destination), _positive(leg.amount), leg.currency)
+                for leg in posting.legs
+            ),
+            reference=posting.reference,
+            lifts_freeze=posting.override_by is not None,
+        )
+        for posting in postings
+    ]
+
+
+def _positive(amount: Decimal) -> Decimal:
+    if not isinstance(amount, Decimal) or not amount > 0:
+        raise ValueError("an amount is a positive Decimal")
+    return amount
+
+
+def _lock(postings: Sequence[Posting], proposals: Sequence[Proposal]) -> dict[uuid.UUID, Wallet]:
+    """All wallets of the batch, locked: customers by primary key, then the lanes by primary key."""
+    customers: set[uuid.UUID] = set()
+    lanes: set[uuid.UUID] = set()
+    for posting, proposal in zip(postings, proposals, strict=True):
+        for leg, movement in zip(posting.legs, proposal.movements, strict=True):
+            for account, wallet_id in ((leg.source, movement.source), (leg.destination, movement.destination)):
+                (lanes if isinstance(account, SystemAccount) else customers).add(wallet_id)
+    locked = lock_wallets(customers) if customers else {}
+    if any(wallet.is_system for wallet in locked.values()):
+        raise ValueError("name a system wallet by its SystemAccount: it is locked after the customers'")
+    locked_lanes = lock_wallets(lanes) if lanes else {}
+    if len(locked_lanes) != len(lanes):
+        raise RuntimeError("a system account is missing: run `manage.py migrate`, which makes them")
+    return locked | locked_lanes
+
+
+def _expire_due_holds(wallets: dict[uuid.UUID, Wallet], now: datetime) -> None:
+    """Due holds no longer reserve anything, whether or not the beat job has come by. One statement, when needed."""
+    holding = [wallet.pk for wallet in wallets.values() if wallet.held]
+    if not holding:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE transactions_hold SET status = %s, released = amount - captured"
+            " WHERE wallet_id = ANY(%s) AND status = %s AND expires_at <= %s",
+            [HoldStatus.EXPIRED, holding, HoldStatus.ACTIVE, now],
+        )
+        expired = cursor.rowcount
+    if expired:
+        for pk, held in Wallet.objects.filter(pk__in=holding).values_list("pk", "held"):
+            wallets[pk].held = held
+
+
+def _figures(wallet: Wallet) -> Figures:
+    return Figures(
+        id=wallet.pk,
+        owner=wallet.owner_user_id,
+        currency=wallet.currency,
+        status=wallet.status,
+        balance=wallet.balance,
+        held=wallet.held,
+        floor=wallet.floor,
+        sequence=wallet.sequence,
+    )
+
+
+def _references_in_use(
+    postings: Sequence[Posting], proposals: Sequence[Proposal], wallets: Mapping[uuid.UUID, Wallet]
+) -> dict[tuple[uuid.UUID | None, str], uuid.UUID]:
+    """Which of the batch's references were used before, with the transaction that did. For ever, unlike keys."""
+    references = {posting.reference for posting in postings if posting.reference is not None}
+    if not references:
+        return {}
+    owners = {wallets[p.movements[0].source].owner_user_id for p in proposals if p.movements[0].source in wallets}
+    return journal.references_in_use(owners, references)
+
+
+# --- Writing ----------------------------------------------------------------------------------------------------------
+
+
+def _write(
+    postings: Sequence[Posting],
+    proposals: Sequence[Proposal],
+    decisions: Sequence[Decision],
+    wallets: Mapping[uuid.UUID, Wallet],
+    *,
+    actor: Actor,
+    now: datetime,
+    posted_at: datetime,
+) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    entries: list[LedgerEntry] = []
+    heads = {pk: bytes(wallet.head) for pk, wallet in wallets.items()}
+    for posting, proposal, decision in zip(postings, proposals, decisions, strict=True):
+        if isinstance(decision, Refused):
+            outcomes.append(Refusal(_error(decision), decision.wallet_id))
+            continue
+        transaction = _transaction(posting, proposal, decision, actor=actor, now=now, posted_at=posted_at)
+        facts = journal.facts_of(transaction)
+        drawn = [_entry(draft, transaction, facts, heads, wallets) for draft in decision.drafts]
+        entries += drawn
+        outcomes.append(transaction)
+    transactions = [outcome for outcome in outcomes if isinstance(outcome, Transaction)]
+    if transactions:
+        _insert(transactions, entries)
+    return outcomes
+
+
+def _transaction(
+    posting: Posting, proposal: Proposal, decision: Accepted, *, actor: Actor, now: datetime, posted_at: datetime
+) -> Transaction:
+    salt = secrets.token_bytes(16)
+    return Transaction(
+        id=proposal.transaction_id,
+        kind=posting.kind,
+        status=TransactionStatus.POSTED,
+        reference=posting.reference,
+        source_owner=decision.source_owner,
+        initiator_kind=actor.kind,
+        initiator_id=None if actor.kind == ActorKind.SYSTEM else actor.id,
+        description=posting.description,
+        metadata=dict(posting.metadata),
+        salt=salt,
+        text_digest=hashing.text_digest(salt=salt, description=posting.description, metadata=posting.metadata),
+        reverses_id=posting.reverses_id,
+        override_by=posting.override_by,
+        effective_at=posting.effective_at or posted_at,
+        posted_at=posted_at,
+        created_at=now,
+    )
+
+
+def _entry(
+    draft: Draft,
+    transaction: Transaction,
+    facts: str,
+    heads: dict[uuid.UUID, bytes],
+    wallets: Mapping[uuid.UUID, Wallet],
+) -> LedgerEntry:
+    """The entry of a draft, chained to its wallet's head, which moves on."""
+    assert transaction.posted_at is not None  # noqa: S101 - POSTED
+    entry = LedgerEntry(
+        transaction_id=transaction.pk,
+        leg=draft.leg,
+        wallet_id=draft.wallet_id,
+        direction=draft.direction,
+        amount=draft.amount,
+        currency=draft.currency,
+        sequence=draft.sequence,
+        balance_after=draft.balance_after,
+        posted_at=transaction.posted_at,
+    )
+    entry.hash = heads[draft.wallet_id] = hashing.entry_hash(
+        previous=heads[draft.wallet_id],
+        entry_id=entry.pk,
+        transaction_id=transaction.pk,
+        facts=facts,
+        wallet_id=draft.wallet_id,
+        sequence=draft.sequence,
+        direction=draft.direction,
+        amount=draft.amount,
+        currency=draft.currency,
+        balance_after=draft.balance_after,
+        exponent=wallets[draft.wallet_id].exponent,
+        posted_at=transaction.posted_at,
+    )
+    return entry
+
+
+def _insert(transactions: list[Transaction], entries: list[LedgerEntry]) -> None:
+    try:
+        journal.insert_transactions(transactions)
+        journal.insert_entries(entries)
+    except IntegrityError as error:
+        # Two wallets of one owner share no lock, so a reference may be taken meanwhile; the next try sees by whom.
+        if violated_constraint(error) == "transaction_reference_once":
+            raise LostRace from error
+        raise
+
+
+def _error(refused: Refused) -> DomainError:
+    if refused.reason == Reason.REFERENCE_EXISTS:
+        return ReferenceExists(extensions={"transaction": str(refused.transaction_id)})
+    return _ERRORS[refused.reason]()
+

@@ -1,0 +1,169 @@
+"""Inputs and outputs of the ledger. A counterparty sees only its own side of a transaction."""
+
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from fintech_core import money
+from fintech_core.actors import Actor
+from fintech_core.capabilities import Capability
+from fintech_core.serializers import MoneyInput, StrictInput, TextField
+from transactions.enums import Direction, TransactionKind, TransactionStatus
+from transactions.models import LedgerEntry, Transaction
+from transactions.services import Destination
+
+MAX_METADATA_KEYS = 50
+
+
+@extend_schema_field({"type": "object", "additionalProperties": {"type": "string", "maxLength": 500}})
+class MetadataField(serializers.Field[Any, Any, Any, Any]):
+    """Up to 50 strings by name (1–40 characters), of at most 500 characters each."""
+
+    default_error_messages = {
+        "invalid": "Metadata is an object of at most 50 strings (up to 500 characters) under names of 1 to 40 characters."
+    }
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        fits = isinstance(data, dict) and len(data) <= MAX_METADATA_KEYS
+        if not fits or not all(
+            1 <= len(name) <= 40 and isinstance(value, str) and len(value) <= 500 for name, value in data.items()
+        ):
+            self.fail("invalid")
+        return dict(data)
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+class TransferInput(MoneyInput):
+    """Exactly one destination: a wallet, or a person by verified email or phone."""
+
+    source_wallet = serializers.UUIDField()
+    destination_wallet = serializers.UUIDField(required=False)
+    destination_email = serializers.EmailField(required=False, max_length=254)
+    destination_phone = serializers.RegexField(r"\A\+[1-9][0-9]{7,14}\Z", required=False)
+    reference = serializers.RegexField(
+        r"\A[A-Za-z0-9._:-]{1,64}\Z", required=False, help_text="Unique per owner of the source wallet, for ever."
+    )
+    description = TextField(required=False, allow_blank=True, max_length=500)
+    metadata = MetadataField(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs = super().validate(attrs)
+        names = ("destination_wallet", "destination_email", "destination_phone")
+        given = [attrs.pop(name, None) for name in names]
+        if sum(value is not None for value in given) != 1:
+            message = f"Give exactly one of {', '.join(names)}."
+            raise serializers.ValidationError(
+                {"destination_wallet": [serializers.ErrorDetail(message, code="one_destination")]}
+            )
+        wallet_id, email, phone = given
+        return {**attrs, "destination": Destination(wallet_id=wallet_id, email=email, phone=phone)}
+
+
+class TransactionFilter(StrictInput):
+    wallet = serializers.UUIDField(required=False)
+    kind = serializers.ChoiceField(choices=TransactionKind.choices, required=False)
+    status = serializers.ChoiceField(choices=TransactionStatus.choices, required=False)
+    created_after = serializers.DateTimeField(required=False, help_text="Inclusive.")
+    created_before = serializers.DateTimeField(required=False, help_text="Exclusive.")
+
+
+class EntryOutput(serializers.Serializer[LedgerEntry]):
+    """One side of a leg. On a wallet that the caller can't see: direction, amount and currency alone."""
+
+    leg = serializers.IntegerField()
+    direction = serializers.ChoiceField(choices=Direction.choices)
+    amount = serializers.CharField()
+    currency = serializers.CharField()
+    wallet = serializers.UUIDField(allow_null=True)
+    account = serializers.CharField(allow_null=True, help_text="The code of a system account.")
+    sequence = serializers.IntegerField(allow_null=True)
+    balance_after = serializers.CharField(allow_null=True)
+    hash = serializers.CharField(allow_null=True, help_text="Hex SHA-256, see docs/ledger.md.")
+
+    def to_representation(self, instance: LedgerEntry) -> dict[str, Any]:
+        wallet = instance.wallet
+        seen = may_see_wallet(self.context["actor"], wallet.owner_user_id)
+        return {
+            "leg": instance.leg,
+            "direction": instance.direction,
+            "amount": money.format_amount(instance.amount, wallet.exponent),
+            "currency": instance.currency,
+            "wallet": str(wallet.pk) if seen else None,
+            "account": wallet.account_code,
+            "sequence": instance.sequence if seen else None,
+            "balance_after": money.format_amount(instance.balance_after, wallet.exponent) if seen else None,
+            "hash": bytes(instance.hash).hex() if seen else None,
+        }
+
+
+def may_see_wallet(actor: Actor, owner_id: Any) -> bool:
+    if actor.can(Capability.TRANSACTIONS_READ_ALL):
+        return True
+    return owner_id is not None and owner_id == actor.user_id
+
+
+class TransactionOutput(serializers.ModelSerializer[Transaction]):
+    amount = serializers.SerializerMethodField(help_text="Of its first leg.")
+    currency = serializers.SerializerMethodField()
+    metadata = serializers.SerializerMethodField(help_text="The initiator's alone.")
+    reverses = serializers.UUIDField(source="reverses_id", allow_null=True, read_only=True)
+    reversed_by = serializers.SerializerMethodField()
+    entries = EntryOutput(many=True, read_only=True)
+
+    class Meta:
+        model = Transaction
+        fields: ClassVar = [
+            "id",
+            "kind",
+            "status",
+            "amount",
+            "currency",
+            "reference",
+            "description",
+            "metadata",
+            "reverses",
+            "reversed_by",
+            "effective_at",
+            "posted_at",
+            "created_at",
+            "entries",
+        ]
+        read_only_fields = fields
+
+    def get_amount(self, instance: Transaction) -> str | None:
+        first = next(iter(instance.entries.all()), None)
+        return money.format_amount(first.amount, first.wallet.exponent) if first else None
+
+    def get_currency(self, instance: Transaction) -> str | None:
+        first = next(iter(instance.entries.all()), None)
+        return first.currency if first else None
+
+    @extend_schema_field({"type": "object", "additionalProperties": {"type": "string"}})
+    def get_metadata(self, instance: Transaction) -> dict[str, str]:
+        actor: Actor = self.context["actor"]
+        mine = instance.initiator_id is not None and instance.initiator_id in {actor.id, actor.user_id}
+        return instance.metadata if mine or actor.can(Capability.TRANSACTIONS_READ_ALL) else {}
+
+    @extend_schema_field({"type": ["string", "null"], "format": "uuid"})
+    def get_reversed_by(self, instance: Transaction) -> str | None:
+        reversal = next(iter(instance.reversals.all()), None)
+        return str(reversal.pk) if reversal else None
+
+
+class WalletEntryOutput(EntryOutput):
+    """An entry of the caller's own wallet, with its transaction."""
+
+    transaction = serializers.UUIDField()
+    kind = serializers.ChoiceField(choices=TransactionKind.choices)
+    posted_at = serializers.DateTimeField()
+
+    def to_representation(self, instance: LedgerEntry) -> dict[str, Any]:
+        return {
+            **super().to_representation(instance),
+            "transaction": str(instance.transaction_id),
+            "kind": instance.transaction.kind,
+            "posted_at": serializers.DateTimeField().to_representation(instance.posted_at),
+        }

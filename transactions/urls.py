@@ -1,0 +1,14 @@
+"""Routes of the ledger, below /api/v1/."""
+
+from django.urls import path
+from rest_framework.routers import SimpleRouter
+
+from transactions.views import TransactionViewSet, TransferViewSet, WalletEntriesViewSet
+
+router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router.register("transfers", TransferViewSet, basename="transfer")
+router.register("transactions", TransactionViewSet, basename="transaction")
+urlpatterns = [
+    *router.urls,
+    path("wallets/<uuid:pk>/entries", WalletEntriesViewSet.as_view({"get": "list"}), name="wallet-entries"),
+]

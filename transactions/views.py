@@ -1,0 +1,117 @@
+"""HTTP of the ledger: transfers, history, entries, reversal."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from fintech_core import clock
+from fintech_core.capabilities import Capability
+from fintech_core.serializers import ReasonInput
+from fintech_core.viewsets import DomainViewSet
+from transactions import selectors, services
+from transactions.models import Transaction
+from transactions.serializers import (
+    EntryOutput,
+    TransactionFilter,
+    TransactionOutput,
+    TransferInput,
+    WalletEntryOutput,
+)
+from wallet.selectors import wallets_visible_to
+
+
+def read_back(transaction: Transaction) -> Transaction:
+    """The transaction with its entries, as the answer shows it."""
+    return selectors.with_entries(Transaction.objects.filter(pk=transaction.pk)).get()
+
+
+@extend_schema(tags=["transfers"])
+class TransferViewSet(DomainViewSet):
+    access: ClassVar = {"create": Capability.TRANSFERS_WRITE}
+    idempotent: ClassVar = {"create": True}
+    problem_statuses: ClassVar = {"create": (404,)}
+
+    @extend_schema(operation_id="transfers_create", request=TransferInput, responses={201: TransactionOutput})
+    def create(self, request: Request) -> HttpResponse:
+        """Move money from one of the caller's wallets to another customer's."""
+        data = self.validated(TransferInput)
+        return self.write(
+            lambda: read_back(services.create_transfer(actor=self.actor, now=clock.now(), **data)),
+            TransactionOutput,
+            status=201,
+            needs_key=True,
+        )
+
+
+@extend_schema(tags=["transactions"])
+class TransactionViewSet(DomainViewSet):
+    access: ClassVar = {
+        "list": Capability.TRANSACTIONS_READ,
+        "retrieve": Capability.TRANSACTIONS_READ,
+        "entries": Capability.TRANSACTIONS_READ,
+        "reverse": Capability.TRANSACTIONS_REVERSE,
+    }
+    idempotent: ClassVar = {"reverse": True}
+    output = TransactionOutput
+    serializer_class = TransactionOutput
+    filter_input = TransactionFilter
+
+    def get_queryset(self) -> Any:
+        return selectors.with_entries(selectors.transactions_visible_to(self.actor))
+
+    def apply_filters(self, queryset: Any, filters: Any) -> Any:
+        return selectors.filter_transactions(queryset, dict(filters))
+
+    @extend_schema(operation_id="transactions_list")
+    def list(self, request: Request) -> Response:
+        """History, newest first."""
+        return self.list_page()
+
+    @extend_schema(operation_id="transactions_retrieve")
+    def retrieve(self, request: Request, pk: UUID) -> Response:
+        return self.retrieve_one()
+
+    @extend_schema(operation_id="transactions_entries", responses=EntryOutput(many=True))
+    @action(detail=True, methods=["get"])
+    def entries(self, request: Request, pk: UUID) -> Response:
+        """All legs; of other people's wallets only direction, amount and currency."""
+        rows = self.get_object().entries.all()
+        return Response(EntryOutput(rows, many=True, context={"actor": self.actor}).data)
+
+    @extend_schema(operation_id="transactions_reverse", request=ReasonInput, responses={201: TransactionOutput})
+    @action(detail=True, methods=["post"])
+    def reverse(self, request: Request, pk: UUID) -> HttpResponse:
+        """Undo a transaction by a new, mirrored one. Operators."""
+        data = self.validated(ReasonInput)
+        transaction_id = self.get_object().pk
+        return self.write(
+            lambda: read_back(
+                services.reverse_transaction(
+                    actor=self.actor, transaction_id=transaction_id, now=clock.now(), **data
+                )
+            ),
+            TransactionOutput,
+            status=201,
+            needs_key=True,
+        )
+
+
+@extend_schema(tags=["wallets"])
+class WalletEntriesViewSet(DomainViewSet):
+    access: ClassVar = {"list": Capability.TRANSACTIONS_READ}
+    order: ClassVar = ("-sequence",)
+    output = WalletEntryOutput
+    serializer_class = WalletEntryOutput
+
+    def get_queryset(self) -> Any:
+        return wallets_visible_to(self.actor)
+
+    @extend_schema(operation_id="wallets_entries")
+    def list(self, request: Request, pk: UUID) -> Response:
+        """The wallet's entries, newest first, along its gapless sequence."""
+        return self.list_page(selectors.entries_of_wallet(self.get_object()))

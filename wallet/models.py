@@ -1,0 +1,103 @@
+"""Wallets and claims. Figures (balance, held, sequence, head) are moved by the ledger's triggers, never by code here."""
+
+import hashlib
+import uuid
+from decimal import Decimal
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from fintech_core import ids
+from fintech_core.fields import enum_check
+from wallet.enums import WalletStatus
+from wallet.triggers import GENESIS_PREFIX, wallet_triggers
+
+
+def genesis(wallet_id: uuid.UUID) -> bytes:
+    """The head of a wallet without entries: SHA-256 over a fixed prefix and the id (ledger.md, Tamper evidence)."""
+    return hashlib.sha256(f"{GENESIS_PREFIX}{wallet_id}".encode()).digest()
+
+
+class Wallet(models.Model):
+    """An account in one currency, of a user or (with an `account_code`) of the system, then one of several lanes."""
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    owner_user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="wallets"
+    )
+    account_code = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001 - NULL is "not the system's"
+    lane = models.PositiveSmallIntegerField(default=0)
+    currency = models.CharField(max_length=3)
+    exponent = models.PositiveSmallIntegerField()
+    status = models.CharField(max_length=16, choices=WalletStatus.choices, default=WalletStatus.ACTIVE)
+    balance = models.DecimalField(max_digits=38, decimal_places=8, default=Decimal(0))
+    held = models.DecimalField(max_digits=38, decimal_places=8, default=Decimal(0))
+    # The lowest `available` allowed: 0, negative with a credit limit, NULL (unbounded) for the system's wallets.
+    floor = models.DecimalField(max_digits=38, decimal_places=8, null=True, blank=True)
+    sequence = models.BigIntegerField(default=0)
+    head = models.BinaryField(max_length=32)
+    last_posted_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            enum_check("status", WalletStatus, "wallet_status_known"),
+            models.CheckConstraint(
+                condition=Q(owner_user__isnull=True) ^ Q(account_code__isnull=True), name="wallet_one_owner"
+            ),
+            models.CheckConstraint(
+                condition=Q(account_code__isnull=True, floor__isnull=False)
+                | Q(account_code__isnull=False, floor__isnull=True),
+                name="wallet_floor_unless_system",
+            ),
+            models.CheckConstraint(
+                condition=Q(floor__isnull=True) | Q(balance__gte=F("floor") + F("held")), name="wallet_above_floor"
+            ),
+            models.CheckConstraint(condition=Q(held__gte=0), name="wallet_held_not_negative"),
+            models.CheckConstraint(
+                condition=~Q(status=WalletStatus.CLOSED) | Q(balance=0, held=0), name="wallet_closed_is_empty"
+            ),
+            models.CheckConstraint(condition=Q(exponent__lte=8), name="wallet_exponent_fits"),
+            models.UniqueConstraint(
+                fields=["owner_user", "currency"],
+                condition=~Q(status=WalletStatus.CLOSED),
+                name="wallet_one_per_user_and_currency",
+            ),
+            models.UniqueConstraint(
+                fields=["account_code", "currency", "lane"],
+                condition=Q(account_code__isnull=False),
+                name="wallet_one_per_lane",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["-created_at", "-id"], name="wallet_newest")]
+        triggers: ClassVar = wallet_triggers()
+
+    def __str__(self) -> str:
+        return f"{self.account_code or self.owner_user_id} {self.currency}"
+
+    @property
+    def available(self) -> Decimal:
+        """What may be spent down to the floor: balance − held."""
+        return self.balance - self.held
+
+    @property
+    def is_system(self) -> bool:
+        return self.account_code is not None
+
+
+class Claim(models.Model):
+    """Something that a room above has open on a wallet. Closing needs none left."""
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="claims")
+    kind = models.CharField(max_length=32)
+    ref = models.UUIDField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["kind", "ref"], name="claim_once")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.ref}"

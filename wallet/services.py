@@ -1,0 +1,130 @@
+"""Opening, freezing and closing wallets, and the claims on them. Money moves in `transactions`, never here."""
+
+import uuid
+from collections.abc import Collection
+from datetime import datetime
+from decimal import Decimal
+from http import HTTPStatus
+from typing import Any
+
+from django.db import IntegrityError
+
+from fintech_core import audit, money
+from fintech_core.actors import Actor
+from fintech_core.capabilities import Capability
+from fintech_core.db import LostRace, violated_constraint
+from fintech_core.exceptions import DomainError, InvalidTransition, NotFound, PermissionDenied
+from wallet.enums import TRANSITIONS, WalletStatus
+from wallet.locks import lock_wallets
+from wallet.models import Claim, Wallet, genesis
+from wallet.selectors import open_wallet_of, wallets_visible_to
+
+
+class WalletExists(DomainError):
+    code = "wallet_exists"
+    status = HTTPStatus.CONFLICT
+    title = "There is an open wallet in this currency already."
+
+
+class WalletNotEmpty(DomainError):
+    code = "wallet_not_empty"
+    status = HTTPStatus.CONFLICT
+    title = "A wallet is closed only when its balance and holds are zero."
+
+
+class WalletInUse(DomainError):
+    code = "wallet_in_use"
+    status = HTTPStatus.CONFLICT
+    title = "Something is still open on this wallet."
+
+
+def open_wallet(*, actor: Actor, owner_user_id: uuid.UUID, currency: str, now: datetime) -> Wallet:
+    """A new, empty wallet of the user. Raises WalletExists where an open one in the currency exists."""
+    existing = open_wallet_of(owner_user_id, currency)
+    if existing is not None:
+        raise WalletExists(extensions={"wallet": str(existing.pk)})
+    wallet = Wallet(
+        owner_user_id=owner_user_id,
+        currency=currency,
+        exponent=money.exponent_of(currency),
+        floor=Decimal(0),
+        created_at=now,
+    )
+    wallet.head = genesis(wallet.pk)
+    try:
+        wallet.save(force_insert=True)
+    except IntegrityError as error:
+        if violated_constraint(error) == "wallet_one_per_user_and_currency":
+            raise LostRace from error
+        raise
+    audit.record(
+        actor=actor,
+        action="wallet.opened",
+        entity_type="wallet",
+        entity_id=wallet.pk,
+        after={"status": wallet.status, "currency": currency, "owner": str(owner_user_id)},
+    )
+    return wallet
+
+
+def freeze_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str, now: datetime) -> Wallet:
+    """Refuse every debit from now on; credits pass (settings.FREEZE_BLOCKS_CREDITS)."""
+    actor.require(Capability.WALLETS_FREEZE)
+    return _move(actor, _locked(actor, wallet_id), WalletStatus.FROZEN, "wallet.frozen", reason)
+
+
+def unfreeze_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str, now: datetime) -> Wallet:
+    actor.require(Capability.WALLETS_FREEZE)
+    return _move(actor, _locked(actor, wallet_id), WalletStatus.ACTIVE, "wallet.unfrozen", reason)
+
+
+def close_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str, now: datetime) -> Wallet:
+    """Close for good. Its owner or compliance may; raises WalletNotEmpty, WalletInUse, InvalidTransition (frozen)."""
+    wallet = _locked(actor, wallet_id)
+    is_owner = actor.user_id is not None and wallet.owner_user_id == actor.user_id
+    if not is_owner and not actor.can(Capability.WALLETS_FREEZE):
+        raise PermissionDenied("Only its owner or compliance may close a wallet.")
+    _check_move(wallet, WalletStatus.CLOSED)
+    if wallet.balance != 0 or wallet.held != 0:
+        raise WalletNotEmpty
+    if wallet.claims.exists():
+        raise WalletInUse
+    return _move(actor, wallet, WalletStatus.CLOSED, "wallet.closed", reason)
+
+
+def add_claim(*, wallet: Wallet, kind: str, ref: uuid.UUID, now: datetime) -> None:
+    """Remember that something is open on the wallet, whose lock the caller holds."""
+    Claim.objects.create(wallet=wallet, kind=kind, ref=ref, created_at=now)
+
+
+def remove_claims(*, kind: str, refs: Collection[uuid.UUID]) -> None:
+    """What was open is done. Removing what isn't there is no error."""
+    Claim.objects.filter(kind=kind, ref__in=refs).delete()
+
+
+def _locked(actor: Actor, wallet_id: uuid.UUID) -> Wallet:
+    if not wallets_visible_to(actor).filter(pk=wallet_id).exists():
+        raise NotFound
+    return lock_wallets([wallet_id])[wallet_id]
+
+
+def _check_move(wallet: Wallet, target: WalletStatus) -> None:
+    if target not in TRANSITIONS[WalletStatus(wallet.status)]:
+        raise InvalidTransition(f"The wallet is {wallet.status}.", extensions={"wallet_status": wallet.status})
+
+
+def _move(actor: Actor, wallet: Wallet, target: WalletStatus, action: str, reason: str) -> Wallet:
+    _check_move(wallet, target)
+    before: dict[str, Any] = {"status": wallet.status}
+    wallet.status = target
+    wallet.save(update_fields=["status"])
+    audit.record(
+        actor=actor,
+        action=action,
+        entity_type="wallet",
+        entity_id=wallet.pk,
+        before=before,
+        after={"status": wallet.status},
+        reason=reason,
+    )
+    return wallet

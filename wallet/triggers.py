@@ -1,0 +1,82 @@
+"""What the database guarantees of wallets, whoever writes (ledger.md, guarantee 2).
+
+Names of the ledger's tables appear in SQL here: a wallet's figures are nothing but what its entries and holds say.
+"""
+
+import pgtrigger
+
+from fintech_core.dbtriggers import SealedTrigger, refuse
+
+GENESIS_PREFIX = "fintech-core/wallet/1\n"
+
+_BORN_EMPTY = r"""
+    SELECT n.id INTO bad FROM new_rows n
+    WHERE n.balance <> 0 OR n.held <> 0 OR n.sequence <> 0 OR n.last_posted_at IS NOT NULL OR n.status <> 'ACTIVE'
+       OR n.head <> sha256(convert_to(E'fintech-core/wallet/1\n' || n.id::text, 'UTF8'))
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'wallet % is not born empty', bad USING ERRCODE = '23514', CONSTRAINT = 'wallet_born_empty';
+    END IF;
+    RETURN NULL;
+"""
+
+# The newest entry is looked up rather than asking pg_trigger_depth(): a trigger on a temporary table gets round that.
+_FIGURES = """
+    SELECT n.id,
+        CASE
+            WHEN o.id IS NULL
+              OR (n.owner_user_id, n.account_code, n.lane, n.currency, n.exponent, n.created_at)
+                 IS DISTINCT FROM (o.owner_user_id, o.account_code, o.lane, o.currency, o.exponent, o.created_at)
+                THEN 'its identity never changes'
+            WHEN (n.balance, n.sequence, n.head, n.last_posted_at)
+                 IS DISTINCT FROM (o.balance, o.sequence, o.head, o.last_posted_at)
+             AND (n.balance, n.sequence, n.head, n.last_posted_at)
+                 IS DISTINCT FROM (e.balance_after, e.sequence, e.hash, e.posted_at)
+                THEN 'balance, sequence and head are those of its newest entry'
+            WHEN n.held <> o.held AND n.held <> (
+                SELECT coalesce(sum(h.amount - h.captured - h.released), 0) FROM transactions_hold h
+                WHERE h.wallet_id = n.id AND h.status = 'ACTIVE')
+                THEN 'held is what its active holds reserve'
+            WHEN n.status <> o.status
+             AND (o.status, n.status) NOT IN (('ACTIVE', 'FROZEN'), ('FROZEN', 'ACTIVE'), ('ACTIVE', 'CLOSED'))
+                THEN 'its state map forbids this'
+        END
+    INTO bad, problem
+    FROM new_rows n
+    LEFT JOIN old_rows o ON o.id = n.id
+    LEFT JOIN LATERAL (
+        SELECT x.balance_after, x.sequence, x.hash, x.posted_at FROM transactions_ledgerentry x
+        WHERE x.wallet_id = n.id AND n.sequence <> o.sequence ORDER BY x.sequence DESC LIMIT 1
+    ) e ON true
+    ORDER BY 2 NULLS LAST
+    LIMIT 1;
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION 'wallet %: %', bad, problem USING ERRCODE = '23514', CONSTRAINT = 'wallet_figures';
+    END IF;
+    RETURN NULL;
+"""
+
+
+def wallet_triggers() -> list[SealedTrigger]:
+    return [
+        SealedTrigger(
+            name="wallet_born_empty",
+            when=pgtrigger.After,
+            operation=pgtrigger.Insert,
+            level=pgtrigger.Statement,
+            referencing=pgtrigger.Referencing(new="new_rows"),
+            declare=[("bad", "uuid")],
+            func=_BORN_EMPTY,
+        ),
+        SealedTrigger(
+            name="wallet_figures",
+            when=pgtrigger.After,
+            operation=pgtrigger.Update,
+            level=pgtrigger.Statement,
+            referencing=pgtrigger.Referencing(old="old_rows", new="new_rows"),
+            declare=[("bad", "uuid"), ("problem", "text")],
+            func=_FIGURES,
+        ),
+        refuse("wallet_no_delete", pgtrigger.Delete, "wallets are never deleted"),
+        refuse("wallet_no_truncate", pgtrigger.Truncate, "wallets are never deleted"),
+    ]

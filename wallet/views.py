@@ -1,0 +1,87 @@
+"""HTTP of wallets."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from fintech_core import clock
+from fintech_core.capabilities import Capability
+from fintech_core.serializers import ReasonInput
+from fintech_core.viewsets import DomainViewSet
+from wallet import selectors, services
+from wallet.serializers import BalanceOutput, OpenWalletInput, WalletFilter, WalletOutput
+
+
+@extend_schema(tags=["wallets"])
+class WalletViewSet(DomainViewSet):
+    access: ClassVar = {
+        "list": Capability.WALLETS_READ,
+        "retrieve": Capability.WALLETS_READ,
+        "balance": Capability.WALLETS_READ,
+        "create": Capability.WALLETS_WRITE,
+        "freeze": Capability.WALLETS_FREEZE,
+        "unfreeze": Capability.WALLETS_FREEZE,
+        "close": Capability.WALLETS_CLOSE,
+    }
+    idempotent: ClassVar = {"create": False, "freeze": False, "unfreeze": False, "close": False}
+    output = WalletOutput
+    serializer_class = WalletOutput
+    filter_input = WalletFilter
+
+    def get_queryset(self) -> Any:
+        return selectors.wallets_visible_to(self.actor)
+
+    @extend_schema(operation_id="wallets_list")
+    def list(self, request: Request) -> Response:
+        """The caller's wallets; staff see all customers'."""
+        return self.list_page()
+
+    @extend_schema(operation_id="wallets_retrieve")
+    def retrieve(self, request: Request, pk: UUID) -> Response:
+        return self.retrieve_one()
+
+    @extend_schema(operation_id="wallets_create", request=OpenWalletInput, responses={201: WalletOutput})
+    def create(self, request: Request) -> HttpResponse:
+        """Open a wallet in a further currency. 409 `wallet_exists` where an open one exists."""
+        data = self.validated(OpenWalletInput)
+        user_id = self.actor.user_id
+        assert user_id is not None  # noqa: S101 - the capability is a customer's
+        return self.write(
+            lambda: services.open_wallet(actor=self.actor, owner_user_id=user_id, now=clock.now(), **data),
+            WalletOutput,
+            status=201,
+        )
+
+    @extend_schema(operation_id="wallets_balance", responses=BalanceOutput)
+    @action(detail=True, methods=["get"])
+    def balance(self, request: Request, pk: UUID) -> Response:
+        """Balance, held and available now."""
+        return self.retrieve_one(BalanceOutput)
+
+    @extend_schema(operation_id="wallets_freeze", request=ReasonInput)
+    @action(detail=True, methods=["post"])
+    def freeze(self, request: Request, pk: UUID) -> HttpResponse:
+        """Refuse debits from now on. Compliance."""
+        return self._move(services.freeze_wallet)
+
+    @extend_schema(operation_id="wallets_unfreeze", request=ReasonInput)
+    @action(detail=True, methods=["post"])
+    def unfreeze(self, request: Request, pk: UUID) -> HttpResponse:
+        """Allow debits again. Compliance."""
+        return self._move(services.unfreeze_wallet)
+
+    @extend_schema(operation_id="wallets_close", request=ReasonInput)
+    @action(detail=True, methods=["post"])
+    def close(self, request: Request, pk: UUID) -> HttpResponse:
+        """Close for good: needs a zero balance, no holds and nothing open on it. Owner or compliance."""
+        return self._move(services.close_wallet)
+
+    def _move(self, service: Any) -> HttpResponse:
+        data = self.validated(ReasonInput)
+        wallet_id = self.get_object().pk
+        return self.write(lambda: service(actor=self.actor, wallet_id=wallet_id, now=clock.now(), **data), WalletOutput)
