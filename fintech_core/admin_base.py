@@ -87,7 +87,7 @@ class ReadOnlyModelAdmin(ModelAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Sequence[Any]:
         if self.fields:
-            return self.fields
+            return list(self.fields)
         hidden = set(self.exclude or ())
         return [column.name for column in self.model._meta.concrete_fields if column.name not in hidden]
 

@@ -1,0 +1,116 @@
+"""KYC submissions: what a customer said of themselves, and what an officer decided about it."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from compliance.enums import MAX_LEVEL, MIN_LEVEL, OPEN, DocumentType, SubmissionStatus
+from compliance.triggers import submission_triggers
+from fintech_core import ids
+from fintech_core.fields import enum_check
+
+_VISIBLE_DIGITS = 4
+_UNDECIDED = Q(
+    decided_by__isnull=True,
+    decided_at__isnull=True,
+    granted_level__isnull=True,
+    reject_reason="",
+)
+_GRANTED = Q(
+    decided_by__isnull=False,
+    decided_at__isnull=False,
+    granted_level__isnull=False,
+    reject_reason="",
+)
+_REFUSED = Q(decided_by__isnull=False, decided_at__isnull=False, granted_level__isnull=True) & ~Q(reject_reason="")
+
+
+class KycSubmission(models.Model):
+    """One application for a KYC level. Its personal columns go nowhere else: not to audit rows, logs or errors."""
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        related_name="kyc_submissions",
+    )
+    level = models.PositiveSmallIntegerField()  # the level asked for
+    status = models.CharField(
+        max_length=16,
+        choices=SubmissionStatus.choices,
+        default=SubmissionStatus.SUBMITTED,
+    )
+    first_name = models.CharField(max_length=100)
+    last_name = models.CharField(max_length=100)
+    date_of_birth = models.DateField()
+    country = models.CharField(max_length=2)
+    address = models.CharField(max_length=500)
+    document_type = models.CharField(max_length=16, choices=DocumentType.choices)
+    document_number = models.CharField(max_length=32)
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="kyc_decisions",
+    )
+    decided_at = models.DateTimeField(null=True, blank=True)
+    reject_reason = models.TextField(blank=True)
+    granted_level = models.PositiveSmallIntegerField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "KYC submission"
+        constraints: ClassVar = [
+            enum_check("status", SubmissionStatus, "kyc_submission_status_known"),
+            enum_check("document_type", DocumentType, "kyc_submission_document_type_known"),
+            models.CheckConstraint(
+                condition=Q(level__gte=MIN_LEVEL, level__lte=MAX_LEVEL),
+                name="kyc_submission_level_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(granted_level__isnull=True)
+                | Q(granted_level__gte=MIN_LEVEL, granted_level__lte=F("level")),
+                name="kyc_submission_granted_at_most_asked",
+            ),
+            models.CheckConstraint(
+                condition=Q(country__regex=r"^[A-Z]{2}$"),
+                name="kyc_submission_country_form",
+            ),
+            models.CheckConstraint(
+                condition=(Q(status__in=sorted(OPEN)) & _UNDECIDED)
+                | (Q(status__in=[SubmissionStatus.APPROVED, SubmissionStatus.EXPIRED]) & _GRANTED)
+                | (Q(status=SubmissionStatus.REJECTED) & _REFUSED),
+                name="kyc_submission_decision_fits_status",
+            ),
+            models.CheckConstraint(
+                condition=Q(decided_by__isnull=True) | ~Q(decided_by=F("user")),
+                name="kyc_submission_four_eyes",
+            ),
+            models.UniqueConstraint(
+                fields=["user"],
+                condition=Q(status__in=sorted(OPEN)),
+                name="kyc_submission_one_open_per_user",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["-created_at", "-id"], name="kyc_submission_newest"),
+            models.Index(fields=["status", "-created_at", "-id"], name="kyc_submission_by_status"),
+        ]
+        triggers: ClassVar = submission_triggers()
+
+    def __str__(self) -> str:
+        return f"Level {self.level} for {self.user_id}: {self.status}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPEN
+
+    @property
+    def masked_document_number(self) -> str:
+        """The last four characters (of a short number the last half): enough to recognise, too little to use."""
+        shown = min(_VISIBLE_DIGITS, len(self.document_number) // 2)
+        return "****" + self.document_number[len(self.document_number) - shown :]

@@ -1,0 +1,36 @@
+"""Reads of compliance, scoped by who asks. Includes the audit log, since the kernel has no API of its own."""
+
+import uuid
+
+from django.db.models import QuerySet
+
+from compliance.enums import OPEN
+from compliance.models import KycSubmission
+from fintech_core.actors import Actor
+from fintech_core.capabilities import Capability
+from fintech_core.models import AuditLog
+from users.models import User
+
+
+def submissions_visible_to(actor: Actor) -> QuerySet[KycSubmission]:
+    """The actor's own submissions; everybody's for staff who may read them."""
+    if actor.can(Capability.KYC_READ_ALL):
+        return KycSubmission.objects.all()
+    if actor.user_id is None:
+        return KycSubmission.objects.none()
+    return KycSubmission.objects.filter(user_id=actor.user_id)
+
+
+def open_submission_of(user_id: uuid.UUID) -> KycSubmission | None:
+    """The submission of this user that waits for a decision."""
+    return KycSubmission.objects.filter(user_id=user_id, status__in=sorted(OPEN)).first()
+
+
+def kyc_level_of(user_id: uuid.UUID) -> int:
+    """The level that the user has been granted; 0 is none."""
+    return User.objects.values_list("kyc_level", flat=True).get(pk=user_id)
+
+
+def audit_rows_visible_to(actor: Actor) -> QuerySet[AuditLog]:
+    """The whole audit log for who may read it, nothing for others."""
+    return AuditLog.objects.all() if actor.can(Capability.AUDIT_READ) else AuditLog.objects.none()

@@ -1,0 +1,150 @@
+"""Shapes of KYC submissions and audit rows. Error messages never repeat what was sent: it is personal."""
+
+import unicodedata
+from datetime import date
+from typing import Any, ClassVar
+
+from django.core.validators import RegexValidator
+from rest_framework import serializers
+
+from compliance.countries import COUNTRIES
+from compliance.enums import MAX_LEVEL, MIN_LEVEL, DocumentType, SubmissionStatus
+from compliance.models import KycSubmission
+from fintech_core import clock
+from fintech_core.models import AuditLog
+from fintech_core.serializers import StrictInput, TextField
+
+_EARLIEST_BIRTH = date(1900, 1, 1)
+_NO_ECHO: dict[str, Any] = {"invalid_choice": "Not one of the choices."}
+
+
+class PersonalTextField(TextField):
+    """A line (or with `lines=True` a few lines) of text without control characters."""
+
+    default_error_messages: ClassVar = {"control_characters": "Control characters aren't allowed."}
+
+    def __init__(self, *, lines: bool = False, **kwargs: Any) -> None:
+        self.lines = lines
+        super().__init__(**kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data)
+        if any(unicodedata.category(sign) == "Cc" and not (self.lines and sign == "\n") for sign in text):
+            self.fail("control_characters")
+        return text
+
+
+class LevelField(serializers.IntegerField):
+    """A KYC level as a JSON number."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_value=MIN_LEVEL, max_value=MAX_LEVEL, **kwargs)
+
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int:  # DRF's own also takes "1" and 1.0
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class SubmissionInput(StrictInput):
+    level = LevelField()
+    first_name = PersonalTextField(max_length=100)
+    last_name = PersonalTextField(max_length=100)
+    date_of_birth = serializers.DateField()
+    country = serializers.ChoiceField(
+        choices=sorted(COUNTRIES), error_messages=_NO_ECHO, help_text="ISO 3166-1 alpha-2, upper case."
+    )
+    address = PersonalTextField(max_length=500, lines=True)
+    document_type = serializers.ChoiceField(choices=DocumentType.choices, error_messages=_NO_ECHO)
+    document_number = PersonalTextField(
+        max_length=32,
+        validators=[RegexValidator(r"\A\w[\w ./-]{3,}\Z", "4 to 32 letters, digits, spaces, dots, slashes, hyphens.")],
+    )
+
+    def validate_date_of_birth(self, value: date) -> date:
+        if not _EARLIEST_BIRTH <= value < clock.now().date():
+            raise serializers.ValidationError("A day in the past, not before 1900.", code="out_of_range")
+        return value
+
+
+class ApproveInput(StrictInput):
+    level = LevelField(help_text="The level to grant: the one asked for, or a lower one.")
+
+
+class SubmissionFilter(StrictInput):
+    status = serializers.ChoiceField(choices=SubmissionStatus.choices, required=False)
+
+
+_FATE = (
+    "id",
+    "user",
+    "level",
+    "status",
+    "granted_level",
+    "reject_reason",
+    "decided_at",
+    "created_at",
+    "updated_at",
+)
+_PERSON = (
+    "first_name",
+    "last_name",
+    "date_of_birth",
+    "country",
+    "address",
+    "document_type",
+    "document_number",
+)
+
+
+class SubmissionSummaryOutput(serializers.ModelSerializer[KycSubmission]):
+    """A row of the list: the application's fate, without personal data."""
+
+    user = serializers.UUIDField(source="user_id", read_only=True)
+
+    class Meta:
+        model = KycSubmission
+        fields = _FATE
+        read_only_fields = _FATE
+
+
+class SubmissionOutput(serializers.ModelSerializer[KycSubmission]):
+    """The whole application. The document's number is masked for everyone."""
+
+    user = serializers.UUIDField(source="user_id", read_only=True)
+    document_number = serializers.CharField(source="masked_document_number", read_only=True)
+
+    class Meta:
+        model = KycSubmission
+        fields = _FATE + _PERSON
+        read_only_fields = _FATE + _PERSON
+
+
+class AuditLogFilter(StrictInput):
+    action = TextField(required=False, max_length=64)
+    entity_type = TextField(required=False, max_length=64)
+    entity_id = TextField(required=False, max_length=64)
+    actor_id = serializers.UUIDField(required=False)
+    created_after = serializers.DateTimeField(required=False, source="recorded_at__gte", help_text="At or after.")
+    created_before = serializers.DateTimeField(required=False, source="recorded_at__lt", help_text="Before.")
+
+
+class AuditLogOutput(serializers.ModelSerializer[AuditLog]):
+    class Meta:
+        model = AuditLog
+        fields = (
+            "id",
+            "recorded_at",
+            "actor_kind",
+            "actor_id",
+            "actor_name",
+            "actor_roles",
+            "action",
+            "entity_type",
+            "entity_id",
+            "before",
+            "after",
+            "reason",
+            "request_id",
+        )
+        read_only_fields = fields

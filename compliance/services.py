@@ -1,0 +1,230 @@
+"""KYC: applying for a level, deciding on it, and the gate that asks for one.
+
+The user's own `kyc_status` and `kyc_level` are written through `users.services.set_kyc` only. Personal values go into
+the submission's row and nowhere else: audit rows name the fields.
+"""
+
+import uuid
+from collections.abc import Mapping
+from datetime import date, datetime
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError
+
+from compliance import locks, selectors
+from compliance.enums import MIN_LEVEL, TRANSITIONS, SubmissionStatus
+from compliance.models import KycSubmission
+from fintech_core import audit
+from fintech_core.actors import Actor
+from fintech_core.capabilities import Capability
+from fintech_core.db import LostRace, violated_constraint
+from fintech_core.exceptions import DomainError, InvalidTransition, NotFound, PermissionDenied
+from users.enums import KycStatus
+from users.locks import lock_user
+from users.services import set_kyc
+
+ENTITY = "kyc_submission"
+PERSONAL_FIELDS = ("first_name", "last_name", "date_of_birth", "country", "address", "document_type", "document_number")
+
+
+class KycSubmissionOpen(DomainError):
+    code = "kyc_submission_open"
+    status = HTTPStatus.CONFLICT
+    title = "A submission of yours is waiting for a decision already."
+
+
+class KycLevelReached(DomainError):
+    code = "kyc_level_reached"
+    status = HTTPStatus.CONFLICT
+    title = "You have this KYC level or a higher one already."
+
+
+class KycLevelTooHigh(DomainError):
+    code = "kyc_level_too_high"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    title = "No higher level can be granted than the submission asks for."
+
+
+class KycRequired(DomainError):
+    code = "kyc_required"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    title = "This needs a higher KYC level."
+
+
+def submit_kyc(
+    *,
+    actor: Actor,
+    level: int,
+    first_name: str,
+    last_name: str,
+    date_of_birth: date,
+    country: str,
+    address: str,
+    document_type: str,
+    document_number: str,
+    now: datetime,
+) -> KycSubmission:
+    """Apply for a level, for oneself. Raises KycSubmissionOpen, KycLevelReached."""
+    actor.require(Capability.KYC_SUBMIT)
+    if actor.user_id is None:
+        raise PermissionDenied("Only a customer applies, for themselves.")
+    _refuse_if_open(actor.user_id)
+    submission = KycSubmission(
+        user_id=actor.user_id,
+        level=level,
+        first_name=first_name,
+        last_name=last_name,
+        date_of_birth=date_of_birth,
+        country=country,
+        address=address,
+        document_type=document_type,
+        document_number=document_number,
+        created_at=now,
+        updated_at=now,
+    )
+    # Inserted before the user is locked: deciding locks submission, then user, and the insert may have to wait for a
+    # decision (unique index). The level is read under the lock, so a grant that came in between counts.
+    _insert(submission)
+    user = lock_user(actor.user_id)
+    if user.kyc_level >= level:
+        raise KycLevelReached(f"Your level is {user.kyc_level}.")
+    set_kyc(actor=actor, user_id=user.pk, status=KycStatus.SUBMITTED, level=user.kyc_level, now=now)
+    _record(actor, submission, "kyc.submitted", after={"level": level, "fields": list(PERSONAL_FIELDS)})
+    return submission
+
+
+def start_review(*, actor: Actor, submission_id: uuid.UUID, now: datetime, reason: str = "") -> KycSubmission:
+    """An officer takes it up: SUBMITTED → IN_REVIEW."""
+    submission = _to_decide(actor, submission_id, SubmissionStatus.IN_REVIEW)
+    user = lock_user(submission.user_id)
+    before = submission.status
+    submission.status = SubmissionStatus.IN_REVIEW
+    submission.updated_at = now
+    submission.save(update_fields=["status", "updated_at"])
+    set_kyc(actor=actor, user_id=user.pk, status=KycStatus.IN_REVIEW, level=user.kyc_level, now=now)
+    _record(actor, submission, "kyc.review_started", before={"status": before}, reason=reason)
+    return submission
+
+
+def approve_submission(
+    *, actor: Actor, submission_id: uuid.UUID, level: int, now: datetime, reason: str = ""
+) -> KycSubmission:
+    """Grant the level asked for or a lower one. A level that the user has already is never lowered.
+
+    Raises NotFound, PermissionDenied (one's own), InvalidTransition (decided already), KycLevelTooHigh.
+    """
+    submission = _to_decide(actor, submission_id, SubmissionStatus.APPROVED)
+    if not MIN_LEVEL <= level <= submission.level:
+        raise KycLevelTooHigh(f"The submission asks for level {submission.level}.")
+    user = lock_user(submission.user_id)
+    before = {"status": submission.status, "kyc_level": user.kyc_level}
+    granted = max(user.kyc_level, level)
+    submission.granted_level = level
+    _decide(submission, SubmissionStatus.APPROVED, actor, now)
+    set_kyc(actor=actor, user_id=user.pk, status=KycStatus.APPROVED, level=granted, now=now)
+    after = {"granted_level": level, "kyc_level": granted}
+    _record(actor, submission, "kyc.approved", before=before, after=after, reason=reason)
+    return submission
+
+
+def reject_submission(*, actor: Actor, submission_id: uuid.UUID, reason: str, now: datetime) -> KycSubmission:
+    """Refuse, with a reason that the applicant reads. A level that the user has already stays theirs.
+
+    Raises NotFound, PermissionDenied (one's own), InvalidTransition (decided already).
+    """
+    submission = _to_decide(actor, submission_id, SubmissionStatus.REJECTED)
+    user = lock_user(submission.user_id)
+    before = submission.status
+    submission.reject_reason = reason
+    _decide(submission, SubmissionStatus.REJECTED, actor, now)
+    # A refused upgrade leaves an approved customer approved, at the level they had.
+    status = KycStatus.APPROVED if user.kyc_level else KycStatus.REJECTED
+    set_kyc(actor=actor, user_id=user.pk, status=status, level=user.kyc_level, now=now)
+    _record(actor, submission, "kyc.rejected", before={"status": before}, reason=reason)
+    return submission
+
+
+def view_submission(*, actor: Actor, submission_id: uuid.UUID) -> KycSubmission:
+    """Read one submission with its personal data. Another person's is written to the audit log. Raises NotFound."""
+    submission = selectors.submissions_visible_to(actor).filter(pk=submission_id).first()
+    if submission is None:
+        raise NotFound
+    if submission.user_id != actor.user_id:
+        _record(actor, submission, "kyc.viewed", after={"fields": list(PERSONAL_FIELDS)})
+    return submission
+
+
+def require_kyc(*, owner_user_id: uuid.UUID | None, operation: str) -> None:
+    """The gate: refuse unless the wallet's owner has the level that settings.KYC_REQUIRED asks for `operation`.
+
+    A wallet without an owner is the system's and passes. Raises KycRequired (422, extension `required_level`).
+    """
+    required = settings.KYC_REQUIRED[operation]
+    if owner_user_id is None or required == 0:
+        return
+    if selectors.kyc_level_of(owner_user_id) < required:
+        raise KycRequired(
+            f"This needs KYC level {required} of the wallet's owner.", extensions={"required_level": required}
+        )
+
+
+def _refuse_if_open(user_id: uuid.UUID) -> None:
+    existing = selectors.open_submission_of(user_id)
+    if existing is not None:
+        raise KycSubmissionOpen(extensions={"submission": str(existing.pk)})
+
+
+def _insert(submission: KycSubmission) -> None:
+    try:
+        submission.save(force_insert=True)
+    except IntegrityError as error:
+        if violated_constraint(error) == "kyc_submission_one_open_per_user":
+            raise LostRace from error  # the next try finds the winner's row
+        raise
+
+
+def _to_decide(actor: Actor, submission_id: uuid.UUID, target: SubmissionStatus) -> KycSubmission:
+    """The locked submission, if this actor may move it to `target`."""
+    actor.require(Capability.KYC_DECIDE)
+    submission = locks.lock_submission(submission_id)
+    if submission is None:
+        raise NotFound
+    if actor.user_id is None or actor.user_id == submission.user_id:
+        raise PermissionDenied("A submission is decided by another person than the applicant.")
+    if target not in TRANSITIONS[SubmissionStatus(submission.status)]:
+        raise InvalidTransition(
+            f"The submission is {submission.status}.", extensions={"submission_status": submission.status}
+        )
+    return submission
+
+
+def _decide(submission: KycSubmission, status: SubmissionStatus, actor: Actor, now: datetime) -> None:
+    submission.status = status
+    submission.decided_by_id = actor.user_id
+    submission.decided_at = now
+    submission.updated_at = now
+    submission.save(
+        update_fields=["status", "decided_by", "decided_at", "granted_level", "reject_reason", "updated_at"]
+    )
+
+
+def _record(
+    actor: Actor,
+    submission: KycSubmission,
+    action: str,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    reason: str = "",
+) -> None:
+    audit.record(
+        actor=actor,
+        action=action,
+        entity_type=ENTITY,
+        entity_id=submission.pk,
+        before=before,
+        after={"status": submission.status, "user": str(submission.user_id), **(after or {})},
+        reason=reason,
+    )

@@ -1,0 +1,104 @@
+"""HTTP of KYC submissions and of the audit log. No Idempotency-Key here: stored answers must hold no personal data."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from compliance import selectors, services
+from compliance.serializers import (
+    ApproveInput,
+    AuditLogFilter,
+    AuditLogOutput,
+    SubmissionFilter,
+    SubmissionInput,
+    SubmissionOutput,
+    SubmissionSummaryOutput,
+)
+from fintech_core import clock
+from fintech_core.capabilities import Capability
+from fintech_core.serializers import ReasonInput
+from fintech_core.viewsets import DomainViewSet
+
+
+@extend_schema(tags=["kyc"])
+class KycSubmissionViewSet(DomainViewSet):
+    access: ClassVar = {
+        "list": Capability.KYC_READ,
+        "retrieve": Capability.KYC_READ,
+        "create": Capability.KYC_SUBMIT,
+        "approve": Capability.KYC_DECIDE,
+        "reject": Capability.KYC_DECIDE,
+    }
+    problem_statuses: ClassVar = {"create": (409,), "approve": (409, 422), "reject": (409,)}
+    output = SubmissionSummaryOutput
+    serializer_class = SubmissionOutput
+    filter_input = SubmissionFilter
+
+    def get_queryset(self) -> Any:
+        return selectors.submissions_visible_to(self.actor)
+
+    @extend_schema(operation_id="kyc_submissions_list", responses=SubmissionSummaryOutput(many=True))
+    def list(self, request: Request) -> Response:
+        """The caller's submissions; compliance and auditors see everybody's. Without personal data."""
+        return self.list_page()
+
+    @extend_schema(operation_id="kyc_submissions_retrieve")
+    def retrieve(self, request: Request, pk: UUID) -> HttpResponse:
+        """One submission. Staff reading somebody's leaves a row in the audit log."""
+        return self.write(
+            lambda: services.view_submission(actor=self.actor, submission_id=pk), SubmissionOutput, takes_key=False
+        )
+
+    @extend_schema(operation_id="kyc_submissions_create", request=SubmissionInput, responses={201: SubmissionOutput})
+    def create(self, request: Request) -> HttpResponse:
+        """Apply for a KYC level. 409 `kyc_submission_open` while one waits, `kyc_level_reached` unless it is higher."""
+        data = self.validated(SubmissionInput)
+        return self.write(
+            lambda: services.submit_kyc(actor=self.actor, now=clock.now(), **data),
+            SubmissionOutput,
+            status=201,
+            takes_key=False,
+        )
+
+    @extend_schema(operation_id="kyc_submissions_approve", request=ApproveInput)
+    @action(detail=True, methods=["post"])
+    def approve(self, request: Request, pk: UUID) -> HttpResponse:
+        """Grant a level, at most the one asked for. Compliance officers, never on their own submission."""
+        data = self.validated(ApproveInput)
+        return self._decide(pk, services.approve_submission, data)
+
+    @extend_schema(operation_id="kyc_submissions_reject", request=ReasonInput)
+    @action(detail=True, methods=["post"])
+    def reject(self, request: Request, pk: UUID) -> HttpResponse:
+        """Refuse with a reason, which the applicant reads. Compliance officers, never on their own submission."""
+        data = self.validated(ReasonInput)
+        return self._decide(pk, services.reject_submission, data)
+
+    def _decide(self, submission_id: UUID, service: Any, data: dict[str, Any]) -> HttpResponse:
+        return self.write(
+            lambda: service(actor=self.actor, submission_id=submission_id, now=clock.now(), **data),
+            SubmissionOutput,
+            takes_key=False,
+        )
+
+
+@extend_schema(tags=["audit"])
+class AuditLogViewSet(DomainViewSet):
+    access: ClassVar = {"list": Capability.AUDIT_READ}
+    order: ClassVar = ("-id",)
+    output = AuditLogOutput
+    serializer_class = AuditLogOutput
+    filter_input = AuditLogFilter
+
+    def get_queryset(self) -> Any:
+        return selectors.audit_rows_visible_to(self.actor)
+
+    @extend_schema(operation_id="audit_logs_list")
+    def list(self, request: Request) -> Response:
+        """Who did what to which object, newest first. Compliance and auditors."""
+        return self.list_page()
