@@ -1,12 +1,13 @@
 """Owns how the tests meet their servers: environment, databases, roles, the flush. See `devtools/testing.py`.
 
-Nothing of Django may be imported at the top: the environment that the settings read is made in `pytest_configure`.
+Nothing that reads the settings may be imported at the top: their environment is made in `pytest_configure`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import django
 import psycopg
 import pytest
 
@@ -22,6 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[CLUSTER] = cluster
     number = int(worker.removeprefix("gw")) + 1 if worker else 0
     testing.set_environment(cluster.servers, database=f"fintech_{worker or 'main'}", redis_number=number)
+    django.setup()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -60,7 +60,9 @@ def server_account() -> Account | None:
         _create_account()
     account = _lookup(ACCOUNT_NAME) or _lookup("nobody")
     if account is None or account.uid == 0:
-        raise Refusal("No unprivileged account for PostgreSQL: create a system user named fintech-core, then try again.")
+        raise Refusal(
+            "No unprivileged account for PostgreSQL: create a system user named fintech-core, then try again."
+        )
     return account
 
 
@@ -99,7 +101,9 @@ def make_local() -> None:
     except OSError as error:
         raise Refusal(f"Cannot write to {LOCAL}: {error.strerror}.") from error
     if not os.access(LOCAL, os.W_OK | os.X_OK):
-        raise Refusal(f"{LOCAL} belongs to another user; was `make run` started as root before? Remove it or run as root.")
+        raise Refusal(
+            f"{LOCAL} belongs to another user; was `make run` started as root before? Remove it or run as root."
+        )
 
 
 def write_private(path: Path, text: str) -> None:

@@ -31,6 +31,11 @@ def beat(schedule: Path) -> list[str]:
     return [*command, "--schedule", str(schedule), "--pidfile="]
 
 
+def launched(name: str, command: list[str]) -> list[str]:
+    """The same command under supervision, where leftovers of a killed instance are stopped first."""
+    return [sys.executable, "-m", "devtools.launch", name, *command]
+
+
 def manage(*arguments: str) -> list[str]:
     return [sys.executable, "manage.py", *arguments]
 

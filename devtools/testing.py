@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ import psycopg
 from psycopg import sql
 
 from devtools import places, programs, servers
+from devtools.environment import SECRETS, new_secret
 
 TEMPLATE = "fintech_template"
 TEMPLATE_LOCK = 7_320_001  # any number; the advisory lock under which one worker builds the template
@@ -68,8 +67,8 @@ def join_servers() -> TestServers:
 def set_environment(cluster: servers.Servers, *, database: str, redis_number: int) -> None:
     """What the settings read, before Django loads. Set outright: a developer's own variables must not steer a test."""
     os.environ.update(django_environment(cluster, database=database, redis_number=redis_number))
-    for secret in generated_secrets().items():
-        os.environ.setdefault(*secret)  # xdist's workers share the controller's
+    for name in SECRETS:
+        os.environ.setdefault(name, new_secret(name))  # xdist's workers share the controller's
 
 
 def django_environment(cluster: servers.Servers, *, database: str, redis_number: int) -> dict[str, str]:
@@ -86,12 +85,6 @@ def django_environment(cluster: servers.Servers, *, database: str, redis_number:
         "DATABASE_OWNER_URL": cluster.database_url(servers.OWNER_ROLE, database),
         "REDIS_URL": cluster.redis_url(redis_number),
     }
-
-
-def generated_secrets() -> dict[str, str]:
-    webhook_secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-    keys = ("SECRET_KEY", "JWT_SIGNING_KEY", "IDEMPOTENCY_HMAC_KEY")
-    return {key: secrets.token_urlsafe(48) for key in keys} | {"SIMULATOR_WEBHOOK_SECRET": webhook_secret}
 
 
 def create_test_database(cluster: servers.Servers, name: str) -> None:
