@@ -13,6 +13,7 @@ import pytest
 
 from devtools import servers, testing
 
+FLUSH = "_fixture_teardown"  # the method of TransactionTestCase that empties the database after a test
 CLUSTER = pytest.StashKey[testing.TestServers]()
 
 
@@ -54,10 +55,10 @@ def django_db_setup(
     from django.test import TransactionTestCase
 
     testing.create_test_database(cluster, database_name)
-    original = TransactionTestCase._fixture_teardown
-    TransactionTestCase._fixture_teardown = lambda _case: _flush(cluster, database_name)
+    original = getattr(TransactionTestCase, FLUSH)
+    setattr(TransactionTestCase, FLUSH, lambda _case: _flush(cluster, database_name))
     yield
-    TransactionTestCase._fixture_teardown = original
+    setattr(TransactionTestCase, FLUSH, original)
     connections.close_all()
 
 

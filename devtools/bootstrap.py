@@ -1,4 +1,4 @@
-"""Owns the way from a bare Python to the virtual environment: finds a Python, makes `.venv`, installs the locked packages.
+"""Owns the way from a bare Python to the virtual environment: a fit Python, `.venv`, the locked packages.
 
 Run by whatever `python3` is there, so: standard library only, and no syntax newer than Python 3.6 (an old one must get
 as far as the line that says so). Usage: bootstrap.py local|dev [MODULE ARGUMENTS...]; with a module it becomes that

@@ -1,4 +1,4 @@
-"""Owns where things live on the developer's machine: the checkout, `.local/`, the servers' home, the socket directories.
+"""Owns where things live on this machine: the checkout, `.local/`, the servers' home, the socket directories.
 
 Nothing here changes the mode of a directory that it did not create: a private parent stays private. Unix sockets may
 have a path of 107 bytes at most (103 on macOS), so they get a short directory of their own outside the checkout.

@@ -1,6 +1,6 @@
 """Owns the command lines of the product's own programs, the same for `make run` and for the live drills of the tests.
 
-`python -m` instead of the scripts in `.venv/bin`: those name the environment's path, which changes when a checkout moves.
+`python -m` and not the scripts in `.venv/bin`: those name the environment's path, which changes as a checkout moves.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`make run`: the whole product on this machine, from nothing to a printed URL, and its orderly end.
 
 Owns the order of things. supervisord (devtools.supervision) holds the programs; this process starts it, runs the
-one-time steps, shows the logs, and stops everything on Ctrl-C, SIGTERM or a closed terminal. Whatever is killed, here or
-there, the next start stops what was left and goes on with the data.
+one-time steps, shows the logs, and stops everything on Ctrl-C, SIGTERM or a closed terminal. Whatever is killed,
+the next start stops what was left and goes on with the data.
 """
 
 from __future__ import annotations
@@ -70,9 +70,7 @@ class Run:
         home = places.prepare_home()
         self._stop_leftovers(home)
         if not processes.port_is_free(port):
-            raise Refusal(
-                f"Port {port} is taken by another program: stop that, or choose one: make run PORT={port + 1}"
-            )
+            raise Refusal(f"Port {port} is taken by another program: stop it or try make run PORT={port + 1}")
         cluster = servers.Servers(home.root, home.sockets, servers.binaries_for(home.account, home.root), home.account)
         values = environment.compose(chosen, port, cluster)
         environment.write(values)
@@ -261,7 +259,8 @@ def _answers(port: int) -> bool:
 
 def _said(port: int) -> str:
     """The status of /ready?strict=1, with its body when it is not 200."""
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/ready?strict=1", headers={"Host": f"localhost:{port}"})  # noqa: S310
+    url = f"http://127.0.0.1:{port}/ready?strict=1"
+    request = urllib.request.Request(url, headers={"Host": f"localhost:{port}"})
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - our own server
             return str(answer.status)

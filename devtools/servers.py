@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -241,7 +242,7 @@ def _initdb(servers: Servers, *, durable: bool) -> None:
     partial.rename(servers.pgdata)
 
 
-def _identity(account: Account | None) -> dict[str, object]:
+def _identity(account: Account | None) -> dict[str, Any]:
     return {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
 
 

@@ -60,7 +60,8 @@ class Supervisor:
             return False
 
     def start(self, name: str) -> None:
-        self.call("startProcess", name, False)
+        do_not_wait = False
+        self.call("startProcess", name, do_not_wait)
 
     def states(self) -> dict[str, str]:
         return {found["name"]: found["statename"] for found in self.call("getAllProcessInfo")}
@@ -91,7 +92,7 @@ def without_our_variables(command: list[str], environment: dict[str, str]) -> li
 
 def _configuration(programs: list[Program], socket: Path) -> str:
     logs = LOCAL / "logs"
-    sections = {
+    sections: dict[str, dict[str, Any]] = {
         "supervisord": {
             "logfile": logs / "supervisord.log",
             "pidfile": socket.with_name("supervisord.pid"),
@@ -110,8 +111,8 @@ def _configuration(programs: list[Program], socket: Path) -> str:
     return "\n".join(_section(name, options) for name, options in sections.items())
 
 
-def _program(program: Program, logs: Path) -> dict[str, object]:
-    options: dict[str, object] = {
+def _program(program: Program, logs: Path) -> dict[str, Any]:
+    options: dict[str, Any] = {
         "command": shlex.join(program.command),
         "directory": program.directory,
         "priority": program.priority,
