@@ -64,7 +64,6 @@ class User(AbstractBaseUser):
             enum_check("kyc_status", KycStatus, "user_kyc_status"),
         ]
         indexes: ClassVar = [models.Index(fields=["-created_at", "-id"], name="user_newest")]
-        permissions: ClassVar = [("manage_user", "Can deactivate users and end their sessions")]
 
     def __str__(self) -> str:
         return self.email

@@ -57,20 +57,15 @@ CAPABILITIES: Mapping[Role, frozenset[Capability]] = MappingProxyType(
 )
 
 # Which of Django's permissions (app_label.codename) a capability stands for in the admin.
-ADMIN_PERMISSIONS: Mapping[Capability, tuple[str, ...]] = MappingProxyType(
+ADMIN_PERMISSIONS: Mapping[Capability, str] = MappingProxyType(
     {
-        Capability.WALLETS_READ_ALL: ("wallet.view_*",),
-        Capability.WALLETS_FREEZE: ("wallet.freeze_*", "wallet.unfreeze_*"),
-        Capability.WALLETS_CLOSE: ("wallet.close_*",),
-        Capability.TRANSACTIONS_READ_ALL: ("transactions.view_*",),
-        Capability.TRANSACTIONS_REVERSE: ("transactions.reverse_*",),
-        Capability.PAYMENTS_READ_ALL: ("payments.view_*",),
-        Capability.PAYMENTS_REVIEW: ("payments.review_*",),
-        Capability.KYC_READ_ALL: ("compliance.view_*",),
-        Capability.KYC_DECIDE: ("compliance.decide_*",),
-        Capability.AUDIT_READ: ("fintech_core.view_*",),
-        Capability.USERS_READ_ALL: ("users.view_*",),
-        Capability.USERS_MANAGE: ("users.manage_*",),
+        Capability.WALLETS_READ_ALL: "wallet.view_*",
+        Capability.TRANSACTIONS_READ_ALL: "transactions.view_*",
+        Capability.PAYMENTS_READ_ALL: "payments.view_*",
+        Capability.PAYMENTS_REVIEW: "payments.review_*",
+        Capability.KYC_READ_ALL: "compliance.view_*",
+        Capability.AUDIT_READ: "fintech_core.view_*",
+        Capability.USERS_READ_ALL: "users.view_*",
     }
 )
 
@@ -79,7 +74,9 @@ def permissions_of(role: Role) -> list[str]:
     """The patterns of the admin's permissions that a role has. A client has none: the admin is for staff."""
     if role is Role.CLIENT:
         return []
-    return [pattern for capability in sorted(CAPABILITIES[role]) for pattern in ADMIN_PERMISSIONS.get(capability, ())]
+    return [
+        ADMIN_PERMISSIONS[capability] for capability in sorted(CAPABILITIES[role]) if capability in ADMIN_PERMISSIONS
+    ]
 
 
 def ensure_roles() -> None:

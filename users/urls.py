@@ -1,5 +1,14 @@
-"""The paths of identity."""
+"""Routes of identity, below /api/v1/."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from users.views import AuthViewSet, MeViewSet
+
+urlpatterns = [
+    path("auth/register", AuthViewSet.as_view({"post": "register"}), name="auth-register"),
+    path("auth/email/verify", AuthViewSet.as_view({"post": "verify_email"}), name="auth-email-verify"),
+    path("auth/token", AuthViewSet.as_view({"post": "log_in"}), name="auth-token"),
+    path("auth/token/refresh", AuthViewSet.as_view({"post": "refresh"}), name="auth-token-refresh"),
+    path("auth/logout", AuthViewSet.as_view({"post": "log_out"}), name="auth-logout"),
+    path("users/me", MeViewSet.as_view({"get": "retrieve", "patch": "partial_update"}), name="users-me"),
+]

@@ -64,7 +64,6 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField()),
             ],
             options={
-                "permissions": [("manage_user", "Can deactivate users and end their sessions")],
                 "indexes": [models.Index(fields=["-created_at", "-id"], name="user_newest")],
                 "constraints": [
                     models.UniqueConstraint(fields=("email",), name="user_email_once"),

@@ -1,0 +1,171 @@
+"""The fixed cast of the tests: alice owns, bob is the counterparty, mallory must see nothing, the officer is staff.
+
+pytest fixtures, imported by `conftest.py`; accounts are made by the real services, and clients carry real access tokens.
+Nothing in the product imports this module.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from fintech_core import ids
+from fintech_core.actors import Actor
+from fintech_core.db import unit_of_work
+from users import services
+from users.authentication import actor_of_user
+from users.enums import KycStatus, Role
+from users.models import Session, User
+from users.tokens import issue_access_token
+
+PASSWORD = "correct horse battery staple"  # noqa: S105 - of accounts that live for one test
+SYSTEM = Actor.system("tests")
+
+
+class Client(APIClient):
+    """Speaks JSON as one user, with a real access token. `client.user` is who; unsafe verbs take `key=`."""
+
+    user: User
+
+    def post(self, path: str, data: Any = None, *, key: str | None = None, **extra: Any) -> Any:  # type: ignore[override]
+        """POST JSON; `key` is the Idempotency-Key, "new" makes a fresh one."""
+        headers = dict(extra.pop("headers", {}))
+        if key is not None:
+            headers["Idempotency-Key"] = str(ids.uuid7()) if key == "new" else key
+        extra.setdefault("format", "json")
+        return super().post(path, {} if data is None else data, headers=headers, **extra)
+
+    def patch(self, path: str, data: Any = None, **extra: Any) -> Any:  # type: ignore[override]
+        extra.setdefault("format", "json")
+        return super().patch(path, {} if data is None else data, **extra)
+
+
+def anonymous_client() -> Client:
+    """Nobody's client."""
+    return Client(raise_request_exception=False)
+
+
+def client_for(user: User) -> Client:
+    """A client with an access token of a session of its own, which is a row like any log-in's."""
+    now = timezone.now()
+    session = Session.objects.create(user=user, created_at=now, last_used_at=now, expires_at=now + timedelta(days=1))
+    client = anonymous_client()
+    client.user = user
+    token = issue_access_token(user_id=user.pk, session_id=session.pk, now=now)
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+    return client
+
+
+def actor_for(user: User) -> Actor:
+    """The Actor that authentication would make of the user, for services called directly."""
+    return actor_of_user(user=user, request_id="test-request")
+
+
+def customer(name: str) -> User:
+    """A verified customer `name@customer.example` with a wallet in the default currency."""
+    return unit_of_work(
+        lambda: services.create_customer(
+            actor=SYSTEM,
+            email=f"{name}@customer.example",
+            password=PASSWORD,
+            first_name=name.capitalize(),
+            now=timezone.now(),
+        )
+    )
+
+
+def staff(role: Role) -> User:
+    """A member of staff `role@staff.example`."""
+    return unit_of_work(
+        lambda: services.create_staff(
+            actor=SYSTEM, email=f"{role.value}@staff.example", password=PASSWORD, role=role, now=timezone.now()
+        )
+    )
+
+
+def kyc(user: User, level: int) -> User:
+    """Approve the user at a level (0 takes the approval away), as compliance's services would."""
+    status = KycStatus.APPROVED if level else KycStatus.NOT_SUBMITTED
+    changed = unit_of_work(
+        lambda: services.set_kyc(actor=SYSTEM, user_id=user.pk, status=status, level=level, now=timezone.now())
+    )
+    user.kyc_status, user.kyc_level = changed.kyc_status, changed.kyc_level
+    return user
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return customer("alice")
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return customer("bob")
+
+
+@pytest.fixture
+def mallory(db: None) -> User:
+    return customer("mallory")
+
+
+@pytest.fixture
+def officer(db: None) -> User:
+    return staff(Role.COMPLIANCE)
+
+
+@pytest.fixture
+def operator(db: None) -> User:
+    return staff(Role.OPERATOR)
+
+
+@pytest.fixture
+def auditor(db: None) -> User:
+    return staff(Role.AUDITOR)
+
+
+@pytest.fixture
+def admin_user(db: None) -> User:
+    return staff(Role.ADMIN)
+
+
+@pytest.fixture
+def anonymous(db: None) -> Client:
+    return anonymous_client()
+
+
+@pytest.fixture
+def alice_client(alice: User) -> Client:
+    return client_for(alice)
+
+
+@pytest.fixture
+def bob_client(bob: User) -> Client:
+    return client_for(bob)
+
+
+@pytest.fixture
+def mallory_client(mallory: User) -> Client:
+    return client_for(mallory)
+
+
+@pytest.fixture
+def officer_client(officer: User) -> Client:
+    return client_for(officer)
+
+
+@pytest.fixture
+def operator_client(operator: User) -> Client:
+    return client_for(operator)
+
+
+@pytest.fixture
+def auditor_client(auditor: User) -> Client:
+    return client_for(auditor)
+
+
+@pytest.fixture
+def admin_client(admin_user: User) -> Client:
+    """The admin's client of the API (pytest-django's fixture of this name logs a superuser in, whom we don't have)."""
+    return client_for(admin_user)

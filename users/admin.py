@@ -1,0 +1,87 @@
+"""People, sessions and pending claims in the admin: looked at, never edited. Hashes of passwords and tokens stay out."""
+
+import uuid
+from datetime import datetime
+
+from django.contrib import admin
+from django.contrib.auth.models import Group
+
+from fintech_core.actors import Actor
+from fintech_core.admin_base import ReadOnlyModelAdmin, reason_action
+from fintech_core.capabilities import Capability
+from users import services
+from users.models import Registration, Session, User
+
+# Groups mirror the roles (users.roles); editing one here would be undone by the next migrate.
+admin.site.unregister(Group)
+
+
+def _deactivate(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
+    return services.deactivate_user(actor=actor, user_id=object_id, reason=reason, now=now)
+
+
+def _end_sessions(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
+    return services.end_sessions(actor=actor, user_id=object_id, reason=reason, now=now)
+
+
+@admin.register(User)
+class UserAdmin(ReadOnlyModelAdmin):
+    list_display = ("email", "role", "is_active", "kyc_status", "kyc_level", "created_at")
+    list_filter = ("role", "is_active", "kyc_status", "kyc_level")
+    search_fields = ("email", "=phone")
+    ordering = ("-created_at", "-id")
+    fields = (
+        "id",
+        "email",
+        "email_verified_at",
+        "phone",
+        "phone_verified_at",
+        "first_name",
+        "last_name",
+        "role",
+        "kyc_status",
+        "kyc_level",
+        "is_active",
+        "created_at",
+        "last_login",
+    )
+    actions = (
+        reason_action(
+            "Deactivate",
+            Capability.USERS_MANAGE,
+            _deactivate,
+            explanation="No log-in any more; every session ends at once. Wallets stay as they are.",
+        ),
+        reason_action("End sessions", Capability.USERS_MANAGE, _end_sessions),
+    )
+
+
+@admin.register(Session)
+class SessionAdmin(ReadOnlyModelAdmin):
+    list_display = ("id", "user", "created_at", "last_used_at", "expires_at", "ended_at", "end_reason")
+    list_filter = ("end_reason",)
+    list_select_related = ("user",)
+    search_fields = ("=user__email",)
+    search_help_text = "The user's exact email address"
+    ordering = ("-created_at", "-id")
+    fields = ("id", "user", "user_agent", "created_at", "last_used_at", "expires_at", "ended_at", "end_reason")
+
+
+@admin.register(Registration)
+class RegistrationAdmin(ReadOnlyModelAdmin):
+    list_display = ("id", "email", "created_at", "expires_at", "mailed_at", "mail_attempts")
+    search_fields = ("=email",)
+    search_help_text = "The exact email address"
+    ordering = ("-created_at", "-id")
+    fields = (
+        "id",
+        "email",
+        "phone",
+        "first_name",
+        "last_name",
+        "created_at",
+        "expires_at",
+        "mail_attempts",
+        "mail_due_at",
+        "mailed_at",
+    )

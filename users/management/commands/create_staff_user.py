@@ -1,0 +1,55 @@
+"""`create_staff_user`: the first admin of an installation, and any member of staff from the command line."""
+
+import getpass
+import sys
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from fintech_core import clock
+from fintech_core.actors import Actor
+from fintech_core.db import unit_of_work
+from fintech_core.exceptions import DomainError
+from users import credentials, services
+from users.enums import STAFF_ROLES, Role
+
+
+class Command(BaseCommand):
+    help = "Create a member of staff. Asks for the password, or generates and prints one."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--email", required=True)
+        parser.add_argument("--role", required=True, choices=sorted(STAFF_ROLES))
+        parser.add_argument("--generate", action="store_true", help="Generate the password even on a terminal.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        asked = sys.stdin.isatty() and not options["generate"]
+        password = self._ask() if asked else credentials.generate_password()
+        try:
+            email = credentials.normalise_email(options["email"])
+            credentials.check_new_password(password)
+            user = unit_of_work(
+                lambda: services.create_staff(
+                    actor=Actor.system("command.create_staff_user"),
+                    email=email,
+                    password=password,
+                    role=Role(options["role"]),
+                    now=clock.now(),
+                )
+            )
+        except credentials.InvalidIdentifier as error:
+            raise CommandError("This is not an email address.") from error
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
+        except DomainError as error:
+            raise CommandError(error.detail) from error
+        self.stdout.write(f"{user.email} ({user.role}) was created.")
+        if not asked:
+            self.stdout.write(f"Password: {password}")
+
+    def _ask(self) -> str:
+        password = getpass.getpass("Password (15 characters or more): ")
+        if getpass.getpass("Again: ") != password:
+            raise CommandError("The two passwords differ.")
+        return password

@@ -1,0 +1,62 @@
+"""The use cases of identity. The only code that writes users, registrations, sessions and refresh tokens.
+
+Each runs inside the caller's `unit_of_work` and commits with its audit row.
+"""
+
+from users.services.accounts import (
+    EmailTaken,
+    create_customer,
+    create_staff,
+    deactivate_user,
+    set_kyc,
+    set_password,
+    set_role,
+    update_profile,
+)
+from users.services.registrations import (
+    MAIL_TASK,
+    RegistrationMail,
+    VerificationTokenInvalid,
+    confirm_registration_mail,
+    prepare_registration_mail,
+    register,
+    verify_email,
+)
+from users.services.sessions import (
+    InvalidCredentials,
+    InvalidRefreshToken,
+    TokenPair,
+    end_reused_family,
+    end_sessions,
+    log_in,
+    log_out,
+    purge_credentials,
+    rotate_refresh_token,
+)
+
+__all__ = [
+    "MAIL_TASK",
+    "EmailTaken",
+    "InvalidCredentials",
+    "InvalidRefreshToken",
+    "RegistrationMail",
+    "TokenPair",
+    "VerificationTokenInvalid",
+    "confirm_registration_mail",
+    "create_customer",
+    "create_staff",
+    "deactivate_user",
+    "end_reused_family",
+    "end_sessions",
+    "log_in",
+    "log_out",
+    "prepare_registration_mail",
+    "purge_credentials",
+    "register",
+    "rotate_refresh_token",
+    "set_kyc",
+    "set_password",
+    "set_role",
+    "update_profile",
+    "verify_email",
+]

@@ -1,0 +1,230 @@
+"""Accounts: making customers and staff, their profile, role, KYC standing, password and end."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError
+
+from fintech_core import audit
+from fintech_core.actors import Actor
+from fintech_core.capabilities import Capability
+from fintech_core.db import LostRace, violated_constraint
+from fintech_core.exceptions import DomainError
+from users.credentials import normalise_email
+from users.enums import STAFF_ROLES, EndReason, KycStatus, Role
+from users.locks import lock_user
+from users.models import User
+from users.passwords import hash_password
+from users.services.sessions import close_sessions
+from wallet.services import open_wallet
+
+_PROFILE_FIELDS = frozenset({"first_name", "last_name", "phone"})
+
+
+class EmailTaken(DomainError):
+    """For staff and commands. Registration never shows it: it would tell who has an account."""
+
+    code = "email_taken"
+    status = HTTPStatus.CONFLICT
+    title = "There is an account with this address already."
+
+
+def create_customer(
+    *,
+    actor: Actor,
+    email: str,
+    password: str,
+    phone: str = "",
+    first_name: str = "",
+    last_name: str = "",
+    verified: bool = True,
+    now: datetime,
+) -> User:
+    """A customer with a first wallet in settings.DEFAULT_CURRENCY. Raises EmailTaken.
+
+    `verified` says that the address is proved; without that the customer can't log in and isn't found as a payee.
+    """
+    return create_customer_with_hash(
+        actor=actor,
+        email=normalise_email(email),
+        password_hash=hash_password(password),
+        phone=phone or None,
+        first_name=first_name,
+        last_name=last_name,
+        verified=verified,
+        now=now,
+    )
+
+
+def create_customer_with_hash(
+    *,
+    actor: Actor,
+    email: str,
+    password_hash: str,
+    phone: str | None,
+    first_name: str,
+    last_name: str,
+    verified: bool,
+    now: datetime,
+) -> User:
+    """As create_customer, for a password that was hashed when it was chosen (a registration's)."""
+    user = User(
+        email=email,
+        password=password_hash,
+        phone=phone,
+        first_name=first_name,
+        last_name=last_name,
+        role=Role.CLIENT,
+        email_verified_at=now if verified else None,
+        created_at=now,
+    )
+    _insert(actor, user)
+    open_wallet(actor=actor, owner_user_id=user.pk, currency=settings.DEFAULT_CURRENCY, now=now)
+    return user
+
+
+def create_staff(*, actor: Actor, email: str, password: str, role: Role, now: datetime) -> User:
+    """A member of staff, whose address counts as proved and who has no wallet. Raises EmailTaken."""
+    actor.require(Capability.USERS_MANAGE)
+    if role not in STAFF_ROLES:
+        raise ValueError("customers are made by create_customer")
+    user = User(
+        email=normalise_email(email),
+        password=hash_password(password),
+        role=role,
+        email_verified_at=now,
+        created_at=now,
+    )
+    _insert(actor, user)
+    return user
+
+
+def _insert(actor: Actor, user: User) -> None:
+    if User.objects.filter(email=user.email).exists():
+        raise EmailTaken
+    try:
+        user.save(force_insert=True)
+    except IntegrityError as error:
+        if violated_constraint(error) == "user_email_once":
+            raise LostRace from error  # the second try sees the winner's row
+        raise
+    _record(
+        actor, user, "user.created", after={"role": user.role, "email_verified": user.email_verified_at is not None}
+    )
+
+
+def adopt_unverified(
+    *, actor: Actor, user: User, password_hash: str, phone: str | None, first_name: str, last_name: str, now: datetime
+) -> User:
+    """Someone proved the address of an account that nobody proved: it is theirs, the old password dies."""
+    locked = lock_user(user.pk)
+    if locked.email_verified_at is not None:
+        raise LostRace  # someone else proved it meanwhile; the second try sees that
+    locked.password, locked.phone, locked.phone_verified_at = password_hash, phone, None
+    locked.first_name, locked.last_name, locked.email_verified_at = first_name, last_name, now
+    locked.save(
+        update_fields=["password", "phone", "phone_verified_at", "first_name", "last_name", "email_verified_at"]
+    )
+    close_sessions(user_id=locked.pk, reason=EndReason.PASSWORD_CHANGED, now=now)
+    _record(actor, locked, "user.email_verified", after={"email_verified": True, "fields": ["password"]})
+    return locked
+
+
+def update_profile(*, actor: Actor, user_id: uuid.UUID, changes: Mapping[str, str | None], now: datetime) -> User:
+    """Names and phone. A changed phone is a claim again, until it is verified. `now` is the audit row's business."""
+    actor.require(Capability.PROFILE_WRITE)
+    if not set(changes) <= _PROFILE_FIELDS:
+        raise ValueError("not a profile field")
+    user = lock_user(user_id)
+    changed = sorted(name for name, value in changes.items() if getattr(user, name) != value)
+    if not changed:
+        return user
+    for name in changed:
+        setattr(user, name, changes[name])
+    fields = list(changed)
+    if "phone" in changed:
+        user.phone_verified_at = None
+        fields.append("phone_verified_at")
+    user.save(update_fields=fields)
+    _record(actor, user, "user.profile_updated", after={"fields": changed})
+    return user
+
+
+def set_kyc(*, actor: Actor, user_id: uuid.UUID, status: KycStatus, level: int, now: datetime) -> User:
+    """Write what compliance decided; the caller (compliance's services) has checked that the actor may."""
+    user = lock_user(user_id)
+    before = {"kyc_status": user.kyc_status, "kyc_level": user.kyc_level}
+    user.kyc_status, user.kyc_level = status, level
+    user.save(update_fields=["kyc_status", "kyc_level"])
+    _record(actor, user, "user.kyc_set", before=before, after={"kyc_status": user.kyc_status, "kyc_level": level})
+    return user
+
+
+def set_role(*, actor: Actor, user_id: uuid.UUID, role: Role, now: datetime) -> User:
+    """Move a member of staff to another staff role and end every session: rights of the old role die at once.
+
+    Customers stay customers and staff stay staff (ValueError): a person who is both has two accounts.
+    """
+    actor.require(Capability.USERS_MANAGE)
+    user = lock_user(user_id)
+    if user.role not in STAFF_ROLES or role not in STAFF_ROLES:
+        raise ValueError("only staff change roles, and only to staff roles")
+    before = user.role
+    user.role = role
+    user.save(update_fields=["role"])
+    ended = close_sessions(user_id=user.pk, reason=EndReason.ROLE_CHANGED, now=now)
+    _record(actor, user, "user.role_set", before={"role": before}, after={"role": role, "sessions_ended": ended})
+    return user
+
+
+def set_password(*, actor: Actor, user_id: uuid.UUID, password: str, now: datetime) -> User:
+    """Replace the password and end every session. The caller has checked that the actor may."""
+    user = lock_user(user_id)
+    user.password = hash_password(password)
+    user.save(update_fields=["password"])
+    ended = close_sessions(user_id=user.pk, reason=EndReason.PASSWORD_CHANGED, now=now)
+    _record(actor, user, "user.password_set", after={"fields": ["password"], "sessions_ended": ended})
+    return user
+
+
+def deactivate_user(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datetime) -> User:
+    """No log-in, no session, no payee any more. The wallets stay as they are."""
+    actor.require(Capability.USERS_MANAGE)
+    user = lock_user(user_id)
+    before = user.is_active
+    user.is_active = False
+    user.save(update_fields=["is_active"])
+    ended = close_sessions(user_id=user.pk, reason=EndReason.DEACTIVATED, now=now)
+    _record(
+        actor,
+        user,
+        "user.deactivated",
+        before={"is_active": before},
+        after={"is_active": False, "sessions_ended": ended},
+        reason=reason,
+    )
+    return user
+
+
+def _record(
+    actor: Actor,
+    user: User,
+    action: str,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any],
+    reason: str = "",
+) -> None:
+    audit.record(
+        actor=actor,
+        action=action,
+        entity_type="user",
+        entity_id=user.pk,
+        before=before,
+        after=after,
+        reason=reason,
+    )

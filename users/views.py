@@ -1,0 +1,180 @@
+"""HTTP of identity: registration, log-in, refresh, log-out, the caller's own profile.
+
+No Idempotency-Key here: bodies and answers hold passwords and tokens, which are never stored.
+"""
+
+from typing import Any, ClassVar
+
+from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.request import Request
+
+from fintech_core import clock, ids
+from fintech_core.actors import Actor, ActorKind
+from fintech_core.capabilities import Capability
+from fintech_core.db import unit_of_work
+from fintech_core.viewsets import DomainViewSet
+from users import services
+from users.authentication import current_request_id
+from users.models import User
+from users.serializers import (
+    LogInInput,
+    ProfileInput,
+    RefreshInput,
+    RegisteredOutput,
+    RegisterInput,
+    TokenPairOutput,
+    UserOutput,
+    VerifyEmailInput,
+)
+
+_EMAIL = "alice@customer.example"
+_PASSWORD = "correct horse battery staple"  # noqa: S105 - an example in the docs
+_REFRESH = "kq3nVfKc0b0m5m3m2v8cO9m0yq1JdJvQ0o3l9mWc7a4"
+_PAIR_EXAMPLE = OpenApiExample(
+    "Token pair", value={"access": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.…", "refresh": _REFRESH}, response_only=True
+)
+
+
+def anonymous(name: str) -> Actor:
+    """Whoever calls a public route: nobody yet, with no rights."""
+    return Actor(kind=ActorKind.SYSTEM, id=ids.NIL, name=name, request_id=current_request_id())
+
+
+@extend_schema(tags=["auth"], auth=[])
+class AuthViewSet(DomainViewSet):
+    """Public routes; what they may do is decided by what is proved in the body."""
+
+    access: ClassVar = {
+        "register": Capability.PUBLIC,
+        "verify_email": Capability.PUBLIC,
+        "log_in": Capability.PUBLIC,
+        "refresh": Capability.PUBLIC,
+        "log_out": Capability.PUBLIC,
+    }
+    authentication_classes: ClassVar[list[Any]] = []
+    problem_statuses: ClassVar = {"verify_email": (422,), "log_in": (401,), "refresh": (401,)}
+
+    @extend_schema(
+        operation_id="auth_register",
+        request=RegisterInput,
+        responses={201: RegisteredOutput},
+        examples=[
+            OpenApiExample("Register", value={"email": _EMAIL, "password": _PASSWORD}, request_only=True),
+            OpenApiExample("Registered", value={"email": _EMAIL, "status": "VERIFICATION_SENT"}, response_only=True),
+        ],
+    )
+    def register(self, request: Request) -> HttpResponse:
+        """Claim an address. A token is mailed to it; a known address gets a notice instead. The answer is the same."""
+        data = self.validated(RegisterInput)
+        return self.write(
+            lambda: services.register(actor=anonymous("auth.register"), now=clock.now(), **data),
+            RegisteredOutput,
+            status=201,
+            takes_key=False,
+        )
+
+    @extend_schema(
+        operation_id="auth_email_verify",
+        request=VerifyEmailInput,
+        responses={200: RegisteredOutput},
+        examples=[
+            OpenApiExample("Verify", value={"token": _REFRESH}, request_only=True),
+            OpenApiExample("Verified", value={"email": _EMAIL, "status": "VERIFIED"}, response_only=True),
+        ],
+    )
+    def verify_email(self, request: Request) -> HttpResponse:
+        """Prove the address with the token from the mail: the account and its first wallet are made."""
+        data = self.validated(VerifyEmailInput)
+        return self.write(
+            lambda: services.verify_email(actor=anonymous("auth.verify_email"), now=clock.now(), **data),
+            RegisteredOutput,
+            takes_key=False,
+        )
+
+    @extend_schema(
+        operation_id="auth_token",
+        request=LogInInput,
+        responses={200: TokenPairOutput},
+        examples=[
+            OpenApiExample("Log in", value={"email": _EMAIL, "password": _PASSWORD}, request_only=True),
+            _PAIR_EXAMPLE,
+        ],
+    )
+    def log_in(self, request: Request) -> HttpResponse:
+        """Log in. 401 `invalid_credentials` for an unknown address, a wrong password, an inactive account alike."""
+        data = self.validated(LogInInput)
+        user_agent = request.headers.get("User-Agent", "")
+        return self.write(
+            lambda: services.log_in(actor=anonymous("auth.log_in"), user_agent=user_agent, now=clock.now(), **data),
+            TokenPairOutput,
+            takes_key=False,
+        )
+
+    @extend_schema(
+        operation_id="auth_token_refresh",
+        request=RefreshInput,
+        responses={200: TokenPairOutput},
+        examples=[OpenApiExample("Refresh", value={"refresh": _REFRESH}, request_only=True), _PAIR_EXAMPLE],
+    )
+    def refresh(self, request: Request) -> HttpResponse:
+        """Spend the refresh token for a new pair. Using a spent one again ends the whole session (401)."""
+        refresh = self.validated(RefreshInput)["refresh"]
+        actor = anonymous("auth.refresh")
+        # Committed on its own: the 401 that follows must not undo the end of the session.
+        unit_of_work(lambda: services.end_reused_family(actor=actor, refresh=refresh, now=clock.now()))
+        return self.write(
+            lambda: services.rotate_refresh_token(actor=actor, refresh=refresh, now=clock.now()),
+            TokenPairOutput,
+            takes_key=False,
+        )
+
+    @extend_schema(
+        operation_id="auth_logout",
+        request=RefreshInput,
+        responses={204: None},
+        examples=[OpenApiExample("Log out", value={"refresh": _REFRESH}, request_only=True)],
+    )
+    def log_out(self, request: Request) -> HttpResponse:
+        """End the token's session: its access tokens die at once. 204 also when it had ended, or never was."""
+        refresh = self.validated(RefreshInput)["refresh"]
+        return self.write(
+            lambda: services.log_out(actor=anonymous("auth.log_out"), refresh=refresh, now=clock.now()),
+            None,
+            status=204,
+            takes_key=False,
+        )
+
+
+@extend_schema(tags=["users"])
+class MeViewSet(DomainViewSet):
+    """The caller's own profile: there is no id in the path to get wrong."""
+
+    access: ClassVar = {"retrieve": Capability.PROFILE_READ, "partial_update": Capability.PROFILE_WRITE}
+    output = UserOutput
+
+    def get_object(self) -> User:
+        user = self.request.user
+        assert isinstance(user, User)  # noqa: S101 - the route isn't public
+        return user
+
+    @extend_schema(operation_id="users_me_retrieve", responses={200: UserOutput})
+    def retrieve(self, request: Request) -> HttpResponse:
+        """The caller's profile."""
+        return self.retrieve_one()
+
+    @extend_schema(
+        operation_id="users_me_update",
+        request=ProfileInput,
+        responses={200: UserOutput},
+        examples=[OpenApiExample("New name", value={"first_name": "Alice"}, request_only=True)],
+    )
+    def partial_update(self, request: Request) -> HttpResponse:
+        """Change names or phone. A changed phone is unverified. Everything else here is not the caller's to set."""
+        changes = self.validated(ProfileInput)
+        user_id = self.get_object().pk
+        return self.write(
+            lambda: services.update_profile(actor=self.actor, user_id=user_id, changes=changes, now=clock.now()),
+            UserOutput,
+            takes_key=False,
+        )
