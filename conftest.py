@@ -27,6 +27,11 @@ def pytest_configure(config: pytest.Config) -> None:
     django.setup()
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """The fixed cast. Not by `pytest_plugins`: it imports models, and Django is set up by now only."""
+    session.config.pluginmanager.import_plugin("fintech_core.testing")
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     if cluster := config.stash.get(CLUSTER, None):
         cluster.stop()

@@ -102,9 +102,11 @@ TEMPLATES = [
     }
 ]
 
-# --- Database: two roles, timeouts by the role of the process ----------------------------------------------------------
+# --- Database: two roles, timeouts by the role of the process --------------------------------------------------------
 
-DATABASE_URL: str = env.str("DATABASE_URL", default="postgres://localhost/fintech" if DEVELOPMENT else environ.Env.NOTSET)
+DATABASE_URL: str = env.str(
+    "DATABASE_URL", default="postgres://localhost/fintech" if DEVELOPMENT else environ.Env.NOTSET
+)
 DATABASE_OWNER_URL: str = env.str("DATABASE_OWNER_URL", default=DATABASE_URL)
 DATABASE_APP_ROLE = "fintech_app"
 DATABASE_OWNER_ROLE = "fintech_owner"
@@ -182,7 +184,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "canary": {"task": "fintech_core.canary", "schedule": 10.0, "options": {"expires": 30}},
     "purge-idempotency-records": {"task": "fintech_core.purge_idempotency_records", "schedule": 3600.0},
-    "purge-credentials": {"task": "users.purge_credentials", "schedule": 3600.0},
+    "purge-credentials": {"task": "users.purge_credentials", "schedule": 60.0, "options": {"expires": 60}},
     "sweep-webhook-events": {"task": "payments.sweep_webhook_events", "schedule": 10.0, "options": {"expires": 30}},
     "sweep-simulator": {"task": "payments.sweep_simulator", "schedule": 5.0, "options": {"expires": 30}},
 }
@@ -223,6 +225,7 @@ SIMPLE_JWT = {
 EMAIL_VERIFICATION: bool = env.bool("EMAIL_VERIFICATION", default=True)
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://" if DEVELOPMENT else environ.Env.NOTSET)
 vars().update(EMAIL_CONFIG)
+EMAIL_TIMEOUT = 10  # seconds; a mail server that hangs must not hold a worker
 DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", default="Fintech Core <no-reply@localhost>")
 LOGIN_URL = reverse_lazy("admin:login")
 
@@ -244,6 +247,8 @@ SIMULATOR_WEBHOOK_SECRET: str = env.str(
     "SIMULATOR_WEBHOOK_SECRET",
     default="whsec_" + base64.b64encode(hashlib.sha256(secret("SECRET_KEY").encode()).digest()).decode(),
 )
+# Accepted for verification only, while events signed before a rotation may still arrive.
+SIMULATOR_WEBHOOK_PREVIOUS_SECRET: str = env.str("SIMULATOR_WEBHOOK_PREVIOUS_SECRET", default="")
 SIMULATOR_WEBHOOK_URL: str = env.str(
     "SIMULATOR_WEBHOOK_URL", default=f"http://127.0.0.1:{env.int('PORT', default=8000)}/webhooks/v1/simulator"
 )
@@ -294,7 +299,7 @@ SPECTACULAR_SETTINGS = {
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True  # a checkout serves its assets without collectstatic
-WHITENOISE_AUTOREFRESH = False
+WHITENOISE_AUTOREFRESH = ENVIRONMENT == "test"  # looks files up when asked: each test client would index them all
 
 USE_TZ = True
 TIME_ZONE = "UTC"
