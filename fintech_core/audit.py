@@ -19,7 +19,19 @@ def record(
     reason: str = "",
 ) -> None:
     """One row. `before` and `after` hold states, amounts and ids; of personal data only the names of the fields."""
-    record_many([row(actor=actor, action=action, entity_type=entity_type, entity_id=entity_id, before=before, after=after, reason=reason)])
+    record_many(
+        [
+            row(
+                actor=actor,
+                action=action,
+                entity_type=entity_type,
+                entity_id=entity_id,
+                before=before,
+                after=after,
+                reason=reason,
+            )
+        ]
+    )
 
 
 def row(

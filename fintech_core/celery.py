@@ -1,4 +1,4 @@
-"""The Celery app. Celery is a wake-up only: rows in the database are the truth, beat jobs sweep what was left behind."""
+"""The Celery app. Celery is a wake-up only: rows in the database are the truth, beat jobs sweep what was left."""
 
 import os
 from typing import Any

@@ -16,7 +16,9 @@ def production_settings(app_configs: Any, **kwargs: Any) -> list[Error]:
         errors.append(Error("EMAIL_VERIFICATION is off.", hint="Set it to on.", id="fintech.E002"))
     keys = {name: getattr(settings, name) for name in ("SECRET_KEY", "JWT_SIGNING_KEY", "IDEMPOTENCY_HMAC_KEY")}
     if len(set(keys.values())) < len(keys):
-        errors.append(Error("Two secrets have the same value.", hint=f"Give each its own: {', '.join(keys)}.", id="fintech.E003"))
+        errors.append(
+            Error("Two secrets have the same value.", hint=f"Give each its own: {', '.join(keys)}.", id="fintech.E003")
+        )
     errors += [
         Error(f"{name} has fewer than 32 characters.", hint="Generate 32 random bytes.", id="fintech.E004")
         for name, value in keys.items()

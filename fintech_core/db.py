@@ -1,6 +1,6 @@
-"""The only places that open a transaction: `unit_of_work()` and `read_only_snapshot()` (and `idempotency.run`, on top).
+"""The only places that open a transaction: `unit_of_work()` and `read_only_snapshot()` (and `idempotency.run` on top).
 
-A use case opens none. It runs inside one of these, so that locks, checks, writes and audit commit together or not at all.
+A use case opens none. It runs inside one of these, so that locks, checks, writes and audit commit together.
 """
 
 import random
@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
 
 from fintech_core.exceptions import OutcomeUnknown, ServiceUnavailable
 

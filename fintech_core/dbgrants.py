@@ -1,4 +1,4 @@
-"""What the app role may do with a table, as a migration operation. A table without one can't be used by the app at all."""
+"""What the app role may do with a table, as a migration operation. Without one, the app can't use the table at all."""
 
 from django.db.migrations.operations import RunSQL
 

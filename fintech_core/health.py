@@ -59,7 +59,7 @@ def _cache() -> bool:
     try:
         cache.set("ready", "1", 10)
         return cache.get("ready") == "1"
-    except Exception as error:  # noqa: BLE001 - any failure of the client means: not there
+    except Exception as error:
         logger.warning("cache_unavailable", error=type(error).__name__)
         return False
 

@@ -76,9 +76,7 @@ def run(*, actor: Actor, key: str, fingerprint: bytes, use_case: Callable[[], An
     return db.unit_of_work(lambda: _claim_and_run(actor, key, fingerprint, use_case, render))
 
 
-def _claim_and_run(
-    actor: Actor, key: str, fingerprint: bytes, use_case: Callable[[], Any], render: Render
-) -> Answer:
+def _claim_and_run(actor: Actor, key: str, fingerprint: bytes, use_case: Callable[[], Any], render: Render) -> Answer:
     record_id = _claim(actor, key, fingerprint)
     if record_id is None:
         return _replay(actor, key, fingerprint)

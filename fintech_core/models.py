@@ -11,7 +11,7 @@ from fintech_core.fields import TransactionIdField
 
 
 class AuditLog(models.Model):
-    """Who did what to which object, written in the transaction of the deed. `before`/`after` hold no personal values."""
+    """Who did what to which object, written in the deed's transaction. `before`/`after` hold no personal values."""
 
     id = models.BigAutoField(primary_key=True)
     txid = TransactionIdField()

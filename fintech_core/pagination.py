@@ -31,12 +31,12 @@ def paginate(queryset: QuerySet[Any], request: Request, order: tuple[str, ...]) 
     more, rows = len(rows) > limit, rows[:limit]
     if backwards:
         rows.reverse()
-    has_next = bool(rows) and (more or backwards) if not backwards else bool(rows)
+    has_next = bool(rows) and (backwards or more)
     has_previous = bool(rows) and (more if backwards else position is not None)
     return {
         "results": rows,
-        "next": _url(request, False, rows[-1], order) if has_next else None,
-        "previous": _url(request, True, rows[0], order) if has_previous else None,
+        "next": _url(request, rows[-1], order, backwards=False) if has_next else None,
+        "previous": _url(request, rows[0], order, backwards=True) if has_previous else None,
     }
 
 
@@ -66,7 +66,7 @@ def _after(queryset: QuerySet[Any], order: tuple[str, ...], position: list[str])
     return condition
 
 
-def _encode(backwards: bool, position: list[str]) -> str:
+def _encode(position: list[str], *, backwards: bool) -> str:
     return base64.urlsafe_b64encode(json.dumps([int(backwards), *position]).encode()).decode().rstrip("=")
 
 
@@ -92,7 +92,7 @@ def _text(value: Any) -> str:
     return str(value) if isinstance(value, int | str | uuid.UUID) else json.dumps(value)
 
 
-def _url(request: Request, backwards: bool, row: Any, order: tuple[str, ...]) -> str:
+def _url(request: Request, row: Any, order: tuple[str, ...], *, backwards: bool) -> str:
     parameters = request.query_params.copy()
-    parameters["cursor"] = _encode(backwards, [_text(getattr(row, name.lstrip("-"))) for name in order])
+    parameters["cursor"] = _encode([_text(getattr(row, name.lstrip("-"))) for name in order], backwards=backwards)
     return request.build_absolute_uri(f"{request.path}?{parameters.urlencode()}")

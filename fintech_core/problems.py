@@ -6,8 +6,8 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
@@ -21,7 +21,9 @@ JSON_PATHS = ("/api/", "/webhooks/", "/health", "/ready")
 logger = structlog.get_logger(__name__)
 
 
-def problem_body(*, code: str, status: int, title: str, detail: str, extensions: Mapping[str, Any] | None = None) -> bytes:
+def problem_body(
+    *, code: str, status: int, title: str, detail: str, extensions: Mapping[str, Any] | None = None
+) -> bytes:
     """The document's bytes, with the request id of this request as `trace_id`."""
     document = {
         "type": f"{reverse('error-codes')}#{code}",
@@ -89,8 +91,9 @@ def _from_drf(error: drf.APIException) -> DomainError:
     codes = error.get_codes()
     code = codes if isinstance(codes, str) else "error"
     result = plain(_DRF_CODES.get(code, code), error.status_code, str(error.detail))
-    if isinstance(error, drf.Throttled) and error.wait is not None:
-        result.retry_after = max(1, int(error.wait))  # type: ignore[misc]
+    wait = getattr(error, "wait", None)
+    if wait is not None:
+        result.retry_after = max(1, int(wait))  # type: ignore[misc]
     return result
 
 
@@ -139,7 +142,7 @@ def flatten(details: Any, path: str = "") -> list[dict[str, str]]:
     return errors
 
 
-# --- Django's own pages, for what never reaches a DRF view --------------------------------------------------------------
+# --- Django's own pages, for what never reaches a DRF view -----------------------------------------------------------
 
 
 def _wants_json(request: HttpRequest) -> bool:

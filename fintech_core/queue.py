@@ -17,5 +17,5 @@ def enqueue(task_name: str, *args: str) -> None:
 def _send(task_name: str, args: tuple[Any, ...]) -> None:
     try:
         current_app.send_task(task_name, args=args)
-    except Exception as error:  # noqa: BLE001 - kombu, redis and socket errors alike: the sweep will do it
+    except Exception as error:
         logger.warning("enqueue_failed", task=task_name, error=type(error).__name__)

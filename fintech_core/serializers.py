@@ -20,7 +20,10 @@ class StrictInput(serializers.Serializer[Any]):
             unknown = sorted(set(data) - set(self.fields))
             if unknown:
                 raise serializers.ValidationError(
-                    {name: [serializers.ErrorDetail("There is no such field.", code="unknown_field")] for name in unknown}
+                    {
+                        name: [serializers.ErrorDetail("There is no such field.", code="unknown_field")]
+                        for name in unknown
+                    }
                 )
         return super().to_internal_value(data)
 

@@ -1,6 +1,6 @@
 """Views of the frame: health, readiness, the page of error codes."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -21,7 +21,10 @@ _Ready = inline_serializer(
         "status": serializers.ChoiceField(choices=["ok", "degraded"]),
         "checks": inline_serializer(
             "ReadinessChecks",
-            {name: serializers.ChoiceField(choices=["ok", "failing"]) for name in ("database", "migrations", "cache", "worker")},
+            {
+                name: serializers.ChoiceField(choices=["ok", "failing"])
+                for name in ("database", "migrations", "cache", "worker")
+            },
         ),
     },
 )
@@ -31,7 +34,7 @@ class HealthView(APIView):
     """The process is alive. Touches nothing."""
 
     access: ClassVar = {"get": Capability.PUBLIC}
-    authentication_classes: ClassVar[list[Any]] = []
+    authentication_classes = ()
 
     @extend_schema(responses={200: _Health}, tags=["operations"], auth=[])
     def get(self, request: Request) -> HttpResponse:
@@ -42,7 +45,7 @@ class ReadyView(APIView):
     """Whether this process can serve (503 if not), and how its surroundings do (503 only with `?strict=1`)."""
 
     access: ClassVar = {"get": Capability.PUBLIC}
-    authentication_classes: ClassVar[list[Any]] = []
+    authentication_classes = ()
 
     @extend_schema(
         parameters=[OpenApiParameter("strict", str, enum=["1"], description="503 for any failing check")],

@@ -41,7 +41,7 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
     filter_input: ClassVar[type[Serializer[Any]] | None] = None
     output: ClassVar[type[BaseSerializer[Any]]]
     lookup_value_converter = "uuid"
-    filter_backends: ClassVar[list[Any]] = []
+    filter_backends = ()
     pagination_class = None
 
     @property
@@ -97,16 +97,22 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
 
         return render
 
-    def list_page(self, queryset: Any = None, *, output: type[BaseSerializer[Any]] | None = None, order: Any = None) -> Response:
+    def list_page(
+        self, queryset: Any = None, *, output: type[BaseSerializer[Any]] | None = None, order: Any = None
+    ) -> Response:
         """One page of `queryset` (default: the view's own), filtered by the allow-list of `filter_input`."""
         filters = self.checked_filters()
         rows = self.get_queryset() if queryset is None else queryset
         page = pagination.paginate(self.apply_filters(rows, filters), self.request, order or self.order)
-        serializer = (output or self.output)(page["results"], many=True, context={"request": self.request, "actor": self.request.auth})
+        serializer = (output or self.output)(
+            page["results"], many=True, context={"request": self.request, "actor": self.request.auth}
+        )
         return Response({**page, "results": serializer.data})
 
     def checked_filters(self) -> dict[str, Any]:
-        parameters = {name: value for name, value in self.request.query_params.items() if name not in pagination.PARAMETERS}
+        parameters = {
+            name: value for name, value in self.request.query_params.items() if name not in pagination.PARAMETERS
+        }
         if self.filter_input is None:
             if parameters:
                 refuse_unknown(parameters)
@@ -131,7 +137,10 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
 
 def refuse_unknown(parameters: Mapping[str, Any]) -> None:
     raise ValidationFailed(
-        [{"field": name, "code": "unknown_field", "message": "There is no such parameter."} for name in sorted(parameters)]
+        [
+            {"field": name, "code": "unknown_field", "message": "There is no such parameter."}
+            for name in sorted(parameters)
+        ]
     )
 
 
@@ -140,5 +149,3 @@ def _http(answer: idempotency.Answer) -> HttpResponse:
     if answer.replayed:
         response[REPLAYED_HEADER] = "true"
     return response
-
-

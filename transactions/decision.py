@@ -150,7 +150,7 @@ def _decide_one(books: _Books, proposal: Proposal) -> Decision:
         if refusal is not None:
             return refusal
         for direction in (Direction.DEBIT, Direction.CREDIT):
-            outcome = _move(books, leg, movement, direction, proposal.lifts_freeze)
+            outcome = _move(books, leg, movement, direction, lifts_freeze=proposal.lifts_freeze)
             if isinstance(outcome, Refused):
                 return outcome
             drafts.append(outcome)
@@ -176,7 +176,7 @@ def _check_movement(books: _Books, movement: Movement) -> Refused | None:
     return None
 
 
-def _move(books: _Books, leg: int, movement: Movement, direction: Direction, lifts_freeze: bool) -> Draft | Refused:
+def _move(books: _Books, leg: int, movement: Movement, direction: Direction, *, lifts_freeze: bool) -> Draft | Refused:
     debit = direction == Direction.DEBIT
     wallet = books.of(movement.source if debit else movement.destination)
     assert wallet is not None  # noqa: S101 - _check_movement saw it

@@ -97,4 +97,6 @@ def references_in_use(
     if None in owners:
         by_owner |= Q(source_owner__isnull=True)
     rows = Transaction.objects.filter(by_owner, reference__in=references)
-    return {(owner, reference or ""): pk for owner, reference, pk in rows.values_list("source_owner", "reference", "pk")}
+    return {
+        (owner, reference or ""): pk for owner, reference, pk in rows.values_list("source_owner", "reference", "pk")
+    }

@@ -25,7 +25,7 @@ from transactions import hashing, journal
 from transactions.accounts import SystemAccount
 from transactions.decision import Accepted, Decision, Draft, Figures, Movement, Proposal, Reason, Refused, decide
 from transactions.enums import HoldStatus, TransactionKind, TransactionStatus
-from transactions.models import Hold, LedgerEntry, Transaction
+from transactions.models import LedgerEntry, Transaction
 from wallet.locks import lock_wallets
 from wallet.models import Wallet
 
@@ -351,4 +351,3 @@ def _error(refused: Refused) -> DomainError:
     if refused.reason == Reason.REFERENCE_EXISTS:
         return ReferenceExists(extensions={"transaction": str(refused.transaction_id)})
     return _ERRORS[refused.reason]()
-

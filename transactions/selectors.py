@@ -38,5 +38,10 @@ def filter_transactions(rows: QuerySet[Transaction], filters: dict[str, Any]) ->
     wallet: uuid.UUID | None = filters.get("wallet")
     if wallet is not None:
         rows = rows.filter(Exists(LedgerEntry.objects.filter(transaction=OuterRef("pk"), wallet_id=wallet)))
-    lookups = {"kind": "kind", "status": "status", "created_after": "created_at__gte", "created_before": "created_at__lt"}
+    lookups = {
+        "kind": "kind",
+        "status": "status",
+        "created_after": "created_at__gte",
+        "created_before": "created_at__lt",
+    }
     return rows.filter(**{lookup: filters[name] for name, lookup in lookups.items() if name in filters})

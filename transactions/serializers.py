@@ -18,10 +18,10 @@ MAX_METADATA_KEYS = 50
 
 @extend_schema_field({"type": "object", "additionalProperties": {"type": "string", "maxLength": 500}})
 class MetadataField(serializers.Field[Any, Any, Any, Any]):
-    """Up to 50 strings by name (1–40 characters), of at most 500 characters each."""
+    """Up to 50 strings by name (1 to 40 characters), of at most 500 characters each."""
 
     default_error_messages = {
-        "invalid": "Metadata is an object of at most 50 strings (up to 500 characters) under names of 1 to 40 characters."
+        "invalid": "At most 50 strings of up to 500 characters, under names of 1 to 40 characters."
     }
 
     def to_internal_value(self, data: Any) -> dict[str, str]:

@@ -90,7 +90,11 @@ def create_transfer(
     if isinstance(outcome, ledger.Refusal):
         # Closed or frozen against credits since it was resolved: the state of a stranger's wallet isn't told.
         states = (ledger.WalletClosed, ledger.WalletFrozen)
-        raise _unavailable(actor) if outcome.wallet_id == target.pk and isinstance(outcome.error, states) else outcome.error
+        raise (
+            _unavailable(actor)
+            if outcome.wallet_id == target.pk and isinstance(outcome.error, states)
+            else outcome.error
+        )
     _audit(actor, "transfer.created", outcome, Money(amount, currency), source.pk, target.pk)
     return outcome
 

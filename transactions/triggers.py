@@ -56,6 +56,7 @@ _ENTRIES_CONTINUE_THE_BOOKS = f"""
             WHEN r.sequence <> r.next_sequence THEN 'sequence has a gap'
             WHEN r.balance_after <> r.next_balance THEN 'balance_after does not follow'
             WHEN r.posted_at <> r.transaction_posted_at OR r.posted_at < r.previous_posted_at
+              OR NOT isfinite(r.posted_at)
                 THEN 'posted_at does not follow'
             WHEN r.direction = 'DEBIT' AND r.balance_after - r.held < r.floor THEN 'below the floor'
             WHEN r.hash <> sha256(r.previous_hash || convert_to(concat_ws('|', '1', r.id, r.transaction_id, r.facts,
@@ -73,7 +74,7 @@ _ENTRIES_CONTINUE_THE_BOOKS = f"""
     FROM (SELECT DISTINCT ON (wallet_id) * FROM new_rows ORDER BY wallet_id, sequence DESC) last
     WHERE w.id = last.wallet_id;
     RETURN NULL;
-"""
+"""  # noqa: S608 - constants only
 
 _TRANSACTION_FACTS = """
     IF (NEW.id, NEW.kind, NEW.initiator_kind, NEW.initiator_id, NEW.reference, NEW.source_owner, NEW.effective_at,

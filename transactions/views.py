@@ -91,9 +91,7 @@ class TransactionViewSet(DomainViewSet):
         transaction_id = self.get_object().pk
         return self.write(
             lambda: read_back(
-                services.reverse_transaction(
-                    actor=self.actor, transaction_id=transaction_id, now=clock.now(), **data
-                )
+                services.reverse_transaction(actor=self.actor, transaction_id=transaction_id, now=clock.now(), **data)
             ),
             TransactionOutput,
             status=201,

@@ -1,4 +1,4 @@
-"""Wallets and claims. Figures (balance, held, sequence, head) are moved by the ledger's triggers, never by code here."""
+"""Wallets and claims. Balance, held, sequence and head are moved by the ledger's triggers, never by code here."""
 
 import hashlib
 import uuid
@@ -79,7 +79,7 @@ class Wallet(models.Model):
 
     @property
     def available(self) -> Decimal:
-        """What may be spent down to the floor: balance − held."""
+        """What may be spent down to the floor: balance - held."""
         return self.balance - self.held
 
     @property
