@@ -25,6 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
     number = int(worker.removeprefix("gw")) + 1 if worker else 0
     testing.set_environment(cluster.servers, database=f"fintech_{worker or 'main'}", redis_number=number)
     django.setup()
+    config.pluginmanager.import_plugin("fintech_core.testing")  # the cast; it imports models, so not before the setup
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -60,8 +61,9 @@ def django_db_setup(
     from django.test import TransactionTestCase
 
     testing.create_test_database(cluster, database_name)
+    flush = testing.Flush(cluster, database_name)
     original = getattr(TransactionTestCase, FLUSH)
-    setattr(TransactionTestCase, FLUSH, lambda _case: _flush(cluster, database_name))
+    setattr(TransactionTestCase, FLUSH, lambda _case: flush())
     yield
     setattr(TransactionTestCase, FLUSH, original)
     connections.close_all()
@@ -96,10 +98,3 @@ def as_superuser(transactional_db: None, cluster: servers.Servers, database_name
     """A connection as the cluster's superuser, who may do what no role of ours may."""
     with servers.connect(cluster, database=database_name) as connection:
         yield connection
-
-
-def _flush(cluster: servers.Servers, database: str) -> None:
-    from fintech_core import ensure
-
-    testing.flush_as_superuser(cluster, database)
-    ensure.ensure_all()

@@ -121,20 +121,47 @@ def migrate(cluster: servers.Servers, database: str) -> None:
             raise RuntimeError(f"manage.py {command[0]} failed:\n{done.stdout}{done.stderr}")
 
 
-def flush_as_superuser(cluster: servers.Servers, database: str) -> None:
-    """Empty every table but Django's own catalogues, in one transaction.
+class Flush:
+    """Brings a database back to what it held when this was made: Django's catalogues, roles, system accounts.
 
-    The ledger refuses TRUNCATE, for the owner too, so triggers are off in this one transaction
-    (session_replication_role), which only the cluster's superuser may do.
+    As the cluster's superuser in one transaction without triggers (session_replication_role): the ledger refuses to
+    forget, for the owner too. Deleting from the few tables that have rows, and copying the first rows back, takes 20 ms;
+    TRUNCATE of all and the `ensure_*` functions took 500.
     """
-    with servers.connect(cluster, database=database) as connection, connection.transaction():
-        connection.execute("SET LOCAL session_replication_role = replica")
-        connection.execute("SET LOCAL lock_timeout = '15s'")
-        rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
-        tables = sorted({name for (name,) in rows} - KEPT_TABLES)
-        if tables:
-            names = sql.SQL(", ").join(map(sql.Identifier, tables))
-            connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(names))
+
+    def __init__(self, cluster: servers.Servers, database: str) -> None:
+        self._cluster, self._database = cluster, database
+        with servers.connect(cluster, database=database) as connection:
+            self._first_rows = {table: _copy_out(connection, table) for table in _tables_with_rows(connection)}
+
+    def __call__(self) -> None:
+        with servers.connect(self._cluster, database=self._database) as connection, connection.transaction():
+            connection.execute("SET LOCAL session_replication_role = replica")
+            connection.execute("SET LOCAL lock_timeout = '15s'")
+            for table in _tables_with_rows(connection):
+                connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+            for table, rows in self._first_rows.items():
+                _copy_in(connection, table, rows)
+
+
+def _tables_with_rows(connection: psycopg.Connection) -> list[str]:
+    rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+    tables = sorted({name for (name,) in rows} - KEPT_TABLES)
+    if not tables:
+        return []
+    one = sql.SQL("SELECT {} WHERE EXISTS (SELECT FROM {})")
+    asked = [one.format(sql.Literal(table), sql.Identifier(table)) for table in tables]
+    return [name for (name,) in connection.execute(sql.SQL(" UNION ALL ").join(asked)).fetchall()]
+
+
+def _copy_out(connection: psycopg.Connection, table: str) -> bytes:
+    with connection.cursor().copy(sql.SQL("COPY {} TO STDOUT").format(sql.Identifier(table))) as copy:
+        return b"".join(copy)
+
+
+def _copy_in(connection: psycopg.Connection, table: str, rows: bytes) -> None:
+    with connection.cursor().copy(sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(table))) as copy:
+        copy.write(rows)
 
 
 @contextmanager
