@@ -1,0 +1,105 @@
+"""Races: one open submission per person, one decision per submission, no level lost in between."""
+
+from collections import Counter
+from collections.abc import Callable
+from threading import Barrier, Thread
+
+import pytest
+from django.db import connection
+
+from compliance.models import KycSubmission
+from compliance.services import approve_submission, reject_submission, submit_kyc
+from compliance.tests.factories import actions_on, application, approve, standing, submit
+from fintech_core import clock
+from fintech_core.db import unit_of_work
+from fintech_core.exceptions import DomainError
+from fintech_core.testing import actor_for
+from users.models import User
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+RACERS = 8
+
+
+def race(*deeds: Callable[[], object]) -> Counter[str]:
+    """Run all at once, each on its own connection; count "done" and the refusals by code."""
+    barrier, outcomes = Barrier(len(deeds)), []
+
+    def run(deed: Callable[[], object]) -> None:
+        try:
+            connection.ensure_connection()
+            barrier.wait(timeout=20)
+            unit_of_work(deed)
+            outcomes.append("done")
+        except DomainError as refusal:
+            outcomes.append(refusal.code)
+        finally:
+            connection.close()
+
+    threads = [Thread(target=run, args=(deed,)) for deed in deeds]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert len(outcomes) == len(deeds)
+    return Counter(outcomes)
+
+
+def deadlocks() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+        cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+        return int(cursor.fetchone()[0])
+
+
+def test_of_many_submissions_at_once_one_is_made(alice: User) -> None:
+    before, actor = deadlocks(), actor_for(alice)
+
+    outcomes = race(*[lambda: submit_kyc(actor=actor, now=clock.now(), **application())] * RACERS)
+
+    assert outcomes == {"done": 1, "kyc_submission_open": RACERS - 1}
+    assert actions_on(KycSubmission.objects.get()) == ["kyc.submitted"]
+    assert deadlocks() == before
+
+
+def test_of_many_decisions_at_once_one_holds(alice: User, officer: User) -> None:
+    before, actor, submission = deadlocks(), actor_for(officer), submit(alice, level=2)
+
+    outcomes = race(
+        *[lambda: approve_submission(actor=actor, submission_id=submission.pk, level=2, now=clock.now())] * 4,
+        *[lambda: reject_submission(actor=actor, submission_id=submission.pk, reason="no", now=clock.now())] * 4,
+    )
+
+    assert outcomes == {"done": 1, "invalid_transition": 7}
+    submission.refresh_from_db()
+    expected = ("APPROVED", 2) if submission.status == "APPROVED" else ("REJECTED", 0)
+    assert standing(alice) == expected
+    assert len(actions_on(submission)) == 2
+    assert deadlocks() == before
+
+
+def test_a_new_submission_racing_a_grant_never_lowers_the_level(alice: User, officer: User) -> None:
+    first, applicant, actor = submit(alice, level=2), actor_for(alice), actor_for(officer)
+    before = deadlocks()
+
+    outcomes = race(
+        lambda: approve_submission(actor=actor, submission_id=first.pk, level=1, now=clock.now()),
+        *[lambda: submit_kyc(actor=applicant, now=clock.now(), **application(level=2))] * 4,
+    )
+
+    assert outcomes["done"] in (1, 2)
+    assert outcomes["done"] + outcomes["kyc_submission_open"] == 5
+    status, level = standing(alice)
+    assert level == 1
+    assert status == ("SUBMITTED" if outcomes["done"] == 2 else "APPROVED")
+    assert deadlocks() == before
+
+
+def test_a_submission_for_a_level_granted_meanwhile_leaves_nothing_behind(alice: User, officer: User) -> None:
+    approve(submit(alice), officer, level=1)
+
+    outcomes = race(*[lambda: submit_kyc(actor=actor_for(alice), now=clock.now(), **application())] * 4)
+
+    assert outcomes == {"kyc_level_reached": 4}
+    assert KycSubmission.objects.count() == 1
+    assert standing(alice) == ("APPROVED", 1)

@@ -1,0 +1,98 @@
+"""The kernel's tables in the admin: read by who may, written by nobody, without stored bodies."""
+
+import pytest
+from django.contrib import admin
+from django.test import Client
+from django.utils import timezone
+
+from fintech_core import audit, ids
+from fintech_core.actors import Actor
+from fintech_core.admin_base import ReadOnlyModelAdmin
+from fintech_core.models import AuditLog, IdempotencyRecord, WorkerHeartbeat
+from users.models import User
+
+pytestmark = pytest.mark.django_db
+
+AUDIT, KEYS, BEATS = (f"/admin/fintech_core/{name}/" for name in ("auditlog", "idempotencyrecord", "workerheartbeat"))
+
+
+def browser(user: User) -> Client:
+    client = Client()
+    client.force_login(user, backend="users.backends.RoleBackend")
+    return client
+
+
+@pytest.fixture
+def rows(db: None) -> dict[str, object]:
+    audit.record(actor=Actor.system("test"), action="thing.done", entity_type="thing", entity_id="thing-1")
+    record = IdempotencyRecord.objects.create(
+        principal_kind="user",
+        principal_id=ids.uuid7(),
+        key="key-1",
+        fingerprint=b"fingerprint-bytes",
+        status=201,
+        content_type="application/json",
+        body=b"body-bytes",
+    )
+    WorkerHeartbeat.objects.update_or_create(name="worker", defaults={"beat_at": timezone.now()})
+    return {AUDIT: AuditLog.objects.get(entity_id="thing-1").pk, KEYS: record.pk, BEATS: "worker"}
+
+
+@pytest.mark.parametrize("role", ["auditor", "officer", "admin_user"])
+def test_those_who_read_the_audit_log_see_each_list_and_row(
+    request: pytest.FixtureRequest, rows: dict[str, object], role: str
+) -> None:
+    client = browser(request.getfixturevalue(role))
+
+    pages = [page for url, pk in rows.items() for page in (client.get(url), client.get(f"{url}{pk}/change/"))]
+
+    assert [page.status_code for page in pages] == [200] * 6
+    text = "".join(page.content.decode() for page in pages)
+    assert "thing-1" in text
+    assert "key-1" in text
+    assert "body-bytes" not in text
+    assert "fingerprint-bytes" not in text
+
+
+def test_an_operator_sees_none_of_them(operator: User, rows: dict[str, object]) -> None:
+    client = browser(operator)
+
+    assert [client.get(url).status_code for url in rows] == [403] * 3
+
+
+def test_nobody_writes_them(admin_user: User, rows: dict[str, object]) -> None:
+    client = browser(admin_user)
+
+    responses = [
+        response
+        for url, pk in rows.items()
+        for response in (
+            client.get(f"{url}add/"),
+            client.post(f"{url}add/", {}),
+            client.post(f"{url}{pk}/change/", {"reason": "forged"}),
+            client.post(f"{url}{pk}/delete/", {"post": "yes"}),
+        )
+    ]
+
+    assert [response.status_code for response in responses] == [403] * 12
+    assert AuditLog.objects.get(entity_id="thing-1").reason == ""
+    assert IdempotencyRecord.objects.count() == 1
+
+
+def test_the_audit_log_is_searched_by_exact_values(auditor: User, rows: dict[str, object]) -> None:
+    client = browser(auditor)
+
+    assert "thing.done" in client.get(AUDIT, {"q": "thing-1"}).content.decode()
+    assert "thing.done" not in client.get(AUDIT, {"q": "thing-"}).content.decode()
+
+
+def test_every_table_of_ours_in_the_admin_is_read_only() -> None:
+    ours = {"fintech_core", "users", "wallet", "compliance", "transactions", "payments"}
+
+    writable = [
+        model.__name__
+        for model, page in admin.site._registry.items()
+        if model._meta.app_label in ours and not isinstance(page, ReadOnlyModelAdmin)
+    ]
+
+    assert writable == []
