@@ -10,6 +10,7 @@ from django.db.migrations.executor import MigrationExecutor
 from fintech_core.models import WorkerHeartbeat
 
 WORKER_MAX_AGE = timedelta(seconds=45)
+CHECK_RESULTS = [("ok", "ok"), ("failing", "failing")]
 _ESSENTIAL = ("database", "migrations")
 _state = {"migrated": False}
 logger = structlog.get_logger(__name__)

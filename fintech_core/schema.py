@@ -29,7 +29,7 @@ class ProblemOutput(serializers.Serializer[Any]):
     status = serializers.IntegerField()
     code = serializers.CharField(help_text="Stable; branch on it.")
     detail = serializers.CharField()
-    errors = FieldErrorOutput(  # type: ignore[assignment] - a member of the document, not DRF's property
+    errors = FieldErrorOutput(  # type: ignore[assignment]
         many=True, required=False, help_text="Only for validation_error."
     )
     trace_id = serializers.CharField(help_text="The request's X-Request-Id.")

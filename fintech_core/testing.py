@@ -1,7 +1,7 @@
 """The fixed cast of the tests: alice owns, bob is the counterparty, mallory must see nothing, the officer is staff.
 
-pytest fixtures, imported by `conftest.py`; accounts are made by the real services, and clients carry real access tokens.
-Nothing in the product imports this module.
+pytest fixtures, imported by `conftest.py`; accounts are made by the real services, clients carry real access
+tokens. Nothing in the product imports this module.
 """
 
 from datetime import timedelta

@@ -22,7 +22,7 @@ _Ready = inline_serializer(
         "checks": inline_serializer(
             "ReadinessChecks",
             {
-                name: serializers.ChoiceField(choices=["ok", "failing"])
+                name: serializers.ChoiceField(choices=health.CHECK_RESULTS)
                 for name in ("database", "migrations", "cache", "worker")
             },
         ),
