@@ -265,7 +265,7 @@ class WebhookEvent(models.Model):
         return f"{self.gateway} {self.event_id} ({self.status})"
 
 
-# --- The simulated provider: another company's database, so no foreign key to ours --------------------------------------
+# --- The simulated provider: another company's database, so no foreign key to ours ------------------------------------
 
 
 class SimulatorPayment(models.Model):

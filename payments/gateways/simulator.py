@@ -1,0 +1,129 @@
+"""The simulator's wire format: Standard Webhooks (https://www.standardwebhooks.com), JSON bodies.
+
+    {"id": "evt_…", "type": "payment.succeeded", "timestamp": "…",
+     "data": {"payment_id": "sim_…", "client_reference": "<intent id>", "amount": "12.50", "currency": "USD"}}
+
+Both ends are here: the provider's side signs and composes (services/simulator.py sends), ours verifies and reads.
+"""
+
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from django.conf import settings
+from rest_framework.exceptions import ParseError
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from fintech_core.parsers import parse_object
+from payments.checkout import checkout_url
+from payments.gateways.base import Gateway, Outcome, ProviderEvent, UnreadableEvent, WebhookNotAuthentic
+
+NAME = "simulator"
+TOLERANCE = timedelta(minutes=5)  # both ways, as the specification recommends
+_TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
+_ID, _TIME, _SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
+_TYPES = {
+    "payment.succeeded": Outcome.SUCCEEDED,
+    "payment.failed": Outcome.FAILED,
+    "payment.processing": Outcome.PROCESSING,
+}
+_MAX_ID = 255
+_MAX_TYPE = 100
+
+
+class SimulatorGateway(Gateway):
+    name = NAME
+    signature_headers: ClassVar[tuple[str, ...]] = (_ID, _TIME, _SIGNATURE)
+
+    def is_enabled(self) -> bool:
+        return settings.SIMULATOR_ENABLED
+
+    def checkout_url(self, intent_id: uuid.UUID) -> str:
+        return checkout_url(intent_id)
+
+    def verify_webhook(self, *, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
+        """Accepts the current secret and, during a rotation, the previous one."""
+        signed = {name: headers.get(name, "") for name in self.signature_headers}
+        # The library reads the timestamp with float() and its own clock; this is stricter on both.
+        if (
+            not _TIMESTAMP.fullmatch(signed[_TIME])
+            or abs(now.timestamp() - int(signed[_TIME])) > TOLERANCE.total_seconds()
+        ):
+            raise WebhookNotAuthentic
+        if not any(_is_signed(secret, signed, body) for secret in _secrets()):
+            raise WebhookNotAuthentic
+
+    def parse_event(self, body: bytes) -> ProviderEvent:
+        try:
+            event = parse_object(body)
+        except ParseError as error:
+            raise UnreadableEvent("not a JSON object") from error
+        event_id, event_type = _text(event, "id", _MAX_ID), _text(event, "type", _MAX_TYPE)
+        outcome = _TYPES.get(event_type)
+        if outcome is None:
+            return ProviderEvent(id=event_id, type=event_type, outcome=None)
+        data = event.get("data")
+        if not isinstance(data, dict):
+            raise UnreadableEvent("data is not an object")
+        return ProviderEvent(
+            id=event_id,
+            type=event_type,
+            outcome=outcome,
+            provider_payment_id=_text(data, "payment_id", _MAX_ID),
+            client_reference=_text(data, "client_reference", _MAX_ID, required=False),
+            amount=_text(data, "amount", 64),
+            currency=_text(data, "currency", 16),
+        )
+
+
+def sign(*, event_id: str, body: bytes, now: datetime) -> dict[str, str]:
+    """The provider's side: the headers that go with a body sent at `now`."""
+    webhook = Webhook(settings.SIMULATOR_WEBHOOK_SECRET)
+    return {
+        "content-type": "application/json",
+        _ID: event_id,
+        _TIME: str(int(now.timestamp())),
+        _SIGNATURE: webhook.sign(event_id, now, body.decode()),
+    }
+
+
+def compose(
+    *,
+    event_id: str,
+    outcome: Outcome,
+    payment_id: str,
+    client_reference: str,
+    amount: str,
+    currency: str,
+    now: datetime,
+) -> bytes:
+    """The provider's side: the body of an event."""
+    event_type = next(name for name, known in _TYPES.items() if known is outcome)
+    data = {"payment_id": payment_id, "client_reference": client_reference, "amount": amount, "currency": currency}
+    event = {"id": event_id, "type": event_type, "timestamp": now.isoformat(), "data": data}
+    return json.dumps(event, separators=(",", ":")).encode()
+
+
+def _secrets() -> list[str]:
+    return [key for key in (settings.SIMULATOR_WEBHOOK_SECRET, settings.SIMULATOR_WEBHOOK_PREVIOUS_SECRET) if key]
+
+
+def _is_signed(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
+    try:
+        Webhook(secret).verify(body, dict(headers), json_parse=False)
+    except (WebhookVerificationError, ValueError):
+        # ValueError: the library lets malformed base64, lists without commas and invalid UTF-8 escape.
+        return False
+    return True
+
+
+def _text(source: Mapping[str, Any], name: str, longest: int, *, required: bool = True) -> str:
+    value = source.get(name)
+    if value is None and not required:
+        return ""
+    if not isinstance(value, str) or len(value) > longest or (required and not value):
+        raise UnreadableEvent(f"{name} is not a text of 1 to {longest} characters")
+    return value

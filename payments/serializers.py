@@ -1,0 +1,90 @@
+"""Inputs and outputs of payments."""
+
+from typing import Any, ClassVar
+
+from django.core.validators import URLValidator
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from fintech_core.serializers import MoneyInput, MoneyOutput, StrictInput, TextField
+from payments.enums import IntentStatus, SimulatorOutcome
+from payments.gateways import enabled_gateway, enabled_names
+from payments.models import PaymentIntent
+
+
+@extend_schema_field({"type": "string", "example": "simulator"})
+class GatewayField(TextField):
+    """The name of a gateway that is offered here."""
+
+    default_error_messages: ClassVar = {"invalid_choice": "Not one of the gateways that are offered here: {offered}."}
+
+    def to_internal_value(self, data: Any) -> str:
+        name = super().to_internal_value(data)
+        if enabled_gateway(name) is None:
+            self.fail("invalid_choice", offered=", ".join(enabled_names()) or "none")
+        return name
+
+
+class CreateIntentInput(MoneyInput):
+    wallet = serializers.UUIDField(help_text="One of the caller's own.")
+    gateway = GatewayField()
+    return_url = TextField(
+        required=False,
+        max_length=2000,
+        validators=[URLValidator(schemes=["http", "https"])],
+        help_text="Where the checkout page leads back to; http or https.",
+    )
+
+
+class CancelIntentInput(StrictInput):
+    """Nothing to say."""
+
+
+class SimulateInput(StrictInput):
+    outcome = serializers.ChoiceField(choices=SimulatorOutcome.choices)
+
+
+class IntentFilter(StrictInput):
+    status = serializers.ChoiceField(choices=IntentStatus.choices, required=False)
+    wallet = serializers.UUIDField(required=False)
+    created_after = serializers.DateTimeField(required=False, help_text="Inclusive.")
+    created_before = serializers.DateTimeField(required=False, help_text="Exclusive.")
+
+
+class IntentOutput(serializers.ModelSerializer[PaymentIntent]):
+    wallet = serializers.UUIDField(source="wallet_id", read_only=True)
+    amount = MoneyOutput()
+    checkout_url = serializers.SerializerMethodField(
+        help_text="Our page where a person pays, good for 24 hours; null once there is nothing to pay."
+    )
+    transaction = serializers.UUIDField(source="transaction_id", read_only=True, allow_null=True)
+
+    class Meta:
+        model = PaymentIntent
+        fields: ClassVar = [
+            "id",
+            "wallet",
+            "amount",
+            "currency",
+            "gateway",
+            "status",
+            "checkout_url",
+            "return_url",
+            "transaction",
+            "review_reason",
+            "failure_reason",
+            "created_at",
+            "updated_at",
+        ]
+        read_only_fields = fields
+
+    @extend_schema_field({"type": ["string", "null"], "format": "uri"})
+    def get_checkout_url(self, intent: PaymentIntent) -> str | None:
+        gateway = enabled_gateway(intent.gateway)
+        if gateway is None or intent.status != IntentStatus.REQUIRES_PAYMENT:
+            return None
+        return gateway.checkout_url(intent.pk)
+
+
+class WebhookReceiptOutput(serializers.Serializer[Any]):
+    status = serializers.ChoiceField(choices=["stored"])

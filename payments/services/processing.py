@@ -1,0 +1,279 @@
+"""What an event does: money that arrived is always booked (ledger.md), once per payment of the provider.
+
+An authentic success is booked to the intent's wallet where everything matches, to suspense otherwise. Only the amount
+and the intent that the event names count; metadata is never looked at. States never go back.
+"""
+
+import random
+import uuid
+from datetime import datetime, timedelta
+from decimal import Decimal
+from hashlib import sha256
+from re import ASCII, compile
+
+import structlog
+from django.conf import settings
+from django.db import IntegrityError
+
+from fintech_core import audit, money
+from fintech_core.actors import Actor
+from fintech_core.db import LostRace, violated_constraint
+from fintech_core.money import Money
+from payments.enums import Destination, EventStatus, IntentStatus, ReviewReason
+from payments.gateways import known_gateway
+from payments.gateways.base import Outcome, ProviderEvent, UnreadableEvent
+from payments.locks import UNFINISHED, lock_event, lock_intent
+from payments.models import IncomingPayment, PaymentIntent, WebhookEvent
+from payments.selectors import is_booked
+from payments.services.states import move_intent
+from payments.services.webhooks import UNREADABLE
+from transactions import ledger
+from transactions.enums import TransactionKind
+from transactions.models import Transaction
+from wallet.enums import WalletStatus
+from wallet.locks import lock_wallets
+
+MAX_ATTEMPTS = 10
+DEFERRED_PAUSE = timedelta(seconds=60)
+_FIRST_PAUSE, _LONGEST_PAUSE = 5, 600  # seconds
+_REFERENCE = compile(r"[A-Za-z0-9._:-]{1,64}", ASCII)
+_PAID = {IntentStatus.SUCCEEDED, IntentStatus.PARTIALLY_REFUNDED, IntentStatus.REFUNDED}
+logger = structlog.get_logger(__name__)
+
+
+def process_event(*, actor: Actor, event_id: uuid.UUID, now: datetime) -> None:
+    """Do what a stored event says, once. Running it again, or twice at the same time, changes nothing.
+
+    Raises what the ledger raises; the caller then writes that down with `record_failure`.
+    """
+    event = lock_event(event_id)
+    if event is None or event.status not in UNFINISHED:
+        return
+    gateway = known_gateway(event.gateway)
+    if gateway is None:
+        _finish(event, EventStatus.FAILED, now, "unknown_gateway")
+        return
+    try:
+        said = gateway.parse_event(bytes(event.body))
+    except UnreadableEvent:
+        _finish(event, EventStatus.FAILED, now, UNREADABLE)
+        return
+    if said.outcome is None:
+        _finish(event, EventStatus.IGNORED, now, "unknown_type")
+    elif said.outcome is Outcome.SUCCEEDED:
+        _succeeded(actor, event, said, now)
+    else:
+        _told(actor, event, said, now)
+
+
+def record_failure(*, event_id: uuid.UUID, error: str, now: datetime) -> None:
+    """Processing raised: try again later (5 s, doubled, at most 10 min), after MAX_ATTEMPTS leave it FAILED."""
+    event = lock_event(event_id)
+    if event is None or event.status not in UNFINISHED:
+        return
+    event.attempts += 1
+    event.error = error[:100]
+    if event.attempts >= MAX_ATTEMPTS:
+        _finish(event, EventStatus.FAILED, now, event.error)
+        return
+    pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (event.attempts - 1))
+    event.next_attempt_at = now + timedelta(seconds=pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
+    event.save(update_fields=["attempts", "error", "next_attempt_at"])
+
+
+# --- Success: book it -------------------------------------------------------------------------------------------------
+
+
+def _succeeded(actor: Actor, event: WebhookEvent, said: ProviderEvent, now: datetime) -> None:
+    if said.currency not in settings.CURRENCIES:
+        _defer(event, now, "unknown_currency")
+        return
+    try:
+        amount = money.parse_amount(said.amount, said.currency)
+    except money.InvalidAmount:
+        # The ledger can't hold what can't be read; an officer sees the event and its body.
+        _finish(event, EventStatus.FAILED, now, "invalid_amount")
+        return
+    intent = _intent_of(said)
+    # Asked under the intent's lock. Without an intent the unique rows decide: the loser runs again and sees this.
+    if is_booked(gateway=event.gateway, provider_payment_id=said.provider_payment_id):
+        _finish(event, EventStatus.IGNORED, now, "already_booked")
+        return
+    reason = _review_reason(intent, event.gateway, amount, said.currency)
+    payment = _book(actor, event.gateway, said, amount, intent, reason, now)
+    if reason is not None:
+        logger.error("payment_in_suspense", payment=str(payment.pk), reason=reason.value, event=str(event.pk))
+    if intent is not None:
+        _move(actor, intent, payment, reason, now)
+    _finish(event, EventStatus.PROCESSED, now)
+
+
+def _intent_of(said: ProviderEvent) -> PaymentIntent | None:
+    try:
+        return lock_intent(uuid.UUID(said.client_reference))
+    except ValueError:
+        return None
+
+
+def _review_reason(intent: PaymentIntent | None, gateway: str, amount: Decimal, currency: str) -> ReviewReason | None:
+    """Why the money can't go to the intent's wallet; None where it can. Locks the wallet to know its state."""
+    if intent is None:
+        return ReviewReason.UNKNOWN_INTENT
+    if intent.gateway != gateway:
+        return ReviewReason.GATEWAY_MISMATCH
+    if intent.status in _PAID:
+        return ReviewReason.SECOND_PAYMENT
+    if intent.status == IntentStatus.REQUIRES_REVIEW:
+        return ReviewReason.INTENT_IN_REVIEW
+    if intent.currency != currency:
+        return ReviewReason.CURRENCY_MISMATCH
+    if intent.amount != amount:
+        return ReviewReason.AMOUNT_MISMATCH
+    wallet = lock_wallets([intent.wallet_id])[intent.wallet_id]
+    if wallet.status == WalletStatus.CLOSED:
+        return ReviewReason.WALLET_CLOSED
+    if wallet.status == WalletStatus.FROZEN and settings.FREEZE_BLOCKS_CREDITS:
+        return ReviewReason.WALLET_FROZEN
+    return None
+
+
+def _book(
+    actor: Actor,
+    gateway: str,
+    said: ProviderEvent,
+    amount: Decimal,
+    intent: PaymentIntent | None,
+    reason: ReviewReason | None,
+    now: datetime,
+) -> IncomingPayment:
+    """Post the money where it belongs and note that this payment of the provider is booked."""
+    to_wallet = intent is not None and reason is None
+    target: ledger.Account = (
+        intent.wallet_id if intent is not None and to_wallet else ledger.SystemAccount("suspense", said.currency)
+    )
+    posted = _post(actor, gateway, said, amount, target, now)
+    payment = IncomingPayment(
+        gateway=gateway,
+        provider_payment_id=said.provider_payment_id,
+        intent=intent,
+        amount=amount,
+        currency=said.currency,
+        destination=Destination.WALLET if to_wallet else Destination.SUSPENSE,
+        review_reason=reason or "",
+        transaction=posted,
+        booked_at=now,
+    )
+    try:
+        payment.save(force_insert=True)
+    except IntegrityError as error:
+        if violated_constraint(error) == "incoming_payment_once":
+            raise LostRace from error
+        raise
+    audit.record(
+        actor=actor,
+        action="incoming_payment.booked",
+        entity_type="incoming_payment",
+        entity_id=payment.pk,
+        after={
+            "destination": payment.destination,
+            "money": str(Money(amount, said.currency)),
+            "transaction": str(posted.pk),
+            "intent": str(intent.pk) if intent is not None else None,
+            "review_reason": payment.review_reason,
+        },
+    )
+    return payment
+
+
+def _post(
+    actor: Actor, gateway: str, said: ProviderEvent, amount: Decimal, target: ledger.Account, now: datetime
+) -> Transaction:
+    source = ledger.SystemAccount(f"clearing:{gateway}", said.currency)
+    posting = ledger.Posting(
+        kind=TransactionKind.DEPOSIT,
+        legs=(ledger.Leg(source, target, amount, said.currency),),
+        reference=reference_of(gateway, said.provider_payment_id),
+        description=f"Payment by {gateway}",
+    )
+    try:
+        return ledger.post_one(posting, actor=actor, now=now)
+    except ledger.ReferenceExists as error:
+        # Booked by another event between our look and the ledger's: the next try sees it.
+        raise LostRace from error
+
+
+def _move(
+    actor: Actor, intent: PaymentIntent, payment: IncomingPayment, reason: ReviewReason | None, now: datetime
+) -> None:
+    if reason is None:
+        move_intent(
+            actor=actor,
+            intent=intent,
+            status=IntentStatus.SUCCEEDED,
+            now=now,
+            transaction=payment.transaction,
+            provider_payment_id=payment.provider_payment_id,
+            failure_reason="",
+        )
+    elif intent.may_become(IntentStatus.REQUIRES_REVIEW):
+        move_intent(
+            actor=actor,
+            intent=intent,
+            status=IntentStatus.REQUIRES_REVIEW,
+            now=now,
+            suspense_transaction=payment.transaction,
+            provider_payment_id=payment.provider_payment_id,
+            review_reason=reason,
+            failure_reason="",
+        )
+    # Else the intent is paid or in review already: the payment itself waits for an officer (IncomingPayment.is_open).
+
+
+def reference_of(gateway: str, provider_payment_id: str) -> str:
+    """`<gateway>:<id>`, or with a digest where the id doesn't fit a reference (1 to 64 of A-Za-z0-9._:-)."""
+    plain = f"{gateway}:{provider_payment_id}"
+    if _REFERENCE.fullmatch(plain):
+        return plain
+    return f"{gateway[:20]}:sha256:{sha256(provider_payment_id.encode()).hexdigest()[:32]}"
+
+
+# --- Everything else --------------------------------------------------------------------------------------------------
+
+
+def _told(actor: Actor, event: WebhookEvent, said: ProviderEvent, now: datetime) -> None:
+    """A failure or "being processed": moves an intent of this gateway forward by the map, and never back."""
+    intent = _intent_of(said)
+    status = IntentStatus.FAILED if said.outcome is Outcome.FAILED else IntentStatus.PROCESSING
+    if intent is None or intent.gateway != event.gateway:
+        _finish(event, EventStatus.IGNORED, now, "unknown_intent")
+    elif not intent.may_become(status):
+        _finish(event, EventStatus.IGNORED, now, "state_does_not_go_back")
+    else:
+        move_intent(
+            actor=actor,
+            intent=intent,
+            status=status,
+            now=now,
+            provider_payment_id=said.provider_payment_id,
+            failure_reason="declined" if status is IntentStatus.FAILED else "",
+        )
+        _finish(event, EventStatus.PROCESSED, now)
+
+
+def _defer(event: WebhookEvent, now: datetime, error: str) -> None:
+    """Keep the event until it can be booked. The first time is an alarm."""
+    if event.status != EventStatus.DEFERRED:
+        logger.error("webhook_deferred", event=str(event.pk), gateway=event.gateway, error=error)
+    event.status = EventStatus.DEFERRED
+    event.error = error
+    event.next_attempt_at = now + DEFERRED_PAUSE
+    event.save(update_fields=["status", "error", "next_attempt_at"])
+
+
+def _finish(event: WebhookEvent, status: EventStatus, now: datetime, error: str = "") -> None:
+    event.status = status
+    event.error = error
+    event.processed_at = now
+    event.save(update_fields=["status", "error", "attempts", "processed_at"])
+    if status == EventStatus.FAILED:
+        logger.error("webhook_failed", event=str(event.pk), gateway=event.gateway, error=error)

@@ -1,0 +1,124 @@
+"""What officers do: say where money in suspense belongs, and have failed events processed again."""
+
+import uuid
+from datetime import datetime
+
+from fintech_core import audit
+from fintech_core.actors import Actor
+from fintech_core.capabilities import Capability
+from fintech_core.exceptions import InvalidTransition, NotFound
+from fintech_core.queue import enqueue
+from payments.enums import EVENT_TRANSITIONS, EventStatus, IntentStatus, Resolution
+from payments.locks import lock_event, lock_intent, lock_payment
+from payments.models import IncomingPayment, PaymentIntent, WebhookEvent
+from payments.services.states import move_intent, wrong_state
+from payments.services.webhooks import LEASE, TASK
+from transactions import ledger
+from transactions.enums import TransactionKind
+from transactions.models import Transaction
+
+
+def resolve_review(
+    *, actor: Actor, intent_id: uuid.UUID, outcome: IntentStatus, reason: str, now: datetime
+) -> PaymentIntent:
+    """End `requires_review`: `succeeded` (the money goes from suspense to the wallet, as much as arrived) or `refunded`
+    (back to the provider's clearing account).
+
+    Raises PermissionDenied, NotFound, InvalidTransition, CurrencyMismatch, WalletClosed.
+    """
+    actor.require(Capability.PAYMENTS_REVIEW)
+    intent = lock_intent(intent_id)
+    if intent is None:
+        raise NotFound
+    if intent.status != IntentStatus.REQUIRES_REVIEW or not intent.may_become(outcome):
+        raise wrong_state(intent)
+    payment = _locked_payment(IncomingPayment.objects.get(transaction_id=intent.suspense_transaction_id).pk)
+    resolution = Resolution(outcome.value)
+    posted = _leave_suspense(actor, payment, resolution, intent, now)
+    changes = {"transaction": posted} if resolution == Resolution.SUCCEEDED else {}
+    move_intent(actor=actor, intent=intent, status=outcome, now=now, reason=reason, **changes)
+    _audit_resolution(actor, payment, reason)
+    return intent
+
+
+def return_payment(*, actor: Actor, payment_id: uuid.UUID, reason: str, now: datetime) -> IncomingPayment:
+    """Send money in suspense that no intent waits for (unknown, or paid a second time) back to the clearing account.
+
+    Raises PermissionDenied, NotFound, InvalidTransition (done before, or an intent's review is to be ended instead).
+    """
+    actor.require(Capability.PAYMENTS_REVIEW)
+    intent_id = IncomingPayment.objects.filter(pk=payment_id).values_list("intent_id", flat=True).first()
+    intent = lock_intent(intent_id) if intent_id is not None else None
+    payment = _locked_payment(payment_id)
+    waits = intent is not None and intent.status == IntentStatus.REQUIRES_REVIEW
+    if intent is not None and waits and intent.suspense_transaction_id == payment.transaction_id:
+        raise InvalidTransition("End the review of its payment intent instead.")
+    _leave_suspense(actor, payment, Resolution.REFUNDED, intent, now)
+    _audit_resolution(actor, payment, reason)
+    return payment
+
+
+def retry_event(*, actor: Actor, event_id: uuid.UUID, reason: str, now: datetime) -> WebhookEvent:
+    """Have a FAILED event processed again. Raises PermissionDenied, NotFound, InvalidTransition."""
+    actor.require(Capability.PAYMENTS_REVIEW)
+    event = lock_event(event_id)
+    if event is None:
+        raise NotFound
+    if EventStatus.RECEIVED not in EVENT_TRANSITIONS[EventStatus(event.status)]:
+        raise InvalidTransition(f"The event is {event.status}.")
+    before = {"status": event.status, "error": event.error}
+    event.status, event.attempts, event.error, event.processed_at = EventStatus.RECEIVED, 0, "", None
+    event.next_attempt_at = now + LEASE
+    event.save(update_fields=["status", "attempts", "error", "processed_at", "next_attempt_at"])
+    enqueue(TASK, str(event.pk))
+    audit.record(
+        actor=actor,
+        action="webhook_event.retried",
+        entity_type="webhook_event",
+        entity_id=event.pk,
+        before=before,
+        after={"status": event.status},
+        reason=reason,
+    )
+    return event
+
+
+def _locked_payment(payment_id: uuid.UUID) -> IncomingPayment:
+    payment = lock_payment(payment_id)
+    if payment is None:
+        raise NotFound
+    if not payment.is_open:
+        raise InvalidTransition("The payment is not in suspense.")
+    return payment
+
+
+def _leave_suspense(
+    actor: Actor, payment: IncomingPayment, resolution: Resolution, intent: PaymentIntent | None, now: datetime
+) -> Transaction:
+    target: ledger.Account
+    if resolution == Resolution.SUCCEEDED and intent is not None:
+        kind, target = TransactionKind.DEPOSIT, intent.wallet_id
+    else:
+        kind, target = TransactionKind.REFUND, ledger.SystemAccount(f"clearing:{payment.gateway}", payment.currency)
+    source = ledger.SystemAccount("suspense", payment.currency)
+    posting = ledger.Posting(
+        kind=kind,
+        legs=(ledger.Leg(source, target, payment.amount, payment.currency),),
+        description=f"Payment by {payment.gateway}, {resolution.value} after review",
+    )
+    posted = ledger.post_one(posting, actor=actor, now=now)
+    payment.resolution, payment.resolution_transaction, payment.resolved_at = resolution, posted, now
+    payment.save(update_fields=["resolution", "resolution_transaction", "resolved_at"])
+    return posted
+
+
+def _audit_resolution(actor: Actor, payment: IncomingPayment, reason: str) -> None:
+    audit.record(
+        actor=actor,
+        action="incoming_payment.resolved",
+        entity_type="incoming_payment",
+        entity_id=payment.pk,
+        before={"resolution": Resolution.OPEN.value},
+        after={"resolution": payment.resolution, "transaction": str(payment.resolution_transaction_id)},
+        reason=reason,
+    )

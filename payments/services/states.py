@@ -1,0 +1,47 @@
+"""The one place that changes an intent's state: by the map, with its claim on the wallet and its audit row."""
+
+from datetime import datetime
+from typing import Any
+
+from fintech_core import audit
+from fintech_core.actors import Actor
+from fintech_core.exceptions import InvalidTransition
+from payments.enums import IntentStatus
+from payments.models import PaymentIntent
+from wallet.services import remove_claims
+
+CLAIM_KIND = "payment_intent"
+
+
+def wrong_state(intent: PaymentIntent) -> InvalidTransition:
+    """The refusal (409) that names the state the intent is in."""
+    return InvalidTransition(f"The payment intent is {intent.status}.", extensions={"intent_status": intent.status})
+
+
+def move_intent(
+    *, actor: Actor, intent: PaymentIntent, status: IntentStatus, now: datetime, reason: str = "", **changes: Any
+) -> None:
+    """Move a locked intent to `status`, writing `changes` (fields by name) with it.
+
+    Raises InvalidTransition. Once nothing more is awaited, the claim that keeps the wallet open goes.
+    """
+    if not intent.may_become(status):
+        raise wrong_state(intent)
+    before = {"status": intent.status}
+    for name, value in changes.items():
+        setattr(intent, name, value)
+    intent.status = status
+    intent.updated_at = now
+    intent.save(update_fields=["status", "updated_at", *changes])
+    if intent.is_settled:
+        remove_claims(kind=CLAIM_KIND, refs=[intent.pk])
+    shown = {name: str(getattr(value, "pk", value)) for name, value in changes.items() if value}
+    audit.record(
+        actor=actor,
+        action=f"payment_intent.{status.value}",
+        entity_type="payment_intent",
+        entity_id=intent.pk,
+        before=before,
+        after={"status": status.value, **shown},
+        reason=reason,
+    )
