@@ -140,8 +140,9 @@ def as_owner() -> AbstractContextManager[None]:
 
 def as_login() -> AbstractContextManager[None]:
     """The owner's login without taking its role: for making the roles before they exist."""
-    options = {name: value for name, value in settings.DATABASE_OWNER["OPTIONS"].items() if name != "options"}
-    return _acting_as({**settings.DATABASE_OWNER, "OPTIONS": options})
+    owner: Mapping[str, Any] = settings.DATABASE_OWNER
+    options = {name: value for name, value in owner["OPTIONS"].items() if name != "options"}
+    return _acting_as({**owner, "OPTIONS": options})
 
 
 def is_lock_timeout(error: BaseException) -> bool:
