@@ -5,12 +5,14 @@ Nothing that reads the settings may be imported at the top: their environment is
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 
 import django
 import psycopg
 import pytest
 
+from devtools import live as live_stacks
 from devtools import servers, testing
 
 FLUSH = "_fixture_teardown"  # the method of TransactionTestCase that empties the database after a test
@@ -98,3 +100,11 @@ def as_superuser(transactional_db: None, cluster: servers.Servers, database_name
     """A connection as the cluster's superuser, who may do what no role of ours may."""
     with servers.connect(cluster, database=database_name) as connection:
         yield connection
+
+
+@pytest.fixture
+def live(cluster: servers.Servers) -> Iterator[live_stacks.LiveStack]:
+    """A whole product of this checkout on a free port (devtools/live.py); nothing runs until `live.start()`."""
+    stack = live_stacks.LiveStack(cluster, f"live-{secrets.token_hex(4)}")
+    yield stack
+    stack.stop()

@@ -45,14 +45,14 @@ def stop(processes: Iterable[psutil.Process], first: signal.Signals, seconds: fl
 
 
 def stop_servers(root: Path, *, first: signal.Signals = signal.SIGINT, seconds: float = 20) -> None:
-    """Stop the servers whose data is below `root`, and remove the locks that a killed PostgreSQL left.
+    """Stop the servers whose data is below `root` (PostgreSQL by `first`), and remove the locks of a killed one.
 
     The locks only go once nobody works there: a pid in them may belong to a stranger by now, and PostgreSQL would
     refuse to start.
     """
-    found = servers_below(root)
-    pids = {process.pid for process in found}
-    stop([process for process in found if process.ppid() not in pids], first, seconds)
+    named = {process: _name(process) for process in servers_below(root)}
+    stop([process for process, name in named.items() if name != "postgres"], signal.SIGTERM, seconds)
+    stop([process for process in named if process.pid == _postmaster_pid(root)], first, seconds)
     stop(servers_below(root), signal.SIGQUIT, 5)  # backends without a postmaster
     if not servers_below(root):
         (root / "postgres" / "postmaster.pid").unlink(missing_ok=True)
@@ -96,3 +96,18 @@ def _select(is_ours: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
 
 def _self_and_ancestors() -> set[int]:
     return {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def _postmaster_pid(root: Path) -> int | None:
+    """What PostgreSQL wrote down; only to choose among processes that are known to be ours."""
+    try:
+        return int((root / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+    except (OSError, ValueError, IndexError):
+        return None

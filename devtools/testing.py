@@ -125,8 +125,8 @@ class Flush:
     """Brings a database back to what it held when this was made: Django's catalogues, roles, system accounts.
 
     As the cluster's superuser in one transaction without triggers (session_replication_role): the ledger refuses to
-    forget, for the owner too. Deleting from the few tables that have rows, and copying the first rows back, takes 20 ms;
-    TRUNCATE of all and the `ensure_*` functions took 500.
+    forget, for the owner too. Deleting from the few tables that have rows, and copying the first rows back, takes
+    20 ms; TRUNCATE of all and the `ensure_*` functions took 500.
     """
 
     def __init__(self, cluster: servers.Servers, database: str) -> None:
