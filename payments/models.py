@@ -5,7 +5,7 @@ booking per provider payment, one row per provider event.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pgtrigger
 from django.db import models
@@ -44,7 +44,7 @@ def _facts(name: str, columns: Iterable[str], what: str, more: str = "") -> Seal
     )
 
 
-def _moves(transitions: Mapping[str, Iterable[str]], name: str, what: str) -> str:
+def _moves(transitions: Mapping[Any, Iterable[str]], name: str, what: str) -> str:
     """The check that a status moves only by its map."""
     pairs = ", ".join(sorted(f"('{old}', '{new}')" for old, after in transitions.items() for new in after))
     return f"""

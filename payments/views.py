@@ -98,7 +98,7 @@ class WebhookView(APIView):
     """Where providers post their events. Who they are is proven by their signature over the raw body, nothing else."""
 
     access: ClassVar = {"post": Capability.PUBLIC}
-    authentication_classes: ClassVar[list[Any]] = []
+    authentication_classes = ()
     problem_statuses: ClassVar = {"post": (400, 404, 413)}
 
     @extend_schema(

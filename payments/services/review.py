@@ -32,7 +32,7 @@ def resolve_review(
         raise NotFound
     if intent.status != IntentStatus.REQUIRES_REVIEW or not intent.may_become(outcome):
         raise wrong_state(intent)
-    payment = _locked_payment(IncomingPayment.objects.get(transaction_id=intent.suspense_transaction_id).pk)
+    payment = _locked_payment(IncomingPayment.objects.get(transaction=intent.suspense_transaction).pk)
     resolution = Resolution(outcome.value)
     posted = _leave_suspense(actor, payment, resolution, intent, now)
     changes = {"transaction": posted} if resolution == Resolution.SUCCEEDED else {}
