@@ -26,6 +26,13 @@ def escape_control_characters(_: Any, __: str, event: dict[str, Any]) -> dict[st
     }
 
 
+class UnhandledOnly(logging.Filter):
+    """Of Django's own request log only unhandled exceptions: our request line says the rest."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.exc_info is not None
+
+
 def configure(config: dict[str, str]) -> None:
     """Django's LOGGING_CONFIG callable. `config` is {"format": "json" | "console", "level": ...}."""
     shared: list[Any] = [
@@ -66,11 +73,11 @@ def configure(config: dict[str, str]) -> None:
                     "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail],
                 }
             },
+            "filters": {"unhandled_only": {"()": UnhandledOnly}},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structlog"}},
             "root": {"handlers": ["stderr"], "level": config["level"]},
             "loggers": {
-                # Our own request line says it; Django's would repeat every 4xx.
-                "django.request": {"level": "ERROR"},
+                "django.request": {"level": "ERROR", "filters": ["unhandled_only"]},
                 "django.server": {"level": "WARNING"},
                 "httpx": {"level": "WARNING"},
                 "celery.app.trace": {"level": "WARNING"},
