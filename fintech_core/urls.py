@@ -22,6 +22,7 @@ class DocsView(SpectacularSwaggerView):
 
 
 class RedocView(SpectacularRedocView):
+    template_name = "fintech_core/redoc.html"
     access = {"get": Capability.PUBLIC}
 
 
