@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import TextIO
 
-COLOURS = {"postgres": 34, "valkey": 31, "web": 32, "worker": 35, "beat": 33, "run": 36}
+COLOURS = {"postgres": 34, "valkey": 31, "web": 32, "worker": 35, "beat": 33, "setup": 36, "run": 36}
 WIDTH = max(len(name) for name in COLOURS)
 POLL_SECONDS = 0.15
 

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 WEB_WORKERS = 2
-WEB_THREADS = 8
+WEB_THREADS = min(8, 2 * (os.cpu_count() or 1) + 1)  # granian warns above that
 TASK_PROCESSES = 2
 
 
@@ -22,12 +23,12 @@ def web(port: int) -> list[str]:
 
 
 def worker() -> list[str]:
-    command = [sys.executable, "-m", "celery", "-A", "fintech_core", "worker", "--loglevel", "INFO"]
+    command = [sys.executable, "-m", "celery", "--quiet", "-A", "fintech_core", "worker", "--loglevel", "INFO"]
     return [*command, "--concurrency", str(TASK_PROCESSES), "--without-gossip", "--without-mingle"]
 
 
 def beat(schedule: Path) -> list[str]:
-    command = [sys.executable, "-m", "celery", "-A", "fintech_core", "beat", "--loglevel", "INFO"]
+    command = [sys.executable, "-m", "celery", "--quiet", "-A", "fintech_core", "beat", "--loglevel", "INFO"]
     return [*command, "--schedule", str(schedule), "--pidfile="]
 
 

@@ -99,7 +99,7 @@ class Run:
     def _start_supervisor(
         self, listed: list[supervision.Program], home: places.Home, variables: dict[str, str]
     ) -> None:
-        self.follower = LogFollower(self.console, LOCAL / "logs", [program.name for program in listed])
+        self.follower = LogFollower(self.console, LOCAL / "logs", ["setup", *(program.name for program in listed)])
         self.follower.start()
         self.supervisor = supervision.start(listed, home.control, variables)
         if not self._wait(self.supervisor.ready, seconds=20):
@@ -110,19 +110,14 @@ class Run:
             servers.wait_for_postgres(cluster, seconds=SERVERS_SECONDS, alive=self._going_on)
             servers.bootstrap_roles(cluster)
             servers.create_database(cluster, servers.DATABASE)
-        self._step("Roles", ["setup_database_roles"], variables)
-        self._step("Migrations", ["migrate", "--noinput"], variables)
-        self._step("Demo data", ["load_demo", "--credentials", str(CREDENTIALS)], variables)
+        self._run_setup(variables)
 
-    def _step(self, title: str, command: list[str], variables: dict[str, str]) -> None:
-        """One manage.py command, shown as one line; its output is kept in .local/logs/setup.log."""
+    def _run_setup(self, variables: dict[str, str]) -> None:
+        """devtools.prepare_database; the follower shows its log."""
         self._going_on()
-        began = time.monotonic()
-        log = LOCAL / "logs" / "setup.log"
-        with log.open("ab") as output:
-            position = output.tell()
+        with (LOCAL / "logs" / "setup.log").open("ab") as output:
             process = subprocess.Popen(
-                programs.manage(*command),
+                [sys.executable, "-m", "devtools.prepare_database", "--demo", str(CREDENTIALS)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -130,15 +125,13 @@ class Run:
                 env=variables,
                 start_new_session=True,
             )
-            try:
-                self._wait(lambda: process.poll() is not None, seconds=float("inf"))
-            finally:
-                process.terminate()
-                process.wait()
+        try:
+            self._wait(lambda: process.poll() is not None, seconds=float("inf"))
+        finally:
+            process.terminate()
+            process.wait()
         if process.returncode:
-            self.console.raw(log.read_bytes()[position:].decode(errors="replace"))
-            raise Refusal(f"manage.py {command[0]} failed; its output stands above and in .local/logs/setup.log.")
-        self.console.say(f"{title}: done in {time.monotonic() - began:.1f} s")
+            raise Refusal("The database could not be prepared; the reason stands above and in .local/logs/setup.log.")
 
     def _wait_until_ready(self, port: int) -> None:
         if not self._wait(lambda: _answers(port), seconds=READY_SECONDS, interval=0.25):

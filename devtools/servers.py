@@ -252,6 +252,7 @@ def _valkey_configuration(servers: Servers, *, durable: bool) -> str:
         "unixsocket": f'"{servers.valkey_socket}"',
         "unixsocketperm": "700",
         "dir": f'"{servers.valkey_data}"',
+        "loglevel": "warning",
         "pidfile": f'"{servers.root / "valkey.pid"}"',
         "daemonize": "no",
         "databases": "64",

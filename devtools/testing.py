@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from devtools import places, programs, servers
+from devtools import places, servers
 from devtools.environment import SECRETS, new_secret
 
 TEMPLATE = "fintech_template"
@@ -107,18 +107,16 @@ def drop_database(cluster: servers.Servers, name: str) -> None:
 
 def migrate(cluster: servers.Servers, database: str) -> None:
     """Exactly as in production: by the commands, as the owner role."""
-    environment = os.environ | django_environment(cluster, database=database, redis_number=0)
-    for command in (["setup_database_roles"], ["migrate", "--noinput", "--verbosity", "0"]):
-        done = subprocess.run(
-            programs.manage(*command),
-            check=False,
-            capture_output=True,
-            text=True,
-            cwd=places.CHECKOUT,
-            env=environment,
-        )
-        if done.returncode:
-            raise RuntimeError(f"manage.py {command[0]} failed:\n{done.stdout}{done.stderr}")
+    done = subprocess.run(
+        [sys.executable, "-m", "devtools.prepare_database"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=places.CHECKOUT,
+        env=os.environ | django_environment(cluster, database=database, redis_number=0),
+    )
+    if done.returncode:
+        raise RuntimeError(f"The database could not be prepared:\n{done.stdout}{done.stderr}")
 
 
 class Flush:
