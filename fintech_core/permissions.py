@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.permissions import BasePermission
 
 from fintech_core.capabilities import Capability
@@ -12,6 +13,8 @@ class HasAccess(BasePermission):
     """Reads `view.access`: action name (or lower-case method for plain views) → Capability."""
 
     def has_permission(self, request: Any, view: Any) -> bool:
+        if not hasattr(view, request.method.lower()):
+            raise MethodNotAllowed(request.method)  # DRF asks for permission first and would make it a 403
         action = getattr(view, "action", None) or request.method.lower()
         if action in {"head", "metadata"}:
             action = "get" if action == "head" else action

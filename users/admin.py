@@ -1,4 +1,4 @@
-"""People, sessions and pending claims in the admin: looked at, never edited. Hashes of passwords and tokens stay out."""
+"""People, sessions and pending claims in the admin: looked at, never edited. Hashes of secrets stay out."""
 
 import uuid
 from datetime import datetime

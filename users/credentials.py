@@ -1,4 +1,4 @@
-"""The pure side of credentials: normal forms of addresses and passwords, opaque tokens and their hashes. No database."""
+"""The pure side of credentials: normal forms, the password policy, opaque tokens and their hashes. No database."""
 
 import hashlib
 import re

@@ -31,7 +31,7 @@ class EndReason(models.TextChoices):
     ADMINISTRATOR = "administrator", "ended by an administrator"
     DEACTIVATED = "deactivated", "account deactivated"
     ROLE_CHANGED = "role_changed", "role changed"
-    PASSWORD_CHANGED = "password_changed", "password changed"  # noqa: S105 - a reason, not a password
+    PASSWORD_CHANGED = "password_changed", "password changed"
 
 
 class RegistrationStatus(models.TextChoices):

@@ -8,7 +8,7 @@ from users.services import RegistrationMail
 
 
 def send_registration_mail(mail: RegistrationMail) -> None:
-    """The token for a new address, or the notice that someone tried to register a known one. Raises what SMTP raises."""
+    """The token for a new address, or a notice to the owner of a known one. Raises what SMTP raises."""
     if mail.token is not None:
         subject, template = "Confirm your email address", "users/mail/verify_email.txt"
     else:

@@ -20,6 +20,10 @@ MAX_KYC_LEVEL = 3
 HASH_LENGTH = 64  # SHA-256 in hex
 
 
+def _backends() -> list[Any]:
+    return list(auth.get_backends())
+
+
 class UserManager(BaseUserManager["User"]):
     """Has no create_user: `users.services` makes customers and staff."""
 
@@ -75,13 +79,13 @@ class User(AbstractBaseUser):
     # What Django's admin asks. There is no superuser and no per-user grant: the answer comes from the role's group.
 
     def has_perm(self, perm: str, obj: Any = None) -> bool:
-        return any(backend.has_perm(self, perm, obj) for backend in auth.get_backends())
+        return any(backend.has_perm(self, perm, obj) for backend in _backends())
 
     def has_perms(self, perm_list: list[str], obj: Any = None) -> bool:
         return all(self.has_perm(perm, obj) for perm in perm_list)
 
     def has_module_perms(self, app_label: str) -> bool:
-        return any(backend.has_module_perms(self, app_label) for backend in auth.get_backends())
+        return any(backend.has_module_perms(self, app_label) for backend in _backends())
 
 
 class Registration(models.Model):

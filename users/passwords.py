@@ -11,7 +11,7 @@ class HasPassword(Protocol):
 
 
 def hash_password(password: str) -> str:
-    """The hash to store, by the preferred hasher. NFC first (NIST SP 800-63B-4): keyboards spell letters differently."""
+    """The hash to store. NFC first (NIST SP 800-63B-4): keyboards spell the same letter in different ways."""
     return hashers.make_password(_normal(password))
 
 

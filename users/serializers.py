@@ -41,11 +41,6 @@ class PhoneField(TextField):
             self.fail("invalid_phone")
 
 
-@extend_schema_field({"type": ["string", "null"], "pattern": r"^\+[1-9][0-9]{7,14}$", "example": "+12025550123"})
-class NullablePhoneField(PhoneField):
-    """A number in E.164, or null for none."""
-
-
 class NameField(TextField):
     """A line of a person's name; empty for none."""
 
@@ -87,11 +82,13 @@ class NewPasswordField(PasswordField):
 
 
 class RegisterInput(StrictInput):
+    """A claim of an address."""
+
     email = EmailField()
     password = NewPasswordField(help_text="15 to 128 characters, any; not a common one.")
-    phone = PhoneField(required=False, default="", initial=None)
-    first_name = NameField(required=False, default="")
-    last_name = NameField(required=False, default="")
+    phone = PhoneField(required=False)
+    first_name = NameField(required=False)
+    last_name = NameField(required=False)
 
 
 class RegisteredOutput(serializers.Serializer[Any]):
@@ -100,15 +97,21 @@ class RegisteredOutput(serializers.Serializer[Any]):
 
 
 class VerifyEmailInput(StrictInput):
+    """The proof of an address."""
+
     token = TextField(max_length=MAX_TOKEN_LENGTH, help_text="From the mail.")
 
 
 class LogInInput(StrictInput):
+    """Credentials."""
+
     email = EmailField()
     password = PasswordField()
 
 
 class RefreshInput(StrictInput):
+    """A refresh token."""
+
     refresh = TextField(max_length=MAX_TOKEN_LENGTH)
 
 
@@ -118,9 +121,11 @@ class TokenPairOutput(serializers.Serializer[Any]):
 
 
 class ProfileInput(StrictInput):
+    """The fields to change; what is left out stays."""
+
     first_name = NameField(required=False)
     last_name = NameField(required=False)
-    phone = NullablePhoneField(required=False, allow_null=True)
+    phone = PhoneField(required=False, allow_null=True)
 
 
 class UserOutput(serializers.ModelSerializer[User]):

@@ -1,4 +1,4 @@
-"""Tasks of identity: wake-ups with ids. What a lost message leaves behind is found by the sweep in purge_credentials."""
+"""Tasks of identity: wake-ups with ids. What a lost message leaves behind is swept by purge_credentials."""
 
 import uuid
 from smtplib import SMTPException

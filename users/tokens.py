@@ -85,7 +85,7 @@ def _verified(token: str) -> dict[str, Any]:
 
 @cache
 def _backend(key: str) -> TokenBackend:
-    options = settings.SIMPLE_JWT
+    options = cast(dict[str, Any], settings.SIMPLE_JWT)
     return TokenBackend(
         ALGORITHM, signing_key=key, audience=options["AUDIENCE"], issuer=options["ISSUER"], leeway=options["LEEWAY"]
     )

@@ -52,7 +52,7 @@ class AuthViewSet(DomainViewSet):
         "refresh": Capability.PUBLIC,
         "log_out": Capability.PUBLIC,
     }
-    authentication_classes: ClassVar[list[Any]] = []
+    authentication_classes: list[Any] = []
     problem_statuses: ClassVar = {"verify_email": (422,), "log_in": (401,), "refresh": (401,)}
 
     @extend_schema(

@@ -2,10 +2,10 @@
 
 import django.db.models.deletion
 import django.db.models.functions.text
-import fintech_core.ids
 from django.conf import settings
 from django.db import migrations, models
 
+import fintech_core.ids
 from fintech_core.dbgrants import GrantToApp
 
 

@@ -8,6 +8,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
+from typing import Any
 
 from django.conf import settings
 from django.db.models import F
@@ -53,7 +54,14 @@ class RegistrationMail:
 
 
 def register(
-    *, actor: Actor, email: str, password: str, phone: str, first_name: str, last_name: str, now: datetime
+    *,
+    actor: Actor,
+    email: str,
+    password: str,
+    phone: str = "",
+    first_name: str = "",
+    last_name: str = "",
+    now: datetime,
 ) -> Registered:
     """Claim a normalised address. The same work and answer whether it is known or not."""
     claim = Registration(
@@ -96,14 +104,18 @@ def verify_email(*, actor: Actor, token: str, now: datetime) -> Registered:
 
 
 def _prove(actor: Actor, claim: Registration, now: datetime) -> User:
-    account = {"phone": claim.phone, "first_name": claim.first_name, "last_name": claim.last_name, "now": now}
+    account: dict[str, Any] = {
+        "phone": claim.phone,
+        "first_name": claim.first_name,
+        "last_name": claim.last_name,
+    }
     unproved = user_for_log_in(claim.email)
     if unproved is None:
         user = create_customer_with_hash(
-            actor=actor, email=claim.email, password_hash=claim.password, verified=True, **account
+            actor=actor, email=claim.email, password_hash=claim.password, verified=True, now=now, **account
         )
     else:
-        user = adopt_unverified(actor=actor, user=unproved, password_hash=claim.password, **account)
+        user = adopt_unverified(actor=actor, user=unproved, password_hash=claim.password, now=now, **account)
     _record(actor, "registration.verified", claim.pk, user_id=user.pk)
     Registration.objects.filter(email=claim.email).delete()
     return user

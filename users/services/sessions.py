@@ -92,7 +92,7 @@ def rotate_refresh_token(*, actor: Actor, refresh: str, now: datetime) -> TokenP
 
 
 def end_reused_family(*, actor: Actor, refresh: str, now: datetime) -> None:
-    """Runs in a unit of work of its own before a rotation, so that what it ends stays ended though the answer is 401."""
+    """End the session of a spent token. In a unit of work of its own, since the 401 after it must not undo it."""
     token = refresh_token_by_hash(hash_token(refresh))
     if token is None or token.used_at is None:
         return

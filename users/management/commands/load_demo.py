@@ -58,7 +58,10 @@ class Command(BaseCommand):
             table.add_column(heading, no_wrap=True)
         for name, account in credentials.items():
             table.add_row(name, account["email"], account["password"])
-        Console(file=self.stdout._out, width=120).print(table)
+        console = Console(width=120)
+        with console.capture() as printed:
+            console.print(table)
+        self.stdout.write(printed.get())
 
 
 def ensure_account(name: str, known: dict[str, str] | None) -> dict[str, str]:

@@ -1,0 +1,73 @@
+"""What several tests of identity do: log in, register, read the mail, compare an error body, count hashes."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+from django.contrib.auth.hashers import MD5PasswordHasher
+from django.core import mail
+
+from fintech_core.testing import PASSWORD
+from users import tasks
+from users.models import Registration, User
+
+AUTH = "/api/v1/auth"
+EMAIL = "carol@customer.example"
+
+
+def log_in(client: Any, user: User, password: str = PASSWORD) -> dict[str, str]:
+    answer = client.post(f"{AUTH}/token", {"email": user.email, "password": password})
+    assert answer.status_code == 200, answer.content
+    return answer.json()
+
+
+def refresh(client: Any, token: str) -> Any:
+    return client.post(f"{AUTH}/token/refresh", {"refresh": token})
+
+
+def me(client: Any, access: str) -> int:
+    return client.get("/api/v1/users/me", headers={"Authorization": f"Bearer {access}"}).status_code
+
+
+def register(client: Any, email: str = EMAIL, password: str = PASSWORD, **more: Any) -> Any:
+    return client.post(f"{AUTH}/register", {"email": email, "password": password, **more})
+
+
+def deliver_mails() -> None:
+    """Do what the worker does for every pending claim, oldest first."""
+    for registration_id in Registration.objects.order_by("created_at", "id").values_list("pk", flat=True):
+        tasks.send_registration_mail(str(registration_id))
+
+
+def mailed_token() -> str:
+    """The token of the newest mail."""
+    found = re.search(r"^([A-Za-z0-9_-]{43})$", str(mail.outbox[-1].body), re.MULTILINE)
+    assert found, mail.outbox[-1].body
+    return found.group(1)
+
+
+def problem(answer: Any) -> tuple[int, str]:
+    assert answer["Content-Type"] == "application/problem+json"
+    assert answer.json()["status"] == answer.status_code
+    return answer.status_code, answer.json()["code"]
+
+
+def field_errors(answer: Any) -> list[tuple[str, str]]:
+    assert problem(answer) == (400, "validation_error")
+    return [(error["field"], error["code"]) for error in answer.json()["errors"]]
+
+
+@contextmanager
+def counted_hashes() -> Iterator[list[str]]:
+    """The passwords that were hashed meanwhile, by the hasher of the tests."""
+    hashed: list[str] = []
+    original = MD5PasswordHasher.encode
+
+    def encode(self: Any, password: str, salt: Any) -> str:
+        hashed.append(password)
+        return original(self, password, salt)
+
+    with mock.patch.object(MD5PasswordHasher, "encode", encode):
+        yield hashed

@@ -1,0 +1,120 @@
+"""load_demo and create_staff_user."""
+
+import json
+import stat
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from users.models import Session, User
+from users.tests.helpers import log_in
+from wallet.models import Wallet
+
+pytestmark = pytest.mark.django_db
+NAMES = ["admin", "compliance", "operator", "auditor", "alice", "bob"]
+
+
+def load_demo(path: Path) -> str:
+    out = StringIO()
+    call_command("load_demo", credentials=path, stdout=out)
+    return out.getvalue()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "inner" / "credentials.json"
+
+
+def test_load_demo_makes_the_accounts_prints_and_keeps_the_passwords(path: Path, anonymous: Any) -> None:
+    printed = load_demo(path)
+
+    kept = json.loads(path.read_text())
+    assert list(kept) == NAMES
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    for account in kept.values():
+        assert set(account) == {"email", "password"}
+        assert account["email"].endswith(".example")
+        assert len(account["password"]) >= 20
+        assert account["email"] in printed
+        assert account["password"] in printed
+        assert log_in(anonymous, User.objects.get(email=account["email"]), account["password"])
+    roles = {name: User.objects.get(email=account["email"]).role for name, account in kept.items()}
+    assert roles == {name: name for name in NAMES[:4]} | {"alice": "client", "bob": "client"}
+    assert Wallet.objects.filter(owner_user__isnull=False).count() == 2
+
+
+def test_load_demo_again_changes_nothing_and_prints_no_password(path: Path) -> None:
+    load_demo(path)
+    file, rows = path.read_bytes(), list(User.objects.order_by("id").values())
+
+    printed = load_demo(path)
+
+    assert path.read_bytes() == file
+    assert list(User.objects.order_by("id").values()) == rows
+    assert not [account for account in json.loads(file).values() if account["password"] in printed]
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"admin": {"email": 5}}'])
+def test_a_lost_file_means_new_passwords_for_the_same_accounts(path: Path, anonymous: Any, damage: str) -> None:
+    load_demo(path)
+    old = json.loads(path.read_text())
+    ids = set(User.objects.values_list("pk", flat=True))
+    log_in(anonymous, User.objects.get(email=old["alice"]["email"]), old["alice"]["password"])
+    if damage:
+        path.write_text(damage)
+    else:
+        path.unlink()
+
+    load_demo(path)
+
+    new = json.loads(path.read_text())
+    assert set(User.objects.values_list("pk", flat=True)) == ids
+    assert not {account["password"] for account in new.values()} & {account["password"] for account in old.values()}
+    assert log_in(anonymous, User.objects.get(email=new["alice"]["email"]), new["alice"]["password"])
+    assert Session.objects.filter(end_reason="password_changed").count() == 1
+
+
+def test_load_demo_refuses_production(path: Path, settings: Any) -> None:
+    settings.DEVELOPMENT = False
+
+    with pytest.raises(CommandError, match="never in production"):
+        load_demo(path)
+
+    assert not path.exists()
+    assert not User.objects.exists()
+
+
+def create_staff_user(**options: Any) -> str:
+    out = StringIO()
+    call_command("create_staff_user", stdout=out, generate=True, **options)
+    return out.getvalue()
+
+
+def test_create_staff_user_makes_one_without_a_wallet(anonymous: Any) -> None:
+    printed = create_staff_user(email="Boss@Staff.Example", role="admin")
+
+    user = User.objects.get()
+    assert (user.email, user.role, user.is_staff) == ("boss@staff.example", "admin", True)
+    assert not Wallet.objects.filter(owner_user=user).exists()
+    assert log_in(anonymous, user, printed.split("Password: ")[1].strip())
+
+
+def test_create_staff_user_refuses_a_taken_or_malformed_address() -> None:
+    create_staff_user(email="boss@staff.example", role="admin")
+
+    with pytest.raises(CommandError, match="There is an account with this address already"):
+        create_staff_user(email="BOSS@staff.example", role="auditor")
+    with pytest.raises(CommandError, match="not an email address"):
+        create_staff_user(email="boss", role="auditor")
+
+    assert User.objects.get().role == "admin"
+
+
+def test_create_staff_user_makes_no_customers() -> None:
+    with pytest.raises(CommandError):
+        call_command("create_staff_user", "--email", "x@staff.example", "--role", "client")
+
+    assert not User.objects.exists()

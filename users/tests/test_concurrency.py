@@ -1,0 +1,129 @@
+"""Races of identity on real connections: refreshes, proofs of one address, log-in against deactivation (A-59's kin)."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.db import connection
+from django.utils import timezone
+
+from fintech_core.db import unit_of_work
+from fintech_core.exceptions import DomainError
+from fintech_core.testing import PASSWORD, SYSTEM, anonymous_client, customer
+from users import services
+from users.models import RefreshToken, Registration, Session, User
+from users.tests.helpers import AUTH, EMAIL, deliver_mails, log_in, mailed_token, me, refresh, register
+from wallet.models import Wallet
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def at_once(deeds: Sequence[Callable[[], Any]]) -> list[Any]:
+    """The results of deeds that start together, each on a connection of its own."""
+    barrier = threading.Barrier(len(deeds))
+
+    def run(deed: Callable[[], Any]) -> Any:
+        connection.ensure_connection()
+        barrier.wait(timeout=20)
+        try:
+            return deed()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(deeds)) as pool:
+        return [future.result(timeout=60) for future in [pool.submit(run, deed) for deed in deeds]]
+
+
+def deadlocks() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+        return cursor.fetchone()[0]
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_a61_of_racing_refreshes_at_most_one_child_lives(attempt: int) -> None:
+    pair = log_in(anonymous_client(), customer("alice"))
+    before = deadlocks()
+
+    answers = at_once([lambda: refresh(anonymous_client(), pair["refresh"])] * 6)
+
+    statuses = Counter(answer.status_code for answer in answers)
+    assert statuses == {200: 1, 401: 5}
+    assert RefreshToken.objects.filter(used_at__isnull=True).count() == 1
+    # Whoever came after the winner's commit reused a spent token: then the family is dead, its one child too.
+    winner = next(answer.json() for answer in answers if answer.status_code == 200)
+    alive = Session.objects.filter(ended_at__isnull=True).exists()
+    assert me(anonymous_client(), winner["access"]) == (200 if alive else 401)
+    assert deadlocks() == before
+
+
+def test_two_proofs_of_one_address_make_one_customer() -> None:
+    client = anonymous_client()
+    tokens = []
+    for number in range(2):
+        register(client, password=f"password of claim number {number}")
+    for registration_id in Registration.objects.values_list("pk", flat=True):
+        from users import tasks
+
+        tasks.send_registration_mail(str(registration_id))
+        tokens.append(mailed_token())
+    before = deadlocks()
+
+    def prove(token: str) -> Callable[[], Any]:
+        return lambda: anonymous_client().post(f"{AUTH}/email/verify", {"token": token})
+
+    answers = at_once([prove(token) for token in tokens * 2])
+
+    assert Counter(answer.status_code for answer in answers) == {200: 1, 422: 3}
+    assert User.objects.filter(email=EMAIL).count() == 1
+    assert Wallet.objects.filter(owner_user__email=EMAIL).count() == 1
+    assert not Registration.objects.exists()
+    assert deadlocks() == before
+
+
+def test_racing_creations_of_one_address_are_one_account_and_clean_refusals() -> None:
+    def create() -> str:
+        try:
+            unit_of_work(
+                lambda: services.create_customer(actor=SYSTEM, email=EMAIL, password=PASSWORD, now=timezone.now())
+            )
+        except DomainError as error:
+            return error.code
+        return "created"
+
+    outcomes = at_once([create] * 6)
+
+    assert Counter(outcomes) == {"created": 1, "email_taken": 5}
+    assert Wallet.objects.filter(owner_user__email=EMAIL).count() == 1
+
+
+def test_two_workers_send_one_mail() -> None:
+    from users import tasks
+
+    register(anonymous_client())
+    claim = str(Registration.objects.get().pk)
+    mail.outbox.clear()
+
+    at_once([lambda: tasks.send_registration_mail(claim)] * 4)
+
+    assert len(mail.outbox) == 1
+    deliver_mails()
+    assert len(mail.outbox) == 1
+
+
+def test_no_session_survives_a_deactivation_that_races_with_log_ins() -> None:
+    alice = customer("alice")
+    body = {"email": alice.email, "password": PASSWORD}
+
+    def deactivate() -> None:
+        unit_of_work(
+            lambda: services.deactivate_user(actor=SYSTEM, user_id=alice.pk, reason="race", now=timezone.now())
+        )
+
+    at_once([lambda: anonymous_client().post(f"{AUTH}/token", body)] * 5 + [deactivate])
+
+    assert not Session.objects.filter(ended_at__isnull=True).exists()

@@ -1,0 +1,365 @@
+"""POST /auth/register and /auth/email/verify: claims, their proof, and that nobody learns who has an account."""
+
+import smtplib
+from datetime import timedelta
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.core import mail
+from django.utils import timezone
+
+from fintech_core.models import AuditLog
+from fintech_core.testing import PASSWORD
+from users import tasks
+from users.models import Registration, User
+from users.tests.helpers import (
+    AUTH,
+    EMAIL,
+    counted_hashes,
+    deliver_mails,
+    field_errors,
+    log_in,
+    mailed_token,
+    problem,
+    register,
+)
+from wallet.models import Wallet
+
+pytestmark = pytest.mark.django_db
+
+
+def verify(client: Any, token: str) -> Any:
+    return client.post(f"{AUTH}/email/verify", {"token": token})
+
+
+def test_registering_makes_a_claim_and_no_account(anonymous: Any) -> None:
+    answer = register(anonymous, "  Carol@Customer.Example ", phone="+12025550123", first_name="Carol")
+
+    assert answer.status_code == 201
+    assert answer.json() == {"email": EMAIL, "status": "VERIFICATION_SENT"}
+    claim = Registration.objects.get()
+    assert (claim.email, claim.phone, claim.first_name, claim.token_hash) == (EMAIL, "+12025550123", "Carol", None)
+    assert PASSWORD not in claim.password
+    assert not User.objects.exists()
+
+
+def test_the_mailed_token_makes_the_customer_with_one_wallet(anonymous: Any, settings: Any) -> None:
+    register(anonymous, phone="+12025550123", first_name="Carol", last_name="Clark")
+    deliver_mails()
+
+    answer = verify(anonymous, mailed_token())
+
+    assert answer.status_code == 200
+    assert answer.json() == {"email": EMAIL, "status": "VERIFIED"}
+    user = User.objects.get()
+    assert (user.email, user.role, user.first_name, user.last_name) == (EMAIL, "client", "Carol", "Clark")
+    assert user.email_verified_at is not None
+    assert (user.phone, user.phone_verified_at) == ("+12025550123", None)
+    wallet = Wallet.objects.get(owner_user=user)
+    assert (wallet.currency, wallet.balance, wallet.status) == (settings.DEFAULT_CURRENCY, 0, "ACTIVE")
+    assert not Registration.objects.exists()
+    assert log_in(anonymous, user)
+
+
+def test_the_token_is_stored_as_a_hash_only_and_mailed_to_the_claimed_address(anonymous: Any) -> None:
+    register(anonymous)
+
+    deliver_mails()
+
+    claim = Registration.objects.get()
+    token = mailed_token()
+    assert mail.outbox[0].to == [EMAIL]
+    assert claim.mailed_at is not None
+    assert token not in str(Registration.objects.values().get())
+    assert len(claim.token_hash or "") == 64
+
+
+def test_no_log_in_before_the_address_is_proved(anonymous: Any) -> None:
+    register(anonymous)
+    deliver_mails()
+
+    answer = anonymous.post(f"{AUTH}/token", {"email": EMAIL, "password": PASSWORD})
+
+    assert problem(answer) == (401, "invalid_credentials")
+
+
+def test_a_known_address_gets_the_same_answer_and_a_notice_by_mail(anonymous: Any, alice: User) -> None:
+    with counted_hashes() as for_unknown:
+        unknown = register(anonymous)
+    with counted_hashes() as for_known:
+        known = register(anonymous, alice.email, "another password of mine")
+    deliver_mails()
+
+    assert (known.status_code, known.json()) == (201, {"email": alice.email, "status": "VERIFICATION_SENT"})
+    assert {**known.json(), "email": EMAIL} == unknown.json()
+    assert {name: value for name, value in known.items() if name not in {"X-Request-Id", "Content-Length"}} == {
+        name: value for name, value in unknown.items() if name not in {"X-Request-Id", "Content-Length"}
+    }
+    assert len(for_known) == len(for_unknown) == 1
+    notice = next(message for message in mail.outbox if message.to == [alice.email])
+    assert notice.subject == "You have an account already"
+    assert not Registration.objects.filter(email=alice.email).exists()
+    assert log_in(anonymous, alice)  # with the password she has
+
+
+def test_both_branches_run_the_same_statements(anonymous: Any, alice: User, django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(4):  # transaction, claim, audit row, end
+        register(anonymous)
+    with django_assert_num_queries(4):
+        register(anonymous, alice.email)
+
+
+def test_claims_of_one_address_are_not_unique_and_the_proved_one_ends_the_others(anonymous: Any) -> None:
+    register(anonymous, password="the squatter's own password")
+    register(anonymous, password="the real owner's password")
+    deliver_mails()
+    tokens = [str(message.body) for message in mail.outbox]
+    assert len(tokens) == 2
+
+    assert verify(anonymous, mailed_token()).status_code == 200
+
+    assert not Registration.objects.exists()
+    user = User.objects.get()
+    refused = anonymous.post(f"{AUTH}/token", {"email": EMAIL, "password": "the squatter's own password"})
+    assert problem(refused) == (401, "invalid_credentials")
+    assert log_in(anonymous, user, "the real owner's password")
+
+
+def test_a_token_works_once(anonymous: Any) -> None:
+    register(anonymous)
+    deliver_mails()
+    token = mailed_token()
+    verify(anonymous, token)
+
+    again = verify(anonymous, token)
+
+    assert problem(again) == (422, "verification_token_invalid")
+    assert User.objects.count() == 1
+
+
+@pytest.mark.parametrize("token", ["unknown", "x" * 512, "é"])
+def test_an_unknown_token_is_refused(anonymous: Any, token: str) -> None:
+    register(anonymous)
+    deliver_mails()
+
+    answer = verify(anonymous, token)
+
+    assert problem(answer) == (422, "verification_token_invalid")
+    assert not User.objects.exists()
+
+
+def test_an_expired_token_is_refused_and_purged(anonymous: Any) -> None:
+    register(anonymous)
+    deliver_mails()
+    token = mailed_token()
+    later = timezone.now() + timedelta(hours=24, seconds=1)
+
+    with mock.patch("users.views.clock.now", return_value=later):
+        answer = verify(anonymous, token)
+    with mock.patch("users.tasks.clock.now", return_value=later):
+        tasks.purge_credentials()
+
+    assert problem(answer) == (422, "verification_token_invalid")
+    assert not Registration.objects.exists()
+    assert not User.objects.exists()
+
+
+def test_an_address_taken_in_the_meantime_cannot_be_taken_again(anonymous: Any) -> None:
+    register(anonymous)
+    deliver_mails()
+    token = mailed_token()
+    from fintech_core.testing import customer
+
+    owner = customer("carol")
+
+    answer = verify(anonymous, token)
+
+    assert problem(answer) == (422, "verification_token_invalid")
+    assert User.objects.get().password == owner.password
+
+
+def test_an_unproved_account_loses_to_whoever_proves_the_address(anonymous: Any) -> None:
+    from fintech_core.db import unit_of_work
+    from fintech_core.testing import SYSTEM
+    from users import services
+
+    user = unit_of_work(
+        lambda: services.create_customer(
+            actor=SYSTEM, email=EMAIL, password="imported with this one", verified=False, now=timezone.now()
+        )
+    )
+    register(anonymous, first_name="Carol")
+    deliver_mails()
+
+    answer = verify(anonymous, mailed_token())
+
+    assert answer.status_code == 200
+    adopted = User.objects.get()
+    assert (adopted.pk, adopted.first_name, adopted.check_password(PASSWORD)) == (user.pk, "Carol", True)
+    assert Wallet.objects.filter(owner_user=user).count() == 1
+
+
+def test_without_verification_the_customer_is_made_at_once(anonymous: Any, settings: Any) -> None:
+    settings.EMAIL_VERIFICATION = False
+
+    answer = register(anonymous)
+
+    assert (answer.status_code, answer.json()) == (201, {"email": EMAIL, "status": "VERIFIED"})
+    user = User.objects.get()
+    assert user.email_verified_at is not None
+    assert not Registration.objects.exists()
+    assert log_in(anonymous, user)
+
+
+def test_without_verification_a_known_address_still_gets_the_same_answer(
+    anonymous: Any, alice: User, settings: Any
+) -> None:
+    settings.EMAIL_VERIFICATION = False
+
+    answer = register(anonymous, alice.email, "another password of mine")
+
+    assert (answer.status_code, answer.json()) == (201, {"email": alice.email, "status": "VERIFIED"})
+    assert User.objects.get().password == alice.password
+    assert log_in(anonymous, alice)
+
+
+def test_the_mail_task_sends_once_however_often_it_runs(anonymous: Any) -> None:
+    register(anonymous)
+
+    deliver_mails()
+    deliver_mails()
+
+    assert len(mail.outbox) == 1
+
+
+def test_a_mail_that_failed_is_sent_by_the_sweep(anonymous: Any) -> None:
+    register(anonymous)
+    with mock.patch("users.mail.EmailMessage.send", side_effect=smtplib.SMTPServerDisconnected):
+        deliver_mails()
+    claim = Registration.objects.get()
+    assert (claim.mailed_at, claim.mail_attempts) == (None, 1)
+
+    later = timezone.now() + timedelta(minutes=2)
+    with mock.patch("users.tasks.clock.now", return_value=later), mock.patch("users.tasks.enqueue") as enqueued:
+        tasks.purge_credentials()
+        enqueued.assert_called_once_with("users.send_registration_mail", str(claim.pk))
+        tasks.send_registration_mail(str(claim.pk))
+
+    assert len(mail.outbox) == 1
+    assert verify(anonymous, mailed_token()).status_code == 200
+
+
+def test_the_task_of_a_claim_that_is_gone_does_nothing() -> None:
+    tasks.send_registration_mail("00000000-0000-7000-8000-000000000000")
+
+    assert mail.outbox == []
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "nobody",
+        "a@b",
+        "a@b@c.example",
+        "a b@c.example",
+        "a@c.example\nBcc: d@e.example",
+        "\u212a@c.example",  # the Kelvin sign, which lower-cases to k
+        "ü@c.example",
+        f"{'a' * 64}@{'b' * 60}.{'c' * 60}.{'d' * 60}.{'e' * 60}.example",
+        "@c.example",
+        "",
+    ],
+)
+def test_what_is_no_address_is_refused(anonymous: Any, email: str) -> None:
+    answer = register(anonymous, email)
+
+    assert field_errors(answer) in ([("email", "invalid_email")], [("email", "blank")])
+    assert not Registration.objects.exists()
+
+
+def test_an_international_domain_is_stored_in_ascii(anonymous: Any) -> None:
+    answer = register(anonymous, "Carol@Bücher.example")
+
+    assert answer.json()["email"] == "carol@xn--bcher-kva.example"
+
+
+@pytest.mark.parametrize("field", ["role", "kyc_level", "is_staff", "is_active", "id", "created_at", "email_verified"])
+def test_a67_a_registration_cannot_give_itself_rights(anonymous: Any, field: str) -> None:
+    answer = register(anonymous, **{field: "admin"})
+
+    assert field_errors(answer) == [(field, "unknown_field")]
+    assert not Registration.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        ("fourteen chars", "password_too_short"),
+        ("p" * 129, "max_length"),
+        ("", "blank"),
+        (123456789012345678, "invalid"),
+        (None, "null"),
+    ],
+)
+def test_a64_passwords_that_are_refused(anonymous: Any, password: Any, code: str) -> None:
+    answer = register(anonymous, password=password)
+
+    assert field_errors(answer) == [("password", code)]
+    assert str(password) not in answer.content.decode() or not password
+    assert not Registration.objects.exists()
+
+
+def test_a64_a_common_password_is_refused(anonymous: Any, settings: Any) -> None:
+    settings.AUTH_PASSWORD_VALIDATORS = settings.AUTH_PASSWORD_VALIDATORS[1:]  # no common one is long enough
+
+    assert field_errors(register(anonymous, password="password1")) == [("password", "password_too_common")]
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["fifteen charss!", "p q" * 21 + "x", " leading and trailing ", "пароль из пятнадцати", "🐎" * 15, "x" * 128],
+)
+def test_a64_passwords_that_are_taken_as_they_are(anonymous: Any, password: str) -> None:
+    register(anonymous, password=password)
+    deliver_mails()
+    verify(anonymous, mailed_token())
+    user = User.objects.get()
+
+    assert log_in(anonymous, user, password)
+    cut = anonymous.post(f"{AUTH}/token", {"email": EMAIL, "password": password[:-1]})
+    assert problem(cut) == (401, "invalid_credentials")
+
+
+def test_a64_passwords_differ_beyond_72_bytes(anonymous: Any) -> None:
+    register(anonymous, password="a" * 72 + "1")
+    deliver_mails()
+    verify(anonymous, mailed_token())
+
+    answer = anonymous.post(f"{AUTH}/token", {"email": EMAIL, "password": "a" * 72 + "2"})
+
+    assert problem(answer) == (401, "invalid_credentials")
+
+
+def test_a64_one_password_spelled_in_two_unicode_forms_is_one(anonymous: Any) -> None:
+    register(anonymous, password="mot de passe fort é")
+    deliver_mails()
+    verify(anonymous, mailed_token())
+
+    assert log_in(anonymous, User.objects.get(), "mot de passe fort e\u0301")
+
+
+def test_audit_rows_of_a_registration_hold_no_personal_values(anonymous: Any) -> None:
+    register(anonymous, phone="+12025550123", first_name="Caroline")
+    deliver_mails()
+    verify(anonymous, mailed_token())
+
+    assert list(AuditLog.objects.order_by("id").values_list("action", flat=True)) == [
+        "registration.created",
+        "registration.mail_sent",
+        "user.created",
+        "wallet.opened",
+        "registration.verified",
+    ]
+    rows = str(list(AuditLog.objects.values()))
+    assert not [word for word in ("carol", "Caroline", "202555", PASSWORD) if word in rows]
