@@ -293,6 +293,7 @@ SPECTACULAR_SETTINGS = {
         "SubmissionStatus": "compliance.enums.SubmissionStatus",
         "KycStatus": "users.enums.KycStatus",
         "Role": "users.enums.Role",
+        "RegistrationStatus": "users.enums.RegistrationStatus",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
