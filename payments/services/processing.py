@@ -102,7 +102,7 @@ def _succeeded(actor: Actor, event: WebhookEvent, said: ProviderEvent, now: date
     reason = _review_reason(intent, event.gateway, amount, said.currency)
     payment = _book(actor, event.gateway, said, amount, intent, reason, now)
     if reason is not None:
-        logger.error("payment_in_suspense", payment=str(payment.pk), reason=reason.value, event=str(event.pk))
+        logger.error("payment_in_suspense", payment=str(payment.pk), reason=reason.value, webhook_event=str(event.pk))
     if intent is not None:
         _move(actor, intent, payment, reason, now)
     _finish(event, EventStatus.PROCESSED, now)
@@ -263,7 +263,7 @@ def _told(actor: Actor, event: WebhookEvent, said: ProviderEvent, now: datetime)
 def _defer(event: WebhookEvent, now: datetime, error: str) -> None:
     """Keep the event until it can be booked. The first time is an alarm."""
     if event.status != EventStatus.DEFERRED:
-        logger.error("webhook_deferred", event=str(event.pk), gateway=event.gateway, error=error)
+        logger.error("webhook_deferred", webhook_event=str(event.pk), gateway=event.gateway, error=error)
     event.status = EventStatus.DEFERRED
     event.error = error
     event.next_attempt_at = now + DEFERRED_PAUSE
@@ -276,4 +276,4 @@ def _finish(event: WebhookEvent, status: EventStatus, now: datetime, error: str 
     event.processed_at = now
     event.save(update_fields=["status", "error", "attempts", "processed_at"])
     if status == EventStatus.FAILED:
-        logger.error("webhook_failed", event=str(event.pk), gateway=event.gateway, error=error)
+        logger.error("webhook_failed", webhook_event=str(event.pk), gateway=event.gateway, error=error)
