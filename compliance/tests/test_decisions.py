@@ -24,7 +24,7 @@ from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
 from fintech_core.exceptions import InvalidTransition, PermissionDenied
 from fintech_core.models import AuditLog, IdempotencyRecord
-from fintech_core.testing import actor_for
+from fintech_core.testing import actor_for, kyc
 from users.models import User
 
 pytestmark = pytest.mark.django_db
@@ -81,6 +81,16 @@ def test_the_services_ask_for_the_capability_themselves(alice: User, officer: Us
 
     assert row_of(submission) == before
     assert KycSubmission.objects.count() == 1
+
+
+def test_a_level_granted_otherwise_meanwhile_is_never_lowered(alice: User, officer: User) -> None:
+    submission = submit(alice, level=2)
+    kyc(alice, 2)
+
+    approve(submission, officer, level=1)
+
+    assert standing(alice) == ("APPROVED", 2)
+    assert AuditLog.objects.get(action="kyc.approved").after["kyc_level"] == 2
 
 
 def test_review_comes_before_a_decision_once(alice: User, officer: User) -> None:
