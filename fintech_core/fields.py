@@ -1,8 +1,11 @@
 """Model fields for PostgreSQL types that Django doesn't name."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import models
+
+_EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 
 
 class TransactionIdField(models.Field):
@@ -27,3 +30,9 @@ class CurrentTransactionId(models.Func):
 def enum_check(field: str, choices: type[models.TextChoices], name: str) -> models.CheckConstraint:
     """A CHECK that the column holds one of the enum's values."""
     return models.CheckConstraint(condition=models.Q(**{f"{field}__in": list(choices.values)}), name=name)
+
+
+def times_check(*fields: str, name: str) -> models.CheckConstraint:
+    """A CHECK that times are ones that Python can read and a hash can spell: PostgreSQL also knows "infinity"."""
+    within = {f"{field}__range": (_EARLIEST, _LATEST) for field in fields}
+    return models.CheckConstraint(condition=models.Q(**within), name=name)

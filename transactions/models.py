@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from fintech_core import ids
-from fintech_core.fields import enum_check
+from fintech_core.fields import enum_check, times_check
 from transactions.enums import Direction, HoldStatus, TransactionKind, TransactionStatus
 from transactions.triggers import entry_triggers, hold_triggers, transaction_triggers
 from wallet.models import Wallet
@@ -51,6 +51,10 @@ class Transaction(models.Model):
                 condition=Q(kind="REVERSAL", reverses__isnull=False) | (~Q(kind="REVERSAL") & Q(reverses__isnull=True)),
                 name="transaction_reversal_is_linked",
             ),
+            models.CheckConstraint(
+                condition=Q(reverses__isnull=True) | ~Q(reverses=F("id")), name="transaction_reverses_another"
+            ),
+            times_check("effective_at", "posted_at", "created_at", name="transaction_times_finite"),
             models.CheckConstraint(
                 condition=Q(override_by__isnull=True) | Q(kind__in=["REVERSAL", "ADJUSTMENT"]),
                 name="transaction_override_kinds",
@@ -129,6 +133,7 @@ class Hold(models.Model):
                 | (~Q(status="ACTIVE") & Q(amount=F("captured") + F("released"))),
                 name="hold_parts_add_up",
             ),
+            times_check("expires_at", "created_at", name="hold_times_finite"),
         ]
         indexes: ClassVar = [
             models.Index(fields=["wallet"], condition=Q(status="ACTIVE"), name="hold_active"),

@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from fintech_core import ids
-from fintech_core.fields import enum_check
+from fintech_core.fields import enum_check, times_check
 from wallet.enums import WalletStatus
 from wallet.triggers import GENESIS_PREFIX, wallet_triggers
 
@@ -60,6 +60,7 @@ class Wallet(models.Model):
                 condition=~Q(status=WalletStatus.CLOSED) | Q(balance=0, held=0), name="wallet_closed_is_empty"
             ),
             models.CheckConstraint(condition=Q(exponent__lte=8), name="wallet_exponent_fits"),
+            times_check("created_at", name="wallet_times_finite"),
             models.UniqueConstraint(
                 fields=["owner_user", "currency"],
                 condition=~Q(status=WalletStatus.CLOSED),
