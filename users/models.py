@@ -15,6 +15,7 @@ from django.db.models.functions import Lower
 from fintech_core import ids
 from fintech_core.fields import enum_check
 from users.enums import STAFF_ROLES, EndReason, KycStatus, Role
+from users.passwords import hash_password, password_matches
 
 MAX_KYC_LEVEL = 3
 HASH_LENGTH = 64  # SHA-256 in hex
@@ -75,6 +76,15 @@ class User(AbstractBaseUser):
     @property
     def is_staff(self) -> bool:
         return self.role in STAFF_ROLES
+
+    # Django's own forms go through these two: the one normal form and hasher for every password.
+
+    def check_password(self, raw_password: str | None) -> bool:
+        return password_matches(self, raw_password or "")
+
+    def set_password(self, raw_password: str | None) -> None:
+        """Only in memory; `users.services.set_password` is what changes a password."""
+        self.password = hash_password(raw_password or "")
 
     # What Django's admin asks. There is no superuser and no per-user grant: the answer comes from the role's group.
 

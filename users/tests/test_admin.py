@@ -11,7 +11,7 @@ from fintech_core.models import AuditLog
 from fintech_core.testing import PASSWORD, anonymous_client, staff
 from users.enums import STAFF_ROLES, Role
 from users.models import Registration, Session, User
-from users.tests.helpers import log_in, register
+from users.tests.helpers import log_in, me, register
 
 pytestmark = pytest.mark.django_db
 LOGIN = "/admin/login/?next=/admin/"
@@ -132,3 +132,38 @@ def test_a_log_in_to_the_admin_is_remembered(officer: User) -> None:
     officer.refresh_from_db()
     assert officer.last_login is not None
     assert officer.last_login >= started
+
+
+def change_password(browser: Browser, old: str, new: str) -> Any:
+    body = {"old_password": old, "new_password1": new, "new_password2": new}
+    return browser.post("/admin/password_change/", body)
+
+
+def test_ones_own_password_is_changed_through_the_service(officer: User) -> None:
+    pair = log_in(anonymous_client(), officer)
+    browser, _ = enter(officer)
+    assert browser.get("/admin/password_change/").status_code == 200
+
+    answer = change_password(browser, PASSWORD, "a completely new one")
+
+    assert (answer.status_code, answer["Location"]) == (302, "/admin/password_change/done/")
+    assert browser.get("/admin/").status_code == 200
+    assert me(anonymous_client(), pair["access"]) == 401
+    assert log_in(anonymous_client(), officer, "a completely new one")
+    row = AuditLog.objects.get(action="user.password_set")
+    assert (row.actor_id, row.after) == (officer.pk, {"fields": ["password"], "sessions_ended": 1})
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("not the password at all", "a completely new one"), (PASSWORD, "fourteen chars"), (PASSWORD, "x" * 129)],
+)
+def test_a_password_that_is_wrong_or_against_the_policy_changes_nothing(officer: User, old: str, new: str) -> None:
+    browser, _ = enter(officer)
+    before = officer.password
+
+    assert change_password(browser, old, new).status_code == 200
+
+    officer.refresh_from_db()
+    assert officer.password == before
+    assert not AuditLog.objects.filter(action="user.password_set").exists()
