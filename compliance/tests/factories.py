@@ -51,7 +51,7 @@ def standing(user: User) -> tuple[str, int]:
 
 def row_of(submission: KycSubmission) -> dict[str, Any]:
     """Every column as stored: to show that nothing changed."""
-    return KycSubmission.objects.values().get(pk=submission.pk)
+    return dict(KycSubmission.objects.values().get(pk=submission.pk))
 
 
 def actions_on(submission: KycSubmission) -> list[str]:

@@ -88,7 +88,7 @@ def test_the_newest_comes_first_and_pages_stay_put_while_rows_are_added(auditor:
         write(number)
     client = api(auditor)
 
-    first = client.get(URL, {"action": "thing.done", "limit": 2})
+    first = client.get(URL, {"action": "thing.done", "limit": "2"})
     write(6)
     second = client.get(first.json()["next"])
     third = client.get(second.json()["next"])

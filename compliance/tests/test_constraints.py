@@ -7,6 +7,7 @@ from psycopg.errors import CheckViolation, InsufficientPrivilege
 
 from compliance.models import KycSubmission
 from compliance.tests.factories import approve, row_of, submit
+from compliance.triggers import submission_triggers
 from users.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -136,8 +137,9 @@ def test_no_session_switches_the_guards_off(
     connection: psycopg.Connection = request.getfixturevalue(role)
     submission = approve(submit(alice), officer, level=1)
     before = row_of(submission)
-    names = "{" + ",".join(f"compliance.KycSubmission:{trigger.name}" for trigger in KycSubmission._meta.triggers) + "}"
-    pgids = "{" + ",".join(trigger.get_pgid(KycSubmission) for trigger in KycSubmission._meta.triggers) + "}"
+    triggers = submission_triggers()
+    names = "{" + ",".join(f"compliance.KycSubmission:{trigger.name}" for trigger in triggers) + "}"
+    pgids = "{" + ",".join(trigger.get_pgid(KycSubmission) for trigger in triggers) + "}"
 
     for ignored in (names, pgids):
         connection.execute("SELECT set_config('pgtrigger.ignore', %s, false)", [ignored])
