@@ -13,7 +13,7 @@ from fintech_core.exceptions import InvalidTransition, NotFound, PermissionDenie
 from fintech_core.models import AuditLog
 from fintech_core.testing import actor_for
 from payments import services
-from payments.enums import IntentStatus
+from payments.enums import IntentStatus, SimulatorOutcome
 from payments.models import IncomingPayment, PaymentIntent, WebhookEvent
 from payments.tests.factories import balance_of, books, deliver, event, open_intent, send, wallet_of
 from transactions.ledger import CurrencyMismatch, WalletClosed
@@ -195,7 +195,9 @@ def test_staff_read_every_journal_and_write_none(request: pytest.FixtureRequest,
     other = open_intent(alice)
     actor = actor_for(alice)
     unit_of_work(
-        lambda: services.simulate_payment(actor=actor, intent_id=other.pk, outcome="succeeded", now=timezone.now())
+        lambda: services.simulate_payment(
+            actor=actor, intent_id=other.pk, outcome=SimulatorOutcome.SUCCEEDED, now=timezone.now()
+        )
     )
     client = browser(request.getfixturevalue(role))
 

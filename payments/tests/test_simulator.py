@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from fintech_core.db import unit_of_work
-from fintech_core.testing import actor_for
+from fintech_core.testing import actor_for, client_for
 from payments import services, tasks
 from payments.enums import SimulatorOutcome
 from payments.models import PaymentIntent, SimulatorDelivery, WebhookEvent
@@ -179,3 +179,23 @@ def test_pauses_double_to_a_minute_with_jitter() -> None:
         (True, True)
     ] * 5
     assert len(set(pauses[0])) > 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("outcome", "balance"), [("succeeded", 25), ("failed", 0)])
+def test_from_the_payers_click_over_the_wire_to_the_wallet(
+    alice: User, live_server: Any, settings: Any, outcome: str, balance: int
+) -> None:
+    """Everything real but the broker, whose messages are run by hand."""
+    settings.SIMULATOR_WEBHOOK_URL = f"{live_server.url}/webhooks/v1/simulator"
+    intent = open_intent(alice)
+
+    answer = client_for(alice).post(f"/api/v1/payment-intents/{intent.pk}/simulate", {"outcome": outcome})
+    tasks.deliver_simulator_event(str(SimulatorDelivery.objects.get().pk))
+    tasks.process_webhook_event(str(WebhookEvent.objects.get().pk))
+
+    assert answer.status_code == 202
+    assert SimulatorDelivery.objects.get().last_status == 200
+    intent.refresh_from_db()
+    assert intent.status == outcome
+    assert balance_of(alice) == balance
