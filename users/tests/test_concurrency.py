@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.core import mail
@@ -16,7 +17,8 @@ from fintech_core.exceptions import DomainError
 from fintech_core.testing import PASSWORD, SYSTEM, anonymous_client, customer
 from users import services
 from users.models import RefreshToken, Registration, Session, User
-from users.tests.helpers import AUTH, EMAIL, deliver_mails, log_in, mailed_token, me, refresh, register
+from users.passwords import password_matches
+from users.tests.helpers import AUTH, EMAIL, deliver_mails, log_in, mailed_token, me, problem, refresh, register
 from wallet.models import Wallet
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -115,15 +117,20 @@ def test_two_workers_send_one_mail() -> None:
     assert len(mail.outbox) == 1
 
 
-def test_no_session_survives_a_deactivation_that_races_with_log_ins() -> None:
+def test_a_deactivation_while_the_password_is_being_hashed_counts() -> None:
     alice = customer("alice")
-    body = {"email": alice.email, "password": PASSWORD}
 
     def deactivate() -> None:
         unit_of_work(
             lambda: services.deactivate_user(actor=SYSTEM, user_id=alice.pk, reason="race", now=timezone.now())
         )
 
-    at_once([lambda: anonymous_client().post(f"{AUTH}/token", body)] * 5 + [deactivate])
+    def slow_match(holder: Any, password: str) -> bool:
+        at_once([deactivate])
+        return password_matches(holder, password)
 
-    assert not Session.objects.filter(ended_at__isnull=True).exists()
+    with mock.patch("users.services.sessions.password_matches", slow_match):
+        answer = anonymous_client().post(f"{AUTH}/token", {"email": alice.email, "password": PASSWORD})
+
+    assert problem(answer) == (401, "invalid_credentials")
+    assert not Session.objects.exists()
