@@ -106,10 +106,6 @@ class KycSubmission(models.Model):
         return f"Level {self.level} for {self.user_id}: {self.status}"
 
     @property
-    def is_open(self) -> bool:
-        return self.status in OPEN
-
-    @property
     def masked_document_number(self) -> str:
         """The last four characters (of a short number the last half): enough to recognise, too little to use."""
         shown = min(_VISIBLE_DIGITS, len(self.document_number) // 2)

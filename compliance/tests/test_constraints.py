@@ -139,7 +139,7 @@ def test_no_session_switches_the_guards_off(
     before = row_of(submission)
     triggers = submission_triggers()
     names = "{" + ",".join(f"compliance.KycSubmission:{trigger.name}" for trigger in triggers) + "}"
-    pgids = "{" + ",".join(trigger.get_pgid(KycSubmission) for trigger in triggers) + "}"
+    pgids = "{" + ",".join(trigger.get_pgid(KycSubmission()) for trigger in triggers) + "}"
 
     for ignored in (names, pgids):
         connection.execute("SELECT set_config('pgtrigger.ignore', %s, false)", [ignored])
