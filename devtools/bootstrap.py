@@ -18,6 +18,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent
 OLDEST = (3, 11)
 NEWEST_TO_LOOK_FOR = 15
+STAMP = "installed.json"  # in the environment: which locked files it was made from, by digest
 PROBE = f"import sys; raise SystemExit(sys.version_info < {OLDEST})"
 REQUIREMENTS = {"local": ["requirements-local.txt"], "dev": ["requirements-dev.txt", "requirements-local.txt"]}
 
@@ -65,9 +66,13 @@ def own_environment(kind: str) -> "Path | None":
         return None
     fcntl.flock(lock, fcntl.LOCK_EX)  # two makes at once must not install into each other
     venv = CHECKOUT / ".venv"
-    if not works(venv / "bin" / "python") and not make_environment(venv):
+    python = venv / "bin" / "python"
+    wanted = {name: hashlib.sha256((CHECKOUT / name).read_bytes()).hexdigest() for name in REQUIREMENTS[kind]}
+    if python.exists() and wanted.items() <= read_stamp(venv).items():
+        return python
+    if not works(python) and not make_environment(venv):
         return None
-    return venv / "bin" / "python" if install(venv, REQUIREMENTS[kind]) else None
+    return python if install(venv, wanted, REQUIREMENTS[kind][0]) else None
 
 
 def make_environment(venv: Path) -> bool:
@@ -82,18 +87,14 @@ def make_environment(venv: Path) -> bool:
     return True
 
 
-def install(venv: Path, names: "list[str]") -> bool:
-    stamp = venv / "installed.json"
-    wanted = {name: hashlib.sha256((CHECKOUT / name).read_bytes()).hexdigest() for name in names}
-    installed = read_stamp(stamp)
-    if all(installed.get(name) == digest for name, digest in wanted.items()):
-        return True
-    print(f"Installing the locked packages of {names[0]} into .venv (once) ...", flush=True)
+def install(venv: Path, wanted: "dict[str, str]", name: str) -> bool:
+    """Install `name`'s packages, and stamp the environment with the digests that it then has."""
+    print(f"Installing the locked packages of {name} into .venv (once) ...", flush=True)
     command = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    if subprocess.call([*command, "--require-hashes", "--requirement", names[0]]) != 0:
+    if subprocess.call([*command, "--require-hashes", "--requirement", name]) != 0:
         fail("Installing the packages failed; pip's own words stand above.")
         return False
-    stamp.write_text(json.dumps(wanted))
+    (venv / STAMP).write_text(json.dumps(wanted))
     return True
 
 
@@ -104,9 +105,9 @@ def works(python: Path) -> bool:
     )
 
 
-def read_stamp(stamp: Path) -> "dict[str, str]":
+def read_stamp(venv: Path) -> "dict[str, str]":
     try:
-        return dict(json.loads(stamp.read_text()))
+        return dict(json.loads((venv / STAMP).read_text()))
     except (OSError, ValueError):
         return {}
 

@@ -44,7 +44,7 @@ def compose(chosen: dict[str, str], port: int, servers: Servers) -> dict[str, st
         "REDIS_URL": servers.redis_url(),
     }
     if "DATABASE_URL" in chosen:
-        values["DATABASE_OWNER_URL"] = chosen["DATABASE_URL"]
+        values["DATABASE_URL"] = values["DATABASE_OWNER_URL"] = chosen["DATABASE_URL"]
     else:
         values["DATABASE_URL"] = servers.database_url(APP_ROLE)
         values["DATABASE_OWNER_URL"] = servers.database_url(OWNER_ROLE)

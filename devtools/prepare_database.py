@@ -10,7 +10,6 @@ import io
 import os
 import sys
 import time
-from typing import Any
 
 import django
 from django.core.management import call_command
@@ -19,17 +18,14 @@ from django.core.management import call_command
 def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fintech_core.settings")
     django.setup()
-    steps: list[tuple[str, str, dict[str, Any]]] = [
-        ("Roles", "setup_database_roles", {}),
-        ("Migrations", "migrate", {"interactive": False, "verbosity": 1}),
-    ]
+    steps = [("Roles", ["setup_database_roles"]), ("Migrations", ["migrate", "--noinput"])]
     if sys.argv[1:2] == ["--demo"]:
-        steps.append(("Demo data", "load_demo", {"credentials": sys.argv[2]}))
-    for title, command, options in steps:
+        steps.append(("Demo data", ["load_demo", "--credentials", sys.argv[2]]))
+    for title, command in steps:
         began = time.monotonic()
         said = io.StringIO()
         try:
-            call_command(command, stdout=said, **options)
+            call_command(*command, stdout=said)
         except BaseException:
             sys.stdout.write(said.getvalue())
             raise
