@@ -10,7 +10,7 @@ from decimal import Context, Decimal
 from enum import StrEnum
 
 from fintech_core.money import AMOUNT_LIMIT, BALANCE_LIMIT
-from transactions.enums import Direction
+from transactions.enums import Direction, HoldStatus
 from wallet.enums import WalletStatus
 
 # Balances have up to 38 digits, the default context 28.
@@ -28,6 +28,8 @@ class Reason(StrEnum):
     INSUFFICIENT_FUNDS = "insufficient_funds"
     AMOUNT_TOO_LARGE = "amount_too_large"
     REFERENCE_EXISTS = "reference_exists"
+    HOLD_NOT_ACTIVE = "hold_not_active"
+    CAPTURE_TOO_LARGE = "capture_too_large"
     BATCH_ABORTED = "batch_aborted"
 
 
@@ -43,6 +45,37 @@ class Figures:
     held: Decimal
     floor: Decimal | None
     sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldFigures:
+    """What the decision needs to know of one hold; `remaining` is what it still reserves."""
+
+    id: uuid.UUID
+    wallet_id: uuid.UUID
+    status: str
+    remaining: Decimal
+    multi_capture: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Take `amount` out of a hold on the source wallet. The rest is released unless the hold allows more captures
+    and this one isn't `final`."""
+
+    hold_id: uuid.UUID
+    amount: Decimal
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HoldChange:
+    """What a capture does to its hold's row."""
+
+    hold_id: uuid.UUID
+    captured: Decimal
+    released: Decimal
+    status: HoldStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +96,7 @@ class Proposal:
     movements: tuple[Movement, ...]
     reference: str | None = None
     lifts_freeze: bool = False
+    capture: Capture | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +116,7 @@ class Draft:
 class Accepted:
     source_owner: uuid.UUID | None
     drafts: tuple[Draft, ...]
+    hold_change: HoldChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +137,7 @@ class _Books:
     """The figures as they stand after the postings accepted so far."""
 
     figures: dict[uuid.UUID, Figures]
+    holds: dict[uuid.UUID, HoldFigures]
     references: dict[tuple[uuid.UUID | None, str], uuid.UUID]
     freeze_blocks_credits: bool
     changed: dict[uuid.UUID, Figures] = field(default_factory=dict)
@@ -115,11 +151,12 @@ def decide(
     proposals: Sequence[Proposal],
     *,
     references: References,
+    holds: Mapping[uuid.UUID, HoldFigures] | None = None,
     atomic: bool,
     freeze_blocks_credits: bool = False,
 ) -> list[Decision]:
     """A decision per proposal. `references` are those in use; atomic batches are refused whole by one refusal."""
-    books = _Books(dict(figures), dict(references), freeze_blocks_credits)
+    books = _Books(dict(figures), dict(holds or {}), dict(references), freeze_blocks_credits)
     decisions: list[Decision] = []
     for proposal in proposals:
         decision = _decide_one(books, proposal)
@@ -144,6 +181,9 @@ def _decide_one(books: _Books, proposal: Proposal) -> Decision:
         used_by = books.references.get((owner, proposal.reference))
         if used_by is not None:
             return Refused(Reason.REFERENCE_EXISTS, transaction_id=used_by)
+    hold_change = _capture(books, proposal)
+    if isinstance(hold_change, Refused):
+        return hold_change
     drafts: list[Draft] = []
     for leg, movement in enumerate(proposal.movements):
         refusal = _check_movement(books, movement)
@@ -155,9 +195,40 @@ def _decide_one(books: _Books, proposal: Proposal) -> Decision:
                 return outcome
             drafts.append(outcome)
     books.figures.update(books.changed)
+    if hold_change is not None:
+        _keep_hold_change(books, hold_change)
     if proposal.reference is not None:
         books.references[owner, proposal.reference] = proposal.transaction_id
-    return Accepted(owner, tuple(drafts))
+    return Accepted(owner, tuple(drafts), hold_change)
+
+
+def _capture(books: _Books, proposal: Proposal) -> HoldChange | Refused | None:
+    """Free what the capture takes, and the rest if it is the last one, before the debit is looked at."""
+    capture = proposal.capture
+    if capture is None:
+        return None
+    hold = books.holds.get(capture.hold_id)
+    source = books.of(proposal.movements[0].source)
+    if hold is None or source is None or hold.wallet_id != source.id:
+        return Refused(Reason.NOT_FOUND)
+    if hold.status != HoldStatus.ACTIVE:
+        return Refused(Reason.HOLD_NOT_ACTIVE, source.id)
+    if capture.amount > hold.remaining:
+        return Refused(Reason.CAPTURE_TOO_LARGE, source.id)
+    rest = hold.remaining - capture.amount
+    last = capture.final or not hold.multi_capture or rest == 0
+    freed = hold.remaining if last else capture.amount
+    books.changed[source.id] = replace(source, held=_EXACT.subtract(source.held, freed))
+    return HoldChange(
+        hold.id, capture.amount, rest if last else Decimal(0), HoldStatus.CAPTURED if last else HoldStatus.ACTIVE
+    )
+
+
+def _keep_hold_change(books: _Books, change: HoldChange) -> None:
+    hold = books.holds[change.hold_id]
+    books.holds[hold.id] = replace(
+        hold, status=change.status, remaining=hold.remaining - change.captured - change.released
+    )
 
 
 def _check_movement(books: _Books, movement: Movement) -> Refused | None:

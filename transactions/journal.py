@@ -5,6 +5,7 @@ All legs of a batch must arrive in one statement (the trigger checks it whole), 
 
 import uuid
 from collections.abc import Collection, Sequence
+from decimal import Decimal
 from typing import Any
 
 from django.db import connection
@@ -12,6 +13,7 @@ from django.db.models import Q
 from psycopg.types.json import Jsonb
 
 from transactions import hashing
+from transactions.decision import HoldChange
 from transactions.models import LedgerEntry, Transaction
 
 _TRANSACTION_COLUMNS = {
@@ -74,6 +76,23 @@ def insert_transactions(transactions: Sequence[Transaction]) -> None:
 def insert_entries(entries: Sequence[LedgerEntry]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_INSERT_ENTRIES, _columns(entries, _ENTRY_COLUMNS))
+
+
+def lower_holds(changes: Sequence[HoldChange]) -> None:
+    """Captures on their holds' rows, in one statement; several captures of one hold add up. Before the entries: the
+    wallet's CHECK of balance, held and floor is immediate."""
+    totals: dict[uuid.UUID, tuple[Decimal, Decimal, str]] = {}
+    for change in changes:
+        captured, released, _ = totals.get(change.hold_id, (Decimal(0), Decimal(0), ""))
+        totals[change.hold_id] = (captured + change.captured, released + change.released, change.status)
+    columns = [list(totals), *(list(column) for column in zip(*totals.values(), strict=True))]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE transactions_hold h SET captured = h.captured + c.captured, released = h.released + c.released,"
+            " status = c.status FROM unnest(%s::uuid[], %s::numeric[], %s::numeric[], %s::text[])"
+            " AS c (id, captured, released, status) WHERE h.id = c.id",
+            columns,
+        )
 
 
 def facts_of(transaction: Transaction) -> str:

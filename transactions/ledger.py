@@ -16,6 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, connection
+from django.db.models import F, Sum
 
 from fintech_core import ids
 from fintech_core.actors import Actor, ActorKind
@@ -23,9 +24,23 @@ from fintech_core.db import LostRace, mark_posted, violated_constraint
 from fintech_core.exceptions import DomainError, NotFound
 from transactions import hashing, journal
 from transactions.accounts import SystemAccount
-from transactions.decision import Accepted, Decision, Draft, Figures, Movement, Proposal, Reason, Refused, decide
+from transactions.decision import (
+    Accepted,
+    Capture,
+    Decision,
+    Draft,
+    Figures,
+    HoldChange,
+    HoldFigures,
+    Movement,
+    Proposal,
+    Reason,
+    Refused,
+    decide,
+)
 from transactions.enums import HoldStatus, TransactionKind, TransactionStatus
-from transactions.models import LedgerEntry, Transaction
+from transactions.locks import lock_holds
+from transactions.models import Hold, LedgerEntry, Transaction
 from wallet.locks import lock_wallets
 from wallet.models import Wallet
 
@@ -68,6 +83,17 @@ class ReferenceExists(DomainError):
     title = "This reference was used before."
 
 
+class HoldNotActive(DomainError):
+    code = "hold_not_active"
+    status = HTTPStatus.CONFLICT
+    title = "The hold is no longer active."
+
+
+class CaptureTooLarge(DomainError):
+    code = "capture_too_large"
+    title = "More than the hold still reserves."
+
+
 class BatchAborted(DomainError):
     code = "batch_aborted"
     title = "Not done, because another item of the atomic batch was refused."
@@ -82,6 +108,8 @@ _ERRORS: Mapping[Reason, type[DomainError]] = {
     Reason.INSUFFICIENT_FUNDS: InsufficientFunds,
     Reason.AMOUNT_TOO_LARGE: AmountTooLarge,
     Reason.REFERENCE_EXISTS: ReferenceExists,
+    Reason.HOLD_NOT_ACTIVE: HoldNotActive,
+    Reason.CAPTURE_TOO_LARGE: CaptureTooLarge,
     Reason.BATCH_ABORTED: BatchAborted,
 }
 
@@ -100,7 +128,10 @@ class Leg:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Posting:
-    """One transaction to be. Customers' wallets are named by id, the system's by SystemAccount."""
+    """One transaction to be. Customers' wallets are named by id, the system's by SystemAccount.
+
+    `capture` takes the money out of a hold on the source wallet of the first leg.
+    """
 
     kind: TransactionKind
     legs: tuple[Leg, ...]
@@ -110,6 +141,7 @@ class Posting:
     effective_at: datetime | None = None
     reverses_id: uuid.UUID | None = None
     override_by: uuid.UUID | None = None
+    capture: Capture | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +150,14 @@ class Refusal:
 
     error: DomainError
     wallet_id: uuid.UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a posting would do: its entries to be, and `balance` and `held` of each of its wallets afterwards."""
+
+    drafts: tuple[Draft, ...]
+    figures: Mapping[uuid.UUID, tuple[Decimal, Decimal]]
 
 
 Outcome = Transaction | Refusal
@@ -143,15 +183,68 @@ def post(postings: Sequence[Posting], *, actor: Actor, now: datetime, atomic: bo
     proposals = _resolve(postings)
     wallets = _lock(postings, proposals)
     _expire_due_holds(wallets, now)
-    decisions = decide(
+    captures = [posting.capture.hold_id for posting in postings if posting.capture is not None]
+    holds = lock_holds(captures) if captures else {}
+    decisions = _decide(postings, proposals, wallets, holds, atomic=atomic)
+    posted_at = max([now, *(wallet.last_posted_at for wallet in wallets.values() if wallet.last_posted_at)])
+    return _write(postings, proposals, decisions, wallets, actor=actor, now=now, posted_at=posted_at)
+
+
+def preview(postings: Sequence[Posting], *, now: datetime, atomic: bool = True) -> list[Preview | Refusal]:
+    """What `post` would answer now, from the same `decide()`, without a lock and without a trace.
+
+    Call inside read_only_snapshot(), so that it can't write even by mistake.
+    """
+    proposals = _resolve(postings)
+    wallets = {wallet.pk: wallet for wallet in Wallet.objects.filter(pk__in=_wallet_ids(proposals))}
+    due = (
+        Hold.objects.filter(wallet_id__in=wallets, status=HoldStatus.ACTIVE, expires_at__lte=now)
+        .values_list("wallet_id")
+        .annotate(due=Sum(F("amount") - F("captured") - F("released")))
+    )
+    for pk, amount in due:
+        wallets[pk].held -= amount
+    captures = [posting.capture.hold_id for posting in postings if posting.capture is not None]
+    holds = {hold.pk: hold for hold in Hold.objects.filter(pk__in=captures)} if captures else {}
+    for hold in holds.values():
+        if hold.status == HoldStatus.ACTIVE and hold.expires_at <= now:
+            hold.status = HoldStatus.EXPIRED
+    decisions = _decide(postings, proposals, wallets, holds, atomic=atomic)
+    figures = {wallet.pk: (wallet.balance, wallet.held) for wallet in wallets.values()}
+    return [_preview(decision, proposal, figures) for decision, proposal in zip(decisions, proposals, strict=True)]
+
+
+def _preview(
+    decision: Decision, proposal: Proposal, figures: dict[uuid.UUID, tuple[Decimal, Decimal]]
+) -> Preview | Refusal:
+    """The decision as callers see it; `figures` moves on from posting to posting."""
+    if isinstance(decision, Refused):
+        return Refusal(_error(decision), decision.wallet_id)
+    if decision.hold_change is not None:
+        balance, held = figures[proposal.movements[0].source]
+        freed = decision.hold_change.captured + decision.hold_change.released
+        figures[proposal.movements[0].source] = (balance, held - freed)
+    for draft in decision.drafts:
+        figures[draft.wallet_id] = (draft.balance_after, figures[draft.wallet_id][1])
+    return Preview(decision.drafts, {draft.wallet_id: figures[draft.wallet_id] for draft in decision.drafts})
+
+
+def _decide(
+    postings: Sequence[Posting],
+    proposals: Sequence[Proposal],
+    wallets: Mapping[uuid.UUID, Wallet],
+    holds: Mapping[uuid.UUID, Hold],
+    *,
+    atomic: bool,
+) -> list[Decision]:
+    return decide(
         {wallet.pk: _figures(wallet) for wallet in wallets.values()},
         proposals,
         references=_references_in_use(postings, proposals, wallets),
+        holds={hold.pk: _hold_figures(hold) for hold in holds.values()},
         atomic=atomic,
         freeze_blocks_credits=settings.FREEZE_BLOCKS_CREDITS,
     )
-    posted_at = max([now, *(wallet.last_posted_at for wallet in wallets.values() if wallet.last_posted_at)])
-    return _write(postings, proposals, decisions, wallets, actor=actor, now=now, posted_at=posted_at)
 
 
 # --- Locking ----------------------------------------------------------------------------------------------------------
@@ -175,6 +268,7 @@ def _resolve(postings: Sequence[Posting]) -> list[Proposal]:
             ),
             reference=posting.reference,
             lifts_freeze=posting.override_by is not None,
+            capture=posting.capture,
         )
         for posting in postings
     ]
@@ -233,6 +327,20 @@ def _figures(wallet: Wallet) -> Figures:
     )
 
 
+def _hold_figures(hold: Hold) -> HoldFigures:
+    return HoldFigures(
+        id=hold.pk,
+        wallet_id=hold.wallet_id,
+        status=hold.status,
+        remaining=hold.amount - hold.captured - hold.released,
+        multi_capture=hold.multi_capture,
+    )
+
+
+def _wallet_ids(proposals: Sequence[Proposal]) -> set[uuid.UUID]:
+    return {pk for p in proposals for movement in p.movements for pk in (movement.source, movement.destination)}
+
+
 def _references_in_use(
     postings: Sequence[Posting], proposals: Sequence[Proposal], wallets: Mapping[uuid.UUID, Wallet]
 ) -> dict[tuple[uuid.UUID | None, str], uuid.UUID]:
@@ -259,6 +367,7 @@ def _write(
 ) -> list[Outcome]:
     outcomes: list[Outcome] = []
     entries: list[LedgerEntry] = []
+    hold_changes: list[HoldChange] = []
     heads = {pk: bytes(wallet.head) for pk, wallet in wallets.items()}
     for posting, proposal, decision in zip(postings, proposals, decisions, strict=True):
         if isinstance(decision, Refused):
@@ -268,8 +377,12 @@ def _write(
         facts = journal.facts_of(transaction)
         drawn = [_entry(draft, transaction, facts, heads, wallets) for draft in decision.drafts]
         entries += drawn
+        if decision.hold_change is not None:
+            hold_changes.append(decision.hold_change)
         outcomes.append(transaction)
     transactions = [outcome for outcome in outcomes if isinstance(outcome, Transaction)]
+    if hold_changes:
+        journal.lower_holds(hold_changes)
     if transactions:
         _insert(transactions, entries)
     return outcomes

@@ -3,7 +3,7 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from transactions.views import TransactionViewSet, TransferViewSet, WalletEntriesViewSet
+from transactions.views.ledger import TransactionViewSet, TransferViewSet, WalletEntriesViewSet
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("transfers", TransferViewSet, basename="transfer")

@@ -15,7 +15,7 @@ from fintech_core.serializers import ReasonInput
 from fintech_core.viewsets import DomainViewSet
 from transactions import selectors, services
 from transactions.models import Transaction
-from transactions.serializers import (
+from transactions.serializers.ledger import (
     EntryOutput,
     TransactionFilter,
     TransactionOutput,

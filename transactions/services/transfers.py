@@ -1,24 +1,19 @@
-"""Use cases that move money between wallets: transfers and reversals. They build postings; the ledger decides."""
+"""Transfers between customers. They build postings; the ledger decides."""
 
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from http import HTTPStatus
 
 from compliance.services import require_kyc
 from fintech_core import audit
 from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError, NotFound
 from fintech_core.money import Money
 from transactions import ledger
-from transactions.accounts import SystemAccount
-from transactions.enums import REVERSIBLE, Direction, TransactionKind, TransactionStatus
-from transactions.locks import lock_transaction
-from transactions.models import LedgerEntry, Transaction
-from transactions.selectors import transactions_visible_to
+from transactions.enums import TransactionKind
+from transactions.models import Transaction
 from users.selectors import user_by_verified_email, user_by_verified_phone
 from wallet.models import Wallet
 from wallet.selectors import open_wallet_of, wallets_owned_by
@@ -29,18 +24,6 @@ class DestinationUnavailable(DomainError):
 
     code = "destination_unavailable"
     title = "The destination can't receive this payment."
-
-
-class NotReversible(DomainError):
-    code = "not_reversible"
-    status = HTTPStatus.CONFLICT
-    title = "A transaction of this kind isn't reversed; it has its own way back."
-
-
-class AlreadyReversed(DomainError):
-    code = "already_reversed"
-    status = HTTPStatus.CONFLICT
-    title = "The transaction was reversed before."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,44 +82,6 @@ def create_transfer(
     return outcome
 
 
-def reverse_transaction(*, actor: Actor, transaction_id: uuid.UUID, reason: str, now: datetime) -> Transaction:
-    """Undo a transaction by a new one with every leg mirrored, fees included. Once.
-
-    An operator's reversal may debit a frozen wallet, never below its floor. Raises NotFound, NotReversible,
-    AlreadyReversed, InsufficientFunds, WalletClosed.
-    """
-    actor.require(Capability.TRANSACTIONS_REVERSE)
-    if not transactions_visible_to(actor).filter(pk=transaction_id).exists():
-        raise NotFound
-    original = lock_transaction(transaction_id)
-    if original is None:
-        raise NotFound
-    if original.status == TransactionStatus.REVERSED:
-        raise AlreadyReversed
-    if original.kind not in REVERSIBLE or original.status != TransactionStatus.POSTED:
-        raise NotReversible
-    posting = ledger.Posting(
-        kind=TransactionKind.REVERSAL,
-        legs=_mirrored_legs(original),
-        description=f"Reversal of {original.pk}",
-        reverses_id=original.pk,
-        override_by=actor.user_id,
-    )
-    reversal = ledger.post_one(posting, actor=actor, now=now)
-    original.status = TransactionStatus.REVERSED
-    original.save(update_fields=["status"])
-    audit.record(
-        actor=actor,
-        action="transaction.reversed",
-        entity_type="transaction",
-        entity_id=original.pk,
-        before={"status": TransactionStatus.POSTED},
-        after={"status": TransactionStatus.REVERSED, "reversal": str(reversal.pk)},
-        reason=reason,
-    )
-    return reversal
-
-
 def _resolve(actor: Actor, destination: Destination, currency: str) -> Wallet:
     """The customer wallet to pay. Raises DestinationUnavailable, and leaves a trace of the look-up."""
     wallet: Wallet | None = None
@@ -162,29 +107,6 @@ def _unavailable(actor: Actor) -> DestinationUnavailable:
         actor=actor, action="transfer.destination_unavailable", entity_type="user", entity_id=actor.id
     )
     return refusal
-
-
-def _mirrored_legs(original: Transaction) -> tuple[ledger.Leg, ...]:
-    """The legs the other way round, last first. System wallets are named so that they are locked in their turn."""
-    entries = LedgerEntry.objects.filter(transaction=original).select_related("wallet").order_by("leg")
-    sides: dict[int, dict[str, LedgerEntry]] = {}
-    for entry in entries:
-        sides.setdefault(entry.leg, {})[entry.direction] = entry
-    return tuple(
-        ledger.Leg(
-            _account(pair[Direction.CREDIT].wallet),
-            _account(pair[Direction.DEBIT].wallet),
-            pair[Direction.DEBIT].amount,
-            pair[Direction.DEBIT].currency,
-        )
-        for _, pair in sorted(sides.items(), reverse=True)
-    )
-
-
-def _account(wallet: Wallet) -> ledger.Account:
-    if wallet.account_code is None:
-        return wallet.pk
-    return SystemAccount(wallet.account_code, wallet.currency, wallet.lane)
 
 
 def _audit(
