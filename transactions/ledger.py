@@ -8,11 +8,8 @@ nothing about who may pay whom: services do, and only they may import it.
 import secrets
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from http import HTTPStatus
-from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, connection
@@ -21,7 +18,6 @@ from django.db.models import F, Sum
 from fintech_core import ids
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.db import LostRace, mark_posted, violated_constraint
-from fintech_core.exceptions import DomainError, NotFound
 from transactions import hashing, journal
 from transactions.accounts import SystemAccount
 from transactions.decision import (
@@ -34,133 +30,59 @@ from transactions.decision import (
     HoldFigures,
     Movement,
     Proposal,
-    Reason,
     Refused,
     decide,
 )
-from transactions.enums import HoldStatus, TransactionKind, TransactionStatus
+from transactions.enums import HoldStatus, TransactionStatus
 from transactions.locks import lock_holds
 from transactions.models import Hold, LedgerEntry, Transaction
+from transactions.postings import (
+    Account,
+    AmountTooLarge,
+    BatchAborted,
+    CaptureTooLarge,
+    CurrencyMismatch,
+    HoldNotActive,
+    InsufficientFunds,
+    Leg,
+    Outcome,
+    Posting,
+    Preview,
+    ReferenceExists,
+    Refusal,
+    SameWallet,
+    WalletClosed,
+    WalletFrozen,
+    error_of,
+)
 from wallet.locks import lock_wallets
 from wallet.models import Wallet
 
 MAX_POSTINGS = 1_000
 
-
-class InsufficientFunds(DomainError):
-    code = "insufficient_funds"
-    title = "The wallet's available balance is too low."
-
-
-class WalletFrozen(DomainError):
-    code = "wallet_frozen"
-    title = "The wallet is frozen."
-
-
-class WalletClosed(DomainError):
-    code = "wallet_closed"
-    title = "The wallet is closed."
-
-
-class CurrencyMismatch(DomainError):
-    code = "currency_mismatch"
-    title = "The wallet is in another currency."
-
-
-class SameWallet(DomainError):
-    code = "same_wallet"
-    title = "Source and destination are the same wallet."
-
-
-class AmountTooLarge(DomainError):
-    code = "amount_too_large"
-    title = "The amount or a balance after it is outside what the ledger holds."
-
-
-class ReferenceExists(DomainError):
-    code = "reference_exists"
-    status = HTTPStatus.CONFLICT
-    title = "This reference was used before."
-
-
-class HoldNotActive(DomainError):
-    code = "hold_not_active"
-    status = HTTPStatus.CONFLICT
-    title = "The hold is no longer active."
-
-
-class CaptureTooLarge(DomainError):
-    code = "capture_too_large"
-    title = "More than the hold still reserves."
-
-
-class BatchAborted(DomainError):
-    code = "batch_aborted"
-    title = "Not done, because another item of the atomic batch was refused."
-
-
-_ERRORS: Mapping[Reason, type[DomainError]] = {
-    Reason.NOT_FOUND: NotFound,
-    Reason.SAME_WALLET: SameWallet,
-    Reason.CURRENCY_MISMATCH: CurrencyMismatch,
-    Reason.WALLET_CLOSED: WalletClosed,
-    Reason.WALLET_FROZEN: WalletFrozen,
-    Reason.INSUFFICIENT_FUNDS: InsufficientFunds,
-    Reason.AMOUNT_TOO_LARGE: AmountTooLarge,
-    Reason.REFERENCE_EXISTS: ReferenceExists,
-    Reason.HOLD_NOT_ACTIVE: HoldNotActive,
-    Reason.CAPTURE_TOO_LARGE: CaptureTooLarge,
-    Reason.BATCH_ABORTED: BatchAborted,
-}
-
-Account = uuid.UUID | SystemAccount
-
-
-@dataclass(frozen=True, slots=True)
-class Leg:
-    """`amount` (positive, exact) moves from source to destination: an unbalanced leg can't be written down."""
-
-    source: Account
-    destination: Account
-    amount: Decimal
-    currency: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Posting:
-    """One transaction to be. Customers' wallets are named by id, the system's by SystemAccount.
-
-    `capture` takes the money out of a hold on the source wallet of the first leg.
-    """
-
-    kind: TransactionKind
-    legs: tuple[Leg, ...]
-    reference: str | None = None
-    description: str = ""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    effective_at: datetime | None = None
-    reverses_id: uuid.UUID | None = None
-    override_by: uuid.UUID | None = None
-    capture: Capture | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A posting that was not done. `wallet_id` is the wallet at fault, where there is one."""
-
-    error: DomainError
-    wallet_id: uuid.UUID | None
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What a posting would do: its entries to be, and `balance` and `held` of each of its wallets afterwards."""
-
-    drafts: tuple[Draft, ...]
-    figures: Mapping[uuid.UUID, tuple[Decimal, Decimal]]
-
-
-Outcome = Transaction | Refusal
+__all__ = [
+    "Account",
+    "AmountTooLarge",
+    "BatchAborted",
+    "Capture",
+    "CaptureTooLarge",
+    "CurrencyMismatch",
+    "HoldNotActive",
+    "InsufficientFunds",
+    "Leg",
+    "Outcome",
+    "Posting",
+    "Preview",
+    "ReferenceExists",
+    "Refusal",
+    "SameWallet",
+    "SystemAccount",
+    "WalletClosed",
+    "WalletFrozen",
+    "post",
+    "post_one",
+    "preview",
+]
 
 
 def post_one(posting: Posting, *, actor: Actor, now: datetime) -> Transaction:
@@ -219,7 +141,7 @@ def _preview(
 ) -> Preview | Refusal:
     """The decision as callers see it; `figures` moves on from posting to posting."""
     if isinstance(decision, Refused):
-        return Refusal(_error(decision), decision.wallet_id)
+        return Refusal(error_of(decision), decision.wallet_id)
     if decision.hold_change is not None:
         balance, held = figures[proposal.movements[0].source]
         freed = decision.hold_change.captured + decision.hold_change.released
@@ -371,7 +293,7 @@ def _write(
     heads = {pk: bytes(wallet.head) for pk, wallet in wallets.items()}
     for posting, proposal, decision in zip(postings, proposals, decisions, strict=True):
         if isinstance(decision, Refused):
-            outcomes.append(Refusal(_error(decision), decision.wallet_id))
+            outcomes.append(Refusal(error_of(decision), decision.wallet_id))
             continue
         transaction = _transaction(posting, proposal, decision, actor=actor, now=now, posted_at=posted_at)
         facts = journal.facts_of(transaction)
@@ -458,9 +380,3 @@ def _insert(transactions: list[Transaction], entries: list[LedgerEntry]) -> None
         if violated_constraint(error) == "transaction_reference_once":
             raise LostRace from error
         raise
-
-
-def _error(refused: Refused) -> DomainError:
-    if refused.reason == Reason.REFERENCE_EXISTS:
-        return ReferenceExists(extensions={"transaction": str(refused.transaction_id)})
-    return _ERRORS[refused.reason]()

@@ -511,15 +511,15 @@ class Migration(migrations.Migration):
                     (
                         "created_at__range",
                         (
-                            datetime.datetime(1900, 1, 1, 0, 0, tzinfo=datetime.timezone.utc),
-                            datetime.datetime(9999, 12, 31, 0, 0, tzinfo=datetime.timezone.utc),
+                            datetime.datetime(1900, 1, 1, 0, 0, tzinfo=datetime.UTC),
+                            datetime.datetime(9999, 12, 31, 0, 0, tzinfo=datetime.UTC),
                         ),
                     ),
                     (
                         "expires_at__range",
                         (
-                            datetime.datetime(1900, 1, 1, 0, 0, tzinfo=datetime.timezone.utc),
-                            datetime.datetime(9999, 12, 31, 0, 0, tzinfo=datetime.timezone.utc),
+                            datetime.datetime(1900, 1, 1, 0, 0, tzinfo=datetime.UTC),
+                            datetime.datetime(9999, 12, 31, 0, 0, tzinfo=datetime.UTC),
                         ),
                     ),
                 ),
@@ -542,22 +542,22 @@ class Migration(migrations.Migration):
                     (
                         "created_at__range",
                         (
-                            datetime.datetime(1900, 1, 1, 0, 0, tzinfo=datetime.timezone.utc),
-                            datetime.datetime(9999, 12, 31, 0, 0, tzinfo=datetime.timezone.utc),
+                            datetime.datetime(1900, 1, 1, 0, 0, tzinfo=datetime.UTC),
+                            datetime.datetime(9999, 12, 31, 0, 0, tzinfo=datetime.UTC),
                         ),
                     ),
                     (
                         "effective_at__range",
                         (
-                            datetime.datetime(1900, 1, 1, 0, 0, tzinfo=datetime.timezone.utc),
-                            datetime.datetime(9999, 12, 31, 0, 0, tzinfo=datetime.timezone.utc),
+                            datetime.datetime(1900, 1, 1, 0, 0, tzinfo=datetime.UTC),
+                            datetime.datetime(9999, 12, 31, 0, 0, tzinfo=datetime.UTC),
                         ),
                     ),
                     (
                         "posted_at__range",
                         (
-                            datetime.datetime(1900, 1, 1, 0, 0, tzinfo=datetime.timezone.utc),
-                            datetime.datetime(9999, 12, 31, 0, 0, tzinfo=datetime.timezone.utc),
+                            datetime.datetime(1900, 1, 1, 0, 0, tzinfo=datetime.UTC),
+                            datetime.datetime(9999, 12, 31, 0, 0, tzinfo=datetime.UTC),
                         ),
                     ),
                 ),
