@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
+from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection, connections
 from django.utils import timezone
 
@@ -64,10 +66,12 @@ def deadlocks() -> int:
 
 
 @pytest.fixture(autouse=True)
-def _no_deadlocks() -> Iterator[None]:
+def _books_stay_right() -> Iterator[None]:
+    """After every race: no deadlock, and the whole ledger verifies."""
     before = deadlocks()
     yield
     assert deadlocks() == before
+    call_command("verify_ledger", stdout=StringIO())
 
 
 def test_a47_fifty_duplicates_at_once_have_one_effect(alice: User) -> None:

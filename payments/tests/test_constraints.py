@@ -85,19 +85,18 @@ FACTS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("table", "column"), [(table, column) for table, columns in FACTS.items() for column in columns]
-)
+@pytest.mark.parametrize("table", TABLES)
 def test_facts_never_change(
-    everything: None, as_app: psycopg.Connection, as_owner: psycopg.Connection, table: str, column: str
+    everything: None, as_app: psycopg.Connection, as_owner: psycopg.Connection, table: str
 ) -> None:
     before = snapshot()
-    statement = f"UPDATE {table} SET {column} = {FACTS[table][column]}"  # noqa: S608 - our own names
 
-    with pytest.raises(errors.InsufficientPrivilege):
-        as_app.execute(statement)
-    with pytest.raises(errors.CheckViolation):
-        as_owner.execute(statement)
+    for column, value in FACTS[table].items():
+        statement = f"UPDATE {table} SET {column} = {value}"  # noqa: S608 - our own names
+        with pytest.raises(errors.InsufficientPrivilege):
+            as_app.execute(statement)
+        with pytest.raises(errors.CheckViolation):
+            as_owner.execute(statement)
 
     assert snapshot() == before
 

@@ -5,6 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from fintech_core import ids
@@ -313,3 +315,17 @@ def test_filters_are_an_allow_list(alice_client: Client, query: str) -> None:
     response = alice_client.get(f"{PATH}{query}")
 
     assert (response.status_code, response.json()["code"]) == (400, "validation_error")
+
+
+def test_a_list_costs_the_same_at_any_length(alice: User, alice_client: Client) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            assert alice_client.get(PATH).status_code == 200
+        return len(captured)
+
+    open_intent(alice)
+    one = queries()
+    for _ in range(9):
+        open_intent(alice)
+
+    assert queries() == one
