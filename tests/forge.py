@@ -116,15 +116,15 @@ class Forge:
     def user(self) -> uuid.UUID:
         """A users row with something in every column that must not be empty."""
         columns = self(
-            "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'users_user'"
+            "SELECT column_name, udt_name FROM information_schema.columns WHERE table_name = 'users_user'"
             " AND is_nullable = 'NO' AND column_default IS NULL"
         ).fetchall()
         by_type: dict[str, Any] = {
             "uuid": uuid.uuid4(),
-            "boolean": True,
-            "timestamp with time zone": NOW,
-            "smallint": 0,
-            "integer": 0,
+            "bool": True,
+            "timestamptz": NOW,
+            "int2": 0,
+            "int4": 0,
         }
         by_name = {"role": "client", "kyc_status": "NOT_SUBMITTED", "email": f"{uuid.uuid4()}@forged.example"}
         row = {name: by_name.get(name, by_type.get(kind, "")) for name, kind in columns}
