@@ -1,0 +1,108 @@
+"""The documentation against the code: links, endpoints, error codes, names of triggers and constraints."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pgtrigger
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.urls import get_resolver
+from drf_spectacular.generators import SchemaGenerator
+
+from fintech_core.exceptions import DomainError, error_classes
+from fintech_core.problems import FRAME_CODES
+
+ROOT = Path(settings.BASE_DIR)
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+CODE_BLOCK = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+ENDPOINT = re.compile(r"`(GET|POST|PUT|PATCH|DELETE) (/[^`\s]*)`")
+ERROR_ROW = re.compile(r"^\| `([a-z_]+)` \| (\d{3}) \|", re.MULTILINE)
+NAME = re.compile(r"`([a-z]+_[a-z_]+)`")
+
+
+def api_documentation() -> str:
+    return (ROOT / "API_DOCUMENTATION.md").read_text(encoding="utf-8")
+
+
+@cache
+def anchors(page: Path) -> frozenset[str]:
+    """GitHub's anchors of a page's headings."""
+    text = CODE_BLOCK.sub("", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#{1,6} (.+)$", text, re.MULTILINE)
+    return frozenset(re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings)
+
+
+@cache
+def operations() -> frozenset[tuple[str, str]]:
+    schema = SchemaGenerator().get_schema(request=None, public=True)
+    return frozenset((method.upper(), path) for path, methods in schema["paths"].items() for method in methods)
+
+
+def error_codes() -> dict[str, int]:
+    """What a client may meet, without the base class and what tests define for themselves."""
+    assert get_resolver().url_patterns  # loads every view, and so every module that raises
+    ours = [cls for cls in error_classes() if ".tests." not in cls.__module__ and cls.code != DomainError.code]
+    return {**FRAME_CODES, **{cls.code: int(cls.status) for cls in ours}}
+
+
+def database_names() -> set[str]:
+    """Every trigger and constraint that a model of ours declares."""
+    triggers = {str(trigger.name) for _, trigger in pgtrigger.registered()}
+    return triggers | {constraint.name for model in apps.get_models() for constraint in model._meta.constraints}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_internal_link_leads_to_a_page_and_a_heading_that_exist(page: Path) -> None:
+    text = CODE_BLOCK.sub("", page.read_text(encoding="utf-8"))
+
+    broken = []
+    for target in LINK.findall(text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        aim = (page.parent / path).resolve() if path else page
+        if not aim.exists() or (anchor and anchor not in anchors(aim)):
+            broken.append(target)
+
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_names_no_path_of_somebodys_machine(page: Path) -> None:
+    found = re.findall(r"/(?:work|home|root|Users)/\S*", page.read_text(encoding="utf-8"))
+
+    assert found == []
+
+
+def test_every_endpoint_is_documented() -> None:
+    documented = set(ENDPOINT.findall(api_documentation()))
+
+    assert sorted(operations() - documented) == []
+
+
+def test_every_endpoint_with_a_heading_exists() -> None:
+    headings = re.findall(r"^### `(\S+) (\S+)`$", api_documentation(), re.MULTILINE)
+
+    assert sorted(set(headings) - operations()) == []
+
+
+def test_the_list_of_error_codes_is_the_codes_that_exist_with_their_status() -> None:
+    rows = ERROR_ROW.findall(api_documentation().split("## Error codes")[1])
+
+    assert {code: int(status) for code, status in rows} == error_codes()
+
+
+@pytest.mark.parametrize("page", ["docs/ledger.md", "README.md"])
+def test_a_guarantee_names_triggers_and_constraints_that_exist(page: str) -> None:
+    rows = [
+        line
+        for line in (ROOT / page).read_text(encoding="utf-8").splitlines()
+        if re.search(r"\b(trigger|triggers|UNIQUE|CHECK) `", line)
+    ]
+    named = {name for row in rows for name in NAME.findall(row.split(" | ")[-1])} - {"verify_ledger"}
+
+    assert named
+    assert sorted(named - database_names()) == []
