@@ -12,7 +12,9 @@ WARM_UP = 20
 _spawn = multiprocessing.get_context("spawn")
 
 
-def rate(load: str, people: list[tuple[uuid.UUID, uuid.UUID]], count: int, *, clients: int = 1, **options: Any) -> float:
+def rate(
+    load: str, people: list[tuple[uuid.UUID, uuid.UUID]], count: int, *, clients: int = 1, **options: Any
+) -> float:
     """Transfers per second of `load` (a name in benchmarks.loads), `count` in all, over `clients` processes."""
     start, ready = _spawn.Event(), _spawn.Semaphore(0)
     results: Any = _spawn.Queue()

@@ -1,8 +1,11 @@
 """The audit log's one writer. A row commits with the deed or not at all; the chain over sealed rows is made later."""
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from django.db import connection
+from psycopg.types.json import Jsonb
 
 from fintech_core.actors import Actor
 from fintech_core.models import AuditLog
@@ -60,6 +63,33 @@ def row(
     )
 
 
-def record_many(rows: Iterable[AuditLog]) -> None:
-    """All rows in one statement."""
-    AuditLog.objects.bulk_create(rows)
+_COLUMNS = (
+    "actor_kind",
+    "actor_id",
+    "actor_name",
+    "actor_roles",
+    "action",
+    "entity_type",
+    "entity_id",
+    "before",
+    "after",
+    "reason",
+    "request_id",
+)
+_JSON = frozenset({"actor_roles", "before", "after"})
+_INSERT = (
+    f"INSERT INTO fintech_core_auditlog ({', '.join(_COLUMNS)}) SELECT * FROM unnest("  # noqa: S608 - constants only
+    + ", ".join(f"%s::{'jsonb' if c in _JSON else 'uuid' if c == 'actor_id' else 'text'}[]" for c in _COLUMNS)
+    + ")"
+)
+
+
+def record_many(rows: Sequence[AuditLog]) -> None:
+    """All rows in one statement, whatever their number."""
+    if not rows:
+        return
+    columns = [
+        [Jsonb(getattr(row, name)) if name in _JSON else getattr(row, name) for row in rows] for name in _COLUMNS
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, columns)

@@ -105,25 +105,30 @@ def _in_savepoint(use_case: Callable[[], T]) -> T | DomainError:
         return undo.refusal
 
 
+# One round trip: the short wait holds for the claim alone, the process's own lock timeout for all that follows.
+_CLAIM = """
+    SELECT set_config('lock_timeout', %s, true);
+    INSERT INTO fintech_core_idempotencyrecord
+        (id, principal_kind, principal_id, organization_id, key, fingerprint, content_type)
+    VALUES (%s, %s, %s, %s, %s, %s, '') ON CONFLICT DO NOTHING;
+    SELECT set_config('lock_timeout', %s, true)
+"""
+
+
 def _claim(actor: Actor, key: str, fingerprint: bytes) -> uuid.UUID | None:
     """The id of the new claim, or None where the key is taken. Waits for a running twin, at most TWIN_WAIT."""
+    claim = ids.uuid7()
+    principal = [actor.kind, actor.id, actor.organization_id or ids.NIL]
+    lock_timeout = str(settings.DATABASE_TIMEOUTS[settings.PROCESS_ROLE][1])
     with connection.cursor() as cursor:
-        cursor.execute("SELECT current_setting('lock_timeout'), set_config('lock_timeout', %s, true)", [TWIN_WAIT])
-        previous = cursor.fetchone()[0]
         try:
-            cursor.execute(
-                "INSERT INTO fintech_core_idempotencyrecord"
-                " (id, principal_kind, principal_id, organization_id, key, fingerprint, content_type)"
-                " VALUES (%s, %s, %s, %s, %s, %s, '') ON CONFLICT DO NOTHING RETURNING id",
-                [ids.uuid7(), actor.kind, actor.id, actor.organization_id or ids.NIL, key, fingerprint],
-            )
+            cursor.execute(_CLAIM, [TWIN_WAIT, claim, *principal, key, fingerprint, lock_timeout])
         except OperationalError as error:
             if db.is_lock_timeout(error):
                 raise IdempotencyInProgress from error
             raise
-        row = cursor.fetchone()
-        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [previous])
-    return row[0] if row else None
+        cursor.nextset()
+        return claim if cursor.rowcount else None
 
 
 def _replay(actor: Actor, key: str, fingerprint: bytes) -> Answer:

@@ -5,8 +5,13 @@ from collections.abc import Iterable
 
 from wallet.models import Wallet
 
+_LOCK = "SELECT * FROM wallet_wallet WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
+
 
 def lock_wallets(wallet_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Wallet]:
-    """Lock and read the wallets, ordered by primary key. Absent ids are absent from the result."""
-    rows = Wallet.objects.filter(pk__in=set(wallet_ids)).order_by("pk").select_for_update(of=("self",), no_key=True)
-    return {wallet.pk: wallet for wallet in rows}
+    """Lock and read the wallets, ordered by primary key. Absent ids are absent from the result.
+
+    Every movement of money comes through here, so the statement is spelled out: the ORM takes longer to compose it
+    than the database to run it.
+    """
+    return {wallet.pk: wallet for wallet in Wallet.objects.raw(_LOCK, [list(set(wallet_ids))])}
