@@ -83,7 +83,16 @@ class Checkout:
         mine = {process.pid for process in self.processes()}
         return sorted((process for process in found if process.pid in mine), key=lambda process: process.create_time())
 
-    def emails(self) -> dict[str, dict[str, str]]:
+    def replaces(self, words: str, before: set[int]) -> bool:
+        """Whether, in half a minute, others take the place of all these processes."""
+
+        def replaced() -> bool:
+            now = {process.pid for process in self.of(words)}
+            return bool(now) and not now & before
+
+        return processes.wait_until(replaced, seconds=30)
+
+    def accounts(self) -> dict[str, dict[str, str]]:
         written: dict[str, dict[str, str]] = json.loads((self.directory / ".local" / "credentials.json").read_text())
         return written
 
@@ -121,7 +130,7 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
 def test_what_is_killed_comes_back_with_its_data_and_the_end_leaves_nothing(checkout: Checkout) -> None:
     checkout.run()
     assert checkout.status() == 200
-    accounts = checkout.emails()
+    accounts = checkout.accounts()
 
     # A second one in the same checkout is told so.
     second = subprocess.run(
@@ -139,12 +148,7 @@ def test_what_is_killed_comes_back_with_its_data_and_the_end_leaves_nothing(chec
     for words in ("granian", "celery --quiet -A fintech_core worker", "bin/postgres", "valkey-server"):
         before = {process.pid for process in checkout.of(words)}
         checkout.of(words)[0].kill()
-        assert processes.wait_until(
-            lambda words=words, before=before: (
-                bool(checkout.of(words)) and not before & {p.pid for p in checkout.of(words)}
-            ),  # type: ignore[misc]
-            seconds=30,
-        ), words
+        assert checkout.replaces(words, before), words
     assert processes.wait_until(lambda: checkout.status() == 200, seconds=60)
 
     # kill -9 of everything.
@@ -154,7 +158,7 @@ def test_what_is_killed_comes_back_with_its_data_and_the_end_leaves_nothing(chec
     checkout.make.wait(timeout=10)
     again = checkout.run()
     assert checkout.status() == 200
-    assert checkout.emails() == accounts
+    assert checkout.accounts() == accounts
     assert again < 60  # 15 on an idle machine; the tests may share theirs
 
     # kill -9 of those who would clean up.
