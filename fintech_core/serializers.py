@@ -1,5 +1,6 @@
 """Building blocks of inputs and outputs: strict inputs, amounts as decimal strings at the currency's exponent."""
 
+import uuid
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -30,6 +31,28 @@ class StrictInput(serializers.Serializer[Any]):
 
 class TextField(serializers.CharField):
     """A CharField that takes JSON strings only (DRF's own turns numbers into text)."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class IdField(serializers.UUIDField):
+    """A UUID as a JSON string (DRF's own also makes one of the number 5)."""
+
+    def to_internal_value(self, data: Any) -> uuid.UUID:
+        if not isinstance(data, str):
+            self.fail("invalid", value=data)
+        value: uuid.UUID = super().to_internal_value(data)
+        return value
+
+
+class PatternField(serializers.RegexField):
+    """A RegexField that takes JSON strings only and as they are: spaces around one are not cut off."""
+
+    def __init__(self, regex: str, **kwargs: Any) -> None:
+        super().__init__(regex, trim_whitespace=False, **kwargs)
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):

@@ -4,7 +4,9 @@ pytest fixtures, imported by `conftest.py`; accounts are made by the real servic
 tokens. Nothing in the product imports this module.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,11 +16,16 @@ from rest_framework.test import APIClient
 from fintech_core import ids
 from fintech_core.actors import Actor
 from fintech_core.db import unit_of_work
+from transactions import ledger
+from transactions.enums import TransactionKind
 from users import services
 from users.authentication import actor_of_user
 from users.enums import KycStatus, Role
 from users.models import Session, User
 from users.tokens import issue_access_token
+from wallet.models import Wallet
+from wallet.selectors import open_wallet_of
+from wallet.services import open_wallet
 
 PASSWORD = "correct horse battery staple"  # noqa: S105 - of accounts that live for one test
 SYSTEM = Actor.system("tests")
@@ -169,3 +176,23 @@ def auditor_client(auditor: User) -> Client:
 def admin_client(admin_user: User) -> Client:
     """The admin's client of the API (pytest-django's fixture of this name logs a superuser in, whom we don't have)."""
     return client_for(admin_user)
+
+
+def fund_wallet(user: User, amount: str, currency: str = "USD") -> Wallet:
+    """Money from the outside world, by the one door. Returns the wallet, which is opened where there is none yet."""
+    now = timezone.now()
+    wallet = open_wallet_of(user.pk, currency) or unit_of_work(
+        lambda: open_wallet(actor=SYSTEM, owner_user_id=user.pk, currency=currency, now=now)
+    )
+    source = ledger.SystemAccount("clearing:simulator", currency)
+    leg = ledger.Leg(source, wallet.pk, Decimal(amount), currency)
+    posting = ledger.Posting(kind=TransactionKind.DEPOSIT, legs=(leg,))
+    unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM, now=now))
+    wallet.refresh_from_db()
+    return wallet
+
+
+@pytest.fixture
+def fund(db: None) -> Callable[..., Wallet]:
+    """`fund(user, "100.00", currency="USD")`: a deposit."""
+    return fund_wallet

@@ -8,7 +8,7 @@ from rest_framework import serializers
 from fintech_core import money
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
-from fintech_core.serializers import MoneyInput, StrictInput, TextField
+from fintech_core.serializers import IdField, MoneyInput, PatternField, StrictInput, TextField
 from transactions.enums import Direction, TransactionKind, TransactionStatus
 from transactions.models import LedgerEntry, Transaction
 from transactions.services import Destination
@@ -39,11 +39,11 @@ class MetadataField(serializers.Field[Any, Any, Any, Any]):
 class TransferInput(MoneyInput):
     """Exactly one destination: a wallet, or a person by verified email or phone."""
 
-    source_wallet = serializers.UUIDField()
-    destination_wallet = serializers.UUIDField(required=False)
+    source_wallet = IdField()
+    destination_wallet = IdField(required=False)
     destination_email = serializers.EmailField(required=False, max_length=254)
-    destination_phone = serializers.RegexField(r"\A\+[1-9][0-9]{7,14}\Z", required=False)
-    reference = serializers.RegexField(
+    destination_phone = PatternField(r"\A\+[1-9][0-9]{7,14}\Z", required=False)
+    reference = PatternField(
         r"\A[A-Za-z0-9._:-]{1,64}\Z", required=False, help_text="Unique per owner of the source wallet, for ever."
     )
     description = TextField(required=False, allow_blank=True, max_length=500)
