@@ -33,7 +33,12 @@ class Command(BaseCommand):
         cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
         if cursor.fetchone() is None:
             cursor.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
-        cursor.execute("SELECT pg_has_role(current_user, %s, 'MEMBER')", [role])
+        # Since PostgreSQL 16 who creates a role is its member, but may not act as it yet.
+        cursor.execute(
+            "SELECT pg_has_role(current_user, %s, CASE WHEN current_setting('server_version_num')::int >= 160000"
+            " THEN 'SET' ELSE 'MEMBER' END)",
+            [role],
+        )
         if not cursor.fetchone()[0]:
             cursor.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role)))
 
