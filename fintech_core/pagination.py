@@ -58,6 +58,8 @@ def _after(queryset: QuerySet[Any], order: tuple[str, ...], position: list[str])
         for name, text in zip(order, position, strict=True):
             field = name.lstrip("-")
             value = queryset.model._meta.get_field(field).to_python(text)
+            if isinstance(value, datetime) and value.tzinfo is None:
+                raise ValueError("a time without its zone")
             comparison = "lt" if name.startswith("-") else "gt"
             condition |= equal & Q(**{f"{field}__{comparison}": value})
             equal &= Q(**{field: value})
@@ -75,7 +77,7 @@ def _decode(cursor: str | None, length: int) -> tuple[bool, list[str] | None]:
         return False, None
     try:
         backwards, *position = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise _bad_cursor() from error
     if backwards not in (0, 1) or len(position) != length or not all(isinstance(item, str) for item in position):
         raise _bad_cursor()

@@ -33,11 +33,15 @@ def entries_of_wallet(wallet: Wallet) -> QuerySet[LedgerEntry]:
     return LedgerEntry.objects.filter(wallet=wallet).select_related("transaction", "wallet")
 
 
-def filter_transactions(rows: QuerySet[Transaction], filters: dict[str, Any]) -> QuerySet[Transaction]:
+def filter_transactions(rows: QuerySet[Transaction], filters: dict[str, Any], *, actor: Actor) -> QuerySet[Transaction]:
     """`wallet`, `kind`, `status`, `created_after` (inclusive), `created_before` (exclusive)."""
     wallet: uuid.UUID | None = filters.get("wallet")
     if wallet is not None:
-        rows = rows.filter(Exists(LedgerEntry.objects.filter(transaction=OuterRef("pk"), wallet_id=wallet)))
+        # Only by a wallet that the actor sees: else the filter would tell whose wallet stands behind a masked leg.
+        entries = LedgerEntry.objects.filter(transaction=OuterRef("pk"), wallet_id=wallet)
+        if not actor.can(Capability.TRANSACTIONS_READ_ALL):
+            entries = entries.filter(wallet__owner_user_id=actor.user_id)
+        rows = rows.filter(Exists(entries))
     lookups = {
         "kind": "kind",
         "status": "status",

@@ -65,7 +65,7 @@ class TransactionViewSet(DomainViewSet):
         return selectors.with_entries(selectors.transactions_visible_to(self.actor))
 
     def apply_filters(self, queryset: Any, filters: Any) -> Any:
-        return selectors.filter_transactions(queryset, dict(filters))
+        return selectors.filter_transactions(queryset, dict(filters), actor=self.actor)
 
     @extend_schema(operation_id="transactions_list")
     def list(self, request: Request) -> Response:
