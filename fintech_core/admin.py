@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from fintech_core.admin_base import ReadOnlyModelAdmin
-from fintech_core.models import AuditLog, IdempotencyRecord, WorkerHeartbeat
+from fintech_core.models import AuditLog, IdempotencyRecord, OutboxCursor, OutboxEvent, WorkerHeartbeat
 
 
 @admin.register(AuditLog)
@@ -47,3 +47,20 @@ class IdempotencyRecordAdmin(ReadOnlyModelAdmin):
 class WorkerHeartbeatAdmin(ReadOnlyModelAdmin):
     list_display = ("name", "beat_at")
     ordering = ("name",)
+
+
+@admin.register(OutboxEvent)
+class OutboxEventAdmin(ReadOnlyModelAdmin):
+    list_display = ("id", "created_at", "type", "entity_type", "entity_id", "owner_user_id")
+    list_filter = ("type",)
+    search_fields = ("=entity_id", "=owner_user_id", "=event_id")
+    search_help_text = "Exact: an object's id, an owner's id, an event's id"
+    ordering = ("-id",)
+    exclude = ("txid",)
+
+
+@admin.register(OutboxCursor)
+class OutboxCursorAdmin(ReadOnlyModelAdmin):
+    list_display = ("name", "last_id", "moved_at")
+    ordering = ("name",)
+    exclude = ("txid",)

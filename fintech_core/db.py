@@ -5,10 +5,10 @@ A use case opens none. It runs inside one of these, so that locks, checks, write
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from django.conf import settings
@@ -38,6 +38,7 @@ class LostRace(Exception):
 @dataclass(slots=True)
 class _Unit:
     posted: bool = False
+    collected: dict[Callable[[list[Any]], None], list[Any]] = field(default_factory=dict)
 
 
 _current: ContextVar[_Unit | None] = ContextVar("unit_of_work", default=None)
@@ -74,10 +75,13 @@ def unit_of_work(use_case: Callable[[], T]) -> T:
 
 def _attempt(use_case: Callable[[], T]) -> T:
     commit_sent = False
-    token = _current.set(_Unit())
+    unit = _Unit()
+    token = _current.set(unit)
     try:
         with transaction.atomic(durable=True):
             result = use_case()
+            for write, rows in unit.collected.items():
+                write(rows)
             commit_sent = True
         return result
     except (OperationalError, InterfaceError) as error:
@@ -104,11 +108,23 @@ def mark_posted() -> None:
     unit.posted = True
 
 
-def forget_posted() -> None:
-    """Called when the savepoint of a refused use case was undone: what it posted is gone."""
+def collect(rows: Iterable[Any], *, write: Callable[[list[Any]], None]) -> None:
+    """Keep rows for `write`, which gets all of this unit of work at once, last of all before COMMIT: one statement.
+
+    Raises RuntimeError outside a unit of work, where nothing would ever write them.
+    """
+    unit = _current.get()
+    if unit is None:
+        raise RuntimeError("this runs inside unit_of_work() or idempotency.run()")
+    unit.collected.setdefault(write, []).extend(rows)
+
+
+def forget_undone() -> None:
+    """Called when the savepoint of a refused use case was undone: what it posted and collected is gone."""
     unit = _current.get()
     if unit is not None:
         unit.posted = False
+        unit.collected.clear()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import models
 
 _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
@@ -19,12 +20,29 @@ class TransactionIdField(models.Field):
     def db_type(self, connection: Any) -> str:
         return "xid8"
 
+    def to_python(self, value: Any) -> str | None:
+        """Its decimal digits, which is what PostgreSQL takes and gives. Raises ValidationError (a client's cursor)."""
+        if value is None:
+            return None
+        digits = str(value)
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= 20 and int(digits) < 2**64):
+            raise ValidationError("not a transaction id", code="invalid")
+        return digits
+
 
 class CurrentTransactionId(models.Func):
     function = "pg_current_xact_id"
     template = "%(function)s()"
     arity = 0
     output_field = models.TextField()
+
+
+class Horizon(models.Func):
+    """`pg_snapshot_xmin(pg_current_snapshot())`: every transaction below it has ended, so no row can still turn up."""
+
+    template = "pg_snapshot_xmin(pg_current_snapshot())"
+    arity = 0
+    output_field = TransactionIdField()
 
 
 def enum_check(field: str, choices: type[models.TextChoices], name: str) -> models.CheckConstraint:

@@ -99,7 +99,7 @@ def _in_savepoint(use_case: Callable[[], T]) -> T | DomainError:
             except DomainError as refusal:
                 raise _Undo(refusal) from refusal
     except _Undo as undo:
-        db.forget_posted()
+        db.forget_undone()
         if undo.refusal.trace is not None:
             undo.refusal.trace()
         return undo.refusal

@@ -186,10 +186,15 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "canary": {"task": "fintech_core.canary", "schedule": 10.0, "options": {"expires": 30}},
     "purge-idempotency-records": {"task": "fintech_core.purge_idempotency_records", "schedule": 3600.0},
+    "drain-outbox": {"task": "fintech_core.drain_outbox", "schedule": 2.0, "options": {"expires": 10}},
     "purge-credentials": {"task": "users.purge_credentials", "schedule": 60.0, "options": {"expires": 60}},
     "sweep-webhook-events": {"task": "payments.sweep_webhook_events", "schedule": 10.0, "options": {"expires": 30}},
     "sweep-simulator": {"task": "payments.sweep_simulator", "schedule": 5.0, "options": {"expires": 30}},
 }
+
+# Who is handed every settled event: a consumer's name to its handler (outbox.Handler) by dotted path. The feed,
+# GET /api/v1/events, reads by itself.
+OUTBOX_CONSUMERS: dict[str, str] = {}
 
 # --- Identity ---------------------------------------------------------------------------------------------------------
 

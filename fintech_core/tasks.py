@@ -1,9 +1,13 @@
 """The kernel's own tasks."""
 
 from celery import shared_task
+from django.conf import settings
+from django.utils.module_loading import import_string
 
-from fintech_core import clock, health, idempotency
+from fintech_core import clock, health, idempotency, outbox
 from fintech_core.db import unit_of_work
+
+_DRAINS = 20  # a beat tick hands over this many batches of one consumer at most
 
 
 @shared_task(name="fintech_core.canary")
@@ -15,3 +19,16 @@ def canary() -> None:
 @shared_task(name="fintech_core.purge_idempotency_records")
 def purge_idempotency_records() -> None:
     unit_of_work(lambda: idempotency.purge(now=clock.now()))
+
+
+@shared_task(name="fintech_core.drain_outbox")
+def drain_outbox() -> None:
+    """Hand the settled events to every consumer that the settings name, until each has had all of them."""
+    for consumer, path in settings.OUTBOX_CONSUMERS.items():
+        _drain(consumer, import_string(path))
+
+
+def _drain(consumer: str, handler: outbox.Handler) -> None:
+    for _ in range(_DRAINS):
+        if unit_of_work(lambda: outbox.drain(consumer=consumer, handler=handler, now=clock.now())) == 0:
+            return

@@ -34,6 +34,7 @@ urlpatterns = [
     path("api/docs", DocsView.as_view(url_name="schema", authentication_classes=[]), name="docs"),
     path("api/redoc", RedocView.as_view(url_name="schema", authentication_classes=[]), name="redoc"),
     path("api/errors", views.error_codes, name="error-codes"),
+    path("api/v1/events", views.EventViewSet.as_view({"get": "list"}), name="events"),
     path("api/v1/", include("users.urls")),
     path("api/v1/", include("wallet.urls")),
     path("api/v1/", include("compliance.urls")),

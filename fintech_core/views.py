@@ -1,18 +1,22 @@
-"""Views of the frame: health, readiness, the page of error codes."""
+"""Views of the frame: health, readiness, the page of error codes, the feed of events."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from fintech_core import clock, health
+from fintech_core import clock, health, outbox, pagination
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import error_classes
+from fintech_core.models import OutboxEvent
 from fintech_core.problems import FRAME_CODES
+from fintech_core.serializers import StrictInput
+from fintech_core.viewsets import DomainViewSet
 
 _Health = inline_serializer("Health", {"status": serializers.ChoiceField(choices=["ok"])})
 _Ready = inline_serializer(
@@ -72,3 +76,41 @@ def error_codes(request: HttpRequest) -> HttpResponse:
     rows = {cls.code: (int(cls.status), cls.title) for cls in error_classes() if cls.code != "error"}
     rows |= {code: (status, "") for code, status in FRAME_CODES.items() if code not in rows}
     return render(request, "fintech_core/error_codes.html", {"rows": sorted(rows.items())})
+
+
+class EventFilter(StrictInput):
+    type = serializers.RegexField(r"\A[a-z_]+\.[a-z_]+\Z", required=False, max_length=64)
+    entity_type = serializers.RegexField(r"\A[a-z_]+\Z", required=False, max_length=64)
+    entity_id = serializers.UUIDField(required=False)
+
+
+class EventOutput(serializers.ModelSerializer[OutboxEvent]):
+    id = serializers.UUIDField(source="event_id", read_only=True)
+    cursor = serializers.SerializerMethodField(help_text="`?cursor=` this for what came after the event.")
+
+    class Meta:
+        model = OutboxEvent
+        fields: ClassVar = ["id", "type", "entity_type", "entity_id", "payload", "created_at", "cursor"]
+        read_only_fields = fields
+
+    def get_cursor(self, instance: OutboxEvent) -> str:
+        return pagination.cursor_after(instance, outbox.ORDER)
+
+
+@extend_schema(tags=["events"])
+class EventViewSet(DomainViewSet):
+    """What happened to the caller's things, oldest first: a feed that a client polls from its last cursor."""
+
+    access: ClassVar = {"list": Capability.TRANSACTIONS_READ}
+    order: ClassVar = outbox.ORDER
+    output = EventOutput
+    serializer_class = EventOutput
+    filter_input = EventFilter
+
+    def get_queryset(self) -> Any:
+        return outbox.events_visible_to(self.actor)
+
+    @extend_schema(operation_id="events_list")
+    def list(self, request: Request) -> Response:
+        """Settled events, oldest first. Store the last one's `cursor` and pass it next time: none is ever missed."""
+        return self.list_page()

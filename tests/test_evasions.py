@@ -54,6 +54,8 @@ def guarantees_stand(stage: Scene) -> None:
         ("DELETE FROM transactions_hold", "never deleted"),
         ("UPDATE fintech_core_auditlog SET action = 'x'", "never change"),
         ("DELETE FROM fintech_core_auditlog", "never deleted"),
+        ("UPDATE fintech_core_outboxevent SET type = 'a.b'", "never change"),
+        ("DELETE FROM fintech_core_outboxevent", "never deleted"),
     ):
         with forge.owner_only(REFUSED, message):
             forge(statement)
@@ -312,6 +314,7 @@ def test_a_trigger_of_the_intruder_on_a_temporary_table_gains_nothing(stage: Sce
 
 TRIGGERS = {
     "fintech_core_auditlog": {"audit_no_update", "audit_no_delete", "audit_no_truncate"},
+    "fintech_core_outboxevent": {"outbox_no_update", "outbox_no_delete", "outbox_no_truncate"},
     "wallet_wallet": {"wallet_born_empty", "wallet_figures", "wallet_no_delete", "wallet_no_truncate"},
     "transactions_transaction": {
         "transaction_facts",
@@ -372,7 +375,9 @@ TABLE_GRANTS: Grants = {
     "transactions_ledgerentry": SI,
     "transactions_hold": SI,
     "fintech_core_auditlog": SI,
+    "fintech_core_outboxevent": SI,
     # The kernel's own.
+    "fintech_core_outboxcursor": SI,
     "fintech_core_idempotencyrecord": SID,
     "fintech_core_workerheartbeat": "INSERT, SELECT, UPDATE",
     # Identity, KYC, payments.
@@ -400,6 +405,7 @@ COLUMN_UPDATES: dict[str, set[str]] = {
     "transactions_transaction": {"status", "posted_at", "description", "metadata", "salt"},
     "transactions_hold": {"status", "captured", "released", "expires_at"},
     "fintech_core_idempotencyrecord": {"status", "content_type", "body"},
+    "fintech_core_outboxcursor": {"txid", "last_id", "moved_at"},
     "users_registration": {"token_hash", "mail_attempts", "mail_due_at", "mailed_at"},
     "users_session": {"last_used_at", "ended_at", "end_reason"},
     "users_refreshtoken": {"used_at"},

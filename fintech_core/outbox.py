@@ -1,0 +1,125 @@
+"""The outbox: what happened, written in the transaction in which it happened, read in an order that loses nothing.
+
+`publish` collects; the events of a unit of work go out in one INSERT, last before its COMMIT. Readers (the relay's
+consumers and the feed) take events in the order (txid, id), after the last one that they had and only below the
+horizon: every transaction there has ended, so nothing can turn up behind a reader. "id > last" would lose an event
+whose transaction began earlier and committed later.
+
+Payloads hold ids, states and amounts, never a personal value. Events are never changed or deleted. This module hands
+events to nobody outside the database: a consumer writes rows of its own, and a task calls out from those.
+"""
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import Q, QuerySet
+from psycopg.types.json import Jsonb
+
+from fintech_core import db, ids
+from fintech_core.actors import Actor
+from fintech_core.capabilities import Capability
+from fintech_core.fields import Horizon
+from fintech_core.models import OutboxCursor, OutboxEvent
+
+ORDER = ("txid", "id")
+
+# A consumer's handler: in one call all events of a drain, in order; it runs in the transaction that moves the cursor.
+Handler = Callable[[Sequence[OutboxEvent], datetime], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """An event to be. `owner_user_id` is the customer who may see it; None: staff only."""
+
+    type: str
+    entity_type: str
+    entity_id: uuid.UUID
+    owner_user_id: uuid.UUID | None = None
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+def publish(
+    *,
+    type: str,
+    entity_type: str,
+    entity_id: uuid.UUID,
+    owner_user_id: uuid.UUID | None = None,
+    payload: Mapping[str, Any] | None = None,
+) -> None:
+    """Say that something happened to an entity: `type` is like "wallet.frozen". It commits with the deed or not at all.
+
+    Raises RuntimeError outside a unit of work.
+    """
+    event = Event(
+        type=type, entity_type=entity_type, entity_id=entity_id, owner_user_id=owner_user_id, payload=payload or {}
+    )
+    publish_many([event])
+
+
+def publish_many(events: Iterable[Event]) -> None:
+    """`publish` for many; still one INSERT for all events of the unit of work."""
+    db.collect(events, write=_insert)
+
+
+def _insert(events: list[Event]) -> None:
+    if not events:
+        return
+    columns = [
+        [ids.uuid7() for _ in events],
+        [event.type for event in events],
+        [event.entity_type for event in events],
+        [event.entity_id for event in events],
+        [event.owner_user_id for event in events],
+        [Jsonb(dict(event.payload)) for event in events],
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO fintech_core_outboxevent (event_id, type, entity_type, entity_id, owner_user_id, payload)"
+            " SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::uuid[], %s::uuid[], %s::jsonb[])",
+            columns,
+        )
+
+
+def events_visible_to(actor: Actor) -> QuerySet[OutboxEvent]:
+    """The settled events of the actor's own things; all settled events for staff who may read all transactions."""
+    settled = OutboxEvent.objects.filter(txid__lt=Horizon())
+    if actor.can(Capability.TRANSACTIONS_READ_ALL):
+        return settled
+    if actor.user_id is None:
+        return settled.none()
+    return settled.filter(owner_user_id=actor.user_id)
+
+
+def drain(*, consumer: str, handler: Handler, now: datetime, limit: int = 500) -> int:
+    """Hand the next settled events to `handler` and move the consumer's cursor, in the caller's transaction.
+
+    Returns how many there were; 0 also while another process drains the same consumer. What the handler writes appears
+    exactly once. It must not call out: it would be called again after a rollback.
+    """
+    cursor_row = _lock_cursor(consumer, now)
+    if cursor_row is None:
+        return 0
+    events = list(_settled_after(cursor_row, limit))
+    if not events:
+        return 0
+    handler(events, now)
+    cursor_row.txid, cursor_row.last_id, cursor_row.moved_at = events[-1].txid, events[-1].pk, now
+    cursor_row.save(update_fields=["txid", "last_id", "moved_at"])
+    return len(events)
+
+
+def _lock_cursor(consumer: str, now: datetime) -> OutboxCursor | None:
+    """The consumer's cursor, locked; None where somebody else has it. A new consumer starts at the first event."""
+    if not OutboxCursor.objects.filter(pk=consumer).exists():
+        OutboxCursor.objects.bulk_create([OutboxCursor(name=consumer, moved_at=now)], ignore_conflicts=True)
+    return OutboxCursor.objects.select_for_update(skip_locked=True, no_key=True).filter(pk=consumer).first()
+
+
+def _settled_after(position: OutboxCursor, limit: int) -> QuerySet[OutboxEvent]:
+    # The bound on txid alone is where the index starts; the OR would make it walk from the beginning.
+    after = Q(txid__gte=position.txid) & (Q(txid__gt=position.txid) | Q(id__gt=position.last_id))
+    return OutboxEvent.objects.filter(after, txid__lt=Horizon()).order_by(*ORDER)[:limit]

@@ -1,0 +1,337 @@
+"""The outbox: committed with the deed, read in an order that no late commit can slip behind (INV-10)."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from fintech_core import idempotency, ids, outbox, tasks
+from fintech_core.actors import Actor
+from fintech_core.db import unit_of_work
+from fintech_core.exceptions import DomainError
+from fintech_core.models import OutboxCursor, OutboxEvent
+from fintech_core.testing import Client
+from users.models import User
+
+durable = pytest.mark.django_db(transaction=True)
+rolled_back = pytest.mark.django_db
+ACTOR = Actor.system("test")
+INSERT = (
+    "INSERT INTO fintech_core_outboxevent (event_id, type, entity_type, entity_id, owner_user_id, payload)"
+    " VALUES (gen_random_uuid(), %s, 'thing', gen_random_uuid(), %s, '{}')"
+)
+
+
+def publish(type: str = "thing.done", owner: uuid.UUID | None = None, **payload: Any) -> None:
+    outbox.publish(type=type, entity_type="thing", entity_id=ids.uuid7(), owner_user_id=owner, payload=payload)
+
+
+def publish_committed(type: str, owner: uuid.UUID | None = None) -> None:
+    unit_of_work(lambda: publish(type, owner))
+
+
+def begin_and_publish(as_app: psycopg.Connection, type: str, owner: uuid.UUID | None = None) -> None:
+    as_app.execute("BEGIN")
+    as_app.execute(INSERT, [type, owner])
+
+
+class Seen(list[str]):
+    """A handler that remembers the types that it was handed."""
+
+    def __call__(self, events: Sequence[OutboxEvent], now: datetime) -> None:
+        self.extend(event.type for event in events)
+
+
+def drain(seen: outbox.Handler, consumer: str = "tests", limit: int = 500) -> int:
+    return unit_of_work(lambda: outbox.drain(consumer=consumer, handler=seen, now=timezone.now(), limit=limit))
+
+
+# --- Publishing -------------------------------------------------------------------------------------------------------
+
+
+@rolled_back
+def test_an_event_commits_with_the_deed_and_carries_what_was_said() -> None:
+    entity, owner = ids.uuid7(), ids.uuid7()
+
+    unit_of_work(
+        lambda: outbox.publish(
+            type="thing.done", entity_type="thing", entity_id=entity, owner_user_id=owner, payload={"amount": "1.00"}
+        )
+    )
+
+    event = OutboxEvent.objects.get()
+    assert (event.type, event.entity_type, event.entity_id) == ("thing.done", "thing", entity)
+    assert (event.owner_user_id, event.payload) == (owner, {"amount": "1.00"})
+
+
+@rolled_back
+@pytest.mark.parametrize("events", [1, 2, 50])
+def test_all_events_of_a_unit_of_work_are_one_statement(events: int) -> None:
+    with CaptureQueriesContext(connection) as captured:
+        unit_of_work(lambda: [publish(number=number) for number in range(events)])
+
+    inserts = [query["sql"] for query in captured if "outboxevent" in query["sql"]]
+    assert len(inserts) == 1
+    assert list(OutboxEvent.objects.order_by("id").values_list("payload__number", flat=True)) == list(range(events))
+
+
+@rolled_back
+def test_a_unit_of_work_without_events_writes_none() -> None:
+    with CaptureQueriesContext(connection) as captured:
+        unit_of_work(lambda: outbox.publish_many([]))
+
+    assert [query["sql"] for query in captured if "outboxevent" in query["sql"]] == []
+
+
+@rolled_back
+def test_nothing_is_published_outside_a_unit_of_work() -> None:
+    with pytest.raises(RuntimeError, match="inside unit_of_work"):
+        publish()
+
+    assert OutboxEvent.objects.count() == 0
+
+
+@durable
+def test_an_event_of_a_deed_that_rolls_back_never_was() -> None:
+    def deed() -> None:
+        publish()
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        unit_of_work(deed)
+
+    assert OutboxEvent.objects.count() == 0
+
+
+@rolled_back
+def test_a_refusal_under_a_key_takes_its_events_along_but_not_those_of_its_trace() -> None:
+    def refused() -> None:
+        publish("thing.done")
+        refusal = DomainError()
+        refusal.trace = lambda: publish("thing.refused")
+        raise refusal
+
+    idempotency.run(
+        actor=ACTOR,
+        key="key",
+        fingerprint=b"",
+        use_case=refused,
+        render=lambda outcome: idempotency.Answer(422, "text/plain", b""),
+    )
+
+    assert list(OutboxEvent.objects.values_list("type", flat=True)) == ["thing.refused"]
+
+
+# --- The relay --------------------------------------------------------------------------------------------------------
+
+
+@durable
+def test_a_consumer_is_handed_every_event_once_and_in_order() -> None:
+    for type in ("a.a", "b.b", "c.c"):
+        publish_committed(type)
+    seen = Seen()
+
+    counts = [drain(seen, limit=2), drain(seen, limit=2), drain(seen, limit=2)]
+
+    assert counts == [2, 1, 0]
+    assert seen == ["a.a", "b.b", "c.c"]
+
+
+@durable
+def test_each_consumer_has_a_cursor_of_its_own() -> None:
+    publish_committed("a.a")
+    first, second = Seen(), Seen()
+
+    drain(first, "first")
+    drain(second, "second")
+
+    assert (first, second) == (["a.a"], ["a.a"])
+    assert OutboxCursor.objects.count() == 2
+
+
+@durable
+def test_a_late_commit_with_a_lower_id_is_waited_for(as_app: psycopg.Connection) -> None:
+    seen = Seen()
+    begin_and_publish(as_app, "late.one")  # the lower id and the lower txid, not yet committed
+    publish_committed("early.one")
+
+    assert drain(seen) == 0
+    as_app.execute("COMMIT")
+    drain(seen)
+
+    assert seen == ["late.one", "early.one"]
+
+
+@durable
+def test_a_transaction_that_began_first_and_published_last_loses_nothing(as_app: psycopg.Connection) -> None:
+    seen = Seen()
+    as_app.execute("BEGIN")
+    as_app.execute("SELECT pg_current_xact_id()")  # the lower txid
+    publish_committed("early.one")  # the lower id
+    as_app.execute(INSERT, ["late.one", None])
+
+    assert drain(seen) == 0
+    as_app.execute("COMMIT")
+    publish_committed("next.one")
+    drain(seen)
+
+    assert seen == ["late.one", "early.one", "next.one"]
+
+
+@durable
+def test_an_open_transaction_holds_back_only_what_came_after_it_began(as_app: psycopg.Connection) -> None:
+    seen = Seen()
+    publish_committed("a.a")
+    begin_and_publish(as_app, "b.b")
+    publish_committed("c.c")
+
+    drain(seen)
+    assert seen == ["a.a"]
+    as_app.execute("ROLLBACK")
+    drain(seen)
+
+    assert seen == ["a.a", "c.c"]
+
+
+@durable
+def test_a_handler_that_fails_is_handed_the_same_again_and_its_effects_appear_once() -> None:
+    publish_committed("a.a")
+    seen = Seen()
+
+    def failing(events: Sequence[OutboxEvent], now: datetime) -> None:
+        publish("b.effect")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        drain(failing)
+    assert OutboxEvent.objects.count() == 1
+    drain(seen)
+
+    assert seen == ["a.a"]
+
+
+@durable
+def test_two_drains_of_one_consumer_never_hand_over_the_same_event(as_app: psycopg.Connection) -> None:
+    seen = Seen()
+    drain(seen)  # makes the cursor
+    publish_committed("a.a")
+    as_app.execute("BEGIN")
+    as_app.execute("SELECT 1 FROM fintech_core_outboxcursor WHERE name = 'tests' FOR UPDATE")
+
+    assert drain(seen) == 0
+    as_app.execute("COMMIT")
+    assert drain(seen) == 1
+
+    assert seen == ["a.a"]
+
+
+_handed: list[str] = []
+
+
+def remember(events: Sequence[OutboxEvent], now: datetime) -> None:
+    _handed.extend(event.type for event in events)
+
+
+@durable
+def test_the_beat_task_drains_the_consumers_that_the_settings_name(settings: Any) -> None:
+    settings.OUTBOX_CONSUMERS = {"tests": f"{__name__}.remember"}
+    _handed.clear()
+    for type in ("a.a", "b.b"):
+        publish_committed(type)
+
+    tasks.drain_outbox()
+    tasks.drain_outbox()
+
+    assert _handed == ["a.a", "b.b"]
+
+
+# --- The feed ---------------------------------------------------------------------------------------------------------
+
+
+def types_of(answer: Any) -> list[str]:
+    return [event["type"] for event in answer.json()["results"]]
+
+
+@durable
+def test_the_feed_shows_my_own_events_oldest_first(
+    alice: User, alice_client: Client, mallory_client: Client, operator_client: Client
+) -> None:
+    OutboxEvent.objects.all()
+    publish_committed("thing.first", alice.pk)
+    publish_committed("thing.second", alice.pk)
+    publish_committed("thing.internal")
+
+    mine = alice_client.get("/api/v1/events?entity_type=thing")
+    hers = mallory_client.get("/api/v1/events?entity_type=thing")
+    staffs = operator_client.get("/api/v1/events?entity_type=thing")
+
+    assert types_of(mine) == ["thing.first", "thing.second"]
+    assert set(mine.json()["results"][0]) == {
+        "id",
+        "type",
+        "entity_type",
+        "entity_id",
+        "payload",
+        "created_at",
+        "cursor",
+    }
+    assert types_of(hers) == []
+    assert types_of(staffs) == ["thing.first", "thing.second", "thing.internal"]
+
+
+@durable
+def test_a_client_that_stores_its_last_cursor_misses_no_late_commit(
+    alice: User, alice_client: Client, as_app: psycopg.Connection
+) -> None:
+    publish_committed("thing.first", alice.pk)
+    begin_and_publish(as_app, "thing.late", alice.pk)
+    publish_committed("thing.early", alice.pk)
+
+    first = alice_client.get("/api/v1/events?entity_type=thing")
+    cursor = first.json()["results"][-1]["cursor"]
+    while_open = alice_client.get(f"/api/v1/events?entity_type=thing&cursor={cursor}")
+    as_app.execute("COMMIT")
+    afterwards = alice_client.get(f"/api/v1/events?entity_type=thing&cursor={cursor}")
+
+    assert types_of(first) == ["thing.first"]
+    assert types_of(while_open) == []
+    assert types_of(afterwards) == ["thing.late", "thing.early"]
+
+
+@durable
+def test_the_feed_is_paged_and_filtered_by_an_allow_list(alice: User, alice_client: Client) -> None:
+    for type in ("thing.a", "thing.b", "thing.a"):
+        publish_committed(type, alice.pk)
+    entity = OutboxEvent.objects.filter(type="thing.b").values_list("entity_id", flat=True).get()
+
+    page = alice_client.get("/api/v1/events?entity_type=thing&limit=2")
+    rest = alice_client.get(page.json()["next"])
+
+    assert types_of(page) + types_of(rest) == ["thing.a", "thing.b", "thing.a"]
+    assert rest.json()["next"] is None
+    assert types_of(alice_client.get("/api/v1/events?type=thing.b")) == ["thing.b"]
+    assert types_of(alice_client.get(f"/api/v1/events?entity_id={entity}")) == ["thing.b"]
+    assert alice_client.get("/api/v1/events?owner_user_id=1").json()["code"] == "validation_error"
+
+
+@rolled_back
+@pytest.mark.parametrize("position", ['["0", "1"]', '[0, "1", "x"]', '[0, "-1", "1"]', '[0, "18446744073709551616", "1"]'])
+def test_a_forged_cursor_is_a_400(alice_client: Client, position: str) -> None:
+    import base64
+
+    cursor = base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
+
+    answer = alice_client.get(f"/api/v1/events?cursor={cursor}")
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "validation_error")
+
+
+@rolled_back
+def test_the_feed_needs_credentials(anonymous: Client) -> None:
+    assert anonymous.get("/api/v1/events").status_code == 401
