@@ -68,7 +68,7 @@ def publish_many(events: Iterable[Event]) -> None:
 def _insert(events: list[Event]) -> None:
     if not events:
         return
-    columns = [
+    columns: list[list[Any]] = [
         [ids.uuid7() for _ in events],
         [event.type for event in events],
         [event.entity_type for event in events],

@@ -1,5 +1,6 @@
 """The outbox: committed with the deed, read in an order that no late commit can slip behind (INV-10)."""
 
+import base64
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
@@ -30,6 +31,11 @@ INSERT = (
 
 def publish(type: str = "thing.done", owner: uuid.UUID | None = None, **payload: Any) -> None:
     outbox.publish(type=type, entity_type="thing", entity_id=ids.uuid7(), owner_user_id=owner, payload=payload)
+
+
+def publish_numbers(count: int) -> None:
+    for number in range(count):
+        publish(number=number)
 
 
 def publish_committed(type: str, owner: uuid.UUID | None = None) -> None:
@@ -74,7 +80,7 @@ def test_an_event_commits_with_the_deed_and_carries_what_was_said() -> None:
 @pytest.mark.parametrize("events", [1, 2, 50])
 def test_all_events_of_a_unit_of_work_are_one_statement(events: int) -> None:
     with CaptureQueriesContext(connection) as captured:
-        unit_of_work(lambda: [publish(number=number) for number in range(events)])
+        unit_of_work(lambda: publish_numbers(events))
 
     inserts = [query["sql"] for query in captured if "outboxevent" in query["sql"]]
     assert len(inserts) == 1
@@ -262,7 +268,6 @@ def types_of(answer: Any) -> list[str]:
 def test_the_feed_shows_my_own_events_oldest_first(
     alice: User, alice_client: Client, mallory_client: Client, operator_client: Client
 ) -> None:
-    OutboxEvent.objects.all()
     publish_committed("thing.first", alice.pk)
     publish_committed("thing.second", alice.pk)
     publish_committed("thing.internal")
@@ -321,10 +326,10 @@ def test_the_feed_is_paged_and_filtered_by_an_allow_list(alice: User, alice_clie
 
 
 @rolled_back
-@pytest.mark.parametrize("position", ['["0", "1"]', '[0, "1", "x"]', '[0, "-1", "1"]', '[0, "18446744073709551616", "1"]'])
+@pytest.mark.parametrize(
+    "position", ['["0", "1"]', '[0, "1", "x"]', '[0, "-1", "1"]', '[0, "18446744073709551616", "1"]']
+)
 def test_a_forged_cursor_is_a_400(alice_client: Client, position: str) -> None:
-    import base64
-
     cursor = base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
 
     answer = alice_client.get(f"/api/v1/events?cursor={cursor}")
