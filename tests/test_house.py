@@ -1,0 +1,345 @@
+"""The rules of the house that ruff, mypy and import-linter can't know, held by reading the source (house.md)."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.urls import URLPattern, URLResolver, get_resolver
+from rest_framework.views import APIView
+
+from fintech_core.capabilities import Capability
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("fintech_core", "wallet", "users", "compliance", "transactions", "payments")
+
+
+def sources() -> Iterator[tuple[str, ast.Module]]:
+    """Every module of the product with its path, without tests and migrations."""
+    for room in ROOMS:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            relative = path.relative_to(ROOT).as_posix()
+            if "/tests/" in relative or "/migrations/" in relative or relative == "fintech_core/testing.py":
+                continue
+            yield relative, ast.parse(path.read_text())
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str]]:
+    """Calls with the last part of what is called: `transaction.atomic(...)` → "atomic"."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            function = node.func
+            name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+            yield node, name
+
+
+def test_transactions_are_opened_in_the_kernel_alone() -> None:
+    found = set()
+    for path, tree in sources():
+        for node in ast.walk(tree):
+            of_django = isinstance(node, ast.ImportFrom) and (node.module or "").startswith("django.db")
+            imported = of_django and {"atomic", "Atomic"} & {alias.name for alias in node.names}
+            used = isinstance(node, ast.Attribute) and node.attr in {"atomic", "Atomic", "set_autocommit"}
+            if imported or used:
+                found.add(path)
+
+    assert found == {"fintech_core/db.py", "fintech_core/idempotency.py"}
+
+
+def test_atomic_requests_are_off() -> None:
+    assert settings.DATABASES["default"].get("ATOMIC_REQUESTS", False) is False
+
+
+# Whole seconds and rates are no money; each use here says what it is.
+FLOATS = {"fintech_core/logging_config.py", "fintech_core/middleware.py"}
+
+
+def test_no_float_comes_near_money() -> None:
+    found = {
+        f"{path}:{node.lineno}"
+        for path, tree in sources()
+        for node, name in calls(tree)
+        if name in {"float", "FloatField"} and path not in FLOATS
+    }
+
+    assert found == set()
+
+
+def test_money_is_never_a_float_literal() -> None:
+    rooms = ("wallet/", "transactions/", "fintech_core/money.py")
+    found = {
+        f"{path}:{node.lineno}"
+        for path, tree in sources()
+        if path.startswith(rooms)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, float)
+    }
+
+    assert found == set()
+
+
+def test_stock_pgtrigger_triggers_are_used_nowhere() -> None:
+    """Any session may switch those off by a variable; ours are SealedTriggers."""
+    stock = {"Protect", "ReadOnly", "SoftDelete", "FSM", "Trigger", "Composer", "ignore", "UpdateSearchVector"}
+    found = set()
+    for path, tree in sources():
+        for node in ast.walk(tree):
+            of_pgtrigger = isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "pgtrigger"
+            if of_pgtrigger and node.attr in stock:
+                found.add(path)
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pgtrigger"):
+                assert {alias.name for alias in node.names}.isdisjoint(stock), path
+
+    assert found == {"fintech_core/dbtriggers.py"}
+
+
+# Who else writes rows, and why.
+WRITERS = {
+    "fintech_core/audit.py",  # the audit log's one writer
+    "fintech_core/health.py",  # the canary's row
+    "fintech_core/idempotency.py",  # stored answers
+    "fintech_core/outbox.py",  # events, in the transaction of the deed
+    "transactions/accounts.py",  # ensure_accounts
+    "transactions/journal.py",  # the ledger's statements
+    "transactions/ledger.py",
+    "users/roles.py",  # ensure_roles
+}
+WRITES = {"create", "bulk_create", "get_or_create", "update_or_create", "bulk_update", "save", "asave", "acreate"}
+SERIALIZER_OR_FORM = {"save_m2m"}
+
+
+def is_service(path: str) -> bool:
+    return "/services/" in path or path.endswith("/services.py")
+
+
+def test_rows_are_written_by_services_alone() -> None:
+    found = set()
+    for path, tree in sources():
+        if is_service(path) or path in WRITERS:
+            continue
+        for node, name in calls(tree):
+            through_manager = (
+                isinstance(node.func, ast.Attribute)
+                and isinstance(node.func.value, ast.Attribute)
+                and node.func.value.attr in {"objects", "_default_manager"}
+            )
+            on_rows = (
+                name in {"update", "delete"} and isinstance(node.func, ast.Attribute) and "objects" in ast.dump(node)
+            )
+            saves = name in {"save", "asave"} and not (path.endswith("admin.py") or "/admin" in path)
+            if (name in WRITES and through_manager) or on_rows or saves:
+                found.add(f"{path}:{node.lineno} {name}")
+
+    assert found == set()
+
+
+def test_a_saved_object_names_its_fields_unless_it_is_new() -> None:
+    found = {
+        f"{path}:{node.lineno}"
+        for path, tree in sources()
+        for node, name in calls(tree)
+        if name == "save"
+        and is_service(path)
+        and not {k.arg for k in node.keywords} & {"update_fields", "force_insert"}
+    }
+
+    assert found == set()
+
+
+def test_views_have_no_try_and_open_nothing() -> None:
+    found = {
+        f"{path}:{node.lineno}"
+        for path, tree in sources()
+        if path.endswith("/views.py") or "/views/" in path
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Try)
+    }
+
+    assert found == set()
+
+
+def test_the_only_signals_are_post_migrate() -> None:
+    found = set()
+    for path, tree in sources():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").endswith("signals"):
+                found |= {(path, alias.name) for alias in node.names}
+            if isinstance(node, ast.FunctionDef) and any("receiver" in ast.dump(d) for d in node.decorator_list):
+                found.add((path, f"@receiver {node.name}"))
+
+    assert {name for _, name in found} <= {"post_migrate", "worker_process_init", "setup_logging"}
+
+
+def test_use_cases_take_keywords_and_the_actor_first() -> None:
+    """Public functions of services: keyword-only, `actor` (where there is one) first."""
+    found = set()
+    for path, tree in sources():
+        if not is_service(path):
+            continue
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                arguments = [argument.arg for argument in node.args.kwonlyargs]
+                positional = {argument.arg for argument in node.args.args}
+                if "actor" in positional or ("actor" in arguments and (positional or arguments[0] != "actor")):
+                    found.add(f"{path}:{node.name}")
+
+    assert found == set()
+
+
+def test_functions_and_modules_stay_small() -> None:
+    long = set()
+    for path, tree in sources():
+        lines = len((ROOT / path).read_text().splitlines())
+        if lines > 430 and path != "fintech_core/settings.py":
+            long.add(f"{path}: {lines} lines")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno > 60:
+                long.add(f"{path}:{node.name}")
+
+    assert long == set()
+
+
+def test_every_module_says_what_it_owns() -> None:
+    silent = {
+        path
+        for path, tree in sources()
+        if tree.body and ast.get_docstring(tree) is None and not path.endswith("/apps.py")
+    }
+
+    assert silent == set()
+
+
+# --- Routes -----------------------------------------------------------------------------------------------------------
+
+
+def routes(resolver: URLResolver | None = None, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
+    for pattern in (resolver or get_resolver()).url_patterns:
+        path = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern, path)
+        else:
+            yield path, pattern
+
+
+def api_routes() -> list[tuple[str, type[APIView], dict[str, str] | None]]:
+    found = []
+    for path, pattern in routes():
+        view = getattr(pattern.callback, "cls", None) or getattr(pattern.callback, "view_class", None)
+        if isinstance(view, type) and issubclass(view, APIView):
+            found.append((path, view, getattr(pattern.callback, "actions", None)))
+    return found
+
+
+def test_every_action_of_every_route_names_its_capability() -> None:
+    """Default deny: what isn't named is refused, and here it isn't forgotten either (security.md 16)."""
+    missing = set()
+    listed = api_routes()
+    assert len(listed) > 20
+    for path, view, actions in listed:
+        access = getattr(view, "access", {})
+        wanted = (
+            set((actions or {}).values()) - {"head"}
+            if actions
+            else {method for method in view.http_method_names if hasattr(view, method)} - {"options", "head"}
+        )
+        for action in wanted:
+            if not isinstance(access.get(action), Capability):
+                missing.add(f"{path} {action}")
+
+    assert missing == set()
+
+
+def test_no_access_entry_is_left_without_its_action() -> None:
+    """A typing error in `access` would otherwise be a refusal that nobody understands."""
+    served: dict[type[APIView], set[str]] = {}
+    for _, view, actions in api_routes():
+        methods = {m for m in view.http_method_names if hasattr(view, m)}
+        served.setdefault(view, set()).update((actions or {}).values() or methods)
+    unknown = {
+        f"{view.__name__}.{action}"
+        for view, actions in served.items()
+        for action in set(view.access) - actions  # type: ignore[attr-defined]
+    }
+
+    assert unknown == set()
+
+
+PUBLIC = {
+    "health", "api/health", "ready", "api/schema", "api/docs", "api/redoc",
+    "api/v1/auth/register", "api/v1/auth/email/verify", "api/v1/auth/token", "api/v1/auth/token/refresh",
+    "api/v1/auth/logout",
+}  # fmt: skip
+
+
+def test_what_is_public_is_reviewed() -> None:
+    found = {
+        path
+        for path, view, actions in api_routes()
+        for action, capability in getattr(view, "access", {}).items()
+        if capability is Capability.PUBLIC and (actions is None or action in actions.values())
+    }
+
+    assert {path for path in found if not path.startswith("webhooks/")} == PUBLIC
+
+
+def test_api_paths_have_no_trailing_slash() -> None:
+    assert {path for path, *_ in api_routes() if path.endswith("/")} == set()
+
+
+def test_everything_but_the_reviewed_pages_is_an_api_view() -> None:
+    """A plain Django view would skip authentication, permissions and the error contract."""
+    plain = {
+        path
+        for path, pattern in routes()
+        if not path.startswith("admin/")
+        and not issubclass(
+            getattr(pattern.callback, "cls", None) or getattr(pattern.callback, "view_class", object), APIView
+        )
+    }
+
+    assert {path for path in plain if not path.startswith("checkout")} == {"api/errors"}
+
+
+# --- Files ------------------------------------------------------------------------------------------------------------
+
+
+def test_env_example_holds_exactly_the_variables_that_the_settings_read() -> None:
+    tree = ast.parse((ROOT / "fintech_core" / "settings.py").read_text())
+    read = set()
+    for node, name in calls(tree):
+        first = node.args[0] if node.args else None
+        if (
+            isinstance(first, ast.Constant)
+            and isinstance(first.value, str)
+            and re.fullmatch(r"[A-Z][A-Z0-9_]+", first.value)
+        ):
+            of_env = isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") == "env"
+            if of_env or name in {"secret", "env"}:
+                read.add(first.value)
+    example = (ROOT / ".env.example").read_text()
+    written = set(re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", example, re.MULTILINE))
+
+    assert {"DATABASE_URL", "SECRET_KEY", "IDEMPOTENCY_HMAC_KEY"} <= read
+    assert written == read
+
+
+def test_env_example_holds_no_secret() -> None:
+    for line in (ROOT / ".env.example").read_text().splitlines():
+        name, _, value = line.lstrip("# ").partition("=")
+        if re.fullmatch(r"[A-Z_]*(KEY|SECRET|PASSWORD|TOKEN)", name):
+            assert value.strip() in {"", '""'} or value.startswith(("<", "change", "replace")), name
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in ROOT.glob("requirements*")))
+def test_requirement_files_are_hashed_and_name_no_index(name: str) -> None:
+    text = (ROOT / name).read_text()
+
+    for option in ("--index-url", "--extra-index-url", "--find-links", "--trusted-host", "-i ", "http://", "https://"):
+        assert option not in text
+    if name.endswith(".txt"):
+        pins = re.findall(r"^[A-Za-z0-9][^\s;=]*==", text, re.MULTILINE)
+        assert len(pins) > 3
+        blocks = re.split(r"\n(?=[A-Za-z0-9])", text)
+        assert all("--hash=sha256:" in block for block in blocks if re.match(r"[A-Za-z0-9]", block))
