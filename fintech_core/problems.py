@@ -17,7 +17,7 @@ from rest_framework import exceptions as drf
 from fintech_core.exceptions import DomainError, NotFound, PermissionDenied, ServiceUnavailable, ValidationFailed
 
 CONTENT_TYPE = "application/problem+json"
-JSON_PATHS = ("/api/", "/webhooks/", "/health", "/ready")
+JSON_PATHS = ("/api", "/webhooks", "/health", "/ready")
 logger = structlog.get_logger(__name__)
 
 
