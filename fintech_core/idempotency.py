@@ -118,7 +118,7 @@ _CLAIM = """
 def _claim(actor: Actor, key: str, fingerprint: bytes) -> uuid.UUID | None:
     """The id of the new claim, or None where the key is taken. Waits for a running twin, at most TWIN_WAIT."""
     claim = ids.uuid7()
-    principal = [actor.kind, actor.id, actor.organization_id or ids.NIL]
+    principal: list[Any] = [actor.kind, actor.id, actor.organization_id or ids.NIL]
     lock_timeout = str(settings.DATABASE_TIMEOUTS[settings.PROCESS_ROLE][1])
     with connection.cursor() as cursor:
         try:

@@ -16,7 +16,7 @@ DECIDED = "decided_by_id = %(officer)s, decided_at = now()"
 
 
 def updating(change: str) -> str:
-    return f"UPDATE compliance_kycsubmission SET {change} WHERE id = %(id)s"  # noqa: S608 - constants of this module
+    return f"UPDATE compliance_kycsubmission SET {change} WHERE id = %(id)s"
 
 
 @pytest.mark.parametrize("status", ["EXPIRED", "SUBMITTED"])
