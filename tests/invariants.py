@@ -121,12 +121,19 @@ class Snapshot:
         return cls({table: _fingerprints(connection, table) for table in tables})
 
 
+def digest(connection: Executes, tables: tuple[str, ...] = MONEY) -> dict[str, str]:
+    """One hash a table over all its rows."""
+    columns = ", ".join(f"(SELECT md5(string_agg(t::text, '' ORDER BY t.id)) FROM {table} t)" for table in tables)
+    row = connection.execute(f"SELECT {columns}")
+    return dict(zip(tables, (row or connection).fetchone(), strict=True))  # type: ignore[attr-defined]
+
+
 @contextmanager
 def nothing_changes(connection: Executes) -> Iterator[None]:
     """INV-14: a refused operation leaves every balance, version and row byte-identical."""
-    before = Snapshot.of(connection)
+    before = digest(connection)
     yield
-    assert Snapshot.of(connection) == before
+    assert digest(connection) == before
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,13 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("fintech_core", "wallet", "users", "compliance", "transactions", "payments")
 
 
-def sources() -> Iterator[tuple[str, ast.Module]]:
+@cache
+def sources() -> list[tuple[str, ast.Module]]:
     """Every module of the product with its path, without tests and migrations."""
+    return list(_sources())
+
+
+def _sources() -> Iterator[tuple[str, ast.Module]]:
     for room in ROOMS:
         for path in sorted((ROOT / room).rglob("*.py")):
             relative = path.relative_to(ROOT).as_posix()

@@ -28,6 +28,14 @@ def test_an_amount_is_read_exactly(text: str, currency: str, amount: str) -> Non
     assert (str(parsed), type(parsed)) == (amount, Decimal)
 
 
+MALFORMED: list[object] = [
+    "", " ", "-1", "+1", "-0", "01", "1.", ".1", "1.1.1", "1,1", "1e1", "1E1", "1_0", "0x1", "NaN", "sNaN",
+    "Infinity", "inf", "1 ", " 1", "1\n", "1\x00", "\u0661", "\uff11", "1\u0660", "\u00b2",
+    "10000000000000000",
+    "1.000000001", "9" * 1000, 1, 1.5, Decimal(1), True, None, b"1", ["1"], {},
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("text", "currency", "code"),
     [
@@ -42,15 +50,7 @@ def test_an_amount_is_read_exactly(text: str, currency: str, amount: str) -> Non
         ("1", "XAU", "unknown_currency"),
         ("1", None, "unknown_currency"),
         ("1", ["USD"], "unknown_currency"),
-        *[
-            (text, "USD", "invalid")
-            for text in (
-                "", " ", "-1", "+1", "-0", "01", "1.", ".1", "1.1.1", "1,1", "1e1", "1E1", "1_0", "0x1", "NaN", "sNaN",
-                "Infinity", "inf", "1 ", " 1", "1\n", "1\x00", "\u0661", "\uff11", "1\u0660", "\u00b2",
-                "10000000000000000",
-                "1.000000001", "9" * 1000, 1, 1.5, Decimal(1), True, None, b"1", ["1"], {},
-            )
-        ],
+        *[(text, "USD", "invalid") for text in MALFORMED],
     ],
 )  # fmt: skip
 def test_everything_else_is_refused(text: object, currency: str, code: str) -> None:

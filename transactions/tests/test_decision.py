@@ -117,7 +117,7 @@ def total(wallets: dict[uuid.UUID, Figures], currency: str) -> Decimal:
 
 
 fast = settings(
-    max_examples=100, deadline=None, database=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=60, deadline=None, database=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 
 
@@ -144,7 +144,9 @@ def test_deciding_a_batch_is_deciding_its_postings_one_after_the_other(
 ) -> None:
     together = decide(start, batch, references={}, atomic=False)
 
-    now, references, apart = dict(start), {}, []
+    now = dict(start)
+    references: dict[tuple[uuid.UUID | None, str], uuid.UUID] = {}
+    apart: list[Decision] = []
     for proposal in batch:
         decision = decide(now, [proposal], references=references, atomic=False)[0]
         apart.append(decision)
@@ -342,7 +344,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 TestA07 = LedgerMachine.TestCase
-TestA07.settings = settings(max_examples=15, stateful_step_count=30, deadline=None, database=None)
+TestA07.settings = settings(max_examples=10, stateful_step_count=30, deadline=None, database=None)
 
 
 @pytest.mark.slow

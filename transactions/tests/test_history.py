@@ -218,7 +218,7 @@ CURSORS = [
 ]
 
 
-@pytest.mark.parametrize("cursor", CURSORS)
+@pytest.mark.parametrize("cursor", CURSORS, ids=range(len(CURSORS)))
 def test_a_forged_cursor_is_a_400(alice_client: Client, cursor: str) -> None:
     document = problem(alice_client.get(f"{URL}?cursor={quote(cursor)}"), 400, "validation_error")
 

@@ -16,7 +16,7 @@ from fintech_core.actors import Actor
 from fintech_core.db import unit_of_work
 from fintech_core.models import AuditLog, IdempotencyRecord
 from fintech_core.testing import SYSTEM, Client, actor_for, fund_wallet, kyc
-from tests.invariants import Snapshot
+from tests.invariants import nothing_changes
 from transactions import ledger
 from transactions.enums import TransactionKind
 from transactions.models import LedgerEntry, Transaction
@@ -39,10 +39,8 @@ def balances(*users: User) -> list[Decimal]:
 @contextmanager
 def nothing_moves() -> Iterator[None]:
     """INV-14, on the test's own connection."""
-    with connection.cursor() as cursor:
-        before = Snapshot.of(cursor)  # type: ignore[arg-type]
+    with connection.cursor() as cursor, nothing_changes(cursor):  # type: ignore[arg-type]
         yield
-        assert Snapshot.of(cursor) == before  # type: ignore[arg-type]
 
 
 @pytest.fixture
