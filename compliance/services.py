@@ -16,7 +16,7 @@ from django.db import IntegrityError
 from compliance import locks, selectors
 from compliance.enums import MIN_LEVEL, TRANSITIONS, SubmissionStatus
 from compliance.models import KycSubmission
-from fintech_core import audit
+from fintech_core import audit, outbox
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.db import LostRace, violated_constraint
@@ -207,6 +207,13 @@ def _decide(submission: KycSubmission, status: SubmissionStatus, actor: Actor, n
     submission.updated_at = now
     submission.save(
         update_fields=["status", "decided_by", "decided_at", "granted_level", "reject_reason", "updated_at"]
+    )
+    outbox.publish(
+        type="kyc.decided",
+        entity_type=ENTITY,
+        entity_id=submission.pk,
+        owner_user_id=submission.user_id,
+        payload={"status": submission.status, "granted_level": submission.granted_level},
     )
 
 

@@ -15,10 +15,10 @@ from django.conf import settings
 from django.db import IntegrityError, connection
 from django.db.models import F, Sum
 
-from fintech_core import ids
+from fintech_core import ids, outbox
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.db import LostRace, mark_posted, violated_constraint
-from transactions import hashing, journal
+from transactions import events, hashing, journal
 from transactions.accounts import SystemAccount
 from transactions.decision import (
     Accepted,
@@ -307,6 +307,7 @@ def _write(
         journal.lower_holds(hold_changes)
     if transactions:
         _insert(transactions, entries)
+        outbox.publish_many(events.events_of(transactions, entries, wallets))
     return outcomes
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import IntegrityError
 
-from fintech_core import audit, money
+from fintech_core import audit, money, outbox
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.db import LostRace, violated_constraint
@@ -64,6 +64,7 @@ def open_wallet(*, actor: Actor, owner_user_id: uuid.UUID, currency: str, now: d
         entity_id=wallet.pk,
         after={"status": wallet.status, "currency": currency, "owner": str(owner_user_id)},
     )
+    _publish("wallet.opened", wallet)
     return wallet
 
 
@@ -127,4 +128,15 @@ def _move(actor: Actor, wallet: Wallet, target: WalletStatus, action: str, reaso
         after={"status": wallet.status},
         reason=reason,
     )
+    _publish(action, wallet)
     return wallet
+
+
+def _publish(type: str, wallet: Wallet) -> None:
+    outbox.publish(
+        type=type,
+        entity_type="wallet",
+        entity_id=wallet.pk,
+        owner_user_id=wallet.owner_user_id,
+        payload={"status": wallet.status, "currency": wallet.currency},
+    )

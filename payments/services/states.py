@@ -1,11 +1,12 @@
-"""The one place that changes an intent's state: by the map, with its claim on the wallet and its audit row."""
+"""The one place that changes an intent's state: by the map, with its claim on the wallet, audit row and event."""
 
 from datetime import datetime
 from typing import Any
 
-from fintech_core import audit
+from fintech_core import audit, outbox
 from fintech_core.actors import Actor
 from fintech_core.exceptions import InvalidTransition
+from fintech_core.money import exponent_of, format_amount
 from payments.enums import IntentStatus
 from payments.models import PaymentIntent
 from wallet.services import remove_claims
@@ -44,4 +45,15 @@ def move_intent(
         before=before,
         after={"status": status.value, **shown},
         reason=reason,
+    )
+    outbox.publish(
+        type=f"payment_intent.{status.value}",
+        entity_type="payment_intent",
+        entity_id=intent.pk,
+        owner_user_id=intent.wallet.owner_user_id,
+        payload={
+            "wallet": str(intent.wallet_id),
+            "amount": format_amount(intent.amount, exponent_of(intent.currency)),
+            "currency": intent.currency,
+        },
     )

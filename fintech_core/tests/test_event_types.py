@@ -1,0 +1,63 @@
+"""Which deeds of the rooms below the ledger's are heard of, and by whom."""
+
+import pytest
+
+from fintech_core.models import OutboxEvent
+from fintech_core.testing import Client
+from users.models import User
+
+pytestmark = pytest.mark.django_db
+
+
+def heard(prefix: str) -> list[tuple[str, object, object]]:
+    rows = OutboxEvent.objects.filter(type__startswith=prefix).order_by("id")
+    return [(row.type, row.owner_user_id, row.payload) for row in rows]
+
+
+def test_the_life_of_a_wallet(alice: User, alice_client: Client, officer_client: Client) -> None:
+    wallet = f"/api/v1/wallets/{alice.wallets.get().pk}"
+    reason = {"reason": "Card reported stolen"}
+
+    for client, deed in ((officer_client, "freeze"), (officer_client, "unfreeze"), (alice_client, "close")):
+        assert client.post(f"{wallet}/{deed}", reason).status_code == 200
+
+    assert heard("wallet.") == [
+        ("wallet.opened", alice.pk, {"status": "ACTIVE", "currency": "USD"}),
+        ("wallet.frozen", alice.pk, {"status": "FROZEN", "currency": "USD"}),
+        ("wallet.unfrozen", alice.pk, {"status": "ACTIVE", "currency": "USD"}),
+        ("wallet.closed", alice.pk, {"status": "CLOSED", "currency": "USD"}),
+    ]
+
+
+APPLICATION = {
+    "level": 1,
+    "first_name": "Alice",
+    "last_name": "Liddell",
+    "date_of_birth": "1990-05-04",
+    "country": "GB",
+    "address": "1 Folly Bridge, Oxford",
+    "document_type": "passport",
+    "document_number": "P1234567",
+}
+
+
+@pytest.mark.parametrize(
+    ("deed", "said", "payload"),
+    [
+        ("approve", {"level": 1}, {"status": "APPROVED", "granted_level": 1}),
+        ("reject", {"reason": "Blurred"}, {"status": "REJECTED", "granted_level": None}),
+    ],
+)
+def test_a_decision_on_kyc_names_no_person(
+    alice: User,
+    alice_client: Client,
+    officer_client: Client,
+    deed: str,
+    said: dict[str, object],
+    payload: dict[str, object],
+) -> None:
+    submission = alice_client.post("/api/v1/kyc/submissions", APPLICATION).json()["id"]
+
+    assert officer_client.post(f"/api/v1/kyc/submissions/{submission}/{deed}", said).status_code == 200
+
+    assert heard("kyc.") == [("kyc.decided", alice.pk, payload)]
