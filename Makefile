@@ -13,8 +13,8 @@ BOOTSTRAP = command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is n
 # Settings that need neither a server nor a secret, for the tools that only import the code.
 TOOLS := ENVIRONMENT=test DJANGO_SETTINGS_MODULE=fintech_core.settings DATABASE_URL=postgres://nobody@127.0.0.1:9/none
 PYTEST := $(BIN)/python -m pytest
-# More need the same test names in every process: no random value among the parameters of a test.
-TEST_PROCESSES ?= 0
+# One for each core of the smallest machine. xdist needs the same test names in every process (conftest.py sees to it).
+TEST_PROCESSES ?= 2
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help

@@ -5,8 +5,11 @@ Nothing that reads the settings may be imported at the top: their environment is
 
 from __future__ import annotations
 
+import random
 import secrets
+import uuid
 from collections.abc import Iterator
+from unittest import mock
 
 import django
 import psycopg
@@ -33,6 +36,21 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """The fixed cast. Not by `pytest_plugins`: it imports models, and Django is set up by now only."""
     session.config.pluginmanager.import_plugin("fintech_core.testing")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """While tests are collected, ids follow a fixed seed: those among the parameters of a test are part of its name,
+    and xdist shares tests out only if every process has the same names."""
+    from fintech_core import ids
+
+    dice = random.Random(0)  # noqa: S311 - names of tests, no secrets
+
+    def fixed() -> uuid.UUID:
+        return uuid.UUID(int=dice.getrandbits(128), version=4)
+
+    with mock.patch.object(uuid, "uuid4", fixed), mock.patch.object(ids, "uuid7", fixed):
+        return (yield)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
