@@ -28,6 +28,10 @@ class DomainError(Exception):
         self.detail = detail or self.title
         self.extensions = dict(extensions or {})
 
+    def summary(self) -> dict[str, Any]:
+        """The refusal as a part of a larger answer: one item of a batch, the outcome of a dry run."""
+        return {"code": self.code, "title": self.title, "detail": self.detail, **self.extensions}
+
 
 class ValidationFailed(DomainError):
     """Syntax. `errors` is a list of {"field", "code", "message"}."""

@@ -86,6 +86,14 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
             idempotency.run(actor=self.actor, key=key, fingerprint=fingerprint, use_case=use_case, render=render)
         )
 
+    def simulate(self, question: Callable[[], Any], output: type[BaseSerializer[Any]]) -> HttpResponse:
+        """Answer a dry run: 200, inside a snapshot in which nothing can be written. A key that is sent is ignored:
+        there is nothing to protect, and a stored answer would be a trace."""
+        render = self._renderer(output, HTTPStatus.OK)
+        with db.read_only_snapshot():
+            answer = render(question())
+        return _http(answer)
+
     def _renderer(self, output: type[BaseSerializer[Any]] | None, status: int) -> idempotency.Render:
         def render(outcome: Any) -> idempotency.Answer:
             if isinstance(outcome, DomainError):
