@@ -1,6 +1,7 @@
 """Reads of compliance, scoped by who asks. Includes the audit log, since the kernel has no API of its own."""
 
 import uuid
+from collections.abc import Collection
 
 from django.db.models import QuerySet
 
@@ -29,6 +30,11 @@ def open_submission_of(user_id: uuid.UUID) -> KycSubmission | None:
 def kyc_level_of(user_id: uuid.UUID) -> int:
     """The level that the user has been granted; 0 is none."""
     return User.objects.values_list("kyc_level", flat=True).get(pk=user_id)
+
+
+def kyc_levels_of(user_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
+    """The levels that these users have been granted. One statement, however many."""
+    return dict(User.objects.filter(pk__in=set(user_ids)).values_list("pk", "kyc_level"))
 
 
 def audit_rows_visible_to(actor: Actor) -> QuerySet[AuditLog]:

@@ -161,13 +161,24 @@ def require_kyc(*, owner_user_id: uuid.UUID | None, operation: str) -> None:
 
     A wallet without an owner is the system's and passes. Raises KycRequired (422, extension `required_level`).
     """
-    required = settings.KYC_REQUIRED[operation]
-    if owner_user_id is None or required == 0:
+    if owner_user_id is None or settings.KYC_REQUIRED[operation] == 0:
         return
-    if selectors.kyc_level_of(owner_user_id) < required:
-        raise KycRequired(
+    levels = {owner_user_id: selectors.kyc_level_of(owner_user_id)}
+    refusal = refused_by_kyc(levels=levels, operation=operation).get(owner_user_id)
+    if refusal is not None:
+        raise refusal
+
+
+def refused_by_kyc(*, levels: Mapping[uuid.UUID, int], operation: str) -> dict[uuid.UUID, KycRequired]:
+    """The same gate for many owners at once, whose `levels` the caller has read: a refusal for each who lacks it."""
+    required = settings.KYC_REQUIRED[operation]
+    return {
+        owner: KycRequired(
             f"This needs KYC level {required} of the wallet's owner.", extensions={"required_level": required}
         )
+        for owner, level in levels.items()
+        if level < required
+    }
 
 
 def _refuse_if_open(user_id: uuid.UUID) -> None:

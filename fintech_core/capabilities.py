@@ -16,6 +16,8 @@ class Capability(StrEnum):
     TRANSACTIONS_READ_ALL = "transactions.read_all"
     TRANSACTIONS_REVERSE = "transactions.reverse"
     TRANSFERS_WRITE = "transfers.write"
+    FEES_READ = "fees.read"
+    FEES_MANAGE = "fees.manage"
     PAYMENTS_READ = "payments.read"
     PAYMENTS_WRITE = "payments.write"
     PAYMENTS_READ_ALL = "payments.read_all"

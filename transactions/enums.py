@@ -56,3 +56,14 @@ class HoldStatus(models.TextChoices):
     CAPTURED = "CAPTURED"
     VOIDED = "VOIDED"
     EXPIRED = "EXPIRED"
+
+
+class BatchMode(models.TextChoices):
+    """What one refused item does to the others of its batch."""
+
+    ATOMIC = "atomic", "all or none"
+    INDEPENDENT = "independent", "each for itself"
+
+
+# The kinds that ask for a fee today. A schedule for another kind would promise what nobody charges.
+FEE_KINDS = (TransactionKind.TRANSFER,)

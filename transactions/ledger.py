@@ -112,10 +112,17 @@ def post(postings: Sequence[Posting], *, actor: Actor, now: datetime, atomic: bo
     return _write(postings, proposals, decisions, wallets, actor=actor, now=now, posted_at=posted_at)
 
 
-def preview(postings: Sequence[Posting], *, now: datetime, atomic: bool = True) -> list[Preview | Refusal]:
+def preview(
+    postings: Sequence[Posting],
+    *,
+    now: datetime,
+    atomic: bool = True,
+    after: Mapping[uuid.UUID, tuple[Decimal, Decimal]] | None = None,
+) -> list[Preview | Refusal]:
     """What `post` would answer now, from the same `decide()`, without a lock and without a trace.
 
-    Call inside read_only_snapshot(), so that it can't write even by mistake.
+    Call inside read_only_snapshot(), so that it can't write even by mistake. `after` has balance and held of wallets
+    as earlier previews left them, where one batch is asked about after another.
     """
     proposals = _resolve(postings)
     wallets = {wallet.pk: wallet for wallet in Wallet.objects.filter(pk__in=_wallet_ids(proposals))}
@@ -126,6 +133,9 @@ def preview(postings: Sequence[Posting], *, now: datetime, atomic: bool = True) 
     )
     for pk, amount in due:
         wallets[pk].held -= amount
+    for pk, (balance, held) in (after or {}).items():
+        if pk in wallets:
+            wallets[pk].balance, wallets[pk].held = balance, held
     captures = [posting.capture.hold_id for posting in postings if posting.capture is not None]
     holds = {hold.pk: hold for hold in Hold.objects.filter(pk__in=captures)} if captures else {}
     for hold in holds.values():

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable
 
-from transactions.models import Hold, Transaction
+from transactions.models import FeeSchedule, Hold, Transaction
 
 
 def lock_transaction(transaction_id: uuid.UUID) -> Transaction | None:
@@ -15,3 +15,14 @@ def lock_holds(hold_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Hold]:
     """Lock and read holds, by primary key. Their wallets must be locked already, or the order deadlocks."""
     rows = Hold.objects.filter(pk__in=set(hold_ids)).order_by("pk").select_for_update(of=("self",), no_key=True)
     return {hold.pk: hold for hold in rows}
+
+
+def lock_fee_schedule(schedule_id: uuid.UUID) -> FeeSchedule | None:
+    return FeeSchedule.objects.filter(pk=schedule_id).select_for_update(of=("self",), no_key=True).first()
+
+
+def lock_open_fee_schedule(*, kind: str, currency: str, kyc_level: int | None) -> FeeSchedule | None:
+    """The one schedule without an end, of which the database allows no second."""
+    rows = FeeSchedule.objects.filter(kind=kind, currency=currency, ended_at__isnull=True)
+    rows = rows.filter(kyc_level=kyc_level) if kyc_level is not None else rows.filter(kyc_level__isnull=True)
+    return rows.select_for_update(of=("self",), no_key=True).first()

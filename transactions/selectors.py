@@ -1,14 +1,20 @@
 """Reads of the ledger, scoped by who asks."""
 
 import uuid
+from collections.abc import Collection
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Prefetch, QuerySet
+from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet
 
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
-from transactions.models import LedgerEntry, Transaction
+from transactions.enums import Direction
+from transactions.models import FeeSchedule, LedgerEntry, Transaction
 from wallet.models import Wallet
+
+FEES = "fees"  # the account code that fees are paid to
 
 
 def transactions_visible_to(actor: Actor) -> QuerySet[Transaction]:
@@ -49,3 +55,49 @@ def filter_transactions(rows: QuerySet[Transaction], filters: dict[str, Any], *,
         "created_before": "created_at__lt",
     }
     return rows.filter(**{lookup: filters[name] for name, lookup in lookups.items() if name in filters})
+
+
+def read_back(transactions: Collection[Transaction]) -> dict[uuid.UUID, Transaction]:
+    """These transactions with their entries, by id, as answers show them."""
+    rows = with_entries(Transaction.objects.filter(pk__in=[transaction.pk for transaction in transactions]))
+    return {transaction.pk: transaction for transaction in rows}
+
+
+def headline(transaction: Transaction) -> LedgerEntry | None:
+    """The entry whose amount stands for the transaction: of its first leg that isn't a fee."""
+    entries = list(transaction.entries.all())
+    fee_legs = {entry.leg for entry in entries if entry.wallet.account_code == FEES}
+    return next((entry for entry in entries if entry.leg not in fee_legs), entries[0] if entries else None)
+
+
+def fee_paid(transaction: Transaction) -> Decimal:
+    """What the transaction paid to the fee accounts; given back by a reversal, it is none of the reversal's fee."""
+    credited = (
+        entry.amount
+        for entry in transaction.entries.all()
+        if entry.wallet.account_code == FEES and entry.direction == Direction.CREDIT
+    )
+    return sum(credited, Decimal(0))
+
+
+def fee_schedules_visible_to(actor: Actor) -> QuerySet[FeeSchedule]:
+    return FeeSchedule.objects.all() if actor.can(Capability.FEES_READ) else FeeSchedule.objects.none()
+
+
+def fee_schedules_in_force(
+    *, kind: str, currencies: Collection[str], now: datetime
+) -> dict[tuple[str, int | None], FeeSchedule]:
+    """The schedules for `kind` at this moment, by currency and KYC level (None: every level without its own)."""
+    rows = FeeSchedule.objects.filter(
+        Q(ended_at__isnull=True) | Q(ended_at__gt=now), kind=kind, currency__in=currencies, valid_from__lte=now
+    )
+    return {(schedule.currency, schedule.kyc_level): schedule for schedule in rows}
+
+
+def fee_schedule_after(*, kind: str, currency: str, kyc_level: int | None, moment: datetime) -> FeeSchedule | None:
+    """A schedule of this kind, currency and level that is in force at or after the moment."""
+    rows = FeeSchedule.objects.filter(
+        Q(ended_at__isnull=True) | Q(ended_at__gt=moment, ended_at__gt=F("valid_from")), kind=kind, currency=currency
+    )
+    rows = rows.filter(kyc_level=kyc_level) if kyc_level is not None else rows.filter(kyc_level__isnull=True)
+    return rows.order_by("valid_from", "id").first()

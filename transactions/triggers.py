@@ -149,6 +149,32 @@ _HOLD_FACTS = """
     RETURN NEW;
 """
 
+# The unique index over open schedules makes two insertions wait for each other; this sees what is committed.
+_FEE_SCHEDULE_BORN = """
+    IF NEW.ended_at IS NOT NULL OR EXISTS (
+        SELECT 1 FROM transactions_feeschedule o
+        WHERE o.id <> NEW.id AND o.kind = NEW.kind AND o.currency = NEW.currency
+          AND o.kyc_level IS NOT DISTINCT FROM NEW.kyc_level
+          AND o.ended_at > GREATEST(o.valid_from, NEW.valid_from)) THEN
+        RAISE EXCEPTION 'fee schedule % overlaps another one or is born ended', NEW.id
+            USING ERRCODE = '23514', CONSTRAINT = 'fee_schedule_born';
+    END IF;
+    RETURN NULL;
+"""
+
+_FEE_SCHEDULE_FACTS = """
+    IF (NEW.id, NEW.kind, NEW.currency, NEW.kyc_level, NEW.fixed, NEW.percentage, NEW.minimum, NEW.maximum,
+        NEW.valid_from, NEW.created_by, NEW.created_at)
+       IS DISTINCT FROM
+       (OLD.id, OLD.kind, OLD.currency, OLD.kyc_level, OLD.fixed, OLD.percentage, OLD.minimum, OLD.maximum,
+        OLD.valid_from, OLD.created_by, OLD.created_at)
+       OR OLD.ended_at IS NOT NULL THEN
+        RAISE EXCEPTION 'fee schedule %: it is ended, once, and never changes otherwise', OLD.id
+            USING ERRCODE = '23514', CONSTRAINT = 'fee_schedule_facts';
+    END IF;
+    RETURN NEW;
+"""
+
 _NEW = pgtrigger.Referencing(new="new_rows")
 
 
@@ -209,4 +235,17 @@ def hold_triggers() -> list[SealedTrigger]:
         SealedTrigger(name="hold_facts", when=pgtrigger.Before, operation=pgtrigger.Update, func=_HOLD_FACTS),
         refuse("hold_no_delete", pgtrigger.Delete, "holds are never deleted"),
         refuse("hold_no_truncate", pgtrigger.Truncate, "holds are never deleted"),
+    ]
+
+
+def fee_schedule_triggers() -> list[SealedTrigger]:
+    return [
+        SealedTrigger(
+            name="fee_schedule_born", when=pgtrigger.After, operation=pgtrigger.Insert, func=_FEE_SCHEDULE_BORN
+        ),
+        SealedTrigger(
+            name="fee_schedule_facts", when=pgtrigger.Before, operation=pgtrigger.Update, func=_FEE_SCHEDULE_FACTS
+        ),
+        refuse("fee_schedule_no_delete", pgtrigger.Delete, "fee schedules are never deleted"),
+        refuse("fee_schedule_no_truncate", pgtrigger.Truncate, "fee schedules are never deleted"),
     ]

@@ -34,6 +34,7 @@ _READ_MONEY = {
     Capability.PAYMENTS_READ,
     Capability.PAYMENTS_READ_ALL,
     Capability.USERS_READ_ALL,
+    Capability.FEES_READ,
 }
 _READ_KYC = {Capability.KYC_READ, Capability.KYC_READ_ALL}
 _OPERATOR = _PROFILE | _READ_MONEY | {Capability.TRANSACTIONS_REVERSE, Capability.PAYMENTS_REVIEW}
@@ -44,7 +45,7 @@ _COMPLIANCE = (
     | {Capability.WALLETS_FREEZE, Capability.WALLETS_CLOSE, Capability.KYC_DECIDE, Capability.AUDIT_READ}
 )
 _AUDITOR = _PROFILE | _READ_MONEY | _READ_KYC | {Capability.AUDIT_READ}
-_ADMIN = _OPERATOR | _COMPLIANCE | _AUDITOR | {Capability.USERS_MANAGE}
+_ADMIN = _OPERATOR | _COMPLIANCE | _AUDITOR | {Capability.USERS_MANAGE, Capability.FEES_MANAGE}
 
 CAPABILITIES: Mapping[Role, frozenset[Capability]] = MappingProxyType(
     {

@@ -1,6 +1,7 @@
 """Reads about people and their sessions. What others may look up by address goes by verified addresses only."""
 
 import uuid
+from collections.abc import Collection
 from datetime import datetime
 
 from django.db.models import Q, QuerySet
@@ -17,6 +18,18 @@ def user_by_verified_email(email: str) -> User | None:
 def user_by_verified_phone(phone: str) -> User | None:
     """The active user who proved this E.164 number; a claimed one resolves to nobody."""
     return User.objects.filter(phone=phone, phone_verified_at__isnull=False, is_active=True).first()
+
+
+def users_by_verified_emails(emails: Collection[str]) -> dict[str, User]:
+    """The active users who proved one of these (normalised) addresses, by address. One statement, however many."""
+    rows = User.objects.filter(email__in=set(emails), email_verified_at__isnull=False, is_active=True)
+    return {user.email: user for user in rows}
+
+
+def users_by_verified_phones(phones: Collection[str]) -> dict[str, User]:
+    """The active users who proved one of these E.164 numbers, by number. One statement, however many."""
+    rows = User.objects.filter(phone__in=set(phones), phone_verified_at__isnull=False, is_active=True)
+    return {user.phone: user for user in rows if user.phone is not None}
 
 
 def user_for_log_in(email: str) -> User | None:

@@ -1,6 +1,7 @@
 """Reads of wallets, scoped by who asks."""
 
 import uuid
+from collections.abc import Collection
 
 from django.db.models import QuerySet
 
@@ -27,3 +28,21 @@ def wallets_owned_by(actor: Actor) -> QuerySet[Wallet]:
 def open_wallet_of(user_id: uuid.UUID, currency: str) -> Wallet | None:
     """The user's wallet in the currency, unless there is none that isn't closed."""
     return Wallet.objects.filter(owner_user_id=user_id, currency=currency).exclude(status=WalletStatus.CLOSED).first()
+
+
+def open_wallets_by_id(wallet_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Wallet]:
+    """Customers' wallets among these ids that aren't closed."""
+    rows = Wallet.objects.filter(pk__in=set(wallet_ids), account_code__isnull=True)
+    return {wallet.pk: wallet for wallet in rows.exclude(status=WalletStatus.CLOSED)}
+
+
+def open_wallets_by_owner(
+    owner_ids: Collection[uuid.UUID], currencies: Collection[str]
+) -> dict[tuple[uuid.UUID, str], Wallet]:
+    """The wallets of these users in these currencies that aren't closed, by owner and currency."""
+    rows = Wallet.objects.filter(owner_user_id__in=set(owner_ids), currency__in=set(currencies))
+    return {
+        (wallet.owner_user_id, wallet.currency): wallet
+        for wallet in rows.exclude(status=WalletStatus.CLOSED)
+        if wallet.owner_user_id is not None
+    }

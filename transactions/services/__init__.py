@@ -1,13 +1,33 @@
 """The use cases of the ledger. Each runs inside the caller's unit of work and commits with its audit row."""
 
+from transactions.services.fee_schedules import FeeScheduleOverlaps, create_fee_schedule, end_fee_schedule
+from transactions.services.planning import MAX_ITEMS, Destination, DestinationUnavailable, Plan, TransferItem
 from transactions.services.reversals import AlreadyReversed, NotReversible, reverse_transaction
-from transactions.services.transfers import Destination, DestinationUnavailable, create_transfer
+from transactions.services.transfers import (
+    BatchRefused,
+    Simulated,
+    batch_refused,
+    create_batch,
+    create_transfer,
+    simulate_transfers,
+)
 
 __all__ = [
+    "MAX_ITEMS",
     "AlreadyReversed",
+    "BatchRefused",
     "Destination",
     "DestinationUnavailable",
+    "FeeScheduleOverlaps",
     "NotReversible",
+    "Plan",
+    "Simulated",
+    "TransferItem",
+    "batch_refused",
+    "create_batch",
+    "create_fee_schedule",
     "create_transfer",
+    "end_fee_schedule",
     "reverse_transaction",
+    "simulate_transfers",
 ]

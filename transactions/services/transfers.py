@@ -1,38 +1,42 @@
-"""Transfers between customers. They build postings; the ledger decides."""
+"""Transfers between customers, one or up to a thousand at once, for real or as a question. The ledger decides."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import TypeVar
 
-from compliance.services import require_kyc
+import structlog
+
 from fintech_core import audit
 from fintech_core.actors import Actor
-from fintech_core.exceptions import DomainError, NotFound
+from fintech_core.exceptions import DomainError
+from fintech_core.models import AuditLog
 from fintech_core.money import Money
 from transactions import ledger
-from transactions.enums import TransactionKind
+from transactions.enums import BatchMode
 from transactions.models import Transaction
-from users.selectors import user_by_verified_email, user_by_verified_phone
-from wallet.models import Wallet
-from wallet.selectors import open_wallet_of, wallets_owned_by
+from transactions.services.planning import Destination, DestinationUnavailable, Plan, TransferItem, plan_transfers
+
+T = TypeVar("T")
+Figures = Mapping[uuid.UUID, tuple[Decimal, Decimal]]
+logger = structlog.get_logger(__name__)
 
 
-class DestinationUnavailable(DomainError):
-    """One answer for every destination that can't be paid, so that it tells nothing about strangers."""
+class BatchRefused(DomainError):
+    """Carries `results`: the first refusal with its own code, the others as batch_aborted."""
 
-    code = "destination_unavailable"
-    title = "The destination can't receive this payment."
+    code = "batch_refused"
+    title = "An item of the atomic batch was refused, so nothing was done."
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Destination:
-    """Where a transfer goes: exactly one of the three."""
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """What an accepted transfer would do."""
 
-    wallet_id: uuid.UUID | None = None
-    email: str | None = None
-    phone: str | None = None
+    plan: Plan
+    preview: ledger.Preview
 
 
 def create_transfer(
@@ -47,80 +51,174 @@ def create_transfer(
     metadata: Mapping[str, str] | None = None,
     now: datetime,
 ) -> Transaction:
-    """Move money from a wallet of the actor to another customer's.
+    """Move money from a wallet of the actor to another customer's; the fee, if there is one, comes on top.
 
-    Raises NotFound (source), CurrencyMismatch, DestinationUnavailable, KycRequired, SameWallet, InsufficientFunds,
-    WalletFrozen, WalletClosed, AmountTooLarge, ReferenceExists.
+    Raises NotFound (source), CurrencyMismatch, DestinationUnavailable, KycRequired, SameWallet, InsufficientFunds
+    (amount + fee), WalletFrozen, WalletClosed, AmountTooLarge, ReferenceExists.
     """
-    source = wallets_owned_by(actor).filter(pk=source_wallet).first()
-    if source is None:
-        raise NotFound("There is no such source wallet.")
-    if source.currency != currency:
-        raise ledger.CurrencyMismatch
-    target = _resolve(actor, destination, currency)
-    if target.pk == source.pk:
-        raise ledger.SameWallet
-    require_kyc(owner_user_id=source.owner_user_id, operation="transfer_out")
-    require_kyc(owner_user_id=target.owner_user_id, operation="receive")
-    posting = ledger.Posting(
-        kind=TransactionKind.TRANSFER,
-        legs=(ledger.Leg(source.pk, target.pk, amount, currency),),
+    item = TransferItem(
+        source_wallet=source_wallet,
+        destination=destination,
+        amount=amount,
+        currency=currency,
         reference=reference,
         description=description,
         metadata=metadata or {},
     )
-    outcome = ledger.post([posting], actor=actor, now=now)[0]
-    if isinstance(outcome, ledger.Refusal):
-        # Closed or frozen against credits since it was resolved: the state of a stranger's wallet isn't told.
-        states = (ledger.WalletClosed, ledger.WalletFrozen)
-        raise (
-            _unavailable(actor)
-            if outcome.wallet_id == target.pk and isinstance(outcome.error, states)
-            else outcome.error
-        )
-    _audit(actor, "transfer.created", outcome, Money(amount, currency), source.pk, target.pk)
+    outcome = _post_batch(actor, [item], BatchMode.ATOMIC, now)[0]
+    if isinstance(outcome, DomainError):
+        raise _traced(outcome, actor, [outcome])
     return outcome
 
 
-def _resolve(actor: Actor, destination: Destination, currency: str) -> Wallet:
-    """The customer wallet to pay. Raises DestinationUnavailable, and leaves a trace of the look-up."""
-    wallet: Wallet | None = None
-    if destination.wallet_id is not None:
-        rows = Wallet.objects.filter(pk=destination.wallet_id, owner_user__isnull=False, currency=currency)
-        wallet = rows.exclude(status="CLOSED").first()
-    else:
-        user = (
-            user_by_verified_email(destination.email)
-            if destination.email is not None
-            else user_by_verified_phone(destination.phone or "")
-        )
-        wallet = open_wallet_of(user.pk, currency) if user is not None and user.is_active else None
-    if wallet is None:
-        raise _unavailable(actor)
-    return wallet
+def create_batch(
+    *, actor: Actor, items: Sequence[TransferItem], mode: BatchMode, now: datetime
+) -> list[Transaction | DomainError]:
+    """Transfer 1 to 1,000 items in one posting of the ledger; a transaction or a refusal for each, in order.
+
+    Items are decided in order, each seeing the earlier ones. INDEPENDENT goes on after a refusal. ATOMIC raises
+    BatchRefused at the first one. The number of statements doesn't grow with the batch.
+    """
+    outcomes = _post_batch(actor, items, mode, now)
+    if mode == BatchMode.ATOMIC and any(isinstance(outcome, DomainError) for outcome in outcomes):
+        raise _traced(batch_refused(outcomes), actor, outcomes)
+    return outcomes
 
 
-def _unavailable(actor: Actor) -> DestinationUnavailable:
-    refusal = DestinationUnavailable()
-    # Whoever probes for people leaves tracks; what was asked for is personal and isn't kept.
-    refusal.trace = lambda: audit.record(
-        actor=actor, action="transfer.destination_unavailable", entity_type="user", entity_id=actor.id
+def simulate_transfers(
+    *,
+    actor: Actor,
+    items: Sequence[TransferItem],
+    mode: BatchMode,
+    now: datetime,
+    after: Figures | None = None,
+) -> list[Simulated | DomainError]:
+    """What `create_batch` would do now, item by item, from the same decision. Call inside read_only_snapshot().
+
+    `after` has the figures that earlier simulations of the same snapshot left, for questions larger than a batch.
+    """
+    plans = plan_transfers(actor=actor, items=items, now=now)
+    outcomes = _decided(
+        plans,
+        mode,
+        now,
+        lambda postings: ledger.preview(postings, now=now, atomic=mode == BatchMode.ATOMIC, after=after),
     )
-    return refusal
+    lost = sum(isinstance(outcome, DestinationUnavailable) for outcome in outcomes)
+    if lost:
+        # A dry run writes no row; the log still sees who probes for people.
+        logger.info("dry_run_destination_unavailable", actor_id=str(actor.id), count=lost)
+    answers: list[Simulated | DomainError] = []
+    for plan, outcome in zip(plans, outcomes, strict=True):
+        if isinstance(outcome, DomainError):
+            answers.append(outcome)
+        elif isinstance(plan, Plan):
+            answers.append(Simulated(plan, outcome))
+    return answers
 
 
-def _audit(
-    actor: Actor, action: str, transaction: Transaction, money: Money, source: uuid.UUID, destination: uuid.UUID
-) -> None:
-    audit.record(
+def batch_refused(outcomes: Sequence[object]) -> BatchRefused:
+    """The refusal of a whole atomic batch, from its items' refusals."""
+    results = [
+        {"index": index, "status": "refused", "error": outcome.summary()}
+        for index, outcome in enumerate(outcomes)
+        if isinstance(outcome, DomainError)
+    ]
+    return BatchRefused(extensions={"results": results})
+
+
+def _post_batch(
+    actor: Actor, items: Sequence[TransferItem], mode: BatchMode, now: datetime
+) -> list[Transaction | DomainError]:
+    """Plan, post and audit. An atomic batch with a refusal in it has posted nothing."""
+    plans = plan_transfers(actor=actor, items=items, now=now)
+    outcomes = _decided(
+        plans,
+        mode,
+        now,
+        lambda postings: ledger.post(postings, actor=actor, now=now, atomic=mode == BatchMode.ATOMIC),
+    )
+    rows = [
+        _created(actor, outcome, plan)
+        for plan, outcome in zip(plans, outcomes, strict=True)
+        if isinstance(outcome, Transaction) and isinstance(plan, Plan)
+    ]
+    if mode == BatchMode.INDEPENDENT:
+        rows += _look_ups(actor, outcomes)
+    if rows:
+        audit.record_many(rows)
+    return outcomes
+
+
+def _decided(
+    plans: Sequence[Plan | DomainError],
+    mode: BatchMode,
+    now: datetime,
+    decide: Callable[[Sequence[ledger.Posting]], Sequence[T | ledger.Refusal]],
+) -> list[T | DomainError]:
+    """The ledger's decision on what was planned, with the planning's refusals in their places."""
+    if mode == BatchMode.ATOMIC:
+        planned_refusal = next((index for index, plan in enumerate(plans) if isinstance(plan, DomainError)), None)
+        if planned_refusal is not None:
+            return _aborted(plans, planned_refusal, now)
+    accepted = [plan.posting for plan in plans if isinstance(plan, Plan)]
+    decisions = iter(decide(accepted) if accepted else ())
+    return [plan if isinstance(plan, DomainError) else _told(plan, next(decisions)) for plan in plans]
+
+
+def _aborted(plans: Sequence[Plan | DomainError], index: int, now: datetime) -> list[T | DomainError]:
+    """An atomic batch that fails at `index` at the latest: the ledger is only asked whether an earlier item does."""
+    earlier = [plan for plan in plans[:index] if isinstance(plan, Plan)]
+    decisions = ledger.preview([plan.posting for plan in earlier], now=now) if earlier else []
+    for position, (plan, decision) in enumerate(zip(earlier, decisions, strict=True)):
+        told = _told(plan, decision)
+        if isinstance(told, DomainError) and not isinstance(told, ledger.BatchAborted):
+            return [told if at == position else ledger.BatchAborted() for at in range(len(plans))]
+    first = plans[index]
+    assert isinstance(first, DomainError)  # noqa: S101 - that is what `index` says
+    return [first if at == index else ledger.BatchAborted() for at in range(len(plans))]
+
+
+def _told(plan: Plan, outcome: T | ledger.Refusal) -> T | DomainError:
+    """The outcome as the payer hears it: the state of a stranger's wallet isn't told."""
+    if not isinstance(outcome, ledger.Refusal):
+        return outcome
+    # Closed or frozen against credits since it was resolved.
+    if outcome.wallet_id == plan.destination and isinstance(outcome.error, ledger.WalletClosed | ledger.WalletFrozen):
+        return DestinationUnavailable()
+    return outcome.error
+
+
+def _created(actor: Actor, transaction: Transaction, plan: Plan) -> AuditLog:
+    return audit.row(
         actor=actor,
-        action=action,
+        action="transfer.created",
         entity_type="transaction",
         entity_id=transaction.pk,
         after={
             "status": transaction.status,
-            "money": str(money),
-            "source_wallet": str(source),
-            "destination_wallet": str(destination),
+            "money": str(Money(plan.item.amount, plan.item.currency)),
+            "fee": str(Money(plan.fee, plan.item.currency)),
+            "source_wallet": str(plan.source),
+            "destination_wallet": str(plan.destination),
         },
     )
+
+
+def _traced(refusal: DomainError, actor: Actor, outcomes: Sequence[object]) -> DomainError:
+    """The refusal, leaving the tracks of look-ups behind though the use case is undone."""
+    rows = _look_ups(actor, outcomes)
+    if rows:
+        refusal.trace = lambda: audit.record_many(rows)
+    return refusal
+
+
+def _look_ups(actor: Actor, outcomes: Sequence[object]) -> list[AuditLog]:
+    """Tracks of look-ups that found nobody; what was asked for is personal and isn't kept."""
+    return [
+        audit.row(
+            actor=actor, action="transfer.destination_unavailable", entity_type="user", entity_id=actor.id
+        )
+        for outcome in outcomes
+        if isinstance(outcome, DestinationUnavailable)
+    ]

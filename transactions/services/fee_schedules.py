@@ -1,0 +1,135 @@
+"""Fee schedules: what staff sets, kept as history. A new one ends the older; nothing else ever changes."""
+
+import uuid
+from datetime import datetime
+from decimal import Decimal
+from http import HTTPStatus
+
+from django.db import IntegrityError
+
+from fintech_core import audit, money
+from fintech_core.actors import Actor
+from fintech_core.capabilities import Capability
+from fintech_core.db import LostRace, violated_constraint
+from fintech_core.exceptions import DomainError, InvalidTransition, NotFound, ValidationFailed
+from transactions.locks import lock_fee_schedule, lock_open_fee_schedule
+from transactions.models import FeeSchedule
+from transactions.selectors import fee_schedule_after
+
+_ENTITY = "fee_schedule"
+
+
+class FeeScheduleOverlaps(DomainError):
+    code = "fee_schedule_overlaps"
+    status = HTTPStatus.CONFLICT
+    title = "A schedule that begins later, or ends later by decision, stands already."
+
+
+def create_fee_schedule(
+    *,
+    actor: Actor,
+    kind: str,
+    currency: str,
+    kyc_level: int | None = None,
+    fixed: Decimal = Decimal(0),
+    percentage: Decimal = Decimal(0),
+    minimum: Decimal | None = None,
+    maximum: Decimal | None = None,
+    valid_from: datetime | None = None,
+    reason: str,
+    now: datetime,
+) -> FeeSchedule:
+    """A schedule from `valid_from` (default: now) on; the one before it for the same kind, currency and level ends then.
+
+    Raises ValidationFailed (a beginning in the past), FeeScheduleOverlaps.
+    """
+    actor.require(Capability.FEES_MANAGE)
+    begins = valid_from or now
+    if begins < now:
+        raise ValidationFailed(
+            [{"field": "valid_from", "code": "in_the_past", "message": "A schedule is never back-dated."}]
+        )
+    older = lock_open_fee_schedule(kind=kind, currency=currency, kyc_level=kyc_level)
+    if older is not None and older.valid_from < begins:
+        _end(older, begins)
+    standing = fee_schedule_after(kind=kind, currency=currency, kyc_level=kyc_level, moment=begins)
+    if standing is not None:
+        raise FeeScheduleOverlaps(extensions={"fee_schedule": str(standing.pk)})
+    schedule = FeeSchedule(
+        kind=kind,
+        currency=currency,
+        kyc_level=kyc_level,
+        fixed=fixed,
+        percentage=percentage,
+        minimum=minimum,
+        maximum=maximum,
+        valid_from=begins,
+        created_by=actor.user_id,
+        created_at=now,
+    )
+    _insert(schedule)
+    audit.record(
+        actor=actor,
+        action="fee_schedule.created",
+        entity_type=_ENTITY,
+        entity_id=schedule.pk,
+        before={"replaces": str(older.pk)} if older is not None else {},
+        after=_facts(schedule),
+        reason=reason,
+    )
+    return schedule
+
+
+def end_fee_schedule(*, actor: Actor, schedule_id: uuid.UUID, reason: str, now: datetime) -> FeeSchedule:
+    """End it now, or before it began. Raises NotFound, InvalidTransition (it has an end already)."""
+    actor.require(Capability.FEES_MANAGE)
+    schedule = lock_fee_schedule(schedule_id)
+    if schedule is None:
+        raise NotFound
+    if schedule.ended_at is not None:
+        raise InvalidTransition("The fee schedule has an end already.")
+    _end(schedule, max(now, schedule.valid_from))
+    audit.record(
+        actor=actor,
+        action="fee_schedule.ended",
+        entity_type=_ENTITY,
+        entity_id=schedule.pk,
+        before={"ended_at": None},
+        after={"ended_at": _text(schedule.ended_at)},
+        reason=reason,
+    )
+    return schedule
+
+
+def _end(schedule: FeeSchedule, moment: datetime) -> None:
+    schedule.ended_at = moment
+    schedule.save(update_fields=["ended_at"])
+
+
+def _insert(schedule: FeeSchedule) -> None:
+    try:
+        schedule.save(force_insert=True)
+    except IntegrityError as error:
+        if violated_constraint(error) in {"fee_schedule_one_open", "fee_schedule_born"}:
+            raise LostRace from error  # the next try sees the winner's row
+        raise
+
+
+def _facts(schedule: FeeSchedule) -> dict[str, str | int | None]:
+    def amount(value: Decimal | None) -> str | None:
+        return None if value is None else money.format_amount(value, money.exponent_of(schedule.currency))
+
+    return {
+        "kind": schedule.kind,
+        "currency": schedule.currency,
+        "kyc_level": schedule.kyc_level,
+        "fixed": amount(schedule.fixed),
+        "percentage": str(schedule.percentage),
+        "minimum": amount(schedule.minimum),
+        "maximum": amount(schedule.maximum),
+        "valid_from": _text(schedule.valid_from),
+    }
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

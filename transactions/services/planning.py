@@ -1,0 +1,189 @@
+"""What transfers come to before the ledger decides: for each item a posting, or the refusal that stands already.
+
+One to a thousand items cost the same number of statements. Nothing is locked or written here; the ledger decides on
+locked figures, and the database checks again. Single transfers, batches, imports and dry runs all come through here.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from compliance.selectors import kyc_levels_of
+from compliance.services import KycRequired, refused_by_kyc
+from fintech_core.actors import Actor
+from fintech_core.exceptions import DomainError, NotFound
+from transactions import fees, ledger, selectors
+from transactions.enums import TransactionKind
+from transactions.models import FeeSchedule
+from users.credentials import InvalidIdentifier, normalise_email
+from users.models import User
+from users.selectors import users_by_verified_emails, users_by_verified_phones
+from wallet.models import Wallet
+from wallet.selectors import open_wallets_by_id, open_wallets_by_owner, wallets_owned_by
+
+MAX_ITEMS = ledger.MAX_POSTINGS
+
+
+class DestinationUnavailable(DomainError):
+    """One answer for every destination that can't be paid, so that it tells nothing about strangers."""
+
+    code = "destination_unavailable"
+    title = "The destination can't receive this payment."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Destination:
+    """Where a transfer goes: exactly one of the three."""
+
+    wallet_id: uuid.UUID | None = None
+    email: str | None = None
+    phone: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferItem:
+    """One transfer as it is asked for. `amount` is exact in `currency`."""
+
+    source_wallet: uuid.UUID
+    destination: Destination
+    amount: Decimal
+    currency: str
+    reference: str | None = None
+    description: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """A transfer that nothing stands against but what the ledger decides. The fee is a leg of the same posting."""
+
+    item: TransferItem
+    source: uuid.UUID
+    destination: uuid.UUID
+    fee: Decimal
+    posting: ledger.Posting
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Facts:
+    """All that was read for a batch."""
+
+    sources: Mapping[uuid.UUID, Wallet]
+    by_wallet: Mapping[uuid.UUID, Wallet]
+    by_email: Mapping[str, User]
+    by_phone: Mapping[str, User]
+    by_owner: Mapping[tuple[uuid.UUID, str], Wallet]
+    levels: Mapping[uuid.UUID, int]
+    may_not_send: Mapping[uuid.UUID, KycRequired]
+    may_not_receive: Mapping[uuid.UUID, KycRequired]
+    schedules: Mapping[tuple[str, int | None], FeeSchedule]
+
+
+def plan_transfers(*, actor: Actor, items: Sequence[TransferItem], now: datetime) -> list[Plan | DomainError]:
+    """A plan or a refusal for each item, in order.
+
+    Refusals: NotFound (a source that isn't the actor's), CurrencyMismatch, DestinationUnavailable, SameWallet,
+    KycRequired.
+    """
+    if not 1 <= len(items) <= MAX_ITEMS:
+        raise ValueError(f"a batch has 1 to {MAX_ITEMS} transfers")
+    facts = _read(actor, items, now)
+    return [_plan(facts, item) for item in items]
+
+
+def _read(actor: Actor, items: Sequence[TransferItem], now: datetime) -> _Facts:
+    """Everything that the items need to know, with one statement for each kind of it."""
+    sources = {wallet.pk: wallet for wallet in wallets_owned_by(actor).filter(pk__in={i.source_wallet for i in items})}
+    wallet_ids = {i.destination.wallet_id for i in items if i.destination.wallet_id is not None}
+    emails = {_normal(i.destination.email) for i in items if i.destination.email is not None}
+    phones = {i.destination.phone for i in items if i.destination.phone is not None}
+    by_wallet = open_wallets_by_id(wallet_ids) if wallet_ids else {}
+    by_email = users_by_verified_emails(emails) if emails else {}
+    by_phone = users_by_verified_phones(phones) if phones else {}
+    payees = {user.pk for user in (*by_email.values(), *by_phone.values())}
+    currencies = {i.currency for i in items}
+    by_owner = open_wallets_by_owner(payees, currencies) if payees else {}
+    levels = kyc_levels_of({*_owners(sources), *_owners(by_wallet), *payees})
+    return _Facts(
+        sources=sources,
+        by_wallet=by_wallet,
+        by_email=by_email,
+        by_phone=by_phone,
+        by_owner=by_owner,
+        levels=levels,
+        may_not_send=refused_by_kyc(levels=levels, operation="transfer_out"),
+        may_not_receive=refused_by_kyc(levels=levels, operation="receive"),
+        schedules=selectors.fee_schedules_in_force(kind=TransactionKind.TRANSFER, currencies=currencies, now=now),
+    )
+
+
+def _owners(wallets: Mapping[uuid.UUID, Wallet]) -> set[uuid.UUID]:
+    return {wallet.owner_user_id for wallet in wallets.values() if wallet.owner_user_id is not None}
+
+
+def _normal(email: str) -> str:
+    """The form in which addresses are kept; "" (nobody's) for what can't be one."""
+    try:
+        return normalise_email(email)
+    except InvalidIdentifier:
+        return ""
+
+
+def _plan(facts: _Facts, item: TransferItem) -> Plan | DomainError:
+    source = facts.sources.get(item.source_wallet)
+    if source is None or source.owner_user_id is None:
+        return NotFound("There is no such source wallet.")
+    if source.currency != item.currency:
+        return ledger.CurrencyMismatch()
+    target = _target(facts, item)
+    if target is None or target.owner_user_id is None:
+        return DestinationUnavailable()
+    if target.pk == source.pk:
+        return ledger.SameWallet()
+    refusal = facts.may_not_send.get(source.owner_user_id) or facts.may_not_receive.get(target.owner_user_id)
+    if refusal is not None:
+        return refusal
+    schedule = schedule_for(facts.schedules, item.currency, facts.levels[source.owner_user_id])
+    fee = fees.fee_of(schedule, item.amount) if schedule is not None else Decimal(0)
+    return Plan(
+        item=item,
+        source=source.pk,
+        destination=target.pk,
+        fee=fee,
+        posting=_posting(item, source.pk, target.pk, fee),
+    )
+
+
+def schedule_for(
+    schedules: Mapping[tuple[str, int | None], FeeSchedule], currency: str, level: int
+) -> FeeSchedule | None:
+    """The schedule of the payer's own KYC level, else the one for everybody else, else none."""
+    return schedules.get((currency, level)) or schedules.get((currency, None))
+
+
+def _target(facts: _Facts, item: TransferItem) -> Wallet | None:
+    """The open customer wallet to pay, in the item's currency."""
+    destination = item.destination
+    if destination.wallet_id is not None:
+        wallet = facts.by_wallet.get(destination.wallet_id)
+        return wallet if wallet is not None and wallet.currency == item.currency else None
+    if destination.email is not None:
+        user = facts.by_email.get(_normal(destination.email))
+    else:
+        user = facts.by_phone.get(destination.phone or "")
+    return facts.by_owner.get((user.pk, item.currency)) if user is not None else None
+
+
+def _posting(item: TransferItem, source: uuid.UUID, target: uuid.UUID, fee: Decimal) -> ledger.Posting:
+    legs = [ledger.Leg(source, target, item.amount, item.currency)]
+    if fee:
+        legs.append(ledger.Leg(source, ledger.SystemAccount(selectors.FEES, item.currency), fee, item.currency))
+    return ledger.Posting(
+        kind=TransactionKind.TRANSFER,
+        legs=tuple(legs),
+        reference=item.reference,
+        description=item.description,
+        metadata=item.metadata,
+    )
