@@ -86,7 +86,7 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
             idempotency.run(actor=self.actor, key=key, fingerprint=fingerprint, use_case=use_case, render=render)
         )
 
-    def simulate(self, question: Callable[[], Any], output: type[BaseSerializer[Any]]) -> HttpResponse:
+    def dry_run(self, question: Callable[[], Any], output: type[BaseSerializer[Any]]) -> HttpResponse:
         """Answer a dry run: 200, inside a snapshot in which nothing can be written. A key that is sent is ignored:
         there is nothing to protect, and a stored answer would be a trace."""
         render = self._renderer(output, HTTPStatus.OK)

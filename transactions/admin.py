@@ -13,11 +13,16 @@ from fintech_core.admin_base import ReadOnlyModelAdmin, reason_action
 from fintech_core.capabilities import Capability
 from fintech_core.money import format_amount
 from transactions import services
-from transactions.models import Hold, LedgerEntry, Transaction
+from transactions.models import FeeSchedule, Hold, LedgerEntry, Transaction
+from transactions.selectors import headline
 
 
 def _reverse(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
     return services.reverse_transaction(actor=actor, transaction_id=object_id, reason=reason, now=now)
+
+
+def _end_schedule(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
+    return services.end_fee_schedule(actor=actor, schedule_id=object_id, reason=reason, now=now)
 
 
 class EntryInline(TabularInline):
@@ -59,8 +64,8 @@ class TransactionAdmin(ReadOnlyModelAdmin):
 
     @admin.display(description="amount")
     def money(self, transaction: Transaction) -> str:
-        first = next(iter(transaction.entries.all()), None)
-        return f"{format_amount(first.amount, first.wallet.exponent)} {first.currency}" if first else ""
+        entry = headline(transaction)
+        return f"{format_amount(entry.amount, entry.wallet.exponent)} {entry.currency}" if entry else ""
 
 
 @admin.register(LedgerEntry)
@@ -80,3 +85,30 @@ class HoldAdmin(ReadOnlyModelAdmin):
     search_fields = ("=id", "=wallet__id")
     list_select_related = ("wallet",)
     ordering = ("-created_at", "-id")
+
+
+@admin.register(FeeSchedule)
+class FeeScheduleAdmin(ReadOnlyModelAdmin):
+    list_display = (
+        "id",
+        "kind",
+        "currency",
+        "kyc_level",
+        "fixed",
+        "percentage",
+        "minimum",
+        "maximum",
+        "valid_from",
+        "ended_at",
+    )
+    list_filter = ("kind", "currency", "kyc_level")
+    search_fields = ("=id",)
+    ordering = ("-created_at", "-id")
+    actions = (
+        reason_action(
+            "End",
+            Capability.FEES_MANAGE,
+            _end_schedule,
+            explanation="From now on nobody is charged by it; one to come never begins.",
+        ),
+    )

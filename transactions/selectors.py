@@ -97,7 +97,9 @@ def fee_schedules_in_force(
 def fee_schedule_after(*, kind: str, currency: str, kyc_level: int | None, moment: datetime) -> FeeSchedule | None:
     """A schedule of this kind, currency and level that is in force at or after the moment."""
     rows = FeeSchedule.objects.filter(
-        Q(ended_at__isnull=True) | Q(ended_at__gt=moment, ended_at__gt=F("valid_from")), kind=kind, currency=currency
+        Q(ended_at__isnull=True) | Q(ended_at__gt=moment) & Q(ended_at__gt=F("valid_from")),
+        kind=kind,
+        currency=currency,
     )
     rows = rows.filter(kyc_level=kyc_level) if kyc_level is not None else rows.filter(kyc_level__isnull=True)
     return rows.order_by("valid_from", "id").first()

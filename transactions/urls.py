@@ -3,10 +3,13 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from transactions.views.ledger import TransactionViewSet, TransferViewSet, WalletEntriesViewSet
+from transactions.views.fees import FeeScheduleViewSet
+from transactions.views.ledger import TransactionViewSet, WalletEntriesViewSet
+from transactions.views.transfers import TransferViewSet
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("transfers", TransferViewSet, basename="transfer")
+router.register("fee-schedules", FeeScheduleViewSet, basename="fee-schedule")
 router.register("transactions", TransactionViewSet, basename="transaction")
 urlpatterns = [
     *router.urls,

@@ -8,10 +8,10 @@ from rest_framework import serializers
 from fintech_core import money
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
-from fintech_core.serializers import IdField, MoneyInput, PatternField, StrictInput, TextField
+from fintech_core.serializers import StrictInput
 from transactions.enums import Direction, TransactionKind, TransactionStatus
 from transactions.models import LedgerEntry, Transaction
-from transactions.services import Destination
+from transactions.selectors import fee_paid, headline
 
 MAX_METADATA_KEYS = 50
 
@@ -34,32 +34,6 @@ class MetadataField(serializers.Field[Any, Any, Any, Any]):
 
     def to_representation(self, value: Any) -> Any:
         return value
-
-
-class TransferInput(MoneyInput):
-    """Exactly one destination: a wallet, or a person by verified email or phone."""
-
-    source_wallet = IdField()
-    destination_wallet = IdField(required=False)
-    destination_email = serializers.EmailField(required=False, max_length=254)
-    destination_phone = PatternField(r"\A\+[1-9][0-9]{7,14}\Z", required=False)
-    reference = PatternField(
-        r"\A[A-Za-z0-9._:-]{1,64}\Z", required=False, help_text="Unique per owner of the source wallet, for ever."
-    )
-    description = TextField(required=False, allow_blank=True, max_length=500)
-    metadata = MetadataField(required=False)
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        attrs = super().validate(attrs)
-        names = ("destination_wallet", "destination_email", "destination_phone")
-        given = [attrs.pop(name, None) for name in names]
-        if sum(value is not None for value in given) != 1:
-            message = f"Give exactly one of {', '.join(names)}."
-            raise serializers.ValidationError(
-                {"destination_wallet": [serializers.ErrorDetail(message, code="one_destination")]}
-            )
-        wallet_id, email, phone = given
-        return {**attrs, "destination": Destination(wallet_id=wallet_id, email=email, phone=phone)}
 
 
 class TransactionFilter(StrictInput):
@@ -106,7 +80,8 @@ def may_see_wallet(actor: Actor, owner_id: Any) -> bool:
 
 
 class TransactionOutput(serializers.ModelSerializer[Transaction]):
-    amount = serializers.SerializerMethodField(help_text="Of its first leg.")
+    amount = serializers.SerializerMethodField(help_text="Of its first leg that isn't a fee.")
+    fee = serializers.SerializerMethodField(help_text="What the payer paid on top; zero where nothing was charged.")
     currency = serializers.SerializerMethodField()
     metadata = serializers.SerializerMethodField(help_text="The initiator's alone.")
     reverses = serializers.UUIDField(source="reverses_id", allow_null=True, read_only=True)
@@ -120,6 +95,7 @@ class TransactionOutput(serializers.ModelSerializer[Transaction]):
             "kind",
             "status",
             "amount",
+            "fee",
             "currency",
             "reference",
             "description",
@@ -134,12 +110,16 @@ class TransactionOutput(serializers.ModelSerializer[Transaction]):
         read_only_fields = fields
 
     def get_amount(self, instance: Transaction) -> str | None:
-        first = next(iter(instance.entries.all()), None)
-        return money.format_amount(first.amount, first.wallet.exponent) if first else None
+        entry = headline(instance)
+        return money.format_amount(entry.amount, entry.wallet.exponent) if entry else None
+
+    def get_fee(self, instance: Transaction) -> str | None:
+        entry = headline(instance)
+        return money.format_amount(fee_paid(instance), entry.wallet.exponent) if entry else None
 
     def get_currency(self, instance: Transaction) -> str | None:
-        first = next(iter(instance.entries.all()), None)
-        return first.currency if first else None
+        entry = headline(instance)
+        return entry.currency if entry else None
 
     @extend_schema_field({"type": "object", "additionalProperties": {"type": "string"}})
     def get_metadata(self, instance: Transaction) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """Inputs of transfers and batches, and the answers of batches and dry runs."""
 
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -11,12 +10,11 @@ from rest_framework import serializers
 from fintech_core import money
 from fintech_core.actors import Actor
 from fintech_core.exceptions import DomainError
-from fintech_core.serializers import MoneyInput, StrictInput, TextField
+from fintech_core.serializers import IdField, MoneyInput, PatternField, StrictInput, TextField
 from transactions.enums import BatchMode, Direction
+from transactions.selectors import FEES
 from transactions.serializers.ledger import MetadataField, TransactionOutput
 from transactions.services import MAX_ITEMS, Destination, Simulated, TransferItem, batch_refused
-XX
-from wallet.models import Wallet
 
 REFERENCE = r"\A[A-Za-z0-9._:-]{1,64}\Z"
 _DESTINATIONS = ("destination_wallet", "destination_email", "destination_phone")
@@ -25,13 +23,11 @@ _DESTINATIONS = ("destination_wallet", "destination_email", "destination_phone")
 class TransferItemInput(MoneyInput):
     """Exactly one destination: a wallet, or a person by verified email or phone."""
 
-    source_wallet = serializers.UUIDField()
-    destination_wallet = serializers.UUIDField(required=False)
+    source_wallet = IdField()
+    destination_wallet = IdField(required=False)
     destination_email = serializers.EmailField(required=False, max_length=254)
-    destination_phone = serializers.RegexField(r"\A\+[1-9][0-9]{7,14}\Z", required=False)
-    reference = serializers.RegexField(
-        REFERENCE, required=False, help_text="Unique per owner of the source wallet, for ever."
-    )
+    destination_phone = PatternField(r"\A\+[1-9][0-9]{7,14}\Z", required=False)
+    reference = PatternField(REFERENCE, required=False, help_text="Unique per owner of the source wallet, for ever.")
     description = TextField(required=False, allow_blank=True, max_length=500)
     metadata = MetadataField(required=False)
 
@@ -65,7 +61,7 @@ class TransferInput(TransferItemInput):
 
 class BatchInput(StrictInput):
     mode = serializers.ChoiceField(choices=BatchMode.choices)
-    transfers = serializers.ListSerializer(
+    transfers: Any = serializers.ListSerializer(
         child=TransferItemInput(), min_length=1, max_length=MAX_ITEMS, allow_empty=False
     )
     dry_run = DryRunField()
@@ -232,3 +228,25 @@ def _item(outcome: Simulated | DomainError, actor: Actor) -> dict[str, Any]:
 
 def _money(amount: Decimal, currency: str) -> dict[str, str]:
     return {"amount": money.format_amount(amount, money.exponent_of(currency)), "currency": currency}
+
+
+def _afterwards(outcomes: Sequence[Simulated | DomainError]) -> dict[str, Any]:
+    """The payer's wallets as the last accepted transfer of each left them, and what doesn't limit or screen yet."""
+    last = {
+        outcome.plan.source: (outcome.plan.item.currency, *outcome.preview.figures[outcome.plan.source])
+        for outcome in outcomes
+        if isinstance(outcome, Simulated)
+    }
+    balances = []
+    for wallet_id, (currency, balance, held) in last.items():
+        exponent = money.exponent_of(currency)
+        balances.append(
+            {
+                "wallet": str(wallet_id),
+                "currency": currency,
+                "balance": money.format_amount(balance, exponent),
+                "held": money.format_amount(held, exponent),
+                "available": money.format_amount(balance - held, exponent),
+            }
+        )
+    return {"balances": balances, "limits": [], "screening": None}

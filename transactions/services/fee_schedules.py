@@ -39,7 +39,7 @@ def create_fee_schedule(
     reason: str,
     now: datetime,
 ) -> FeeSchedule:
-    """A schedule from `valid_from` (default: now) on; the one before it for the same kind, currency and level ends then.
+    """A schedule from `valid_from` (default: now) on; the one before it for the same kind, currency and level ends.
 
     Raises ValidationFailed (a beginning in the past), FeeScheduleOverlaps.
     """

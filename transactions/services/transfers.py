@@ -216,9 +216,7 @@ def _traced(refusal: DomainError, actor: Actor, outcomes: Sequence[object]) -> D
 def _look_ups(actor: Actor, outcomes: Sequence[object]) -> list[AuditLog]:
     """Tracks of look-ups that found nobody; what was asked for is personal and isn't kept."""
     return [
-        audit.row(
-            actor=actor, action="transfer.destination_unavailable", entity_type="user", entity_id=actor.id
-        )
+        audit.row(actor=actor, action="transfer.destination_unavailable", entity_type="user", entity_id=actor.id)
         for outcome in outcomes
         if isinstance(outcome, DestinationUnavailable)
     ]

@@ -89,6 +89,7 @@ def test_a_transfer_moves_money_and_answers_with_its_entries(
         "kind": "TRANSFER",
         "status": "POSTED",
         "amount": "40.50",
+        "fee": "0.00",
         "currency": "USD",
         "reference": "inv-1",
         "description": "Rent",
@@ -124,6 +125,7 @@ def test_a_transfer_leaves_one_audit_row_with_ids_and_amounts(
     assert row.after == {
         "status": "POSTED",
         "money": "10.00 USD",
+        "fee": "0.00 USD",
         "source_wallet": str(rich.pk),
         "destination_wallet": str(wallet_of(bob).pk),
     }

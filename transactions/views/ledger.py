@@ -1,4 +1,4 @@
-"""HTTP of the ledger: transfers, history, entries, reversal."""
+"""HTTP of the ledger: history, entries, reversal."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -19,7 +19,6 @@ from transactions.serializers.ledger import (
     EntryOutput,
     TransactionFilter,
     TransactionOutput,
-    TransferInput,
     WalletEntryOutput,
 )
 from wallet.selectors import wallets_visible_to
@@ -27,25 +26,7 @@ from wallet.selectors import wallets_visible_to
 
 def read_back(transaction: Transaction) -> Transaction:
     """The transaction with its entries, as the answer shows it."""
-    return selectors.with_entries(Transaction.objects.filter(pk=transaction.pk)).get()
-
-
-@extend_schema(tags=["transfers"])
-class TransferViewSet(DomainViewSet):
-    access: ClassVar = {"create": Capability.TRANSFERS_WRITE}
-    idempotent: ClassVar = {"create": True}
-    problem_statuses: ClassVar = {"create": (404,)}
-
-    @extend_schema(operation_id="transfers_create", request=TransferInput, responses={201: TransactionOutput})
-    def create(self, request: Request) -> HttpResponse:
-        """Move money from one of the caller's wallets to another customer's."""
-        data = self.validated(TransferInput)
-        return self.write(
-            lambda: read_back(services.create_transfer(actor=self.actor, now=clock.now(), **data)),
-            TransactionOutput,
-            status=201,
-            needs_key=True,
-        )
+    return selectors.read_back([transaction])[transaction.pk]
 
 
 @extend_schema(tags=["transactions"])

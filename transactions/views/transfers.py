@@ -1,0 +1,84 @@
+"""HTTP of transfers: one, or up to a thousand at once; for real, or as a dry run."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+
+from fintech_core import clock
+from fintech_core.capabilities import Capability
+from fintech_core.exceptions import DomainError
+from fintech_core.viewsets import DomainViewSet
+from transactions import selectors, services
+from transactions.enums import BatchMode
+from transactions.models import Transaction
+from transactions.serializers.ledger import TransactionOutput
+from transactions.serializers.transfers import (
+    BatchInput,
+    BatchOutput,
+    BatchSimulationOutput,
+    SimulationOutput,
+    TransferInput,
+)
+from transactions.views.ledger import read_back
+
+
+@extend_schema(tags=["transfers"])
+class TransferViewSet(DomainViewSet):
+    access: ClassVar = {"create": Capability.TRANSFERS_WRITE, "batch": Capability.TRANSFERS_WRITE}
+    idempotent: ClassVar = {"create": True, "batch": True}
+    problem_statuses: ClassVar = {"create": (404,)}
+
+    @extend_schema(
+        operation_id="transfers_create",
+        request=TransferInput,
+        responses={
+            201: TransactionOutput,
+            200: OpenApiResponse(SimulationOutput, "The answer to a `dry_run`."),
+        },
+    )
+    def create(self, request: Request) -> HttpResponse:
+        """Move money from one of the caller's wallets to another customer's. With `dry_run`, say what would happen."""
+        data = self.validated(TransferInput)
+        if data.pop("dry_run", False):
+            item = services.TransferItem(**data)
+            return self.dry_run(lambda: self._simulated([item], BatchMode.ATOMIC), SimulationOutput)
+        return self.write(
+            lambda: read_back(services.create_transfer(actor=self.actor, now=clock.now(), **data)),
+            TransactionOutput,
+            status=201,
+            needs_key=True,
+        )
+
+    @extend_schema(
+        operation_id="transfers_batch",
+        request=BatchInput,
+        responses={200: BatchOutput},
+    )
+    @action(detail=False, methods=["post"])
+    def batch(self, request: Request) -> HttpResponse:
+        """1 to 1,000 transfers in one posting: all or none (`atomic`), or each for itself (`independent`).
+
+        Items are decided in order, each seeing the earlier ones. With `dry_run`, say what would happen.
+        """
+        data = self.validated(BatchInput)
+        items, mode = data["items"], data["mode"]
+        if data.get("dry_run", False):
+            return self.dry_run(lambda: (mode, self._simulated(items, mode)), BatchSimulationOutput)
+        return self.write(
+            lambda: _with_entries(services.create_batch(actor=self.actor, items=items, mode=mode, now=clock.now())),
+            BatchOutput,
+            needs_key=True,
+        )
+
+    def _simulated(self, items: Sequence[services.TransferItem], mode: BatchMode) -> Any:
+        return services.simulate_transfers(actor=self.actor, items=items, mode=mode, now=clock.now())
+
+
+def _with_entries(outcomes: Sequence[Transaction | DomainError]) -> list[Transaction | DomainError]:
+    """The transactions read back together, the refusals as they are."""
+    transactions = selectors.read_back([outcome for outcome in outcomes if isinstance(outcome, Transaction)])
+    return [transactions[outcome.pk] if isinstance(outcome, Transaction) else outcome for outcome in outcomes]
