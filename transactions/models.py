@@ -8,6 +8,7 @@ from django.db.models import F, Q
 
 from fintech_core import ids
 from fintech_core.fields import enum_check, times_check
+from fintech_core.money import AMOUNT_LIMIT
 from transactions.enums import Direction, HoldStatus, TransactionKind, TransactionStatus
 from transactions.triggers import entry_triggers, fee_schedule_triggers, hold_triggers, transaction_triggers
 from wallet.models import Wallet
@@ -170,11 +171,11 @@ class FeeSchedule(models.Model):
             enum_check("kind", TransactionKind, "fee_schedule_kind_known"),
             models.CheckConstraint(condition=Q(currency__regex=r"^[A-Z]{3}$"), name="fee_schedule_currency_form"),
             models.CheckConstraint(
-                condition=Q(fixed__gte=0)
+                condition=Q(fixed__gte=0, fixed__lt=AMOUNT_LIMIT)
                 & Q(percentage__gte=0, percentage__lte=100)
-                & (Q(minimum__isnull=True) | Q(minimum__gt=0))
-                & (Q(maximum__isnull=True) | Q(maximum__gt=0)),
-                name="fee_schedule_parts_not_negative",
+                & (Q(minimum__isnull=True) | Q(minimum__gt=0, minimum__lt=AMOUNT_LIMIT))
+                & (Q(maximum__isnull=True) | Q(maximum__gt=0, maximum__lt=AMOUNT_LIMIT)),
+                name="fee_schedule_parts_within_limits",  # the upper ones keep NaN out, which is above all numbers
             ),
             models.CheckConstraint(
                 condition=Q(minimum__isnull=True) | Q(maximum__isnull=True) | Q(maximum__gte=F("minimum")),

@@ -78,19 +78,18 @@ class Command(BaseCommand):
         path, dry_run = options["file"], options["dry_run"]
         console = Console(file=sys.stdout, soft_wrap=True)
         try:
-            with path.open("rb") as file:
+            with path.open("rb") as file, Report(path, dry_run=dry_run) as report:
                 digest = digest_of(file)
                 actor = acting_as(options["email"], digest)
-                report = Report(path, dry_run=dry_run)
                 total = check(file, report)
                 if report.rows:
                     report.finish()
                     raise CommandError(f"{report.rows} rows can't be read; nothing was posted. See {report.path}.")
                 with progress(console, total) as advance:
                     tally = (simulate if dry_run else post)(file, actor, digest, report, advance)
+                report.finish()
         except (OSError, ImportFileInvalid) as error:
             raise CommandError(str(error)) from error
-        report.finish()
         show(console, tally, report, dry_run=dry_run)
         if report.rows:
             sys.exit(1)
@@ -217,7 +216,10 @@ def chunks(rows: Iterable[ImportRow], size: int) -> Iterator[list[ImportRow]]:
 
 
 class Report:
-    """The refused rows as a CSV beside the file, in place only when it is whole. Without any there is none."""
+    """The refused rows as a CSV beside the file, in place only when it is whole. Without any there is none.
+
+    It replaces the one of an earlier run, which the stored answers repeat row by row.
+    """
 
     def __init__(self, source: Path, *, dry_run: bool) -> None:
         suffix = ".dry-run.refused.csv" if dry_run else ".refused.csv"
@@ -231,7 +233,7 @@ class Report:
         if self._file is None:
             # The rows name people: for the operator's eyes alone.
             descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            self._file = open(descriptor, "w", encoding="utf-8", newline="")
+            self._file = open(descriptor, "w", encoding="utf-8", newline="")  # noqa: SIM115 - closed by finish, __exit__
             self._writer = csv.writer(self._file)
             self._writer.writerow(["row", *COLUMNS, "code", "reason", "transaction"])
         cells = [neutralise(row.cells.get(name, "")) for name in COLUMNS]
@@ -239,9 +241,20 @@ class Report:
         self.rows += 1
 
     def finish(self) -> None:
-        if self._file is not None:
+        """The run is over: put the report in its place."""
+        if self._file is None:
+            self.path.unlink(missing_ok=True)
+        else:
             self._file.close()
             os.replace(self._part, self.path)
+
+    def __enter__(self) -> "Report":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._part.unlink(missing_ok=True)
 
 
 @contextmanager
