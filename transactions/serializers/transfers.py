@@ -67,8 +67,12 @@ class BatchInput(StrictInput):
     dry_run = DryRunField()
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        items = [TransferItem(**transfer) for transfer in attrs.pop("transfers")]
-        return {**attrs, "mode": BatchMode(attrs["mode"]), "items": items}
+        items = [TransferItem(**transfer) for transfer in attrs["transfers"]]
+        return {
+            "atomic": attrs["mode"] == BatchMode.ATOMIC,
+            "items": items,
+            "dry_run": attrs.get("dry_run", False),
+        }
 
 
 # --- Answers ----------------------------------------------------------------------------------------------------------
@@ -179,10 +183,10 @@ class BatchSimulationOutput(serializers.Serializer[Any]):
     limits = LimitsField()
     screening = ScreeningField()
 
-    def to_representation(self, instance: tuple[BatchMode, Sequence[Simulated | DomainError]]) -> dict[str, Any]:
-        mode, outcomes = instance
+    def to_representation(self, instance: tuple[bool, Sequence[Simulated | DomainError]]) -> dict[str, Any]:
+        atomic, outcomes = instance
         accepted = not any(isinstance(outcome, DomainError) for outcome in outcomes)
-        whole = None if accepted or mode == BatchMode.INDEPENDENT else batch_refused(outcomes)
+        whole = batch_refused(outcomes) if atomic and not accepted else None
         fees: dict[str, Decimal] = {}
         for outcome in outcomes:
             if isinstance(outcome, Simulated) and outcome.plan.fee:

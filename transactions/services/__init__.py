@@ -7,8 +7,8 @@ from transactions.services.transfers import (
     BatchRefused,
     Simulated,
     batch_refused,
-    create_batch,
     create_transfer,
+    create_transfers,
     simulate_transfers,
 )
 
@@ -24,9 +24,9 @@ __all__ = [
     "Simulated",
     "TransferItem",
     "batch_refused",
-    "create_batch",
     "create_fee_schedule",
     "create_transfer",
+    "create_transfers",
     "end_fee_schedule",
     "reverse_transaction",
     "simulate_transfers",

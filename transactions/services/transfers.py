@@ -15,7 +15,6 @@ from fintech_core.exceptions import DomainError
 from fintech_core.models import AuditLog
 from fintech_core.money import Money
 from transactions import ledger
-from transactions.enums import BatchMode
 from transactions.models import Transaction
 from transactions.services.planning import Destination, DestinationUnavailable, Plan, TransferItem, plan_transfers
 
@@ -65,22 +64,22 @@ def create_transfer(
         description=description,
         metadata=metadata or {},
     )
-    outcome = _post_batch(actor, [item], BatchMode.ATOMIC, now)[0]
+    outcome = _post_batch(actor, [item], now, atomic=True)[0]
     if isinstance(outcome, DomainError):
         raise _traced(outcome, actor, [outcome])
     return outcome
 
 
-def create_batch(
-    *, actor: Actor, items: Sequence[TransferItem], mode: BatchMode, now: datetime
+def create_transfers(
+    *, actor: Actor, items: Sequence[TransferItem], atomic: bool, now: datetime
 ) -> list[Transaction | DomainError]:
     """Transfer 1 to 1,000 items in one posting of the ledger; a transaction or a refusal for each, in order.
 
-    Items are decided in order, each seeing the earlier ones. INDEPENDENT goes on after a refusal. ATOMIC raises
-    BatchRefused at the first one. The number of statements doesn't grow with the batch.
+    Items are decided in order, each seeing the earlier ones. One that isn't atomic goes on after a
+    refusal; an atomic one raises BatchRefused. The number of statements doesn't grow with the batch.
     """
-    outcomes = _post_batch(actor, items, mode, now)
-    if mode == BatchMode.ATOMIC and any(isinstance(outcome, DomainError) for outcome in outcomes):
+    outcomes = _post_batch(actor, items, now, atomic=atomic)
+    if atomic and any(isinstance(outcome, DomainError) for outcome in outcomes):
         raise _traced(batch_refused(outcomes), actor, outcomes)
     return outcomes
 
@@ -89,20 +88,20 @@ def simulate_transfers(
     *,
     actor: Actor,
     items: Sequence[TransferItem],
-    mode: BatchMode,
+    atomic: bool,
     now: datetime,
     after: Figures | None = None,
 ) -> list[Simulated | DomainError]:
-    """What `create_batch` would do now, item by item, from the same decision. Call inside read_only_snapshot().
+    """What `create_transfers` would do now, item by item, from the same decision. Call inside read_only_snapshot().
 
     `after` has the figures that earlier simulations of the same snapshot left, for questions larger than a batch.
     """
     plans = plan_transfers(actor=actor, items=items, now=now)
     outcomes = _decided(
         plans,
-        mode,
         now,
-        lambda postings: ledger.preview(postings, now=now, atomic=mode == BatchMode.ATOMIC, after=after),
+        lambda postings: ledger.preview(postings, now=now, atomic=atomic, after=after),
+        atomic=atomic,
     )
     lost = sum(isinstance(outcome, DestinationUnavailable) for outcome in outcomes)
     if lost:
@@ -128,22 +127,22 @@ def batch_refused(outcomes: Sequence[object]) -> BatchRefused:
 
 
 def _post_batch(
-    actor: Actor, items: Sequence[TransferItem], mode: BatchMode, now: datetime
+    actor: Actor, items: Sequence[TransferItem], now: datetime, *, atomic: bool
 ) -> list[Transaction | DomainError]:
     """Plan, post and audit. An atomic batch with a refusal in it has posted nothing."""
     plans = plan_transfers(actor=actor, items=items, now=now)
     outcomes = _decided(
         plans,
-        mode,
         now,
-        lambda postings: ledger.post(postings, actor=actor, now=now, atomic=mode == BatchMode.ATOMIC),
+        lambda postings: ledger.post(postings, actor=actor, now=now, atomic=atomic),
+        atomic=atomic,
     )
     rows = [
         _created(actor, outcome, plan)
         for plan, outcome in zip(plans, outcomes, strict=True)
         if isinstance(outcome, Transaction) and isinstance(plan, Plan)
     ]
-    if mode == BatchMode.INDEPENDENT:
+    if not atomic:
         rows += _look_ups(actor, outcomes)
     if rows:
         audit.record_many(rows)
@@ -152,12 +151,13 @@ def _post_batch(
 
 def _decided(
     plans: Sequence[Plan | DomainError],
-    mode: BatchMode,
     now: datetime,
     decide: Callable[[Sequence[ledger.Posting]], Sequence[T | ledger.Refusal]],
+    *,
+    atomic: bool,
 ) -> list[T | DomainError]:
     """The ledger's decision on what was planned, with the planning's refusals in their places."""
-    if mode == BatchMode.ATOMIC:
+    if atomic:
         planned_refusal = next((index for index, plan in enumerate(plans) if isinstance(plan, DomainError)), None)
         if planned_refusal is not None:
             return _aborted(plans, planned_refusal, now)

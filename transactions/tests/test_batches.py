@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -241,11 +242,8 @@ def test_a_frozen_source_refuses_its_items_and_a_frozen_payee_receives(
     rich: Wallet, bob: User, officer: User, alice_client: Client
 ) -> None:
     for wallet in (wallet_of(bob), rich):
-        unit_of_work(
-            lambda pk=wallet.pk: freeze_wallet(
-                actor=actor_for(officer), wallet_id=pk, reason="Check", now=timezone.now()
-            )
-        )
+        freeze = partial(freeze_wallet, actor=actor_for(officer), wallet_id=wallet.pk, reason="Check")
+        unit_of_work(partial(freeze, now=timezone.now()))
         response = alice_client.post(URL, batch(item(rich, wallet_of(bob)), mode="independent"), key="new")
         expected = ["posted"] if wallet.owner_user_id == bob.pk else ["wallet_frozen"]
         assert statuses(response) == expected
@@ -391,7 +389,9 @@ def test_the_number_of_statements_is_the_same_for_3_and_for_1000_items(
             items = [entry for entry in items if entry.destination.phone is None]
         with CaptureQueriesContext(connection) as captured:
             outcomes = unit_of_work(
-                lambda: services.create_batch(actor=actor_for(alice), items=items, mode=mode, now=timezone.now())
+                lambda: services.create_transfers(
+                    actor=actor_for(alice), items=items, atomic=mode == BatchMode.ATOMIC, now=timezone.now()
+                )
             )
         posted = sum(isinstance(outcome, Transaction) for outcome in outcomes)
         assert posted == len([entry for entry in items if entry.destination.phone is None])
@@ -482,8 +482,8 @@ def test_a15_batches_over_the_same_wallets_in_opposite_order_never_deadlock(alic
             return sum(
                 len(
                     unit_of_work(
-                        lambda: services.create_batch(
-                            actor=actor_for(user), items=items, mode=BatchMode.ATOMIC, now=timezone.now()
+                        lambda: services.create_transfers(
+                            actor=actor_for(user), items=items, atomic=True, now=timezone.now()
                         )
                     )
                 )
@@ -524,7 +524,7 @@ def test_a_system_actor_owns_no_wallet_to_spend_from(rich: Wallet, bob: User) ->
 
     with nothing_moves():
         outcomes = unit_of_work(
-            lambda: services.create_batch(actor=SYSTEM, items=[entry], mode=BatchMode.INDEPENDENT, now=timezone.now())
+            lambda: services.create_transfers(actor=SYSTEM, items=[entry], atomic=False, now=timezone.now())
         )
 
     assert [outcome.code for outcome in outcomes] == ["not_found"]  # type: ignore[union-attr]

@@ -13,7 +13,6 @@ from django.utils import timezone
 from fintech_core.db import read_only_snapshot, unit_of_work
 from fintech_core.testing import Client, actor_for, fund_wallet, kyc
 from transactions import services
-from transactions.enums import BatchMode
 from users.models import User
 from wallet.models import Wallet
 
@@ -34,7 +33,7 @@ def digest_of_everything() -> dict[str, str]:
         digests = {}
         for table in tables:
             cursor.execute(f"SELECT md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), '')) FROM {table} t")
-            digests[table] = cursor.fetchone()[0]  # type: ignore[index]
+            digests[table] = cursor.fetchone()[0]
         cursor.execute("SELECT sequencename, last_value FROM pg_sequences ORDER BY 1")
         digests |= {name: str(value) for name, value in cursor.fetchall()}
     assert len(digests) > 20
@@ -204,6 +203,6 @@ def test_a_simulation_can_not_write_even_if_it_tried(rich: Wallet, alice: User, 
     )
 
     with read_only_snapshot(), connection.cursor() as cursor:
-        services.simulate_transfers(actor=actor_for(alice), items=[entry], mode=BatchMode.ATOMIC, now=timezone.now())
+        services.simulate_transfers(actor=actor_for(alice), items=[entry], atomic=True, now=timezone.now())
         with pytest.raises(InternalError, match="read-only"):
             cursor.execute("UPDATE wallet_wallet SET status = 'FROZEN'")

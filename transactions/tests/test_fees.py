@@ -35,7 +35,7 @@ def schedule(currency: str = "USD", **parts: Any) -> FeeSchedule:
 
 
 def set_fee(admin: User, currency: str = "USD", level: int | None = None, **parts: Any) -> FeeSchedule:
-    decimals = {name: Decimal(value) for name, value in parts.items()}
+    decimals: dict[str, Any] = {name: Decimal(value) for name, value in parts.items()}
     return unit_of_work(
         lambda: services.create_fee_schedule(
             actor=actor_for(admin),

@@ -1,4 +1,4 @@
-"""`manage.py import_transfers`: each row once, however often it runs and wherever it stops; refused rows are reported."""
+"""`manage.py import_transfers`: each row once, however often it runs and wherever it stops; refusals are reported."""
 
 import csv
 from collections.abc import Callable, Sequence
@@ -395,7 +395,12 @@ def test_progress_reports_every_row(
 
         def __enter__(self) -> Callable[[int], None]:
             advance = self.inner.__enter__()
-            return lambda count: (advanced.append(count), advance(count))[1]
+
+            def noted(count: int) -> None:
+                advanced.append(count)
+                advance(count)
+
+            return noted
 
         def __exit__(self, *error: Any) -> None:
             self.inner.__exit__(*error)

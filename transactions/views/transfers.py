@@ -13,7 +13,6 @@ from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError
 from fintech_core.viewsets import DomainViewSet
 from transactions import selectors, services
-from transactions.enums import BatchMode
 from transactions.models import Transaction
 from transactions.serializers.ledger import TransactionOutput
 from transactions.serializers.transfers import (
@@ -45,7 +44,7 @@ class TransferViewSet(DomainViewSet):
         data = self.validated(TransferInput)
         if data.pop("dry_run", False):
             item = services.TransferItem(**data)
-            return self.dry_run(lambda: self._simulated([item], BatchMode.ATOMIC), SimulationOutput)
+            return self.dry_run(lambda: self._simulated([item], atomic=True), SimulationOutput)
         return self.write(
             lambda: read_back(services.create_transfer(actor=self.actor, now=clock.now(), **data)),
             TransactionOutput,
@@ -65,17 +64,19 @@ class TransferViewSet(DomainViewSet):
         Items are decided in order, each seeing the earlier ones. With `dry_run`, say what would happen.
         """
         data = self.validated(BatchInput)
-        items, mode = data["items"], data["mode"]
-        if data.get("dry_run", False):
-            return self.dry_run(lambda: (mode, self._simulated(items, mode)), BatchSimulationOutput)
+        items, atomic = data["items"], data["atomic"]
+        if data["dry_run"]:
+            return self.dry_run(lambda: (atomic, self._simulated(items, atomic=atomic)), BatchSimulationOutput)
         return self.write(
-            lambda: _with_entries(services.create_batch(actor=self.actor, items=items, mode=mode, now=clock.now())),
+            lambda: _with_entries(
+                services.create_transfers(actor=self.actor, items=items, atomic=atomic, now=clock.now())
+            ),
             BatchOutput,
             needs_key=True,
         )
 
-    def _simulated(self, items: Sequence[services.TransferItem], mode: BatchMode) -> Any:
-        return services.simulate_transfers(actor=self.actor, items=items, mode=mode, now=clock.now())
+    def _simulated(self, items: Sequence[services.TransferItem], *, atomic: bool) -> Any:
+        return services.simulate_transfers(actor=self.actor, items=items, atomic=atomic, now=clock.now())
 
 
 def _with_entries(outcomes: Sequence[Transaction | DomainError]) -> list[Transaction | DomainError]:

@@ -32,7 +32,6 @@ from fintech_core.exceptions import DomainError
 from fintech_core.money import Money
 from fintech_core.spreadsheets import neutralise
 from transactions import services
-from transactions.enums import BatchMode
 from transactions.serializers.imports import COLUMNS, ImportFileInvalid, ImportRow, read_rows
 from users.authentication import actor_of_user
 from users.credentials import InvalidIdentifier
@@ -147,9 +146,7 @@ def post_chunk(actor: Actor, digest: str, number: int, chunk: Sequence[ImportRow
         fingerprint=idempotency.fingerprint(
             method="IMPORT", path=f"{digest}/{CHUNK_ROWS}/{number}", body=[dict(row.cells) for row in chunk]
         ),
-        use_case=lambda: services.create_batch(
-            actor=actor, items=items_of(chunk), mode=BatchMode.INDEPENDENT, now=clock.now()
-        ),
+        use_case=lambda: services.create_transfers(actor=actor, items=items_of(chunk), atomic=False, now=clock.now()),
         render=_stored,
     )
     return [Result(*fields) for fields in json.loads(answer.body)], answer.replayed
@@ -178,7 +175,7 @@ def simulate(file: BinaryIO, actor: Actor, digest: str, report: "Report", advanc
     with read_only_snapshot():
         for chunk in chunks(rows_of(file), CHUNK_ROWS):
             outcomes = services.simulate_transfers(
-                actor=actor, items=items_of(chunk), mode=BatchMode.INDEPENDENT, now=now, after=figures
+                actor=actor, items=items_of(chunk), atomic=False, now=now, after=figures
             )
             for outcome in outcomes:
                 if isinstance(outcome, services.Simulated):
