@@ -26,6 +26,7 @@ class Capability(StrEnum):
     KYC_SUBMIT = "kyc.submit"
     KYC_READ_ALL = "kyc.read_all"
     KYC_DECIDE = "kyc.decide"
+    REPORTS_READ = "reports.read"
     AUDIT_READ = "audit.read"
     USERS_READ_ALL = "users.read_all"
     USERS_MANAGE = "users.manage"

@@ -72,7 +72,10 @@ class Transaction(models.Model):
                 name="transaction_reference_once",
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=["-created_at", "-id"], name="transaction_newest")]
+        indexes: ClassVar = [
+            models.Index(fields=["-created_at", "-id"], name="transaction_newest"),
+            models.Index(fields=["posted_at", "id"], name="transaction_posted"),  # the general journal's order
+        ]
         triggers: ClassVar = transaction_triggers()
 
     def __str__(self) -> str:

@@ -39,6 +39,12 @@ def entries_of_wallet(wallet: Wallet) -> QuerySet[LedgerEntry]:
     return LedgerEntry.objects.filter(wallet=wallet).select_related("transaction", "wallet")
 
 
+def filter_entries(rows: QuerySet[LedgerEntry], filters: dict[str, Any]) -> QuerySet[LedgerEntry]:
+    """`start` (inclusive) and `end` (exclusive) of when they were posted, `direction`."""
+    lookups = {"start": "posted_at__gte", "end": "posted_at__lt", "direction": "direction"}
+    return rows.filter(**{lookup: filters[name] for name, lookup in lookups.items() if filters.get(name) is not None})
+
+
 def filter_transactions(rows: QuerySet[Transaction], filters: dict[str, Any], *, actor: Actor) -> QuerySet[Transaction]:
     """`wallet`, `kind`, `status`, `created_after` (inclusive), `created_before` (exclusive)."""
     wallet: uuid.UUID | None = filters.get("wallet")

@@ -4,7 +4,9 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from transactions.views.fees import FeeScheduleViewSet
-from transactions.views.ledger import TransactionViewSet, WalletEntriesViewSet
+from transactions.views.ledger import TransactionViewSet
+from transactions.views.reports import ReportViewSet
+from transactions.views.statements import WalletBalanceViewSet, WalletEntriesViewSet, WalletStatementViewSet
 from transactions.views.transfers import TransferViewSet
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
@@ -14,4 +16,8 @@ router.register("transactions", TransactionViewSet, basename="transaction")
 urlpatterns = [
     *router.urls,
     path("wallets/<uuid:pk>/entries", WalletEntriesViewSet.as_view({"get": "list"}), name="wallet-entries"),
+    path("wallets/<uuid:pk>/balance", WalletBalanceViewSet.as_view({"get": "retrieve"}), name="wallet-balance"),
+    path("wallets/<uuid:pk>/statement", WalletStatementViewSet.as_view({"get": "retrieve"}), name="wallet-statement"),
+    path("reports/trial-balance", ReportViewSet.as_view({"get": "trial_balance"}), name="trial-balance"),
+    path("reports/journal", ReportViewSet.as_view({"get": "journal"}), name="journal"),
 ]

@@ -33,6 +33,7 @@ _READ_MONEY = {
     Capability.TRANSACTIONS_READ_ALL,
     Capability.PAYMENTS_READ,
     Capability.PAYMENTS_READ_ALL,
+    Capability.REPORTS_READ,
     Capability.USERS_READ_ALL,
     Capability.FEES_READ,
 }

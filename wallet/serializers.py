@@ -1,6 +1,6 @@
 """Inputs and outputs of wallets."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rest_framework import serializers
 
@@ -28,15 +28,3 @@ class WalletOutput(serializers.ModelSerializer[Wallet]):
         model = Wallet
         fields: ClassVar = ["id", "owner", "currency", "status", "balance", "held", "available", "created_at"]
         read_only_fields = fields
-
-
-class BalanceOutput(serializers.Serializer[Any]):
-    """The figures of a wallet now, all read in one statement."""
-
-    wallet = serializers.UUIDField(source="id")
-    currency = serializers.CharField()
-    balance = MoneyOutput()
-    held = MoneyOutput()
-    available = MoneyOutput()
-    sequence = serializers.IntegerField(help_text="The number of its newest entry.")
-    as_of = serializers.DateTimeField(source="last_posted_at", allow_null=True, help_text="When that was posted.")

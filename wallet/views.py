@@ -14,7 +14,7 @@ from fintech_core.capabilities import Capability
 from fintech_core.serializers import ReasonInput
 from fintech_core.viewsets import DomainViewSet
 from wallet import selectors, services
-from wallet.serializers import BalanceOutput, OpenWalletInput, WalletFilter, WalletOutput
+from wallet.serializers import OpenWalletInput, WalletFilter, WalletOutput
 
 
 @extend_schema(tags=["wallets"])
@@ -22,7 +22,6 @@ class WalletViewSet(DomainViewSet):
     access: ClassVar = {
         "list": Capability.WALLETS_READ,
         "retrieve": Capability.WALLETS_READ,
-        "balance": Capability.WALLETS_READ,
         "create": Capability.WALLETS_WRITE,
         "freeze": Capability.WALLETS_FREEZE,
         "unfreeze": Capability.WALLETS_FREEZE,
@@ -56,12 +55,6 @@ class WalletViewSet(DomainViewSet):
             WalletOutput,
             status=201,
         )
-
-    @extend_schema(operation_id="wallets_balance", responses=BalanceOutput)
-    @action(detail=True, methods=["get"])
-    def balance(self, request: Request, pk: UUID) -> Response:
-        """Balance, held and available now."""
-        return self.retrieve_one(BalanceOutput)
 
     @extend_schema(operation_id="wallets_freeze", request=ReasonInput)
     @action(detail=True, methods=["post"])

@@ -1,5 +1,6 @@
 """The use cases of the ledger. Each runs inside the caller's unit of work and commits with its audit row."""
 
+from transactions.services.exports import record_export
 from transactions.services.fee_schedules import FeeScheduleOverlaps, create_fee_schedule, end_fee_schedule
 from transactions.services.planning import MAX_ITEMS, Destination, DestinationUnavailable, Plan, TransferItem
 from transactions.services.reversals import AlreadyReversed, NotReversible, reverse_transaction
@@ -28,6 +29,7 @@ __all__ = [
     "create_transfer",
     "create_transfers",
     "end_fee_schedule",
+    "record_export",
     "reverse_transaction",
     "simulate_transfers",
 ]

@@ -1,4 +1,4 @@
-"""HTTP of the ledger: history, entries, reversal."""
+"""HTTP of the ledger: history, reversal."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -19,9 +19,7 @@ from transactions.serializers.ledger import (
     EntryOutput,
     TransactionFilter,
     TransactionOutput,
-    WalletEntryOutput,
 )
-from wallet.selectors import wallets_visible_to
 
 
 def read_back(transaction: Transaction) -> Transaction:
@@ -78,19 +76,3 @@ class TransactionViewSet(DomainViewSet):
             status=201,
             needs_key=True,
         )
-
-
-@extend_schema(tags=["wallets"])
-class WalletEntriesViewSet(DomainViewSet):
-    access: ClassVar = {"list": Capability.TRANSACTIONS_READ}
-    order: ClassVar = ("-sequence",)
-    output = WalletEntryOutput
-    serializer_class = WalletEntryOutput
-
-    def get_queryset(self) -> Any:
-        return wallets_visible_to(self.actor)
-
-    @extend_schema(operation_id="wallets_entries")
-    def list(self, request: Request, pk: UUID) -> Response:
-        """The wallet's entries, newest first, along its gapless sequence."""
-        return self.list_page(selectors.entries_of_wallet(self.get_object()))
