@@ -80,6 +80,7 @@ def configure(config: dict[str, str]) -> None:
                 "django.request": {"level": "ERROR", "filters": ["unhandled_only"]},
                 "django.server": {"level": "WARNING"},
                 "httpx": {"level": "WARNING"},
+                "fontTools": {"level": "WARNING"},
                 "celery.app.trace": {"level": "WARNING"},
                 "celery.beat": {"level": "WARNING"},
                 "celery.worker.strategy": {"level": "WARNING"},

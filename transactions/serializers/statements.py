@@ -59,10 +59,9 @@ def _error(field: str, code: str, message: str) -> serializers.ValidationError:
     return serializers.ValidationError({field: [serializers.ErrorDetail(message, code=code)]})
 
 
-def refuse_future(field: str, moment: datetime) -> datetime:
+def refuse_future(field: str, moment: datetime) -> None:
     if moment > clock.now():
         raise _error(field, "in_future", "That moment hasn't come yet.")
-    return moment
 
 
 class PeriodInput(StrictInput):
@@ -128,8 +127,10 @@ class TrialBalanceInput(StrictInput):
         choices=["total", "each"], default="total", help_text="All customers in one line, or each wallet in its own."
     )
 
-    def validate_at(self, value: datetime) -> datetime:
-        return refuse_future("at", value)
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "at" in attrs:
+            refuse_future("at", attrs["at"])
+        return attrs
 
 
 class JournalInput(PeriodInput):

@@ -16,7 +16,7 @@ from fpdf.fonts import TTFFont
 from transactions.statements.document import Line, Statement
 
 CONTENT_TYPE = "application/pdf"
-MAX_LINES = 3_000
+MAX_LINES = 2_000
 TITLE = "Account statement"
 _FONTS = Path(__file__).parent / "fonts"
 _FAMILY = "DejaVu"
@@ -75,7 +75,8 @@ class _Paper(FPDF):
     def footer(self) -> None:
         self.rule(_BOTTOM + 3)
         self.put(_LEFT, _BOTTOM + 7, f"Wallet {self.statement.wallet_id} · {_period(self.statement)}", 7, grey=True)
-        self.put_right(_RIGHT, _BOTTOM + 7, f"Page {self.page_no()}", 7, grey=True)
+        self.set_xy(_RIGHT - 40, _BOTTOM + 4)  # a cell: only there the number of pages is filled in
+        self.cell(40, 4, f"Page {self.page_no()} of {self.str_alias_nb_pages}", align="R")
 
     def wrapped(self, text: str, width: float) -> list[str]:
         """The text in rows of at most `width`, cut after a few rows; a word longer than a row is broken."""
