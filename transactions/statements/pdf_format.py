@@ -20,19 +20,18 @@ MAX_LINES = 2_000
 TITLE = "Account statement"
 _FONTS = Path(__file__).parent / "fonts"
 _FAMILY = "DejaVu"
-_LEFT, _RIGHT, _TOP, _BOTTOM = 15.0, 195.0, 15.0, 280.0  # millimetres
-_DATE, _TEXT, _TEXT_END, _AMOUNT, _BALANCE = 15.0, 50.0, 128.0, 160.0, 195.0
-_SIZE, _ROW, _MAX_ROWS = 8.0, 3.8, 4
+_LEFT, _RIGHT, _TOP, _BOTTOM = 42, 553, 42, 794  # points, like everything that follows; A4 has 595 by 842
+_DATE, _TEXT, _TEXT_END, _AMOUNT, _BALANCE = 42, 142, 363, 454, 553
+_SIZE, _ROW, _MAX_ROWS = 8, 11, 4
 _INK, _GREY, _RULE = (20, 24, 32), (105, 112, 125), (205, 210, 218)
 _REPLACEMENT = "\ufffd"
-_MM_PER_POINT = 25.4 / 72
 
 
 class _Paper(FPDF):
     """The page's own furniture: header row on every page, page numbers."""
 
     def __init__(self, statement: Statement) -> None:
-        super().__init__(orientation="P", unit="mm", format="A4")
+        super().__init__(orientation="P", unit="pt", format="A4")
         self.statement = statement
         self.set_auto_page_break(False)
         self.add_font(_FAMILY, "", _FONTS / "DejaVuSansCondensed.ttf")
@@ -55,7 +54,7 @@ class _Paper(FPDF):
         return "".join(character if ord(character) in self.known else _REPLACEMENT for character in words)
 
     def width(self, text: str, size: float = _SIZE, style: str = "") -> float:
-        return sum(map(self.widths[style], text)) * size / 1000 * _MM_PER_POINT
+        return sum(map(self.widths[style], text)) * size / 1000
 
     def put(self, x: float, y: float, text: str, size: float = _SIZE, style: str = "", *, grey: bool = False) -> None:
         self.set_font(_FAMILY, style, size)
@@ -69,23 +68,23 @@ class _Paper(FPDF):
 
     def rule(self, y: float) -> None:
         self.set_draw_color(*_RULE)
-        self.set_line_width(0.2)
+        self.set_line_width(1 / 2)
         self.line(_LEFT, y, _RIGHT, y)
 
     def footer(self) -> None:
-        self.rule(_BOTTOM + 3)
-        self.put(_LEFT, _BOTTOM + 7, f"Wallet {self.statement.wallet_id} · {_period(self.statement)}", 7, grey=True)
-        self.set_xy(_RIGHT - 40, _BOTTOM + 4)  # a cell: only there the number of pages is filled in
-        self.cell(40, 4, f"Page {self.page_no()} of {self.str_alias_nb_pages}", align="R")
+        self.rule(_BOTTOM + 8)
+        self.put(_LEFT, _BOTTOM + 20, f"Wallet {self.statement.wallet_id} · {_period(self.statement)}", 7, grey=True)
+        self.set_xy(_RIGHT - 114, _BOTTOM + 12)  # a cell: only there the number of pages is filled in
+        self.cell(114, 11, f"Page {self.page_no()} of {self.str_alias_nb_pages}", align="R")
 
     def wrapped(self, text: str, width: float) -> list[str]:
         """The text in rows of at most `width`, cut after a few rows; a word longer than a row is broken."""
         rows: list[str] = []
-        current, used = "", 0.0
+        current, used = "", self.width("")
         for word in text.split(" "):
             for piece in self._pieces(word, width):
                 needed = self.width(piece)
-                space = self.width(" ") if current else 0.0
+                space = self.width(" ") if current else 0
                 if current and used + space + needed > width:
                     rows.append(current)
                     current, used = piece, needed
@@ -95,12 +94,12 @@ class _Paper(FPDF):
         return rows if len(rows) <= _MAX_ROWS else [*rows[: _MAX_ROWS - 1], rows[_MAX_ROWS - 1] + " …"]
 
     def _pieces(self, word: str, width: float) -> Iterator[str]:
-        start, used = 0, 0.0
+        start, used = 0, self.width("")
         for index, character in enumerate(word):
             step = self.width(character)
             if used + step > width and index > start:
                 yield word[start:index]
-                start, used = index, 0.0
+                start, used = index, 0
             used += step
         yield word[start:]
 
@@ -111,14 +110,14 @@ def render(statement: Statement, lines: Iterable[Line]) -> Iterator[bytes]:
     paper.add_page()
     y = _table_head(paper, _summary(paper, _title(paper)))
     if statement.count == 0:
-        paper.put(_LEFT, y + 5, "No entries in this period.", grey=True)
+        paper.put(_LEFT, y + 14, "No entries in this period.", grey=True)
     for line in lines:
         rows = paper.wrapped(paper.clean(_words(line)), _TEXT_END - _TEXT)
-        if y + len(rows) * _ROW + 3 > _BOTTOM:
+        if y + len(rows) * _ROW + 9 > _BOTTOM:
             paper.add_page()
             y = _table_head(paper, _TOP)
         y = _line(paper, y, line, rows)
-    _end(paper, y + (8 if statement.count == 0 else 0))
+    _end(paper, y + (23 if statement.count == 0 else 0))
     yield bytes(paper.output())
 
 
@@ -143,9 +142,9 @@ def _words(line: Line) -> str:
 
 def _title(paper: _Paper) -> float:
     statement = paper.statement
-    paper.put(_LEFT, _TOP + 5, TITLE, 17, "B")
-    paper.put_right(_RIGHT, _TOP + 5, "Fintech Core", 11, "B", grey=True)
-    paper.rule(_TOP + 9)
+    paper.put(_LEFT, _TOP + 14, TITLE, 17, "B")
+    paper.put_right(_RIGHT, _TOP + 14, "Fintech Core", 11, "B", grey=True)
+    paper.rule(_TOP + 26)
     facts = [
         ("Owner", paper.clean(statement.owner_name)),
         ("Wallet", str(statement.wallet_id)),
@@ -153,11 +152,11 @@ def _title(paper: _Paper) -> float:
         ("Period (UTC)", _period(statement)),
         ("Made at (UTC)", _stamp(statement.made_at)),
     ]
-    y = _TOP + 15
+    y = _TOP + 43
     for name, value in facts:
         paper.put(_LEFT, y, name, grey=True)
         paper.put(_TEXT, y, paper.wrapped(value, _RIGHT - _TEXT)[0])
-        y += 4.6
+        y += 13
     return y
 
 
@@ -170,46 +169,46 @@ def _summary(paper: _Paper, y: float) -> float:
         ("Closing balance", statement.text(statement.closing)),
     ]
     paper.set_fill_color(244, 246, 249)
-    paper.rect(_LEFT, y, _RIGHT - _LEFT, 15, style="F")
+    paper.rect(_LEFT, y, _RIGHT - _LEFT, 42, style="F")
     step = (_RIGHT - _LEFT) / len(figures)
     for index, (name, value) in enumerate(figures):
-        size = min(10.0, 10.0 * (step - 6) / max(paper.width(value, 10, "B"), 1))
-        paper.put(_LEFT + 3 + index * step, y + 5.5, name, 7.5, grey=True)
-        paper.put(_LEFT + 3 + index * step, y + 11, value, size, "B")
-    return y + 20
+        size = min(10, 10 * (step - 17) / max(paper.width(value, 10, "B"), 1))
+        paper.put(_LEFT + 8 + index * step, y + 16, name, 7, grey=True)
+        paper.put(_LEFT + 8 + index * step, y + 31, value, size, "B")
+    return y + 57
 
 
 def _table_head(paper: _Paper, y: float) -> float:
-    paper.put(_DATE, y + 4, "Date (UTC)", 7.5, "B", grey=True)
-    paper.put(_TEXT, y + 4, "Description", 7.5, "B", grey=True)
-    paper.put_right(_AMOUNT, y + 4, "Amount", 7.5, "B", grey=True)
-    paper.put_right(_BALANCE, y + 4, f"Balance {paper.statement.currency}", 7.5, "B", grey=True)
-    paper.rule(y + 6)
-    return y + 6.5
+    paper.put(_DATE, y + 11, "Date (UTC)", 7, "B", grey=True)
+    paper.put(_TEXT, y + 11, "Description", 7, "B", grey=True)
+    paper.put_right(_AMOUNT, y + 11, "Amount", 7, "B", grey=True)
+    paper.put_right(_BALANCE, y + 11, f"Balance {paper.statement.currency}", 7, "B", grey=True)
+    paper.rule(y + 17)
+    return y + 18
 
 
 def _line(paper: _Paper, y: float, line: Line, rows: list[str]) -> float:
-    first = y + 3.8
+    first = y + 11
     paper.put(_DATE, first, _stamp(line.posted_at))
     for number, row in enumerate(rows):
         paper.put(_TEXT, first + number * _ROW, row)
     for right, left, value in ((_AMOUNT, _TEXT_END, line.amount), (_BALANCE, _AMOUNT, line.balance_after)):
         text = paper.statement.text(value)
-        size = min(_SIZE, _SIZE * (right - left - 2) / max(paper.width(text), 1))
+        size = min(_SIZE, _SIZE * (right - left - 6) / max(paper.width(text), 1))
         paper.put_right(right, first, text, size)
-    bottom = y + len(rows) * _ROW + 2
+    bottom = y + len(rows) * _ROW + 6
     paper.rule(bottom)
     return bottom
 
 
 def _end(paper: _Paper, y: float) -> None:
     statement = paper.statement
-    if y + 14 > _BOTTOM:
+    if y + 40 > _BOTTOM:
         paper.add_page()
         y = _TOP
-    paper.put(_TEXT, y + 6, "Closing balance", 9, "B")
-    paper.put_right(_BALANCE, y + 6, f"{statement.text(statement.closing)} {statement.currency}", 9, "B")
+    paper.put(_TEXT, y + 17, "Closing balance", 9, "B")
+    paper.put_right(_BALANCE, y + 17, f"{statement.text(statement.closing)} {statement.currency}", 9, "B")
     note = "Credits are positive, debits negative. Opening balance + entries = closing balance."
     if not statement.final:
         note += " The period isn't over: entries may still be added."
-    paper.put(_LEFT, y + 12, note, 7, grey=True)
+    paper.put(_LEFT, y + 34, note, 7, grey=True)

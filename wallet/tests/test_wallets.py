@@ -57,6 +57,9 @@ def test_the_balance_is_read_in_one_statement_with_its_sequence(alice: User, ali
         "available": "12.30",
         "sequence": 1,
         "as_of": wallet.last_posted_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "at": None,
+        "effective_at": None,
+        "may_change": True,
     }
 
 
