@@ -28,5 +28,8 @@ class Capability(StrEnum):
     KYC_DECIDE = "kyc.decide"
     REPORTS_READ = "reports.read"
     AUDIT_READ = "audit.read"
+    EXCHANGE_WRITE = "exchange.write"
+    RATES_READ = "rates.read"
+    RATES_MANAGE = "rates.manage"
     USERS_READ_ALL = "users.read_all"
     USERS_MANAGE = "users.manage"

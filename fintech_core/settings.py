@@ -245,6 +245,10 @@ LEDGER_LANES: int = env.int("LEDGER_LANES", default=8)
 PAYMENT_GATEWAYS = ["simulator"]  # each has its clearing account, also while it is switched off
 # The KYC level asked of the wallet's owner when an operation is created (api.md).
 KYC_REQUIRED = {"deposit": 1, "transfer_out": 1, "payout": 2, "receive": 0}
+# Exchange: the platform's margin as a fraction, how long a quote stands, how old a rate may be (weekends, holidays).
+FX_SPREAD: str = env.str("FX_SPREAD", default="0.005")
+FX_QUOTE_LIFETIME = timedelta(seconds=60)
+FX_MAX_RATE_AGE = timedelta(days=5)
 FREEZE_BLOCKS_CREDITS: bool = env.bool("FREEZE_BLOCKS_CREDITS", default=False)
 
 # --- Payments ---------------------------------------------------------------------------------------------------------

@@ -379,6 +379,8 @@ TABLE_GRANTS: Grants = {
     "transactions_ledgerentry": SI,
     "transactions_hold": SI,
     "transactions_feeschedule": SI,
+    "transactions_exchangerate": SI,
+    "transactions_exchangequote": SI,
     "fintech_core_auditlog": SI,
     "fintech_core_outboxevent": SI,
     # The kernel's own.
@@ -410,6 +412,7 @@ COLUMN_UPDATES: dict[str, set[str]] = {
     "transactions_transaction": {"status", "posted_at", "description", "metadata", "salt"},
     "transactions_hold": {"status", "captured", "released", "expires_at"},
     "transactions_feeschedule": {"ended_at"},
+    "transactions_exchangequote": {"transaction_id"},
     "fintech_core_idempotencyrecord": {"status", "content_type", "body"},
     "fintech_core_outboxcursor": {"txid", "last_id", "moved_at"},
     "users_registration": {"token_hash", "mail_attempts", "mail_due_at", "mailed_at"},

@@ -15,7 +15,7 @@ from fintech_core import clock, money
 from wallet.models import Wallet, genesis
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://fintech-core.invalid/system-accounts")
-PLATFORM_CODES = ("fees", "payouts", "suspense", "receivable", "rounding")
+PLATFORM_CODES = ("fees", "payouts", "suspense", "receivable", "rounding", "exchange", "spread")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from fintech_core.admin_base import ReadOnlyModelAdmin, reason_action
 from fintech_core.capabilities import Capability
 from fintech_core.money import format_amount
 from transactions import services
-from transactions.models import FeeSchedule, Hold, LedgerEntry, Transaction
+from transactions.models import ExchangeQuote, ExchangeRate, FeeSchedule, Hold, LedgerEntry, Transaction
 from transactions.selectors import headline
 
 
@@ -112,3 +112,25 @@ class FeeScheduleAdmin(ReadOnlyModelAdmin):
             explanation="From now on nobody is charged by it; one to come never begins.",
         ),
     )
+
+
+@admin.register(ExchangeRate)
+class ExchangeRateAdmin(ReadOnlyModelAdmin):
+    list_display = ("as_of", "currency", "per_base", "source", "loaded_at")
+    list_filter = ("currency", "source")
+    ordering = ("-as_of", "currency", "id")
+
+
+@admin.register(ExchangeQuote)
+class ExchangeQuoteAdmin(ReadOnlyModelAdmin):
+    list_display = (
+        "id",
+        "source_amount",
+        "source_currency",
+        "destination_amount",
+        "destination_currency",
+        "created_at",
+    )
+    list_filter = ("source_currency", "destination_currency")
+    search_fields = ("=id", "=owner_user__id")
+    ordering = ("-created_at", "-id")

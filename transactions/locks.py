@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable
 
-from transactions.models import FeeSchedule, Hold, Transaction
+from transactions.models import ExchangeQuote, FeeSchedule, Hold, Transaction
 
 
 def lock_transaction(transaction_id: uuid.UUID) -> Transaction | None:
@@ -26,3 +26,8 @@ def lock_open_fee_schedule(*, kind: str, currency: str, kyc_level: int | None) -
     rows = FeeSchedule.objects.filter(kind=kind, currency=currency, ended_at__isnull=True)
     rows = rows.filter(kyc_level=kyc_level) if kyc_level is not None else rows.filter(kyc_level__isnull=True)
     return rows.select_for_update(of=("self",), no_key=True).first()
+
+
+def lock_quote(quote_id: uuid.UUID) -> ExchangeQuote | None:
+    """The business row of an exchange, before its wallets."""
+    return ExchangeQuote.objects.filter(pk=quote_id).select_for_update(of=("self",), no_key=True).first()

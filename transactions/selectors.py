@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Collection
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +11,7 @@ from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from transactions.enums import Direction
-from transactions.models import FeeSchedule, LedgerEntry, Transaction
+from transactions.models import ExchangeQuote, ExchangeRate, FeeSchedule, LedgerEntry, Transaction
 from wallet.models import Wallet
 
 FEES = "fees"  # the account code that fees are paid to
@@ -109,3 +109,17 @@ def fee_schedule_after(*, kind: str, currency: str, kyc_level: int | None, momen
     )
     rows = rows.filter(kyc_level=kyc_level) if kyc_level is not None else rows.filter(kyc_level__isnull=True)
     return rows.order_by("valid_from", "id").first()
+
+
+def newest_rates(currencies: Collection[str], *, not_before: date, today: date) -> dict[str, ExchangeRate]:
+    """The newest rate of each currency between the two days; currencies without one are absent."""
+    rows = ExchangeRate.objects.filter(currency__in=currencies, as_of__gte=not_before, as_of__lte=today)
+    newest = rows.order_by("currency", "-as_of", "-loaded_at", "-pk").distinct("currency")
+    return {rate.currency: rate for rate in newest}
+
+
+def quotes_of(actor: Actor) -> QuerySet[ExchangeQuote]:
+    """The actor's own quotes."""
+    if actor.user_id is None:
+        return ExchangeQuote.objects.none()
+    return ExchangeQuote.objects.filter(owner_user_id=actor.user_id)

@@ -3,6 +3,7 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
+from transactions.views.exchange import ExchangeViewSet, QuoteViewSet, RateViewSet
 from transactions.views.fees import FeeScheduleViewSet
 from transactions.views.ledger import TransactionViewSet
 from transactions.views.reports import ReportViewSet
@@ -12,6 +13,9 @@ from transactions.views.transfers import TransferViewSet
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("transfers", TransferViewSet, basename="transfer")
 router.register("fee-schedules", FeeScheduleViewSet, basename="fee-schedule")
+router.register("exchange-rates", RateViewSet, basename="exchange-rate")
+router.register("exchange-quotes", QuoteViewSet, basename="exchange-quote")
+router.register("exchanges", ExchangeViewSet, basename="exchange")
 router.register("transactions", TransactionViewSet, basename="transaction")
 urlpatterns = [
     *router.urls,

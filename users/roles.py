@@ -24,6 +24,8 @@ _CLIENT = _PROFILE | {
     Capability.PAYMENTS_WRITE,
     Capability.KYC_READ,
     Capability.KYC_SUBMIT,
+    Capability.EXCHANGE_WRITE,
+    Capability.RATES_READ,
 }
 # Reading everybody's includes the read of the same routes, which then show more (selectors look at `read_all`).
 _READ_MONEY = {
@@ -34,11 +36,14 @@ _READ_MONEY = {
     Capability.PAYMENTS_READ,
     Capability.PAYMENTS_READ_ALL,
     Capability.REPORTS_READ,
+    Capability.RATES_READ,
     Capability.USERS_READ_ALL,
     Capability.FEES_READ,
 }
 _READ_KYC = {Capability.KYC_READ, Capability.KYC_READ_ALL}
-_OPERATOR = _PROFILE | _READ_MONEY | {Capability.TRANSACTIONS_REVERSE, Capability.PAYMENTS_REVIEW}
+_OPERATOR = (
+    _PROFILE | _READ_MONEY | {Capability.TRANSACTIONS_REVERSE, Capability.PAYMENTS_REVIEW, Capability.RATES_MANAGE}
+)
 _COMPLIANCE = (
     _PROFILE
     | _READ_MONEY

@@ -1,0 +1,183 @@
+"""Exchange between one's own wallets: quotes, single use, rounding, rates."""
+
+import io
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fintech_core.actors import Actor
+from fintech_core.db import unit_of_work
+from fintech_core.testing import kyc
+from transactions import fx, services
+from transactions.models import ExchangeQuote, LedgerEntry, Transaction
+from users.models import User
+from wallet.models import Wallet
+from wallet.services import open_wallet
+
+ECB = b"""<?xml version="1.0" encoding="UTF-8"?>
+<gesmes:Envelope xmlns:gesmes="http://www.gesmes.org/xml/2002-08-01"
+    xmlns="http://www.ecb.int/vocabulary/2002-08-01/eurofxref">
+  <Cube><Cube time="%s">
+    <Cube currency="USD" rate="1.0837"/><Cube currency="JPY" rate="163.21"/><Cube currency="XXX" rate="1"/>
+  </Cube><Cube time="1999-01-04"><Cube currency="USD" rate="9"/></Cube></Cube>
+</gesmes:Envelope>"""
+SYSTEM = Actor.system("test")
+
+
+def load_today() -> None:
+    now = datetime.now(UTC)
+    day, rates = services.read_ecb(io.BytesIO(ECB % now.date().isoformat().encode()))
+    unit_of_work(lambda: services.load_rates(actor=SYSTEM, source="ecb", as_of=day, rates=rates, now=now))
+
+
+@pytest.fixture
+def wallets(alice: User, fund: Any) -> dict[str, Wallet]:
+    kyc(alice, 1)
+    now = datetime.now(UTC)
+    for currency in ("EUR", "JPY"):
+        unit_of_work(
+            lambda currency=currency: open_wallet(actor=SYSTEM, owner_user_id=alice.pk, currency=currency, now=now)
+        )
+    fund(alice, "100.00")
+    load_today()
+    return {wallet.currency: wallet for wallet in Wallet.objects.filter(owner_user=alice)}
+
+
+def quote(client: Any, wallets: dict[str, Wallet], target: str = "EUR", amount: str = "100.00") -> Any:
+    body = {
+        "source_wallet": str(wallets["USD"].pk),
+        "destination_wallet": str(wallets[target].pk),
+        "amount": amount,
+        "currency": "USD",
+    }
+    return client.post("/api/v1/exchange-quotes", body)
+
+
+@pytest.mark.django_db
+def test_a_quote_is_used_once_and_every_currency_adds_up(alice_client: Any, wallets: dict[str, Wallet]) -> None:
+    quoted = quote(alice_client, wallets).json()
+
+    done = alice_client.post("/api/v1/exchanges", {"quote": quoted["id"]}, key="new")
+    again = alice_client.post("/api/v1/exchanges", {"quote": quoted["id"]}, key="new")
+
+    # 100 / 1.0837 = 92.276460..., less half a percent 91.815078...
+    assert (quoted["destination_amount"], quoted["spread_amount"]) == ("91.81", "0.46")
+    assert done.status_code == 201
+    assert done.json()["kind"] == "EXCHANGE"
+    assert (again.status_code, again.json()["code"]) == (409, "quote_used")
+    assert {w.currency: w.balance for w in Wallet.objects.filter(pk__in=[w.pk for w in wallets.values()])} == {
+        "USD": Decimal(0),
+        "EUR": Decimal("91.81"),
+        "JPY": Decimal(0),
+    }
+    entries = LedgerEntry.objects.filter(transaction_id=done.json()["id"]).select_related("wallet")
+    signed = {"USD": Decimal(0), "EUR": Decimal(0)}
+    for entry in entries:
+        signed[entry.currency] += entry.amount if entry.direction == "CREDIT" else -entry.amount
+    assert signed == {"USD": 0, "EUR": 0}
+    assert {e.wallet.account_code: e.amount for e in entries if e.direction == "CREDIT" and e.currency == "EUR"} == {
+        None: Decimal("91.81"),
+        "spread": Decimal("0.46"),
+        "rounding": Decimal("0.01"),
+    }
+
+
+@pytest.mark.django_db
+def test_an_expired_quote_is_refused_and_nothing_moves(alice_client: Any, wallets: dict[str, Wallet]) -> None:
+    quoted = quote(alice_client, wallets).json()
+    later = datetime.now(UTC) + timedelta(seconds=61)
+    actor = Actor.system("test")
+
+    with pytest.raises(services.QuoteExpired):
+        unit_of_work(
+            lambda: services.execute_exchange(
+                actor=Actor(kind=actor.kind, id=wallets["USD"].owner_user_id, user_id=wallets["USD"].owner_user_id),
+                quote_id=quoted["id"],
+                now=later,
+            )
+        )
+
+    assert ExchangeQuote.objects.get(pk=quoted["id"]).transaction_id is None
+
+
+@pytest.mark.django_db
+def test_a_stranger_can_neither_see_nor_use_a_quote(
+    alice_client: Any, mallory_client: Any, wallets: dict[str, Wallet]
+) -> None:
+    quoted = quote(alice_client, wallets).json()
+
+    seen = mallory_client.get(f"/api/v1/exchange-quotes/{quoted['id']}")
+    used = mallory_client.post("/api/v1/exchanges", {"quote": quoted["id"]}, key="new")
+
+    assert (seen.status_code, used.status_code) == (404, 404)
+    assert Transaction.objects.filter(kind="EXCHANGE").count() == 0
+
+
+@pytest.mark.django_db
+def test_refusals_of_a_quote(alice_client: Any, wallets: dict[str, Wallet]) -> None:
+    small = quote(alice_client, wallets, target="EUR", amount="0.01")
+    same = quote(alice_client, wallets, target="USD")
+    yen = quote(alice_client, wallets, target="JPY", amount="0.01")
+
+    assert (small.status_code, small.json()["code"]) == (422, "amount_too_small")
+    assert (same.status_code, same.json()["code"]) == (422, "same_wallet")
+    assert (yen.status_code, yen.json()["destination_amount"]) == (201, "1")
+
+
+@pytest.mark.django_db
+def test_an_old_rate_is_no_rate(alice: User, alice_client: Any, wallets: dict[str, Wallet], settings: Any) -> None:
+    settings.FX_MAX_RATE_AGE = timedelta(days=-1)
+
+    answer = quote(alice_client, wallets)
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "rate_unavailable")
+
+
+@pytest.mark.django_db
+def test_operators_load_rates_and_customers_do_not(operator_client: Any, alice_client: Any) -> None:
+    body = {"source": "desk", "as_of": "2026-11-20", "rates": {"USD": "1.1", "EUR": "1"}}
+
+    refused = alice_client.post("/api/v1/exchange-rates", body)
+    loaded = operator_client.post("/api/v1/exchange-rates", body)
+    twice = operator_client.post("/api/v1/exchange-rates", body)
+    bad = operator_client.post("/api/v1/exchange-rates", {**body, "as_of": "2026-11-19", "rates": {"usd": 1.1}})
+
+    assert refused.status_code == 403
+    assert (loaded.status_code, [rate["currency"] for rate in loaded.json()["rates"]]) == (201, ["EUR", "USD"])
+    assert (twice.status_code, twice.json()["code"]) == (409, "rates_exist")
+    assert (bad.status_code, bad.json()["code"]) == (400, "validation_error")
+    assert alice_client.get("/api/v1/exchange-rates?currency=USD").json()["results"][0]["per_base"] == "1.100000000000"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"<a/>",
+        ECB % b"not-a-day",
+        ECB.replace(b"1.0837", b"NaN") % b"2026-11-20",
+        ECB.replace(b"1.0837", b"-1") % b"2026-11-20",
+        b'<!DOCTYPE x [<!ENTITY a "aaaa">]><x>&a;</x>',
+    ],
+)
+def test_a_bad_file_of_rates_is_refused(document: bytes) -> None:
+    with pytest.raises(services.RatesUnreadable):
+        services.read_ecb(io.BytesIO(document))
+
+
+@given(
+    amount=st.decimals(min_value="0.01", max_value="9999999999999999.99", places=2),
+    rate=st.decimals(min_value="0.0000000001", max_value="1000000", places=10),
+    spread=st.decimals(min_value="0", max_value="0.5", places=8),
+    currency=st.sampled_from(["USD", "JPY", "KWD"]),
+)
+def test_rounding_is_never_in_the_users_favour(amount: Decimal, rate: Decimal, spread: Decimal, currency: str) -> None:
+    result = fx.convert(amount, rate, spread, currency)
+
+    assert result.destination + result.spread + result.rounding == result.mid
+    assert min(result.destination, result.spread, result.rounding) >= 0
+    assert result.destination <= result.mid

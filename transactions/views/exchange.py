@@ -1,0 +1,105 @@
+"""HTTP of exchange: rates, quotes, exchanges."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from fintech_core import clock
+from fintech_core.capabilities import Capability
+from fintech_core.viewsets import DomainViewSet
+from transactions import selectors, services
+from transactions.models import ExchangeRate
+from transactions.serializers.exchange import (
+    ExchangeInput,
+    LoadedRatesOutput,
+    LoadRatesInput,
+    QuoteInput,
+    QuoteOutput,
+    RateFilter,
+    RateOutput,
+)
+from transactions.serializers.ledger import TransactionOutput
+from transactions.views.ledger import read_back
+
+
+@extend_schema(tags=["exchange"])
+class RateViewSet(DomainViewSet):
+    access: ClassVar = {"list": Capability.RATES_READ, "create": Capability.RATES_MANAGE}
+    idempotent: ClassVar = {"create": False}
+    problem_statuses: ClassVar = {"create": (409,)}
+    order: ClassVar = ("-as_of", "currency", "id")
+    output = RateOutput
+    serializer_class = RateOutput
+    filter_input = RateFilter
+
+    def get_queryset(self) -> Any:
+        return ExchangeRate.objects.all()
+
+    @extend_schema(operation_id="exchange_rates_list")
+    def list(self, request: Request) -> Response:
+        """Units of each currency for one euro, newest day first."""
+        return self.list_page()
+
+    @extend_schema(operation_id="exchange_rates_create", request=LoadRatesInput, responses={201: LoadedRatesOutput})
+    def create(self, request: Request) -> HttpResponse:
+        """Load a day's rates. Operators."""
+        data = self.validated(LoadRatesInput)
+        return self.write(
+            lambda: {"rates": services.load_rates(actor=self.actor, now=clock.now(), **data)},
+            LoadedRatesOutput,
+            status=201,
+        )
+
+
+@extend_schema(tags=["exchange"])
+class QuoteViewSet(DomainViewSet):
+    access: ClassVar = {
+        "list": Capability.EXCHANGE_WRITE,
+        "retrieve": Capability.EXCHANGE_WRITE,
+        "create": Capability.EXCHANGE_WRITE,
+    }
+    idempotent: ClassVar = {"create": False}
+    problem_statuses: ClassVar = {"create": (404, 422)}
+    output = QuoteOutput
+    serializer_class = QuoteOutput
+
+    def get_queryset(self) -> Any:
+        return selectors.quotes_of(self.actor)
+
+    @extend_schema(operation_id="exchange_quotes_list")
+    def list(self, request: Request) -> Response:
+        return self.list_page()
+
+    @extend_schema(operation_id="exchange_quotes_retrieve")
+    def retrieve(self, request: Request, pk: UUID) -> Response:
+        return self.retrieve_one()
+
+    @extend_schema(operation_id="exchange_quotes_create", request=QuoteInput, responses={201: QuoteOutput})
+    def create(self, request: Request) -> HttpResponse:
+        """What an amount buys now, fixed for a minute. Reserves nothing."""
+        data = self.validated(QuoteInput)
+        return self.write(
+            lambda: services.create_quote(actor=self.actor, now=clock.now(), **data), QuoteOutput, status=201
+        )
+
+
+@extend_schema(tags=["exchange"])
+class ExchangeViewSet(DomainViewSet):
+    access: ClassVar = {"create": Capability.EXCHANGE_WRITE}
+    idempotent: ClassVar = {"create": True}
+    problem_statuses: ClassVar = {"create": (404,)}
+
+    @extend_schema(operation_id="exchanges_create", request=ExchangeInput, responses={201: TransactionOutput})
+    def create(self, request: Request) -> HttpResponse:
+        """Use a quote, once."""
+        data = self.validated(ExchangeInput)
+        return self.write(
+            lambda: read_back(services.execute_exchange(actor=self.actor, quote_id=data["quote"], now=clock.now())),
+            TransactionOutput,
+            status=201,
+            needs_key=True,
+        )
