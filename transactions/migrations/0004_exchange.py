@@ -13,7 +13,7 @@ from fintech_core.dbgrants import GrantToApp
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("transactions", "0002_fee_schedules"),
+        ("transactions", "0003_journal_order"),
         ("wallet", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
