@@ -52,16 +52,26 @@ def parse_amount(text: object, currency: str) -> Decimal:
     Raises InvalidAmount for anything but a string like "12.50": numbers, signs, exponents, spaces, separators, other
     digits than ASCII, zero, and more decimals than the currency has.
     """
+    amount = parse_digits(text)
+    refuse_finer(amount, currency)
+    return amount
+
+
+def parse_digits(text: object) -> Decimal:
+    """The first half of `parse_amount`, where the currency isn't known yet: form and sign, digits as written."""
     if not isinstance(text, str) or not _AMOUNT.fullmatch(text):
         raise InvalidAmount("invalid", 'An amount is a decimal string like "12.50".')
     amount = Decimal(text)
     if amount <= 0:
         raise InvalidAmount("not_positive", "An amount is greater than zero.")
-    exponent = exponent_of(currency)
-    fraction = text.partition(".")[2]
-    if len(fraction) > exponent:
-        raise InvalidAmount("max_decimals", f"{currency} has {exponent} decimals.")
     return amount
+
+
+def refuse_finer(amount: Decimal, currency: str) -> None:
+    """The other half: raise InvalidAmount for more decimals than the currency has, zeros included."""
+    exponent = exponent_of(currency)
+    if -int(amount.as_tuple().exponent) > exponent:
+        raise InvalidAmount("max_decimals", f"{currency} has {exponent} decimals.")
 
 
 def format_amount(amount: Decimal, exponent: int) -> str:

@@ -189,6 +189,7 @@ CELERY_BEAT_SCHEDULE = {
     "drain-outbox": {"task": "fintech_core.drain_outbox", "schedule": 2.0, "options": {"expires": 10}},
     "purge-credentials": {"task": "users.purge_credentials", "schedule": 60.0, "options": {"expires": 60}},
     "sweep-webhook-events": {"task": "payments.sweep_webhook_events", "schedule": 10.0, "options": {"expires": 30}},
+    "expire-holds": {"task": "transactions.expire_holds", "schedule": 30.0, "options": {"expires": 30}},
     "sweep-simulator": {"task": "payments.sweep_simulator", "schedule": 5.0, "options": {"expires": 30}},
 }
 
@@ -297,6 +298,7 @@ SPECTACULAR_SETTINGS = {
         "WalletStatus": "wallet.enums.WalletStatus",
         "TransactionStatus": "transactions.enums.TransactionStatus",
         "TransactionKind": "transactions.enums.TransactionKind",
+        "HoldStatus": "transactions.enums.HoldStatus",
         "EntryDirection": "transactions.enums.Direction",
         "IntentStatus": "payments.enums.IntentStatus",
         "SubmissionStatus": "compliance.enums.SubmissionStatus",

@@ -409,6 +409,7 @@ TABLE_GRANTS: Grants = {
 }
 COLUMN_UPDATES: dict[str, set[str]] = {
     "wallet_wallet": {"status", "floor"},
+    "wallet_claim": {"expires_at"},
     "transactions_transaction": {"status", "posted_at", "description", "metadata", "salt"},
     "transactions_hold": {"status", "captured", "released", "expires_at"},
     "transactions_feeschedule": {"ended_at"},

@@ -17,6 +17,10 @@ from transactions.models import ExchangeQuote, ExchangeRate, FeeSchedule, Hold, 
 from transactions.selectors import headline
 
 
+def _void(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
+    return services.void_hold(actor=actor, hold_id=object_id, reason=reason, now=now)
+
+
 def _reverse(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
     return services.reverse_transaction(actor=actor, transaction_id=object_id, reason=reason, now=now)
 
@@ -85,6 +89,14 @@ class HoldAdmin(ReadOnlyModelAdmin):
     search_fields = ("=id", "=wallet__id")
     list_select_related = ("wallet",)
     ordering = ("-created_at", "-id")
+    actions = (
+        reason_action(
+            "Void",
+            Capability.HOLDS_VOID,
+            _void,
+            explanation="What the hold still reserves becomes available to its owner again. For good.",
+        ),
+    )
 
 
 @admin.register(FeeSchedule)

@@ -166,6 +166,20 @@ def decide(
     return decisions
 
 
+def authorise(wallet: Figures, amount: Decimal) -> Refused | None:
+    """May `amount` more be held on the wallet? `wallet.held` no longer counts holds that are due."""
+    if wallet.status == WalletStatus.CLOSED:
+        return Refused(Reason.WALLET_CLOSED, wallet.id)
+    if wallet.status == WalletStatus.FROZEN:
+        return Refused(Reason.WALLET_FROZEN, wallet.id)
+    if amount >= AMOUNT_LIMIT:
+        return Refused(Reason.AMOUNT_TOO_LARGE, wallet.id)
+    available = _EXACT.subtract(wallet.balance, wallet.held)
+    if wallet.floor is not None and _EXACT.subtract(available, amount) < wallet.floor:
+        return Refused(Reason.INSUFFICIENT_FUNDS, wallet.id)
+    return None
+
+
 def _all_refused(count: int, index: int, first: Refused) -> list[Decision]:
     aborted: Decision = Refused(Reason.BATCH_ABORTED)
     return [first if position == index else aborted for position in range(count)]

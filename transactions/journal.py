@@ -29,6 +29,7 @@ _TRANSACTION_COLUMNS = {
     "salt": "bytea",
     "text_digest": "text",
     "reverses_id": "uuid",
+    "hold_id": "uuid",
     "override_by": "uuid",
     "effective_at": "timestamptz",
     "posted_at": "timestamptz",

@@ -79,6 +79,7 @@ __all__ = [
     "SystemAccount",
     "WalletClosed",
     "WalletFrozen",
+    "figures_of",
     "post",
     "post_one",
     "preview",
@@ -170,7 +171,7 @@ def _decide(
     atomic: bool,
 ) -> list[Decision]:
     return decide(
-        {wallet.pk: _figures(wallet) for wallet in wallets.values()},
+        {wallet.pk: figures_of(wallet) for wallet in wallets.values()},
         proposals,
         references=_references_in_use(postings, proposals, wallets),
         holds={hold.pk: _hold_figures(hold) for hold in holds.values()},
@@ -246,7 +247,8 @@ def _expire_due_holds(wallets: dict[uuid.UUID, Wallet], now: datetime) -> None:
             wallets[pk].held = held
 
 
-def _figures(wallet: Wallet) -> Figures:
+def figures_of(wallet: Wallet) -> Figures:
+    """What the pure core needs to know of a wallet."""
     return Figures(
         id=wallet.pk,
         owner=wallet.owner_user_id,
@@ -338,6 +340,7 @@ def _transaction(
         salt=salt,
         text_digest=hashing.text_digest(salt=salt, description=posting.description, metadata=posting.metadata),
         reverses_id=posting.reverses_id,
+        hold_id=posting.capture.hold_id if posting.capture else None,
         override_by=posting.override_by,
         effective_at=posting.effective_at or posted_at,
         posted_at=posted_at,

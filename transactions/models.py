@@ -1,5 +1,6 @@
 """The journal: transactions and their entries; and holds. Their guarantees stand in triggers.py, in the database."""
 
+from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar
 
@@ -41,6 +42,8 @@ class Transaction(models.Model):
     salt = models.BinaryField(max_length=16, null=True)
     text_digest = models.CharField(max_length=64)
     reverses = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="reversals")
+    # Where a capture takes its money from.
+    hold = models.ForeignKey("Hold", null=True, on_delete=models.PROTECT, related_name="captures", db_index=False)
     # The operator whose reversal or adjustment may debit a frozen wallet.
     override_by = models.UUIDField(null=True)
     effective_at = models.DateTimeField()
@@ -63,6 +66,10 @@ class Transaction(models.Model):
             models.CheckConstraint(
                 condition=Q(reverses__isnull=True) | ~Q(reverses=F("id")), name="transaction_reverses_another"
             ),
+            models.CheckConstraint(
+                condition=Q(kind="HOLD_CAPTURE", hold__isnull=False) | (~Q(kind="HOLD_CAPTURE") & Q(hold__isnull=True)),
+                name="transaction_takes_from_hold",
+            ),
             times_check("effective_at", "posted_at", "created_at", name="transaction_times_finite"),
             models.CheckConstraint(
                 condition=Q(override_by__isnull=True) | Q(kind__in=["REVERSAL", "ADJUSTMENT"]),
@@ -83,6 +90,7 @@ class Transaction(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["-created_at", "-id"], name="transaction_newest"),
             models.Index(fields=["posted_at", "id"], name="transaction_posted"),  # the general journal's order
+            models.Index(fields=["hold"], condition=Q(hold__isnull=False), name="transaction_of_hold"),
         ]
         triggers: ClassVar = transaction_triggers()
 
@@ -150,11 +158,24 @@ class Hold(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["wallet"], condition=Q(status="ACTIVE"), name="hold_active"),
             models.Index(fields=["expires_at"], condition=Q(status="ACTIVE"), name="hold_due"),
+            models.Index(fields=["wallet", "-created_at", "-id"], name="hold_newest_of_wallet"),
         ]
         triggers: ClassVar = hold_triggers()
 
     def __str__(self) -> str:
         return f"{self.status} {self.amount} {self.currency}"
+
+    @property
+    def remaining(self) -> Decimal:
+        """What it still reserves as booked; nothing once it is due."""
+        return self.amount - self.captured - self.released
+
+    def status_at(self, now: datetime) -> str:
+        return self.status if self.status != HoldStatus.ACTIVE or self.is_open(now) else HoldStatus.EXPIRED
+
+    def is_open(self, now: datetime) -> bool:
+        """May be captured, voided and extended. At `expires_at` itself it is expired, whoever has or hasn't come by."""
+        return self.status == HoldStatus.ACTIVE and now < self.expires_at
 
 
 class FeeSchedule(models.Model):

@@ -78,10 +78,10 @@ _ENTRIES_CONTINUE_THE_BOOKS = f"""
 
 _TRANSACTION_FACTS = """
     IF (NEW.id, NEW.kind, NEW.initiator_kind, NEW.initiator_id, NEW.reference, NEW.source_owner, NEW.effective_at,
-        NEW.reverses_id, NEW.override_by, NEW.text_digest, NEW.created_at)
+        NEW.reverses_id, NEW.hold_id, NEW.override_by, NEW.text_digest, NEW.created_at)
        IS DISTINCT FROM
        (OLD.id, OLD.kind, OLD.initiator_kind, OLD.initiator_id, OLD.reference, OLD.source_owner, OLD.effective_at,
-        OLD.reverses_id, OLD.override_by, OLD.text_digest, OLD.created_at) THEN
+        OLD.reverses_id, OLD.hold_id, OLD.override_by, OLD.text_digest, OLD.created_at) THEN
         RAISE EXCEPTION 'the facts of transaction % never change', OLD.id
             USING ERRCODE = '23514', CONSTRAINT = 'transaction_facts';
     END IF;

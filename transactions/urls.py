@@ -5,6 +5,7 @@ from rest_framework.routers import SimpleRouter
 
 from transactions.views.exchange import ExchangeViewSet, QuoteViewSet, RateViewSet
 from transactions.views.fees import FeeScheduleViewSet
+from transactions.views.holds import HoldViewSet
 from transactions.views.ledger import TransactionViewSet
 from transactions.views.reports import ReportViewSet
 from transactions.views.statements import WalletBalanceViewSet, WalletEntriesViewSet, WalletStatementViewSet
@@ -17,6 +18,7 @@ router.register("exchange-rates", RateViewSet, basename="exchange-rate")
 router.register("exchange-quotes", QuoteViewSet, basename="exchange-quote")
 router.register("exchanges", ExchangeViewSet, basename="exchange")
 router.register("transactions", TransactionViewSet, basename="transaction")
+router.register("holds", HoldViewSet, basename="hold")
 urlpatterns = [
     *router.urls,
     path("wallets/<uuid:pk>/entries", WalletEntriesViewSet.as_view({"get": "list"}), name="wallet-entries"),

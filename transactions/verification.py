@@ -59,6 +59,16 @@ _QUERIES: dict[str, str] = {
         SELECT t.id, t.status || ' with entries' FROM transactions_transaction t
         WHERE t.status NOT IN ('POSTED', 'REVERSED')
           AND EXISTS (SELECT 1 FROM transactions_ledgerentry e WHERE e.transaction_id = t.id) ORDER BY 1 LIMIT 1""",
+    "captures add up to what their holds say": """
+        SELECT h.id, 'captured is ' || h.captured || ', its captures posted ' || coalesce(sum(e.amount), 0)
+        FROM transactions_hold h LEFT JOIN transactions_transaction t ON t.hold_id = h.id
+        LEFT JOIN transactions_ledgerentry e
+            ON e.transaction_id = t.id AND e.wallet_id = h.wallet_id AND e.direction = 'DEBIT'
+        GROUP BY h.id HAVING h.captured <> coalesce(sum(e.amount), 0) ORDER BY 1 LIMIT 1""",
+    "holds that are over add up": """
+        SELECT id, status || ' with ' || captured || ' captured and ' || released || ' released of ' || amount
+        FROM transactions_hold WHERE (status = 'ACTIVE') <> (captured + released < amount)
+           OR captured + released > amount ORDER BY 1 LIMIT 1""",
     "reversals and reversed go together": """
         SELECT t.id, 'status ' || t.status || ', reversal ' || coalesce(r.id::text, 'none')
         FROM transactions_transaction t LEFT JOIN transactions_transaction r ON r.reverses_id = t.id

@@ -20,6 +20,8 @@ _CLIENT = _PROFILE | {
     Capability.WALLETS_CLOSE,
     Capability.TRANSACTIONS_READ,
     Capability.TRANSFERS_WRITE,
+    Capability.HOLDS_WRITE,
+    Capability.HOLDS_VOID,
     Capability.PAYMENTS_READ,
     Capability.PAYMENTS_WRITE,
     Capability.KYC_READ,
@@ -42,7 +44,14 @@ _READ_MONEY = {
 }
 _READ_KYC = {Capability.KYC_READ, Capability.KYC_READ_ALL}
 _OPERATOR = (
-    _PROFILE | _READ_MONEY | {Capability.TRANSACTIONS_REVERSE, Capability.PAYMENTS_REVIEW, Capability.RATES_MANAGE}
+    _PROFILE
+    | _READ_MONEY
+    | {
+        Capability.TRANSACTIONS_REVERSE,
+        Capability.HOLDS_VOID,
+        Capability.PAYMENTS_REVIEW,
+        Capability.RATES_MANAGE,
+    }
 )
 _COMPLIANCE = (
     _PROFILE

@@ -5,12 +5,14 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest
 
+from fintech_core import clock
 from fintech_core.actors import Actor
 from fintech_core.admin_base import ReadOnlyModelAdmin, ReasonedCall, reason_action
 from fintech_core.capabilities import Capability
 from fintech_core.money import format_amount
-from wallet import services
+from wallet import selectors, services
 from wallet.models import Claim, Wallet
 
 
@@ -53,18 +55,21 @@ class WalletAdmin(ReadOnlyModelAdmin):
     def shown_balance(self, wallet: Wallet) -> str:
         return format_amount(wallet.balance, wallet.exponent)
 
-    @admin.display(description="held", ordering="held")
-    def shown_held(self, wallet: Wallet) -> str:
-        return format_amount(wallet.held, wallet.exponent)
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return selectors.with_figures(super().get_queryset(request), clock.now())
 
-    @admin.display(description="available")
-    def shown_available(self, wallet: Wallet) -> str:
-        return format_amount(wallet.available, wallet.exponent)
+    @admin.display(description="held", ordering="held_now")
+    def shown_held(self, wallet: Any) -> str:
+        return format_amount(wallet.held_now, wallet.exponent)
+
+    @admin.display(description="available", ordering="available_now")
+    def shown_available(self, wallet: Any) -> str:
+        return format_amount(wallet.available_now, wallet.exponent)
 
 
 @admin.register(Claim)
 class ClaimAdmin(ReadOnlyModelAdmin):
-    list_display = ("id", "wallet", "kind", "ref", "created_at")
+    list_display = ("id", "wallet", "kind", "ref", "expires_at", "created_at")
     list_filter = ("kind",)
     search_fields = ("=wallet__id", "=ref")
     list_select_related = ("wallet",)

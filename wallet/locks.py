@@ -8,6 +8,13 @@ from wallet.models import Wallet
 _LOCK = "SELECT * FROM wallet_wallet WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
 
 
+def lock_free_wallets(wallet_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Wallet]:
+    """Like `lock_wallets`, without those that somebody else has locked: for jobs that may come again later."""
+    rows = Wallet.objects.filter(pk__in=set(wallet_ids)).order_by("pk")
+    locked = rows.select_for_update(of=("self",), no_key=True, skip_locked=True)
+    return {wallet.pk: wallet for wallet in locked}
+
+
 def lock_wallets(wallet_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Wallet]:
     """Lock and read the wallets, ordered by primary key. Absent ids are absent from the result.
 

@@ -80,7 +80,7 @@ class Wallet(models.Model):
 
     @property
     def available(self) -> Decimal:
-        """What may be spent down to the floor: balance - held."""
+        """balance - held as booked; what people are shown leaves out due holds (`selectors.with_figures`)."""
         return self.balance - self.held
 
     @property
@@ -95,10 +95,18 @@ class Claim(models.Model):
     wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="claims")
     kind = models.CharField(max_length=32)
     ref = models.UUIDField()
+    # From then on it no longer keeps the wallet open, whether or not its room has come by to remove it.
+    expires_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
 
     class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(fields=["kind", "ref"], name="claim_once")]
+        constraints: ClassVar = [
+            times_check("expires_at", name="claim_times_finite"),
+            models.UniqueConstraint(fields=["kind", "ref"], name="claim_once"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["kind", "expires_at"], condition=Q(expires_at__isnull=False), name="claim_due")
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.ref}"

@@ -19,10 +19,12 @@ class WalletFilter(StrictInput):
 
 
 class WalletOutput(serializers.ModelSerializer[Wallet]):
+    """Takes wallets from `selectors.with_figures`."""
+
     owner = serializers.UUIDField(source="owner_user_id", read_only=True)
     balance = MoneyOutput()
-    held = MoneyOutput()
-    available = MoneyOutput()
+    held = MoneyOutput(source="held_now", help_text="What holds that aren't due reserve.")
+    available = MoneyOutput(source="available_now", help_text="balance - held")
 
     class Meta:
         model = Wallet

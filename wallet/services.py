@@ -88,14 +88,20 @@ def close_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str, now: dateti
     _check_move(wallet, WalletStatus.CLOSED)
     if wallet.balance != 0 or wallet.held != 0:
         raise WalletNotEmpty
-    if wallet.claims.exists():
+    # A claim that is past its time is ignored and left to its room, which has yet to say that what was open is over.
+    if wallet.claims.exclude(expires_at__lte=now).exists():
         raise WalletInUse
     return _move(actor, wallet, WalletStatus.CLOSED, "wallet.closed", reason)
 
 
-def add_claim(*, wallet: Wallet, kind: str, ref: uuid.UUID, now: datetime) -> None:
-    """Remember that something is open on the wallet, whose lock the caller holds."""
-    Claim.objects.create(wallet=wallet, kind=kind, ref=ref, created_at=now)
+def add_claim(*, wallet: Wallet, kind: str, ref: uuid.UUID, now: datetime, expires_at: datetime | None = None) -> None:
+    """Remember that something is open on the wallet, whose lock the caller holds; until `expires_at`, if given."""
+    Claim.objects.create(wallet=wallet, kind=kind, ref=ref, expires_at=expires_at, created_at=now)
+
+
+def extend_claim(*, kind: str, ref: uuid.UUID, expires_at: datetime) -> None:
+    """It is open for longer. The caller holds the wallet's lock."""
+    Claim.objects.filter(kind=kind, ref=ref).update(expires_at=expires_at)
 
 
 def remove_claims(*, kind: str, refs: Collection[uuid.UUID]) -> None:

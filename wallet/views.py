@@ -14,7 +14,13 @@ from fintech_core.capabilities import Capability
 from fintech_core.serializers import ReasonInput
 from fintech_core.viewsets import DomainViewSet
 from wallet import selectors, services
+from wallet.models import Wallet
 from wallet.serializers import OpenWalletInput, WalletFilter, WalletOutput
+
+
+def read_back(wallet: Wallet) -> Wallet:
+    """The wallet with its figures, as the answer shows it."""
+    return selectors.with_figures(Wallet.objects.filter(pk=wallet.pk), clock.now()).get()
 
 
 @extend_schema(tags=["wallets"])
@@ -33,7 +39,7 @@ class WalletViewSet(DomainViewSet):
     filter_input = WalletFilter
 
     def get_queryset(self) -> Any:
-        return selectors.wallets_visible_to(self.actor)
+        return selectors.with_figures(selectors.wallets_visible_to(self.actor), clock.now())
 
     @extend_schema(operation_id="wallets_list")
     def list(self, request: Request) -> Response:
@@ -51,7 +57,7 @@ class WalletViewSet(DomainViewSet):
         user_id = self.actor.user_id
         assert user_id is not None  # noqa: S101 - the capability is a customer's
         return self.write(
-            lambda: services.open_wallet(actor=self.actor, owner_user_id=user_id, now=clock.now(), **data),
+            lambda: read_back(services.open_wallet(actor=self.actor, owner_user_id=user_id, now=clock.now(), **data)),
             WalletOutput,
             status=201,
         )
@@ -77,4 +83,6 @@ class WalletViewSet(DomainViewSet):
     def _move(self, service: Any) -> HttpResponse:
         data = self.validated(ReasonInput)
         wallet_id = self.get_object().pk
-        return self.write(lambda: service(actor=self.actor, wallet_id=wallet_id, now=clock.now(), **data), WalletOutput)
+        return self.write(
+            lambda: read_back(service(actor=self.actor, wallet_id=wallet_id, now=clock.now(), **data)), WalletOutput
+        )

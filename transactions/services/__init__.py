@@ -10,6 +10,20 @@ from transactions.services.exchange import (
 )
 from transactions.services.exports import record_export
 from transactions.services.fee_schedules import FeeScheduleOverlaps, create_fee_schedule, end_fee_schedule
+from transactions.services.holds import (
+    DEFAULT_LIFE,
+    EXPIRY_BATCH,
+    MAX_LIFE,
+    HoldExpiryOutOfRange,
+    HoldPreview,
+    TooManyHolds,
+    capture_hold,
+    create_hold,
+    expire_due_holds,
+    extend_hold,
+    preview_hold,
+    void_hold,
+)
 from transactions.services.planning import MAX_ITEMS, Destination, DestinationUnavailable, Plan, TransferItem
 from transactions.services.rates import RatesExist, RatesUnreadable, load_rates, read_ecb
 from transactions.services.reversals import AlreadyReversed, NotReversible, reverse_transaction
@@ -23,13 +37,18 @@ from transactions.services.transfers import (
 )
 
 __all__ = [
+    "DEFAULT_LIFE",
+    "EXPIRY_BATCH",
     "MAX_ITEMS",
+    "MAX_LIFE",
     "AlreadyReversed",
     "AmountTooSmall",
     "BatchRefused",
     "Destination",
     "DestinationUnavailable",
     "FeeScheduleOverlaps",
+    "HoldExpiryOutOfRange",
+    "HoldPreview",
     "NotReversible",
     "Plan",
     "QuoteExpired",
@@ -38,17 +57,24 @@ __all__ = [
     "RatesExist",
     "RatesUnreadable",
     "Simulated",
+    "TooManyHolds",
     "TransferItem",
     "batch_refused",
+    "capture_hold",
     "create_fee_schedule",
+    "create_hold",
     "create_quote",
     "create_transfer",
     "create_transfers",
     "end_fee_schedule",
     "execute_exchange",
+    "expire_due_holds",
+    "extend_hold",
     "load_rates",
+    "preview_hold",
     "read_ecb",
     "record_export",
     "reverse_transaction",
     "simulate_transfers",
+    "void_hold",
 ]

@@ -615,7 +615,7 @@ def test_every_column_of_a_transaction_is_a_fact_a_state_or_an_erasable_text(own
     columns = owner("SELECT column_name FROM information_schema.columns WHERE table_name = 'transactions_transaction'")
 
     facts = {"id", "kind", "initiator_kind", "initiator_id", "reference", "source_owner", "effective_at"}
-    facts |= {"reverses_id", "override_by", "text_digest", "created_at"}
+    facts |= {"reverses_id", "hold_id", "override_by", "text_digest", "created_at"}
     assert {name for (name,) in columns} == facts | {"status", "posted_at"} | {"description", "metadata", "salt"}
 
 

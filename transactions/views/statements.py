@@ -28,7 +28,7 @@ from transactions.statements import camt053, csv_format, json_format, pdf_format
 from transactions.statements.document import Line, Statement, checked, require_at_most
 from transactions.statements.selectors import balance_at, balance_effective_at, find_statement, is_settled, lines_of
 from wallet.models import Wallet
-from wallet.selectors import wallets_visible_to
+from wallet.selectors import wallets_visible_to, with_figures
 
 MAX_STREAMED_LINES = 100_000
 Render = Callable[[Statement, Iterable[Line]], Iterator[bytes]]
@@ -53,16 +53,19 @@ class WalletBalanceViewSet(_WalletReads):
     access: ClassVar = {"retrieve": Capability.WALLETS_READ}
     problem_statuses: ClassVar = {"retrieve": (400,)}
 
+    def get_queryset(self) -> Any:
+        return with_figures(super().get_queryset(), clock.now())
+
     @extend_schema(operation_id="wallets_balance", parameters=[BalanceInput], responses=BalanceOutput)
     def retrieve(self, request: Request, pk: UUID) -> Response:
         """Balance, held and available now; with `at` or `effective_at` the balance at that instant."""
         asked = self.validated(BalanceInput, request.query_params.dict())
-        wallet: Wallet = self.get_object()
+        wallet = self.get_object()
         answer = balance_answer({"wallet": wallet.pk, "currency": wallet.currency, **_figures(wallet, **asked)})
         return Response(BalanceOutput(answer).data)
 
 
-def _figures(wallet: Wallet, at: Any = None, effective_at: Any = None) -> dict[str, Any]:
+def _figures(wallet: Any, at: Any = None, effective_at: Any = None) -> dict[str, Any]:
     if effective_at is not None:
         found = balance_effective_at(wallet, effective_at)
         return {"balance": found.balance, "effective_at": effective_at, "may_change": True}
@@ -77,8 +80,8 @@ def _figures(wallet: Wallet, at: Any = None, effective_at: Any = None) -> dict[s
         }
     return {
         "balance": wallet.balance,
-        "held": wallet.held,
-        "available": wallet.available,
+        "held": wallet.held_now,
+        "available": wallet.available_now,
         "sequence": wallet.sequence,
         "as_of": wallet.last_posted_at,
         "may_change": True,
