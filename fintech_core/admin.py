@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from fintech_core.admin_base import ReadOnlyModelAdmin
-from fintech_core.models import AuditLog, IdempotencyRecord, OutboxCursor, OutboxEvent, WorkerHeartbeat
+from fintech_core.models import AuditChain, AuditLog, IdempotencyRecord, OutboxCursor, OutboxEvent, WorkerHeartbeat
 
 
 @admin.register(AuditLog)
@@ -23,6 +23,20 @@ class AuditLogAdmin(ReadOnlyModelAdmin):
     search_help_text = "Exact: an object's id, an action, a type of object, a request id"
     ordering = ("-id",)
     exclude = ("txid",)
+
+
+@admin.register(AuditChain)
+class AuditChainAdmin(ReadOnlyModelAdmin):
+    list_display = ("seq", "audit", "hash_hex")
+    search_fields = ("=seq", "=audit__id")
+    list_select_related = ("audit",)
+    ordering = ("-seq",)
+    fields = ("seq", "audit", "hash_hex")
+    readonly_fields = fields
+
+    @admin.display(description="hash")
+    def hash_hex(self, link: AuditChain) -> str:
+        return bytes(link.hash).hex()
 
 
 @admin.register(IdempotencyRecord)

@@ -1,4 +1,7 @@
-"""The kernel's tables: audit log, idempotency records, the worker's heartbeat. It knows no app, so no foreign keys."""
+"""The kernel's tables: audit log and its chain, idempotency records, the worker's heartbeat.
+
+It knows no app, so none of them points outside.
+"""
 
 from typing import ClassVar
 
@@ -6,8 +9,9 @@ from django.db import models
 from django.db.models.functions import Now
 
 from fintech_core import ids
+from fintech_core.audit_triggers import audit_triggers, chain_triggers
 from fintech_core.dbtriggers import append_only
-from fintech_core.fields import TransactionIdField
+from fintech_core.fields import TransactionIdField, times_check
 
 
 class AuditLog(models.Model):
@@ -29,15 +33,31 @@ class AuditLog(models.Model):
     request_id = models.CharField(max_length=64, blank=True)
 
     class Meta:
+        constraints: ClassVar = [times_check("recorded_at", name="audit_times_finite")]
         indexes: ClassVar = [
             models.Index(fields=["txid", "id"], name="audit_txid_id"),
             models.Index(fields=["entity_type", "entity_id", "id"], name="audit_entity"),
             models.Index(fields=["actor_id", "id"], name="audit_actor"),
         ]
-        triggers: ClassVar = append_only("audit", "audit rows")
+        triggers: ClassVar = audit_triggers()
 
     def __str__(self) -> str:
         return f"{self.action} {self.entity_type} {self.entity_id}"
+
+
+class AuditChain(models.Model):
+    """One link per audit row, in (txid, id) order, written by the sealing job (`audit_chain.py`). `seq` has no gaps."""
+
+    seq = models.BigIntegerField(primary_key=True)
+    audit = models.OneToOneField(AuditLog, on_delete=models.PROTECT, related_name="link")
+    hash = models.BinaryField(max_length=32)
+
+    class Meta:
+        constraints: ClassVar = [models.CheckConstraint(condition=models.Q(seq__gte=1), name="audit_chain_from_one")]
+        triggers: ClassVar = chain_triggers()
+
+    def __str__(self) -> str:
+        return f"{self.seq}"
 
 
 class IdempotencyRecord(models.Model):

@@ -4,7 +4,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from fintech_core import clock, health, idempotency, outbox
+from fintech_core import audit_chain, clock, health, idempotency, outbox
 from fintech_core.db import unit_of_work
 
 _DRAINS = 20  # a beat tick hands over this many batches of one consumer at most
@@ -31,4 +31,12 @@ def drain_outbox() -> None:
 def _drain(consumer: str, handler: outbox.Handler) -> None:
     for _ in range(_DRAINS):
         if unit_of_work(lambda: outbox.drain(consumer=consumer, handler=handler, now=clock.now())) == 0:
+            return
+
+
+@shared_task(name="fintech_core.seal_audit")
+def seal_audit() -> None:
+    """A bounded part of what is unchained; the next tick goes on."""
+    for _ in range(20):
+        if unit_of_work(audit_chain.seal) < audit_chain.BATCH:
             return
