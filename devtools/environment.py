@@ -15,7 +15,7 @@ from devtools.places import CHECKOUT, LOCAL, Refusal, write_private
 from devtools.servers import APP_ROLE, OWNER_ROLE, Servers
 
 FILE = LOCAL / "env"
-SECRETS = ("SECRET_KEY", "JWT_SIGNING_KEY", "IDEMPOTENCY_HMAC_KEY", "SIMULATOR_WEBHOOK_SECRET")
+SECRETS = ("SECRET_KEY", "JWT_SIGNING_KEY", "IDEMPOTENCY_HMAC_KEY", "SIMULATOR_WEBHOOK_SECRET", "LEDGER_SEAL_KEY")
 HEADER = "# Written by `make run` at every start; change nothing here, use .env or real variables.\n"
 
 
@@ -69,6 +69,8 @@ def read_file(path: Path) -> dict[str, str]:
 def new_secret(name: str) -> str:
     if name == "SIMULATOR_WEBHOOK_SECRET":  # Standard Webhooks: base64 of 24 to 64 bytes
         return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+    if name == "LEDGER_SEAL_KEY":  # an Ed25519 seed
+        return base64.b64encode(secrets.token_bytes(32)).decode()
     return secrets.token_urlsafe(48)
 
 

@@ -1,5 +1,7 @@
 """Deployment checks: what must not reach production."""
 
+import base64
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -24,6 +26,29 @@ def production_settings(app_configs: Any, **kwargs: Any) -> list[Error]:
         for name, value in keys.items()
         if len(value) < 32
     ]
+    errors += _seal_keys()
     if settings.ENVIRONMENT != "production":
         errors.append(Error("ENVIRONMENT is not production.", id="fintech.E005"))
     return errors
+
+
+def _seal_keys() -> list[Error]:
+    """The seals' keys have their form, and there is one to tell good seals from others."""
+    errors = []
+    if settings.LEDGER_SEAL_KEY and not _is_bytes(settings.LEDGER_SEAL_KEY, decode=base64.b64decode):
+        hint = "Generate it: openssl rand -base64 32."
+        errors.append(Error("LEDGER_SEAL_KEY is not the base64 of 32 bytes.", hint=hint, id="fintech.E006"))
+    if any(not _is_bytes(key, decode=bytes.fromhex) for key in settings.LEDGER_SEAL_PUBLIC_KEYS):
+        hint = "Take them from a seal's public_key."
+        errors.append(Error("LEDGER_SEAL_PUBLIC_KEYS are not 32 bytes in hex each.", hint=hint, id="fintech.E007"))
+    if not settings.LEDGER_SEAL_KEY and not settings.LEDGER_SEAL_PUBLIC_KEYS:
+        hint = "Set LEDGER_SEAL_KEY, or where nothing is sealed LEDGER_SEAL_PUBLIC_KEYS."
+        errors.append(Error("No key of the seals is known.", hint=hint, id="fintech.E008"))
+    return errors
+
+
+def _is_bytes(text: str, *, decode: Callable[[str], bytes]) -> bool:
+    try:
+        return len(decode(text)) == 32
+    except ValueError:
+        return False

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import environ
+from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
@@ -185,6 +186,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "canary": {"task": "fintech_core.canary", "schedule": 10.0, "options": {"expires": 30}},
+    "seal-audit": {"task": "fintech_core.seal_audit", "schedule": 30.0, "options": {"expires": 30}},
+    "seal-ledger": {"task": "transactions.seal_ledger", "schedule": crontab(minute="0"), "options": {"expires": 1800}},
     "purge-idempotency-records": {"task": "fintech_core.purge_idempotency_records", "schedule": 3600.0},
     "drain-outbox": {"task": "fintech_core.drain_outbox", "schedule": 2.0, "options": {"expires": 10}},
     "purge-credentials": {"task": "users.purge_credentials", "schedule": 60.0, "options": {"expires": 60}},
@@ -250,6 +253,16 @@ KYC_REQUIRED = {"deposit": 1, "transfer_out": 1, "payout": 2, "receive": 0}
 FX_SPREAD: str = env.str("FX_SPREAD", default="0.005")
 FX_QUOTE_LIFETIME = timedelta(seconds=60)
 FX_MAX_RATE_AGE = timedelta(days=5)
+# Signs the seals: the base64 of 32 random bytes (an Ed25519 seed). Only who seals needs it (worker, `seal_ledger`); the
+# web processes are better off without.
+LEDGER_SEAL_KEY: str = env.str(
+    "LEDGER_SEAL_KEY",
+    default=base64.b64encode(hashlib.sha256(b"LEDGER_SEAL_KEY").digest()).decode()
+    if DEVELOPMENT
+    else (environ.Env.NOTSET if PROCESS_ROLE == "worker" else ""),
+)
+# Public halves (hex) of former keys, whose seals stay good; and of the current one where the key itself isn't given.
+LEDGER_SEAL_PUBLIC_KEYS: list[str] = env.list("LEDGER_SEAL_PUBLIC_KEYS", default=[])
 FREEZE_BLOCKS_CREDITS: bool = env.bool("FREEZE_BLOCKS_CREDITS", default=False)
 
 # --- Payments ---------------------------------------------------------------------------------------------------------

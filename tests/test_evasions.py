@@ -281,8 +281,8 @@ def test_our_functions_work_on_no_other_table(app: Forge, owner: Forge) -> None:
         for intruder, state, message in ((app, "42501", "permission denied"), (owner, REFUSED, "only")):
             steps = [
                 f"CREATE TEMP TABLE decoy (LIKE public.{table})",
-                f"CREATE TRIGGER t BEFORE UPDATE ON decoy FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
-                "UPDATE decoy SET id = id",
+                f"CREATE TRIGGER t BEFORE DELETE ON decoy FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
+                "DELETE FROM decoy",
             ]
             with pytest.raises(psycopg.Error, match=message) as caught, intruder.connection.transaction():
                 intruder("; ".join(steps))
@@ -317,7 +317,13 @@ def test_a_trigger_of_the_intruder_on_a_temporary_table_gains_nothing(stage: Sce
 # --- What the catalogue says ------------------------------------------------------------------------------------------
 
 TRIGGERS = {
-    "fintech_core_auditlog": {"audit_no_update", "audit_no_delete", "audit_no_truncate"},
+    "fintech_core_auditlog": {"audit_own_transaction", "audit_no_update", "audit_no_delete", "audit_no_truncate"},
+    "fintech_core_auditchain": {
+        "audit_chain_follows",
+        "audit_chain_no_update",
+        "audit_chain_no_delete",
+        "audit_chain_no_truncate",
+    },
     "fintech_core_outboxevent": {"outbox_no_update", "outbox_no_delete", "outbox_no_truncate"},
     "wallet_wallet": {"wallet_born_empty", "wallet_figures", "wallet_no_delete", "wallet_no_truncate"},
     "transactions_transaction": {
@@ -328,6 +334,13 @@ TRIGGERS = {
     },
     "transactions_ledgerentry": {"entry_books", "entry_no_update", "entry_no_delete", "entry_no_truncate"},
     "transactions_hold": {"hold_insert", "hold_update", "hold_facts", "hold_no_delete", "hold_no_truncate"},
+    "transactions_seal": {"seal_follows", "seal_no_update", "seal_no_delete", "seal_no_truncate"},
+    "transactions_sealedhead": {
+        "sealed_head_is_entry",
+        "sealed_head_no_update",
+        "sealed_head_no_delete",
+        "sealed_head_no_truncate",
+    },
 }
 
 
@@ -381,7 +394,10 @@ TABLE_GRANTS: Grants = {
     "transactions_feeschedule": SI,
     "transactions_exchangerate": SI,
     "transactions_exchangequote": SI,
+    "transactions_seal": SI,
+    "transactions_sealedhead": SI,
     "fintech_core_auditlog": SI,
+    "fintech_core_auditchain": SI,
     "fintech_core_outboxevent": SI,
     # The kernel's own.
     "fintech_core_outboxcursor": SI,

@@ -13,7 +13,16 @@ from fintech_core.admin_base import ReadOnlyModelAdmin, reason_action
 from fintech_core.capabilities import Capability
 from fintech_core.money import format_amount
 from transactions import services
-from transactions.models import ExchangeQuote, ExchangeRate, FeeSchedule, Hold, LedgerEntry, Transaction
+from transactions.models import (
+    ExchangeQuote,
+    ExchangeRate,
+    FeeSchedule,
+    Hold,
+    LedgerEntry,
+    Seal,
+    SealedHead,
+    Transaction,
+)
 from transactions.selectors import headline
 
 
@@ -146,3 +155,38 @@ class ExchangeQuoteAdmin(ReadOnlyModelAdmin):
     list_filter = ("source_currency", "destination_currency")
     search_fields = ("=id", "=owner_user__id")
     ordering = ("-created_at", "-id")
+
+
+@admin.register(Seal)
+class SealAdmin(ReadOnlyModelAdmin):
+    list_display = ("number", "created_at", "leaves", "audit_seq", "key_id", "hash_hex")
+    search_fields = ("=number",)
+    ordering = ("-number",)
+    fields = ("number", "created_at", "leaves", "root_hex", "audit_seq", "key_id", "signature_hex", "hash_hex")
+    readonly_fields = fields
+
+    @admin.display(description="root")
+    def root_hex(self, seal: Seal) -> str:
+        return bytes(seal.root).hex()
+
+    @admin.display(description="signature")
+    def signature_hex(self, seal: Seal) -> str:
+        return bytes(seal.signature).hex()
+
+    @admin.display(description="hash")
+    def hash_hex(self, seal: Seal) -> str:
+        return bytes(seal.hash).hex()
+
+
+@admin.register(SealedHead)
+class SealedHeadAdmin(ReadOnlyModelAdmin):
+    list_display = ("wallet", "seal", "sequence", "head_hex")
+    search_fields = ("=wallet__id", "=seal__number")
+    list_select_related = ("wallet",)
+    ordering = ("-id",)
+    fields = ("wallet", "seal", "sequence", "head_hex")
+    readonly_fields = fields
+
+    @admin.display(description="head")
+    def head_hex(self, sealed: SealedHead) -> str:
+        return bytes(sealed.head).hex()

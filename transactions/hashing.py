@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import rfc8785
 
@@ -55,35 +55,42 @@ def facts(
     return hashlib.sha256(line.encode()).hexdigest()
 
 
-def entry_hash(
-    *,
-    previous: bytes,
-    entry_id: uuid.UUID,
-    transaction_id: uuid.UUID,
-    facts: str,
-    wallet_id: uuid.UUID,
-    sequence: int,
-    direction: str,
-    amount: Decimal,
-    currency: str,
-    balance_after: Decimal,
-    exponent: int,
-    posted_at: datetime,
-) -> bytes:
-    """SHA-256 over the previous hash (32 raw bytes) and the entry's line; amounts at the wallet's exponent."""
-    line = "|".join(
+class EntryFields(TypedDict):
+    """What is hashed of an entry."""
+
+    entry_id: uuid.UUID
+    transaction_id: uuid.UUID
+    facts: str
+    wallet_id: uuid.UUID
+    sequence: int
+    direction: str
+    amount: Decimal
+    currency: str
+    balance_after: Decimal
+    exponent: int
+    posted_at: datetime
+
+
+def entry_line(**entry: Unpack[EntryFields]) -> str:
+    """The entry's line; amounts at the wallet's exponent."""
+    exponent = entry["exponent"]
+    return "|".join(
         [
             VERSION,
-            str(entry_id),
-            str(transaction_id),
-            facts,
-            str(wallet_id),
-            str(sequence),
-            direction,
-            format_amount(amount, exponent),
-            currency,
-            format_amount(balance_after, exponent),
-            time_text(posted_at),
+            str(entry["entry_id"]),
+            str(entry["transaction_id"]),
+            entry["facts"],
+            str(entry["wallet_id"]),
+            str(entry["sequence"]),
+            entry["direction"],
+            format_amount(entry["amount"], exponent),
+            entry["currency"],
+            format_amount(entry["balance_after"], exponent),
+            time_text(entry["posted_at"]),
         ]
     )
-    return hashlib.sha256(previous + line.encode()).digest()
+
+
+def entry_hash(*, previous: bytes, **entry: Unpack[EntryFields]) -> bytes:
+    """SHA-256 over the previous hash (32 raw bytes) and the entry's line."""
+    return hashlib.sha256(previous + entry_line(**entry).encode()).digest()

@@ -8,6 +8,7 @@ from transactions.views.fees import FeeScheduleViewSet
 from transactions.views.holds import HoldViewSet
 from transactions.views.ledger import TransactionViewSet
 from transactions.views.reports import ReportViewSet
+from transactions.views.seals import SealViewSet
 from transactions.views.statements import WalletBalanceViewSet, WalletEntriesViewSet, WalletStatementViewSet
 from transactions.views.transfers import TransferViewSet
 
@@ -19,6 +20,7 @@ router.register("exchange-quotes", QuoteViewSet, basename="exchange-quote")
 router.register("exchanges", ExchangeViewSet, basename="exchange")
 router.register("transactions", TransactionViewSet, basename="transaction")
 router.register("holds", HoldViewSet, basename="hold")
+router.register("seals", SealViewSet, basename="seal")
 urlpatterns = [
     *router.urls,
     path("wallets/<uuid:pk>/entries", WalletEntriesViewSet.as_view({"get": "list"}), name="wallet-entries"),

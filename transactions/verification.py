@@ -3,31 +3,21 @@
 Nothing here trusts the triggers: sums, chains, hashes and states are worked out again from what is stored.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import localcontext
 from typing import Any
 
 from django.db import connection
 
-from transactions import hashing, journal
+from transactions import hashing, journal, seal_verification
 from transactions.enums import Direction
+from transactions.findings import Finding, Progress
 from transactions.models import LedgerEntry, Transaction
 from wallet.models import Wallet, genesis
 
 CHUNK = 2_000
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The first bad row of one kind."""
-
-    check: str
-    row: str
-    problem: str
-
-
-Progress = Callable[[int], None]
 
 # Set-based checks: each selects its bad rows as (id, what is wrong), first one first.
 _QUERIES: dict[str, str] = {
@@ -83,20 +73,33 @@ _QUERIES: dict[str, str] = {
 
 def row_count() -> int:
     """How many rows the walks below will report progress on."""
-    return LedgerEntry.objects.count() + Transaction.objects.count() + Wallet.objects.count()
+    rows = LedgerEntry.objects.count() + Transaction.objects.count() + Wallet.objects.count()
+    return rows + seal_verification.row_count()
 
 
-def verify(progress: Progress = lambda _: None) -> list[Finding]:
-    """The first bad row of every kind; none when the books are right. Call inside read_only_snapshot()."""
-    findings = [finding for finding in map(_run_query, _QUERIES) if finding]
+def verify(progress: Progress = lambda _: None, *, exported: Iterable[str] = ()) -> list[Finding]:
+    """The first bad row of every kind; none when the books are right. Call inside read_only_snapshot().
+
+    `exported` are the lines of a file of seals kept elsewhere (`export_seals`).
+    """
+    queries = {**_QUERIES, **seal_verification.QUERIES}
+    findings = [finding for check, query in queries.items() if (finding := _run_query(check, query))]
+    walks = (
+        _walk_chains(progress),
+        _walk_wallets(progress),
+        _walk_texts(progress),
+        seal_verification.walk_audit_chain(progress),
+        seal_verification.walk_seals(progress),
+        seal_verification.compare_exported(exported),
+    )
     with localcontext(prec=60):  # balances have up to 38 digits, the default context 28
-        findings += _walked(progress)
+        findings += _walked(walks)
     return findings
 
 
-def _walked(progress: Progress) -> list[Finding]:
+def _walked(walks: Iterable[Iterator[Finding]]) -> list[Finding]:
     findings = []
-    for walk in (_walk_chains(progress), _walk_wallets(progress), _walk_texts(progress)):
+    for walk in walks:
         seen: set[str] = set()
         for finding in walk:
             if finding.check not in seen:
@@ -105,9 +108,9 @@ def _walked(progress: Progress) -> list[Finding]:
     return findings
 
 
-def _run_query(check: str) -> Finding | None:
+def _run_query(check: str, query: str) -> Finding | None:
     with connection.cursor() as cursor:
-        cursor.execute(_QUERIES[check])
+        cursor.execute(query)
         row = cursor.fetchone()
     return Finding(check, str(row[0]), row[1]) if row else None
 

@@ -45,7 +45,17 @@ def test_every_variable_that_is_asked_for_is_documented() -> None:
 def test_no_secret_has_a_default() -> None:
     lenient = set(re.findall(r"(?<!\$)\$\{([A-Z_]+):-", COMPOSE))
 
-    assert {name for name in lenient if any(word in name for word in SECRET_WORDS)} == {"JWT_PREVIOUS_KEY"}
+    named = {name for name in lenient if any(word in name for word in SECRET_WORDS)}
+    assert named == {"JWT_PREVIOUS_KEY", "LEDGER_SEAL_PUBLIC_KEYS"}  # neither is needed, and public keys are no secret
+
+
+def test_only_who_seals_has_the_key_of_the_seals() -> None:
+    services = compose()["services"]
+
+    assert {name for name in services if "LEDGER_SEAL_KEY" in services[name].get("environment", {})} == {
+        "worker",
+        "beat",
+    }
 
 
 def test_no_port_is_open_beyond_the_loopback_interface() -> None:

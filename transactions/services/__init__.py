@@ -27,6 +27,7 @@ from transactions.services.holds import (
 from transactions.services.planning import MAX_ITEMS, Destination, DestinationUnavailable, Plan, TransferItem
 from transactions.services.rates import RatesExist, RatesUnreadable, load_rates, read_ecb
 from transactions.services.reversals import AlreadyReversed, NotReversible, reverse_transaction
+from transactions.services.seals import SealedByAnother, seal_ledger
 from transactions.services.transfers import (
     BatchRefused,
     Simulated,
@@ -56,6 +57,7 @@ __all__ = [
     "RateUnavailable",
     "RatesExist",
     "RatesUnreadable",
+    "SealedByAnother",
     "Simulated",
     "TooManyHolds",
     "TransferItem",
@@ -75,6 +77,7 @@ __all__ = [
     "read_ecb",
     "record_export",
     "reverse_transaction",
+    "seal_ledger",
     "simulate_transfers",
     "void_hold",
 ]

@@ -813,7 +813,7 @@ def test_the_facts_of_a_hold_never_change(stage: Scene, column: str, value: Any)
     [
         "UPDATE fintech_core_auditlog SET action = 'x'",
         "DELETE FROM fintech_core_auditlog",
-        "TRUNCATE fintech_core_auditlog",
+        "TRUNCATE fintech_core_auditlog CASCADE",
     ],
 )
 def test_a02_audit_rows_never_change(forge: Forge, statement: str) -> None:

@@ -13,13 +13,14 @@ from fintech_core import clock
 from fintech_core.capabilities import Capability
 from fintech_core.serializers import ReasonInput
 from fintech_core.viewsets import DomainViewSet
-from transactions import selectors, services
+from transactions import proofs, selectors, services
 from transactions.models import Transaction
 from transactions.serializers.ledger import (
     EntryOutput,
     TransactionFilter,
     TransactionOutput,
 )
+from transactions.serializers.seals import ProofQuery, TransactionProofOutput
 
 
 def read_back(transaction: Transaction) -> Transaction:
@@ -33,8 +34,10 @@ class TransactionViewSet(DomainViewSet):
         "list": Capability.TRANSACTIONS_READ,
         "retrieve": Capability.TRANSACTIONS_READ,
         "entries": Capability.TRANSACTIONS_READ,
+        "proof": Capability.TRANSACTIONS_READ,
         "reverse": Capability.TRANSACTIONS_REVERSE,
     }
+    problem_statuses: ClassVar = {"proof": (400, 409, 422)}
     idempotent: ClassVar = {"reverse": True}
     output = TransactionOutput
     serializer_class = TransactionOutput
@@ -61,6 +64,14 @@ class TransactionViewSet(DomainViewSet):
         """All legs; of other people's wallets only direction, amount and currency."""
         rows = self.get_object().entries.all()
         return Response(EntryOutput(rows, many=True, context={"actor": self.actor}).data)
+
+    @extend_schema(operation_id="transactions_proof", parameters=[ProofQuery], responses=TransactionProofOutput)
+    @action(detail=True, methods=["get"])
+    def proof(self, request: Request, pk: UUID) -> Response:
+        """Proof that the caller's entries are under a seal, to be checked without this server."""
+        number = self.validated(ProofQuery, dict(request.query_params.items())).get("seal")
+        proven = proofs.prove_transaction(actor=self.actor, transaction=self.get_object(), number=number)
+        return Response({"transaction": proven.transaction_id, "proofs": proven.proofs})
 
     @extend_schema(operation_id="transactions_reverse", request=ReasonInput, responses={201: TransactionOutput})
     @action(detail=True, methods=["post"])
