@@ -20,6 +20,7 @@ class Capability(StrEnum):
     FEES_MANAGE = "fees.manage"
     HOLDS_WRITE = "holds.write"
     HOLDS_VOID = "holds.void"  # of what one sees: one's own, or (operators, with a reason) anybody's
+    SCHEDULES_CANCEL = "schedules.cancel"  # of what one sees: one's own, or (operators, with a reason) anybody's
     PAYMENTS_READ = "payments.read"
     PAYMENTS_WRITE = "payments.write"
     PAYMENTS_READ_ALL = "payments.read_all"

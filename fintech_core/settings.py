@@ -193,6 +193,7 @@ CELERY_BEAT_SCHEDULE = {
     "purge-credentials": {"task": "users.purge_credentials", "schedule": 60.0, "options": {"expires": 60}},
     "sweep-webhook-events": {"task": "payments.sweep_webhook_events", "schedule": 10.0, "options": {"expires": 30}},
     "expire-holds": {"task": "transactions.expire_holds", "schedule": 30.0, "options": {"expires": 30}},
+    "run-schedules": {"task": "transactions.run_schedules", "schedule": 30.0, "options": {"expires": 30}},
     "sweep-simulator": {"task": "payments.sweep_simulator", "schedule": 5.0, "options": {"expires": 30}},
 }
 
@@ -313,6 +314,10 @@ SPECTACULAR_SETTINGS = {
         "TransactionKind": "transactions.enums.TransactionKind",
         "HoldStatus": "transactions.enums.HoldStatus",
         "EntryDirection": "transactions.enums.Direction",
+        "ScheduleStatus": "transactions.enums.ScheduleStatus",
+        "ScheduledRunStatus": "transactions.enums.RunStatus",
+        "Frequency": "transactions.enums.Frequency",
+        "BusinessDayRule": "transactions.enums.BusinessDayRule",
         "IntentStatus": "payments.enums.IntentStatus",
         "SubmissionStatus": "compliance.enums.SubmissionStatus",
         "KycStatus": "users.enums.KycStatus",

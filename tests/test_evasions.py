@@ -341,6 +341,13 @@ TRIGGERS = {
         "sealed_head_no_delete",
         "sealed_head_no_truncate",
     },
+    "transactions_transferschedule": {
+        "schedule_born",
+        "schedule_moves",
+        "schedule_no_delete",
+        "schedule_no_truncate",
+    },
+    "transactions_scheduledrun": {"run_moves", "run_no_delete", "run_no_truncate"},
 }
 
 
@@ -396,6 +403,8 @@ TABLE_GRANTS: Grants = {
     "transactions_exchangequote": SI,
     "transactions_seal": SI,
     "transactions_sealedhead": SI,
+    "transactions_transferschedule": SI,
+    "transactions_scheduledrun": SI,
     "fintech_core_auditlog": SI,
     "fintech_core_auditchain": SI,
     "fintech_core_outboxevent": SI,
@@ -430,6 +439,15 @@ COLUMN_UPDATES: dict[str, set[str]] = {
     "transactions_hold": {"status", "captured", "released", "expires_at"},
     "transactions_feeschedule": {"ended_at"},
     "transactions_exchangequote": {"transaction_id"},
+    "transactions_transferschedule": {"status", "next_occurrence", "next_run_at", "runs_done", "refusals_in_a_row"},
+    "transactions_scheduledrun": {
+        "status",
+        "attempts",
+        "transaction_id",
+        "error_code",
+        "detail",
+        "next_attempt_at",
+    },
     "fintech_core_idempotencyrecord": {"status", "content_type", "body"},
     "fintech_core_outboxcursor": {"txid", "last_id", "moved_at"},
     "users_registration": {"token_hash", "mail_attempts", "mail_due_at", "mailed_at"},

@@ -19,9 +19,11 @@ from transactions.models import (
     FeeSchedule,
     Hold,
     LedgerEntry,
+    ScheduledRun,
     Seal,
     SealedHead,
     Transaction,
+    TransferSchedule,
 )
 from transactions.selectors import headline
 
@@ -36,6 +38,10 @@ def _reverse(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) 
 
 def _end_schedule(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
     return services.end_fee_schedule(actor=actor, schedule_id=object_id, reason=reason, now=now)
+
+
+def _cancel_schedule(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
+    return services.cancel_schedule(actor=actor, schedule_id=object_id, reason=reason, now=now)
 
 
 class EntryInline(TabularInline):
@@ -190,3 +196,46 @@ class SealedHeadAdmin(ReadOnlyModelAdmin):
     @admin.display(description="head")
     def head_hex(self, sealed: SealedHead) -> str:
         return bytes(sealed.head).hex()
+
+
+class ScheduledRunInline(TabularInline):
+    """What became of each occurrence, on the schedule's page."""
+
+    model = ScheduledRun
+    fields = ("occurrence", "due_at", "status", "attempts", "error_code", "detail", "next_attempt_at", "transaction")
+    readonly_fields = fields
+    ordering = ("-occurrence",)
+    per_page = 50
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(TransferSchedule)
+class TransferScheduleAdmin(ReadOnlyModelAdmin):
+    list_display = ("id", "owner_id", "status", "frequency", "amount", "currency", "next_run_at", "runs_done")
+    list_filter = ("status", "frequency", "currency")
+    search_fields = ("=id", "=owner__id", "=source_wallet__id", "=destination_wallet__id")
+    ordering = ("-created_at", "-id")
+    inlines = (ScheduledRunInline,)
+    actions = (
+        reason_action(
+            "Cancel schedule",
+            Capability.SCHEDULES_CANCEL,
+            _cancel_schedule,
+            explanation="It never runs again, and both wallets may be closed. What was paid stays paid.",
+        ),
+    )
+
+
+@admin.register(ScheduledRun)
+class ScheduledRunAdmin(ReadOnlyModelAdmin):
+    list_display = ("schedule_id", "occurrence", "due_at", "status", "attempts", "error_code", "next_attempt_at")
+    list_filter = ("status",)
+    search_fields = ("=schedule__id", "=transaction__id")
+    ordering = ("-created_at", "-id")

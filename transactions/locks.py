@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable
 
-from transactions.models import ExchangeQuote, FeeSchedule, Hold, Transaction
+from transactions.models import ExchangeQuote, FeeSchedule, Hold, Transaction, TransferSchedule
 
 
 def lock_transaction(transaction_id: uuid.UUID) -> Transaction | None:
@@ -31,3 +31,9 @@ def lock_open_fee_schedule(*, kind: str, currency: str, kyc_level: int | None) -
 def lock_quote(quote_id: uuid.UUID) -> ExchangeQuote | None:
     """The business row of an exchange, before its wallets."""
     return ExchangeQuote.objects.filter(pk=quote_id).select_for_update(of=("self",), no_key=True).first()
+
+
+def lock_transfer_schedule(schedule_id: uuid.UUID, *, skip_locked: bool = False) -> TransferSchedule | None:
+    """Everything about a schedule and its runs changes under this lock. None also where somebody has it, if skipped."""
+    rows = TransferSchedule.objects.filter(pk=schedule_id).order_by("pk")
+    return rows.select_for_update(of=("self",), no_key=True, skip_locked=skip_locked).first()

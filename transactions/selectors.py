@@ -10,8 +10,17 @@ from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet, Sum
 
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
-from transactions.enums import Direction, HoldStatus
-from transactions.models import ExchangeQuote, ExchangeRate, FeeSchedule, Hold, LedgerEntry, Transaction
+from transactions.enums import Direction, HoldStatus, ScheduleStatus
+from transactions.models import (
+    ExchangeQuote,
+    ExchangeRate,
+    FeeSchedule,
+    Hold,
+    LedgerEntry,
+    ScheduledRun,
+    Transaction,
+    TransferSchedule,
+)
 from wallet.models import Wallet
 
 FEES = "fees"  # the account code that fees are paid to
@@ -169,3 +178,26 @@ def due_total(wallet_id: uuid.UUID, now: datetime) -> Decimal:
     """What the wallet's due holds still have booked as reserved."""
     total = Sum(F("amount") - F("captured") - F("released"))
     return _due_holds(wallet_id, now).aggregate(total=total)["total"] or Decimal(0)
+
+
+def schedules_visible_to(actor: Actor) -> QuerySet[TransferSchedule]:
+    """The actor's own schedules; everybody's for staff who may read all transactions. Payees don't see them."""
+    if actor.can(Capability.TRANSACTIONS_READ_ALL):
+        return TransferSchedule.objects.all()
+    return schedules_owned_by(actor)
+
+
+def schedules_owned_by(actor: Actor) -> QuerySet[TransferSchedule]:
+    if actor.user_id is None:
+        return TransferSchedule.objects.none()
+    return TransferSchedule.objects.filter(owner_id=actor.user_id)
+
+
+def runs_of_schedule(schedule: TransferSchedule) -> QuerySet[ScheduledRun]:
+    return ScheduledRun.objects.filter(schedule=schedule)
+
+
+def due_schedule_ids(*, now: datetime, limit: int) -> list[uuid.UUID]:
+    """Schedules that the job should look at, the longest waiting first."""
+    rows = TransferSchedule.objects.filter(status=ScheduleStatus.ACTIVE, next_run_at__lte=now)
+    return list(rows.order_by("next_run_at", "pk").values_list("pk", flat=True)[:limit])

@@ -1,4 +1,8 @@
-"""Beat jobs of the ledger. What they do is also right when they don't run: reads and postings count by time."""
+"""Beat jobs of the ledger. A task may run twice, late or not at all: the rows say what is to be done, and reads and
+postings count holds by time."""
+
+import uuid
+from datetime import timedelta
 
 import structlog
 from celery import shared_task
@@ -6,11 +10,15 @@ from celery import shared_task
 from fintech_core import audit_chain, clock
 from fintech_core.actors import Actor
 from fintech_core.db import unit_of_work
-from transactions import services
+from fintech_core.exceptions import DomainError, OutcomeUnknown, ServiceUnavailable
+from transactions import selectors, services
+from transactions.models import ScheduledRun
 
 logger = structlog.get_logger(__name__)
 
 MAX_BATCHES = 50
+MAX_SCHEDULES = 1_000  # a tick; what is left over is the next tick's
+TIME_FOR_SCHEDULES = timedelta(seconds=25)  # less than the time between two ticks and than a task may take
 
 
 @shared_task(name="transactions.expire_holds")
@@ -30,3 +38,41 @@ def seal_ledger() -> None:
     except services.SealedByAnother:
         return  # the books are sealed, by whomever
     logger.info("ledger_sealed", seal=seal.number, leaves=seal.leaves, hash=bytes(seal.hash).hex())
+
+
+@shared_task(name="transactions.run_schedules")
+def run_schedules() -> None:
+    """Pay what is due, the longest waiting first. Two of these at once share the work."""
+    started = clock.now()
+    for schedule_id in selectors.due_schedule_ids(now=started, limit=MAX_SCHEDULES):
+        if clock.now() - started > TIME_FOR_SCHEDULES:
+            return
+        _run(schedule_id)
+
+
+def _run(schedule_id: uuid.UUID) -> None:
+    """Claim, pay, and where it is refused write that down: three units of work, of which any may be the last."""
+    now = clock.now()
+    try:
+        run = unit_of_work(lambda: services.begin_run(schedule_id=schedule_id, now=now))
+        if run is not None:
+            _pay(run)
+    except (OutcomeUnknown, ServiceUnavailable):
+        # Not the schedule's fault: it is looked at again when its claim has run out.
+        logger.warning("schedule_postponed", schedule=str(schedule_id))
+
+
+def _pay(run: ScheduledRun) -> None:
+    now = clock.now()
+    try:
+        unit_of_work(lambda: services.post_run(run=run, now=now))
+        return
+    except (OutcomeUnknown, ServiceUnavailable):
+        raise
+    except DomainError as refusal:
+        code, detail = refusal.code, refusal.detail
+    except Exception:
+        # Whatever it is must not stop the others; the log has it.
+        logger.exception("schedule_run_failed", schedule=str(run.schedule_id), occurrence=run.occurrence)
+        code, detail = services.INTERNAL_ERROR, "A failure on our side. It is tried again."
+    unit_of_work(lambda: services.record_refusal(run=run, code=code, detail=detail, now=now))

@@ -8,6 +8,7 @@ from transactions.views.fees import FeeScheduleViewSet
 from transactions.views.holds import HoldViewSet
 from transactions.views.ledger import TransactionViewSet
 from transactions.views.reports import ReportViewSet
+from transactions.views.schedules import ScheduledRunViewSet, ScheduleViewSet
 from transactions.views.seals import SealViewSet
 from transactions.views.statements import WalletBalanceViewSet, WalletEntriesViewSet, WalletStatementViewSet
 from transactions.views.transfers import TransferViewSet
@@ -21,6 +22,7 @@ router.register("exchanges", ExchangeViewSet, basename="exchange")
 router.register("transactions", TransactionViewSet, basename="transaction")
 router.register("holds", HoldViewSet, basename="hold")
 router.register("seals", SealViewSet, basename="seal")
+router.register("scheduled-transfers", ScheduleViewSet, basename="scheduled-transfer")
 urlpatterns = [
     *router.urls,
     path("wallets/<uuid:pk>/entries", WalletEntriesViewSet.as_view({"get": "list"}), name="wallet-entries"),
@@ -28,4 +30,9 @@ urlpatterns = [
     path("wallets/<uuid:pk>/statement", WalletStatementViewSet.as_view({"get": "retrieve"}), name="wallet-statement"),
     path("reports/trial-balance", ReportViewSet.as_view({"get": "trial_balance"}), name="trial-balance"),
     path("reports/journal", ReportViewSet.as_view({"get": "journal"}), name="journal"),
+    path(
+        "scheduled-transfers/<uuid:pk>/runs",
+        ScheduledRunViewSet.as_view({"get": "list"}),
+        name="scheduled-transfer-runs",
+    ),
 ]

@@ -22,6 +22,7 @@ _CLIENT = _PROFILE | {
     Capability.TRANSFERS_WRITE,
     Capability.HOLDS_WRITE,
     Capability.HOLDS_VOID,
+    Capability.SCHEDULES_CANCEL,
     Capability.PAYMENTS_READ,
     Capability.PAYMENTS_WRITE,
     Capability.KYC_READ,
@@ -49,6 +50,7 @@ _OPERATOR = (
     | {
         Capability.TRANSACTIONS_REVERSE,
         Capability.HOLDS_VOID,
+        Capability.SCHEDULES_CANCEL,
         Capability.PAYMENTS_REVIEW,
         Capability.RATES_MANAGE,
     }

@@ -27,6 +27,14 @@ from transactions.services.holds import (
 from transactions.services.planning import MAX_ITEMS, Destination, DestinationUnavailable, Plan, TransferItem
 from transactions.services.rates import RatesExist, RatesUnreadable, load_rates, read_ecb
 from transactions.services.reversals import AlreadyReversed, NotReversible, reverse_transaction
+from transactions.services.runs import INTERNAL_ERROR, begin_run, post_run, record_refusal
+from transactions.services.schedules import (
+    TooManySchedules,
+    cancel_schedule,
+    create_schedule,
+    pause_schedule,
+    resume_schedule,
+)
 from transactions.services.seals import SealedByAnother, seal_ledger
 from transactions.services.transfers import (
     BatchRefused,
@@ -40,6 +48,7 @@ from transactions.services.transfers import (
 __all__ = [
     "DEFAULT_LIFE",
     "EXPIRY_BATCH",
+    "INTERNAL_ERROR",
     "MAX_ITEMS",
     "MAX_LIFE",
     "AlreadyReversed",
@@ -60,12 +69,16 @@ __all__ = [
     "SealedByAnother",
     "Simulated",
     "TooManyHolds",
+    "TooManySchedules",
     "TransferItem",
     "batch_refused",
+    "begin_run",
+    "cancel_schedule",
     "capture_hold",
     "create_fee_schedule",
     "create_hold",
     "create_quote",
+    "create_schedule",
     "create_transfer",
     "create_transfers",
     "end_fee_schedule",
@@ -73,9 +86,13 @@ __all__ = [
     "expire_due_holds",
     "extend_hold",
     "load_rates",
+    "pause_schedule",
+    "post_run",
     "preview_hold",
     "read_ecb",
     "record_export",
+    "record_refusal",
+    "resume_schedule",
     "reverse_transaction",
     "seal_ledger",
     "simulate_transfers",

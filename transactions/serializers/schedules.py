@@ -1,0 +1,145 @@
+"""Inputs and outputs of scheduled transfers."""
+
+import re
+from datetime import UTC
+from typing import Any, ClassVar
+
+from rest_framework import serializers
+
+from fintech_core.serializers import IdField, MoneyInput, MoneyOutput, PatternField, StrictInput, TextField
+from transactions.enums import BusinessDayRule, Frequency, ScheduleStatus
+from transactions.models import ScheduledRun, TransferSchedule
+from transactions.services import Destination
+
+_DATE_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]+([Zz]|[+-][0-9]{2}:[0-9]{2})"
+MAX_RUNS = 10_000
+
+
+class InstantField(serializers.DateTimeField):
+    """An RFC 3339 time with its offset, which a client must not leave to us to guess; kept in UTC."""
+
+    def to_internal_value(self, value: Any) -> Any:
+        if not isinstance(value, str) or re.fullmatch(_DATE_TIME, value) is None:
+            self.fail("invalid", format="RFC 3339 with an offset, like 2027-01-31T09:00:00Z")
+        return super().to_internal_value(value).astimezone(UTC)
+
+
+class CountField(serializers.IntegerField):
+    """A whole JSON number (DRF's own also takes "3" and true)."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if not isinstance(data, int) or isinstance(data, bool):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class CreateScheduleInput(MoneyInput):
+    """Exactly one destination, as of a transfer. ONCE takes neither `end_on` nor `max_runs`."""
+
+    source_wallet = IdField()
+    destination_wallet = IdField(required=False)
+    destination_email = serializers.EmailField(required=False, max_length=254)
+    destination_phone = PatternField(r"\A\+[1-9][0-9]{7,14}\Z", required=False)
+    frequency = serializers.ChoiceField(choices=Frequency.choices)
+    start_at = InstantField(help_text="In the future, within ten years. Its UTC date and time of day set all runs.")
+    end_on = serializers.DateField(required=False, help_text="The last UTC date of a run, inclusive.")
+    max_runs = CountField(required=False, min_value=1, max_value=MAX_RUNS, help_text="Occurrences, skipped included.")
+    business_day_rule = serializers.ChoiceField(
+        choices=BusinessDayRule.choices, required=False, help_text="Weekends and TARGET closing days. Not for DAILY."
+    )
+    description = TextField(required=False, allow_blank=True, max_length=500)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs = super().validate(attrs)
+        names = ("destination_wallet", "destination_email", "destination_phone")
+        given = [attrs.pop(name, None) for name in names]
+        if sum(value is not None for value in given) != 1:
+            _refuse("destination_wallet", "one_destination", f"Give exactly one of {', '.join(names)}.")
+        _check_rule(attrs)
+        wallet_id, email, phone = given
+        return {**attrs, "destination": Destination(wallet_id=wallet_id, email=email, phone=phone)}
+
+
+def _check_rule(attrs: dict[str, Any]) -> None:
+    if attrs["frequency"] == Frequency.ONCE:
+        for name in ("end_on", "max_runs"):
+            if name in attrs:
+                _refuse(name, "not_for_once", "A transfer that runs once has no end of its own.")
+    if attrs["frequency"] == Frequency.DAILY and attrs.get("business_day_rule", "NONE") != BusinessDayRule.NONE:
+        # The runs of a weekend would all come on the same day.
+        _refuse("business_day_rule", "not_for_daily", "A daily transfer has no business day rule.")
+    if "end_on" in attrs and attrs["end_on"] < attrs["start_at"].date():
+        _refuse("end_on", "before_start", "It doesn't end before it starts.")
+
+
+def _refuse(field: str, code: str, message: str) -> None:
+    raise serializers.ValidationError({field: [serializers.ErrorDetail(message, code=code)]})
+
+
+class CancelScheduleInput(StrictInput):
+    reason = TextField(
+        required=False, min_length=3, max_length=500, help_text="Asked of operators, who cancel somebody else's."
+    )
+
+
+class EmptyInput(StrictInput):
+    """Nothing."""
+
+
+class ScheduleFilter(StrictInput):
+    status = serializers.ChoiceField(choices=ScheduleStatus.choices, required=False)
+    source_wallet = serializers.UUIDField(required=False)
+
+
+class ScheduleOutput(serializers.ModelSerializer[TransferSchedule]):
+    source_wallet = serializers.UUIDField(source="source_wallet_id", read_only=True)
+    destination_wallet = serializers.UUIDField(
+        source="destination_wallet_id",
+        read_only=True,
+        allow_null=True,
+        help_text="Null where the payee was named by email or phone: whose wallet that is isn't told.",
+    )
+    amount = MoneyOutput()
+    next_run_at = serializers.DateTimeField(read_only=True, allow_null=True, help_text="Null unless it is ACTIVE.")
+
+    class Meta:
+        model = TransferSchedule
+        fields: ClassVar = [
+            "id",
+            "status",
+            "source_wallet",
+            "destination_wallet",
+            "amount",
+            "currency",
+            "description",
+            "frequency",
+            "start_at",
+            "end_on",
+            "max_runs",
+            "business_day_rule",
+            "next_run_at",
+            "runs_done",
+            "created_at",
+        ]
+        read_only_fields = fields
+
+
+class ScheduledRunOutput(serializers.ModelSerializer[ScheduledRun]):
+    """What became of one occurrence. `error_code` and `detail` say why it wasn't paid."""
+
+    transaction = serializers.UUIDField(source="transaction_id", read_only=True, allow_null=True)
+
+    class Meta:
+        model = ScheduledRun
+        fields: ClassVar = [
+            "occurrence",
+            "due_at",
+            "status",
+            "attempts",
+            "transaction",
+            "error_code",
+            "detail",
+            "next_attempt_at",
+            "created_at",
+        ]
+        read_only_fields = fields

@@ -1,0 +1,332 @@
+"""Scheduled transfers as their owners handle them: setting up, pausing, resuming, canceling. `runs.py` pays them.
+
+A schedule that isn't over has a claim on the source wallet and on the payee's, so that neither is closed under it.
+"""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from compliance.services import require_kyc
+from fintech_core import audit, outbox
+from fintech_core.actors import Actor
+from fintech_core.capabilities import Capability
+from fintech_core.exceptions import DomainError, InvalidTransition, NotFound, ValidationFailed
+from fintech_core.money import Money
+from transactions import ledger, recurrence
+from transactions.enums import SCHEDULE_TRANSITIONS, BusinessDayRule, Frequency, RunStatus, ScheduleStatus
+from transactions.locks import lock_transfer_schedule
+from transactions.models import ScheduledRun, TransferSchedule
+from transactions.selectors import schedules_owned_by, schedules_visible_to
+from transactions.services.transfers import Destination, DestinationUnavailable
+from users.models import User
+from users.selectors import user_by_verified_email, user_by_verified_phone
+from wallet.enums import WalletStatus
+from wallet.locks import lock_wallets
+from wallet.models import Wallet
+from wallet.selectors import open_wallet_of, wallets_owned_by
+from wallet.services import add_claim, remove_claims
+
+CLAIM_KIND = "schedule"
+PAYEE_CLAIM_KIND = "schedule_payee"
+ENTITY = "transfer_schedule"
+MAX_SCHEDULES = 100  # from one wallet, that aren't over
+MAX_AHEAD = timedelta(days=10 * 366)
+OPEN = (ScheduleStatus.ACTIVE, ScheduleStatus.PAUSED)
+OPEN_RUNS = (RunStatus.PENDING, RunStatus.RETRYING)
+
+
+class TooManySchedules(DomainError):
+    code = "too_many_schedules"
+    title = "The wallet has as many scheduled transfers as a wallet may have. Cancel one first."
+
+
+@dataclass(frozen=True, slots=True)
+class _Payee:
+    """Who is paid, as it was asked for, and the wallet that this means today."""
+
+    wallet: Wallet
+    user: User | None
+
+
+def rule_of(schedule: TransferSchedule) -> recurrence.Rule:
+    return recurrence.Rule(
+        frequency=Frequency(schedule.frequency),
+        start_at=schedule.start_at,
+        end_on=schedule.end_on,
+        max_runs=schedule.max_runs,
+        business_day_rule=BusinessDayRule(schedule.business_day_rule),
+    )
+
+
+def create_schedule(
+    *,
+    actor: Actor,
+    source_wallet: uuid.UUID,
+    destination: Destination,
+    amount: Decimal,
+    currency: str,
+    frequency: Frequency,
+    start_at: datetime,
+    end_on: date | None = None,
+    max_runs: int | None = None,
+    business_day_rule: BusinessDayRule = BusinessDayRule.NONE,
+    description: str = "",
+    now: datetime,
+) -> TransferSchedule:
+    """Set up a transfer for later, from a wallet of the actor. The gates are asked now and again at every run.
+
+    Raises ValidationFailed (`start_at` not in the future or too far in it), NotFound (source), CurrencyMismatch,
+    DestinationUnavailable, SameWallet, KycRequired, WalletClosed, WalletFrozen, TooManySchedules.
+    """
+    actor.require(Capability.TRANSFERS_WRITE)
+    _refuse_start(start_at, now)
+    if actor.user_id is None:
+        raise NotFound("There is no such source wallet.")
+    source, payee = _parties(actor, source_wallet, destination, currency)
+    schedule = TransferSchedule(
+        owner_id=actor.user_id,
+        source_wallet=source,
+        destination_wallet=None if payee.user else payee.wallet,
+        destination_user=payee.user,
+        amount=amount,
+        currency=currency,
+        description=description,
+        frequency=frequency,
+        start_at=start_at,
+        end_on=end_on,
+        max_runs=max_runs,
+        business_day_rule=business_day_rule,
+        created_at=now,
+    )
+    schedule.next_run_at = recurrence.due_at(rule_of(schedule), 1)
+    schedule.save(force_insert=True)
+    add_claim(wallet=source, kind=CLAIM_KIND, ref=schedule.pk, now=now)
+    add_claim(wallet=payee.wallet, kind=PAYEE_CLAIM_KIND, ref=schedule.pk, now=now)
+    tell(
+        actor=actor,
+        action="schedule.created",
+        schedule=schedule,
+        payee_wallet=str(payee.wallet.pk),
+        frequency=schedule.frequency,
+    )
+    return schedule
+
+
+def pause_schedule(*, actor: Actor, schedule_id: uuid.UUID, now: datetime) -> TransferSchedule:
+    """Run nothing until it is resumed. The owner's. Raises NotFound, InvalidTransition."""
+    schedule = _own(actor, schedule_id)
+    before = move(schedule, ScheduleStatus.PAUSED)
+    schedule.next_run_at = None
+    schedule.save(update_fields=["status", "next_run_at"])
+    tell(actor=actor, action="schedule.paused", schedule=schedule, before=before)
+    return schedule
+
+
+def resume_schedule(*, actor: Actor, schedule_id: uuid.UUID, now: datetime) -> TransferSchedule:
+    """Go on with the next occurrence from now; those that were due meanwhile are SKIPPED, not made up for.
+
+    The owner's. A schedule of which none is left is COMPLETED. Raises NotFound, InvalidTransition.
+    """
+    schedule = _own(actor, schedule_id)
+    before = move(schedule, ScheduleStatus.ACTIVE)
+    skip_open_run(schedule, "The schedule was paused.")
+    upcoming = skip_occurrences(
+        schedule, before=_first_after(schedule, now), detail="The schedule was paused.", now=now
+    )
+    if upcoming is None:
+        schedule.status = ScheduleStatus.COMPLETED
+        release(schedule)
+    schedule.next_run_at = upcoming
+    schedule.save(update_fields=["status", "next_run_at", "next_occurrence"])
+    tell(actor=actor, action="schedule.resumed", schedule=schedule, before=before)
+    return schedule
+
+
+def cancel_schedule(*, actor: Actor, schedule_id: uuid.UUID, reason: str = "", now: datetime) -> TransferSchedule:
+    """End it for good. The owner's; operators may, with a reason. What was paid stays paid.
+
+    Raises NotFound, ValidationFailed (an operator without a reason), InvalidTransition.
+    """
+    actor.require(Capability.SCHEDULES_CANCEL)
+    if not schedules_owned_by(actor).filter(pk=schedule_id).exists():
+        if not schedules_visible_to(actor).filter(pk=schedule_id).exists():
+            raise NotFound
+        if not reason:
+            message = "Cancelling somebody else's needs a reason."
+            raise ValidationFailed([{"field": "reason", "code": "required", "message": message}])
+    schedule = _locked(schedule_id)
+    before = move(schedule, ScheduleStatus.CANCELED)
+    skip_open_run(schedule, "The schedule was canceled.")
+    schedule.next_run_at = None
+    schedule.save(update_fields=["status", "next_run_at"])
+    release(schedule)
+    tell(actor=actor, action="schedule.canceled", schedule=schedule, before=before, reason=reason)
+    return schedule
+
+
+# --- Shared with runs.py; the caller holds the schedule's lock -------------------------------------------------------
+
+
+def move(schedule: TransferSchedule, target: ScheduleStatus) -> ScheduleStatus:
+    """Set the status by the map and return the one before. Raises InvalidTransition."""
+    before = ScheduleStatus(schedule.status)
+    if target not in SCHEDULE_TRANSITIONS[before]:
+        raise InvalidTransition(f"The schedule is {before}.", extensions={"schedule_status": str(before)})
+    schedule.status = target
+    return before
+
+
+def skip_open_run(schedule: TransferSchedule, detail: str) -> None:
+    """The occurrence that is being tried, if there is one, won't be tried again."""
+    run = ScheduledRun.objects.filter(schedule=schedule, status__in=OPEN_RUNS).first()
+    if run is not None:
+        run.status, run.detail, run.next_attempt_at = RunStatus.SKIPPED, detail, None
+        run.save(update_fields=["status", "detail", "next_attempt_at"])
+        schedule.next_occurrence = run.occurrence + 1
+        schedule.save(update_fields=["next_occurrence"])
+
+
+def skip_occurrences(schedule: TransferSchedule, *, before: int, detail: str, now: datetime) -> datetime | None:
+    """Write the occurrences down to `before` as SKIPPED, in one statement; returns when the next one is due, if any."""
+    rule = rule_of(schedule)
+    skipped = [
+        ScheduledRun(
+            schedule=schedule, occurrence=number, due_at=due, status=RunStatus.SKIPPED, detail=detail, created_at=now
+        )
+        for number in range(schedule.next_occurrence, before)
+        if (due := recurrence.due_at(rule, number)) is not None
+    ]
+    ScheduledRun.objects.bulk_create(skipped)
+    schedule.next_occurrence = max(schedule.next_occurrence, before)
+    return recurrence.due_at(rule, schedule.next_occurrence)
+
+
+def release(schedule: TransferSchedule) -> None:
+    """Both wallets may be closed again."""
+    for kind in (CLAIM_KIND, PAYEE_CLAIM_KIND):
+        remove_claims(kind=kind, refs=[schedule.pk])
+
+
+def tell(
+    *,
+    actor: Actor,
+    action: str,
+    schedule: TransferSchedule,
+    before: ScheduleStatus | None = None,
+    reason: str = "",
+    **facts: Any,
+) -> None:
+    """The audit row and the owner's event of one change."""
+    after = {"status": str(schedule.status), "money": str(Money(schedule.amount, schedule.currency)), **facts}
+    audit.record(
+        actor=actor,
+        action=action,
+        entity_type=ENTITY,
+        entity_id=schedule.pk,
+        before={"status": str(before)} if before else None,
+        after=after,
+        reason=reason,
+    )
+    # A payee who was asked for by address stays unknown to the owner.
+    payload = {name: value for name, value in after.items() if name != "payee_wallet"}
+    outbox.publish(
+        type=action, entity_type=ENTITY, entity_id=schedule.pk, owner_user_id=schedule.owner_id, payload=payload
+    )
+
+
+# --- Checks -----------------------------------------------------------------------------------------------------------
+
+
+def _parties(actor: Actor, source_wallet: uuid.UUID, destination: Destination, currency: str) -> tuple[Wallet, _Payee]:
+    """The actor's wallet and the payee, both wallets locked, after all gates of a transfer but its funds."""
+    source = wallets_owned_by(actor).filter(pk=source_wallet).first()
+    if source is None:
+        raise NotFound("There is no such source wallet.")
+    if source.currency != currency:
+        raise ledger.CurrencyMismatch
+    payee = _resolve(actor, destination, currency)
+    if payee.wallet.pk == source.pk:
+        raise ledger.SameWallet
+    require_kyc(owner_user_id=source.owner_user_id, operation="transfer_out")
+    require_kyc(owner_user_id=payee.wallet.owner_user_id, operation="receive")
+    # Nobody adds another one to the source while they are counted: its lock is held.
+    wallets = lock_wallets([source.pk, payee.wallet.pk])
+    source, payee = wallets[source.pk], _Payee(wallets[payee.wallet.pk], payee.user)
+    _refuse_states(actor, source, payee.wallet)
+    if TransferSchedule.objects.filter(source_wallet=source, status__in=OPEN).count() >= MAX_SCHEDULES:
+        raise TooManySchedules
+    return source, payee
+
+
+def _refuse_start(start_at: datetime, now: datetime) -> None:
+    if start_at <= now:
+        message = "It starts in the future."
+        raise ValidationFailed([{"field": "start_at", "code": "not_in_the_future", "message": message}])
+    if start_at > now + MAX_AHEAD:
+        message = "It starts within ten years."
+        raise ValidationFailed([{"field": "start_at", "code": "too_far_ahead", "message": message}])
+
+
+def _resolve(actor: Actor, destination: Destination, currency: str) -> _Payee:
+    """Raises DestinationUnavailable, the one answer that a transfer gives too, with its tracks."""
+    user: User | None = None
+    wallet: Wallet | None
+    if destination.wallet_id is not None:
+        rows = Wallet.objects.filter(pk=destination.wallet_id, owner_user__isnull=False, currency=currency)
+        wallet = rows.exclude(status=WalletStatus.CLOSED).first()
+    else:
+        find: Callable[[], User | None] = (
+            (lambda: user_by_verified_email(destination.email or ""))
+            if destination.email is not None
+            else (lambda: user_by_verified_phone(destination.phone or ""))
+        )
+        user = find()
+        wallet = open_wallet_of(user.pk, currency) if user is not None else None
+    if wallet is None:
+        raise _unavailable(actor)
+    return _Payee(wallet, user)
+
+
+def _unavailable(actor: Actor) -> DestinationUnavailable:
+    refusal = DestinationUnavailable()
+    refusal.trace = lambda: audit.record(
+        actor=actor, action="transfer.destination_unavailable", entity_type="user", entity_id=actor.id
+    )
+    return refusal
+
+
+def _refuse_states(actor: Actor, source: Wallet, payee: Wallet) -> None:
+    """On the locked rows: they may have changed since they were found."""
+    if source.status == WalletStatus.CLOSED:
+        raise ledger.WalletClosed
+    if source.status == WalletStatus.FROZEN:
+        raise ledger.WalletFrozen
+    if payee.status == WalletStatus.CLOSED:
+        raise _unavailable(actor)
+
+
+def _own(actor: Actor, schedule_id: uuid.UUID) -> TransferSchedule:
+    """The actor's own, locked. Raises NotFound."""
+    actor.require(Capability.TRANSFERS_WRITE)
+    if not schedules_owned_by(actor).filter(pk=schedule_id).exists():
+        raise NotFound
+    return _locked(schedule_id)
+
+
+def _locked(schedule_id: uuid.UUID) -> TransferSchedule:
+    schedule = lock_transfer_schedule(schedule_id)
+    if schedule is None:
+        raise NotFound
+    return schedule
+
+
+def _first_after(schedule: TransferSchedule, now: datetime) -> int:
+    """The number of the first occurrence that isn't due yet, or of the one after the last."""
+    rule, number = rule_of(schedule), schedule.next_occurrence
+    while (due := recurrence.due_at(rule, number)) is not None and due <= now:
+        number += 1
+    return number
