@@ -38,7 +38,7 @@ MAX_LIFE = timedelta(days=30)
 people = st.integers(0, 2)
 cents = st.one_of(st.integers(1, 5), st.integers(1, 700), st.integers(1, 10**17))
 START = 1_000  # cents in each wallet, so that most operations are within reach
-lives = st.sampled_from([1, 2, 60, 3600, int(MAX_LIFE.total_seconds())])
+lives = st.sampled_from([1, 60, 3600, 86_400, int(MAX_LIFE.total_seconds())])
 picks = st.integers(0, 9)
 
 
@@ -120,9 +120,12 @@ class Books(RuleBasedStateMachine):
         return result
 
     def pick_hold(self, number: int) -> Any:
-        return list(self.model.holds)[number % len(self.model.holds)] if self.model.holds else None
+        """Mostly one that is open: hypothesis would find few of them by itself."""
+        still_open = [pk for pk, hold in self.model.holds.items() if self.refusal_of(hold) is None]
+        among = still_open if still_open and number < 8 else list(self.model.holds)
+        return among[number % len(among)] if among else None
 
-    @rule(seconds=st.sampled_from([1, 59, 3600, 86_400]))
+    @rule(seconds=st.sampled_from([1, 2, 59, 3600]))
     def time_passes(self, seconds: int) -> None:
         self.model.now += timedelta(seconds=seconds)
 
@@ -250,7 +253,9 @@ class Books(RuleBasedStateMachine):
 
     @rule()
     def expiry_job(self) -> None:
-        self.attempt(lambda: services.expire_due_holds(now=self.model.now), None)
+        # Batch by batch: earlier examples have left their holds in the same database.
+        while self.attempt(lambda: services.expire_due_holds(now=self.model.now), None):
+            pass
         self.model.expire(0, 1, 2)
 
     @invariant()
@@ -291,7 +296,8 @@ def play(examples: int, steps: int, *, derandomize: bool) -> None:
         ),
     )
     deeds = {"deposit", "transfer", "reverse", "hold", "capture", "void", "extend", "expiry_job"}
-    assert set(Books.accepted) == deeds  # or the run has shown nothing
+    assert set(Books.accepted) == deeds, Books.accepted  # or the run has shown nothing
+    print(Books.accepted)
 
 
 @pytest.mark.django_db
