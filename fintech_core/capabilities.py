@@ -25,6 +25,8 @@ class Capability(StrEnum):
     PAYMENTS_WRITE = "payments.write"
     PAYMENTS_READ_ALL = "payments.read_all"
     PAYMENTS_REVIEW = "payments.review"
+    RECONCILIATION_READ = "reconciliation.read"
+    RECONCILE = "reconciliation.write"
     KYC_READ = "kyc.read"
     KYC_SUBMIT = "kyc.submit"
     KYC_READ_ALL = "kyc.read_all"

@@ -69,6 +69,7 @@ INSTALLED_APPS = [
     "users",
     "compliance",
     "transactions",
+    "reconciliation",
     "payments",
 ]
 
@@ -194,6 +195,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-webhook-events": {"task": "payments.sweep_webhook_events", "schedule": 10.0, "options": {"expires": 30}},
     "expire-holds": {"task": "transactions.expire_holds", "schedule": 30.0, "options": {"expires": 30}},
     "run-schedules": {"task": "transactions.run_schedules", "schedule": 30.0, "options": {"expires": 30}},
+    "reconcile": {"task": "reconciliation.reconcile_all", "schedule": 24 * 3600.0},
     "sweep-simulator": {"task": "payments.sweep_simulator", "schedule": 5.0, "options": {"expires": 30}},
 }
 
@@ -279,6 +281,14 @@ SIMULATOR_WEBHOOK_URL: str = env.str(
     "SIMULATOR_WEBHOOK_URL", default=f"http://127.0.0.1:{env.int('PORT', default=8000)}/webhooks/v1/simulator"
 )
 
+# --- Reconciliation (docs/reconciliation.md) --------------------------------------------------------------------------
+
+RECONCILE_DATE_WINDOW_DAYS: int = env.int("RECONCILE_DATE_WINDOW_DAYS", default=3)
+# A line that is lower than its entry by at most this part of it is taken for one with the gateway's fee netted.
+RECONCILE_FEE_TOLERANCE: str = env.str("RECONCILE_FEE_TOLERANCE", default="0.05")
+# Differences up to this amount, per currency ("USD=0.05,EUR=0.05"), are posted without a person; "0" and absent: never.
+RECONCILE_AUTO_POST_MAX: dict[str, str] = env.dict("RECONCILE_AUTO_POST_MAX", default={})
+
 # --- HTTP -------------------------------------------------------------------------------------------------------------
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -313,6 +323,11 @@ SPECTACULAR_SETTINGS = {
         "TransactionStatus": "transactions.enums.TransactionStatus",
         "TransactionKind": "transactions.enums.TransactionKind",
         "HoldStatus": "transactions.enums.HoldStatus",
+        "StatementFormat": "reconciliation.enums.StatementFormat",
+        "StatementLineStatus": "reconciliation.enums.LineStatus",
+        "BreakClass": "reconciliation.enums.BreakClass",
+        "BreakStatus": "reconciliation.enums.BreakStatus",
+        "BreakAction": "reconciliation.enums.BreakAction",
         "EntryDirection": "transactions.enums.Direction",
         "ScheduleStatus": "transactions.enums.ScheduleStatus",
         "ScheduledRunStatus": "transactions.enums.RunStatus",

@@ -39,6 +39,7 @@ urlpatterns = [
     path("api/v1/", include("wallet.urls")),
     path("api/v1/", include("compliance.urls")),
     path("api/v1/", include("transactions.urls")),
+    path("api/v1/", include("reconciliation.urls")),
     path("api/v1/", include("payments.urls")),
     path("", include("payments.public_urls")),
     path("admin/", admin.site.urls),

@@ -45,6 +45,7 @@ _READ_MONEY = {
 }
 _READ_KYC = {Capability.KYC_READ, Capability.KYC_READ_ALL}
 _OPERATOR = (
+    _PROFILE | _READ_MONEY | {Capability.TRANSACTIONS_REVERSE, Capability.PAYMENTS_REVIEW, Capability.RATES_MANAGE}
     _PROFILE
     | _READ_MONEY
     | {
@@ -53,6 +54,9 @@ _OPERATOR = (
         Capability.SCHEDULES_CANCEL,
         Capability.PAYMENTS_REVIEW,
         Capability.RATES_MANAGE,
+        Capability.PAYMENTS_REVIEW,
+        Capability.RECONCILIATION_READ,
+        Capability.RECONCILE,
     }
 )
 _COMPLIANCE = (
@@ -61,7 +65,7 @@ _COMPLIANCE = (
     | _READ_KYC
     | {Capability.WALLETS_FREEZE, Capability.WALLETS_CLOSE, Capability.KYC_DECIDE, Capability.AUDIT_READ}
 )
-_AUDITOR = _PROFILE | _READ_MONEY | _READ_KYC | {Capability.AUDIT_READ}
+_AUDITOR = _PROFILE | _READ_MONEY | _READ_KYC | {Capability.AUDIT_READ, Capability.RECONCILIATION_READ}
 _ADMIN = _OPERATOR | _COMPLIANCE | _AUDITOR | {Capability.USERS_MANAGE, Capability.FEES_MANAGE}
 
 CAPABILITIES: Mapping[Role, frozenset[Capability]] = MappingProxyType(
@@ -81,6 +85,7 @@ ADMIN_PERMISSIONS: Mapping[Capability, str] = MappingProxyType(
         Capability.TRANSACTIONS_READ_ALL: "transactions.view_*",
         Capability.PAYMENTS_READ_ALL: "payments.view_*",
         Capability.PAYMENTS_REVIEW: "payments.review_*",
+        Capability.RECONCILIATION_READ: "reconciliation.view_*",
         Capability.KYC_READ_ALL: "compliance.view_*",
         Capability.AUDIT_READ: "fintech_core.view_*",
         Capability.USERS_READ_ALL: "users.view_*",

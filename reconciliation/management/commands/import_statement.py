@@ -1,0 +1,70 @@
+"""`import_statement`: a bank's or gateway's statement for a clearing account, whole or not at all."""
+
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+from rich.table import Table
+
+from fintech_core import clock, money
+from fintech_core.actors import Actor
+from fintech_core.db import unit_of_work
+from fintech_core.exceptions import DomainError
+from reconciliation import services
+from reconciliation.enums import StatementFormat
+
+
+class Command(BaseCommand):
+    help = "Import a file of statements (camt.053, MT940, CSV) for a clearing account."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", type=Path)
+        parser.add_argument("--format", required=True, choices=StatementFormat.values)
+        parser.add_argument("--account", required=True, choices=services.clearing_accounts())
+        parser.add_argument("--currency", required=True, choices=settings.CURRENCIES)
+        parser.add_argument("--opening", help="For CSV: the balance before the first line.")
+        parser.add_argument("--closing", help="For CSV: the balance after the last line.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        currency: str = options["currency"]
+        try:
+            with options["file"].open("rb") as stream:
+                raw = stream.read(settings.MAX_BODY_BYTES + 1)
+            file = services.read_statements(
+                format=options["format"],
+                raw=raw,
+                currency=currency,
+                opening=self._balance(options["opening"], currency),
+                closing=self._balance(options["closing"], currency),
+            )
+            statements = unit_of_work(
+                lambda: services.import_statements(
+                    actor=Actor.system("command.import_statement"),
+                    account_code=options["account"],
+                    file=file,
+                    now=clock.now(),
+                )
+            )
+        except OSError as error:
+            raise CommandError(f"The file can't be read: {error.strerror}.") from error
+        except DomainError as error:
+            raise CommandError(f"{error.detail} ({error.code})") from error
+        table = Table("statement", "from", "to", "lines", "total", title="Imported")
+        for row in statements:
+            total = money.format_amount(row.total, money.exponent_of(currency))
+            table.add_row(row.statement_id, str(row.from_date), str(row.to_date), str(row.line_count), total)
+        Console(file=sys.stdout, soft_wrap=True).print(table)
+
+    def _balance(self, text: str | None, currency: str) -> Decimal | None:
+        if text is None:
+            return None
+        size = text.removeprefix("-")
+        try:
+            amount = Decimal(0) if not size.strip("0.") and size else money.parse_amount(size, currency)
+        except money.InvalidAmount as error:
+            raise CommandError(f"A balance is not right: {error.message}") from error
+        return -amount if text.startswith("-") else amount

@@ -1,0 +1,239 @@
+"""The matching rules: pure, deterministic, bounded. Lines and entries in, matches and breaks out.
+
+Rules, in order; what one takes the next doesn't see:
+1. the same reference and amount; copies that are left over are duplicates;
+2. the same reference and another amount: a fee netted (a little less arrived), or a mismatch; or parts that add up;
+3. the same amount within some days, where at least one side has no reference and each is the other's only choice;
+4. one line for several entries, then several lines for one entry (groups.py).
+What several items could be is never guessed: it becomes a break that lists its candidates.
+"""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+
+from reconciliation.enums import BreakClass, MatchRule
+from reconciliation.groups import Item, propose_groups
+
+MAX_CANDIDATES = 20
+STEPS = 5
+Key = tuple[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    rule: MatchRule
+    lines: tuple[Item, ...]
+    entries: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    break_class: BreakClass
+    line: Item | None = None
+    entry: Item | None = None
+    candidates: tuple[uuid.UUID, ...] = ()
+
+    @property
+    def difference(self) -> Decimal:
+        """What the statement says minus what the ledger says."""
+        return (self.line.amount if self.line else Decimal(0)) - (self.entry.amount if self.entry else Decimal(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    window_days: int
+    fee_tolerance: Decimal  # as a part of the entry: 0.05 is five percent
+
+
+@dataclass(slots=True)
+class Outcome:
+    matches: list[Matched] = field(default_factory=list)
+    breaks: list[Broken] = field(default_factory=list)
+
+
+def _sorted(items: Iterable[Item]) -> list[Item]:
+    return sorted(items, key=lambda item: (item.date, item.id))
+
+
+@dataclass(slots=True)
+class _Work:
+    """What is still open on both sides, and what was found."""
+
+    lines: dict[uuid.UUID, Item]
+    entries: dict[uuid.UUID, Item]
+    outcome: Outcome = field(default_factory=Outcome)
+    # For whom an ambiguous rule found several: item id -> candidates of the other side.
+    ambiguous: dict[uuid.UUID, set[uuid.UUID]] = field(default_factory=lambda: defaultdict(set))
+
+    def match(self, rule: MatchRule, lines: Iterable[Item], entries: Iterable[Item]) -> None:
+        matched = Matched(rule, tuple(lines), tuple(entries))
+        for line in matched.lines:
+            del self.lines[line.id]
+        for entry in matched.entries:
+            del self.entries[entry.id]
+        self.outcome.matches.append(matched)
+
+    def break_(self, break_class: BreakClass, *, line: Item | None = None, entry: Item | None = None) -> None:
+        if line is not None:
+            del self.lines[line.id]
+        if entry is not None:
+            del self.entries[entry.id]
+        both = line is not None and entry is not None
+        one = line or entry
+        found = set() if both or one is None else self.ambiguous.get(one.id, set())
+        candidates = tuple(sorted(found)[:MAX_CANDIDATES])
+        self.outcome.breaks.append(Broken(break_class, line, entry, candidates))
+
+
+def match(
+    lines: Sequence[Item],
+    entries: Sequence[Item],
+    rules: Rules,
+    *,
+    matched_lines: Set[Key] = frozenset(),
+    matched_entries: Set[Key] = frozenset(),
+    on_step: Callable[[], None] = lambda: None,
+) -> Outcome:
+    """Match open lines with open entries. `matched_*` are (reference, amount) of those that were matched before."""
+    work = _Work({item.id: item for item in _sorted(lines)}, {item.id: item for item in _sorted(entries)})
+    _by_reference(work, matched_lines, matched_entries)
+    on_step()
+    _same_reference_other_amount(work, rules)
+    on_step()
+    _by_amount_and_date(work, rules)
+    on_step()
+    _by_groups(work, rules)
+    on_step()
+    _left_over(work)
+    on_step()
+    return work.outcome
+
+
+def _by_key(items: Mapping[uuid.UUID, Item]) -> dict[Key, list[Item]]:
+    found: dict[Key, list[Item]] = defaultdict(list)
+    for item in items.values():
+        if item.reference:
+            found[(item.reference, item.amount)].append(item)
+    return found
+
+
+def _by_name(items: Mapping[uuid.UUID, Item]) -> dict[str, list[Item]]:
+    found: dict[str, list[Item]] = defaultdict(list)
+    for item in items.values():
+        if item.reference:
+            found[item.reference].append(item)
+    return found
+
+
+def _by_reference(work: _Work, matched_lines: Set[Key], matched_entries: Set[Key]) -> None:
+    lines, entries = _by_key(work.lines), _by_key(work.entries)
+    paired: set[Key] = set()
+    for key, copies in lines.items():
+        for line, entry in zip(copies, entries.get(key, []), strict=False):
+            work.match(MatchRule.REFERENCE, [line], [entry])
+            paired.add(key)
+    for key, copies in _by_key(work.lines).items():
+        if key in paired or key in matched_lines:
+            for line in copies:
+                work.break_(BreakClass.DUPLICATE, line=line)
+    for key, copies in _by_key(work.entries).items():
+        if key in paired or key in matched_entries:
+            for entry in copies:
+                work.break_(BreakClass.DUPLICATE, entry=entry)
+
+
+def _same_reference_other_amount(work: _Work, rules: Rules) -> None:
+    entries_by_name = _by_name(work.entries)
+    for name, lines in _by_name(work.lines).items():
+        entries = entries_by_name.get(name, [])
+        if not entries:
+            continue
+        if len(entries) == 1 and len({line.amount for line in lines}) == 1 and not _adds_up(lines, entries):
+            work.break_(_class_of_pair(lines[0], entries[0], rules), line=lines[0], entry=entries[0])
+            for line in lines[1:]:
+                work.break_(BreakClass.DUPLICATE, line=line)
+        elif _adds_up(lines, entries) and 1 in {len(lines), len(entries)}:
+            rule = MatchRule.ONE_TO_MANY if len(lines) == 1 else MatchRule.MANY_TO_ONE
+            work.match(rule, lines, entries)
+        else:
+            for line in lines:
+                work.ambiguous[line.id] |= {entry.id for entry in entries}
+                work.break_(BreakClass.AMOUNT_MISMATCH, line=line)
+            for entry in entries:
+                work.ambiguous[entry.id] |= {line.id for line in lines}
+
+
+def _adds_up(lines: Sequence[Item], entries: Sequence[Item]) -> bool:
+    return sum(line.amount for line in lines) == sum(entry.amount for entry in entries)
+
+
+def _class_of_pair(line: Item, entry: Item, rules: Rules) -> BreakClass:
+    """A netted fee makes us poorer, keeps the direction of the money, and is small."""
+    short = entry.amount - line.amount
+    same_way = (line.amount > 0) == (entry.amount > 0)
+    netted = same_way and 0 < short <= abs(entry.amount) * rules.fee_tolerance
+    return BreakClass.FEE_NETTED if netted else BreakClass.AMOUNT_MISMATCH
+
+
+class _Days:
+    """Items by amount and day, so that a look-up costs a few dictionary reads however many there are."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self._items: dict[tuple[Decimal, object, bool], list[Item]] = defaultdict(list)
+        for item in items:
+            self._items[(item.amount, item.date, bool(item.reference))].append(item)
+
+    def near(self, one: Item, window_days: int) -> list[Item]:
+        """Up to MAX_CANDIDATES items of the same amount; where `one` has a reference, those without."""
+        found: list[Item] = []
+        for offset in range(-window_days, window_days + 1):
+            day = one.date + timedelta(days=offset)
+            for referenced in (False,) if one.reference else (False, True):
+                room = MAX_CANDIDATES - len(found)
+                found += self._items.get((one.amount, day, referenced), [])[:room]
+        return found
+
+
+def _by_amount_and_date(work: _Work, rules: Rules) -> None:
+    lines, entries = _Days(work.lines.values()), _Days(work.entries.values())
+    pairs: list[tuple[Item, Item]] = []
+    for line in work.lines.values():
+        candidates = entries.near(line, rules.window_days)
+        back = lines.near(candidates[0], rules.window_days) if candidates else []
+        if len(candidates) == len(back) == 1:
+            pairs.append((line, candidates[0]))
+        elif candidates:
+            work.ambiguous[line.id] |= {entry.id for entry in candidates}
+            for entry in candidates:
+                work.ambiguous[entry.id].add(line.id)
+    for line, entry in pairs:
+        work.match(MatchRule.AMOUNT_DATE, [line], [entry])
+
+
+def _by_groups(work: _Work, rules: Rules) -> None:
+    found = propose_groups(list(work.lines.values()), list(work.entries.values()), rules.window_days)
+    for line, entries in found.groups:
+        work.match(MatchRule.ONE_TO_MANY, [line], entries)
+    _note(work, found.ambiguous)
+    found = propose_groups(list(work.entries.values()), list(work.lines.values()), rules.window_days)
+    for entry, lines in found.groups:
+        work.match(MatchRule.MANY_TO_ONE, lines, [entry])
+    _note(work, found.ambiguous)
+
+
+def _note(work: _Work, ambiguous: Mapping[uuid.UUID, Set[uuid.UUID]]) -> None:
+    for one, candidates in ambiguous.items():
+        work.ambiguous[one] |= candidates
+
+
+def _left_over(work: _Work) -> None:
+    """Lines always; entries once the statements that should show them are there."""
+    for line in list(work.lines.values()):
+        work.break_(BreakClass.MISSING_IN_LEDGER, line=line)
+    for entry in list(work.entries.values()):
+        if entry.due:
+            work.break_(BreakClass.MISSING_IN_STATEMENT, entry=entry)

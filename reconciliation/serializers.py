@@ -1,0 +1,226 @@
+"""Inputs and outputs of reconciliation. Differences are signed: what the statement says minus what the ledger says."""
+
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from fintech_core import money
+from fintech_core.serializers import (
+    AmountField,
+    CurrencyField,
+    IdField,
+    MoneyOutput,
+    ReasonInput,
+    StrictInput,
+    TextField,
+)
+from reconciliation.enums import RESOLUTIONS, BreakAction, BreakClass, BreakStatus, LineStatus, StatementFormat
+from reconciliation.models import Break, Statement, StatementLine
+from reconciliation.services import clearing_accounts
+
+
+@extend_schema_field({"type": "string", "example": "clearing:simulator"})
+class ClearingAccountField(TextField):
+    """The code of a gateway's clearing account."""
+
+    default_error_messages: ClassVar = {"invalid_choice": "Not one of the clearing accounts: {known}."}
+
+    def to_internal_value(self, data: Any) -> str:
+        code = super().to_internal_value(data)
+        if code not in clearing_accounts():
+            self.fail("invalid_choice", known=", ".join(clearing_accounts()))
+        return code
+
+
+@extend_schema_field({"type": "string", "example": "-12.50", "pattern": r"^-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,8})?$"})
+class BalanceField(AmountField):
+    """A balance: may be negative or zero."""
+
+
+class StatementUpload(StrictInput):
+    """multipart/form-data. `opening` and `closing` are for CSV, which has no balances of its own."""
+
+    file = serializers.FileField(help_text="camt.053, MT940 or CSV; at most 1 MiB with the rest of the body.")
+    format = serializers.ChoiceField(choices=StatementFormat.choices)
+    account = ClearingAccountField()
+    currency = CurrencyField()
+    opening = BalanceField(required=False)
+    closing = BalanceField(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        for name in ("opening", "closing"):
+            if name in attrs:
+                attrs[name] = balance(attrs[name], attrs["currency"], name)
+        return attrs
+
+
+def balance(text: str, currency: str, name: str) -> Decimal:
+    """A signed balance from its text, by the one parser. Raises ValidationError."""
+    size = text.removeprefix("-")
+    if size in {"0", money.format_amount(Decimal(0), money.exponent_of(currency))}:
+        return Decimal(0)
+    try:
+        amount = money.parse_amount(size, currency)
+    except money.InvalidAmount as error:
+        raise serializers.ValidationError({name: [serializers.ErrorDetail(error.message, code=error.code)]}) from error
+    return -amount if text.startswith("-") else amount
+
+
+class StatementFilter(StrictInput):
+    account = TextField(required=False)
+    currency = CurrencyField(required=False)
+    format = serializers.ChoiceField(choices=StatementFormat.choices, required=False)
+
+
+class LineFilter(StrictInput):
+    account = TextField(required=False)
+    currency = CurrencyField(required=False)
+    status = serializers.ChoiceField(choices=LineStatus.choices, required=False)
+    statement = IdField(required=False)
+    reference = TextField(required=False, max_length=140)
+    booked_after = serializers.DateField(required=False, help_text="Inclusive.")
+    booked_before = serializers.DateField(required=False, help_text="Exclusive.")
+
+
+class BreakFilter(StrictInput):
+    account = TextField(required=False)
+    currency = CurrencyField(required=False)
+    status = serializers.ChoiceField(choices=BreakStatus.choices, required=False)
+    break_class = serializers.ChoiceField(choices=BreakClass.choices, required=False)
+    owner = IdField(required=False)
+    min_age_days = serializers.IntegerField(required=False, min_value=0, max_value=36_500)
+
+
+class AssignInput(ReasonInput):
+    owner = IdField(help_text="An active member of staff who may reconcile.")
+
+
+class ResolveInput(ReasonInput):
+    action = serializers.ChoiceField(choices=[(choice.value, choice.label) for choice in RESOLUTIONS])
+
+    def validate_action(self, value: str) -> BreakAction:
+        return BreakAction(value)
+
+
+class StatementOutput(serializers.ModelSerializer[Statement]):
+    account = serializers.CharField(source="account_code", read_only=True)
+    opening = MoneyOutput(allow_null=True)
+    closing = MoneyOutput(allow_null=True)
+    total = MoneyOutput()
+    imported_by = serializers.UUIDField(read_only=True, allow_null=True, help_text="Null: a command did.")
+
+    class Meta:
+        model = Statement
+        fields: ClassVar = [
+            "id",
+            "account",
+            "currency",
+            "format",
+            "statement_id",
+            "external_account",
+            "from_date",
+            "to_date",
+            "opening",
+            "closing",
+            "total",
+            "line_count",
+            "file_digest",
+            "imported_by",
+            "created_at",
+        ]
+        read_only_fields = fields
+
+
+class ImportOutput(serializers.Serializer[Any]):
+    """The statements of the file, in its order."""
+
+    results = StatementOutput(many=True, read_only=True)
+
+
+class LineOutput(serializers.ModelSerializer[StatementLine]):
+    account = serializers.CharField(source="account_code", read_only=True)
+    statement = serializers.UUIDField(source="statement_id", read_only=True)
+    amount = MoneyOutput(help_text="Positive: money came in on the external account.")
+
+    class Meta:
+        model = StatementLine
+        fields: ClassVar = [
+            "id",
+            "statement",
+            "account",
+            "currency",
+            "booking_date",
+            "value_date",
+            "amount",
+            "reference",
+            "bank_reference",
+            "description",
+            "status",
+        ]
+        read_only_fields = fields
+
+
+class BreakOutput(serializers.ModelSerializer[Break]):
+    account = serializers.CharField(source="account.account_code", read_only=True)
+    currency = serializers.CharField(source="account.currency", read_only=True)
+    line = serializers.UUIDField(source="line_id", read_only=True, allow_null=True)
+    entry = serializers.UUIDField(source="entry_id", read_only=True, allow_null=True)
+    transaction = serializers.SerializerMethodField(help_text="The transaction of the entry.")
+    owner = serializers.UUIDField(source="owner_id", read_only=True, allow_null=True)
+    adjustment = serializers.UUIDField(source="adjustment_id", read_only=True, allow_null=True)
+    line_amount = serializers.SerializerMethodField()
+    entry_amount = serializers.SerializerMethodField()
+    difference = serializers.SerializerMethodField(help_text="What the statement says minus what the ledger says.")
+    candidates = serializers.ListField(
+        child=serializers.UUIDField(), read_only=True, help_text="What an ambiguous rule found on the other side."
+    )
+
+    class Meta:
+        model = Break
+        fields: ClassVar = [
+            "id",
+            "account",
+            "currency",
+            "break_class",
+            "line",
+            "entry",
+            "transaction",
+            "line_amount",
+            "entry_amount",
+            "difference",
+            "candidates",
+            "status",
+            "owner",
+            "action",
+            "resolution",
+            "resolved_by",
+            "resolved_at",
+            "adjustment",
+            "opened_at",
+            "created_at",
+        ]
+        read_only_fields = fields
+
+    @extend_schema_field({"type": ["string", "null"], "format": "uuid"})
+    def get_transaction(self, found: Break) -> str | None:
+        return str(found.entry.transaction_id) if found.entry is not None else None
+
+    @extend_schema_field({"type": ["string", "null"], "example": "97.00"})
+    def get_line_amount(self, found: Break) -> str | None:
+        return _signed(found.line_amount, found)
+
+    @extend_schema_field({"type": ["string", "null"], "example": "100.00"})
+    def get_entry_amount(self, found: Break) -> str | None:
+        return _signed(found.entry_amount, found)
+
+    @extend_schema_field({"type": "string", "example": "-3.00"})
+    def get_difference(self, found: Break) -> str | None:
+        return _signed(found.difference, found)
+
+
+def _signed(amount: Decimal | None, found: Break) -> str | None:
+    if amount is None:
+        return None
+    return money.format_amount(amount, money.exponent_of(found.account.currency))

@@ -1,0 +1,119 @@
+"""What an operator does with a break: give it an owner, and end it. Money moves here by an explicit deed only."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from fintech_core import audit
+from fintech_core.actors import Actor, ActorKind
+from fintech_core.capabilities import Capability
+from fintech_core.exceptions import DomainError, InvalidTransition, NotFound
+from reconciliation.enums import RESOLUTIONS, BreakAction, BreakStatus, LineStatus
+from reconciliation.locks import lock_break
+from reconciliation.models import Break, StatementLine
+from reconciliation.services.adjustments import post_adjustments
+from transactions.models import Transaction
+from users.enums import Role
+from users.models import User
+from users.roles import CAPABILITIES
+
+_END = ["status", "action", "resolution", "resolved_at", "resolved_by", "adjustment"]
+
+
+class BreakOwnerUnavailable(DomainError):
+    code = "break_owner_unavailable"
+    title = "The owner of a break is an active member of staff who may reconcile."
+
+
+def assign_break(*, actor: Actor, break_id: uuid.UUID, owner_id: uuid.UUID, reason: str, now: datetime) -> Break:
+    """Give a break to a member of staff, or from one to another.
+
+    Raises PermissionDenied, NotFound, InvalidTransition (resolved), BreakOwnerUnavailable.
+    """
+    actor.require(Capability.RECONCILE)
+    found = _locked(break_id, BreakStatus.ASSIGNED)
+    owner = User.objects.filter(pk=owner_id, is_active=True).first()
+    if owner is None or Capability.RECONCILE not in CAPABILITIES[Role(owner.role)]:
+        raise BreakOwnerUnavailable
+    before = {"status": found.status, "owner": str(found.owner_id) if found.owner_id else None}
+    found.status, found.owner = BreakStatus.ASSIGNED, owner
+    found.save(update_fields=["status", "owner"])
+    audit.record(
+        actor=actor,
+        action="reconciliation_break.assigned",
+        entity_type="reconciliation_break",
+        entity_id=found.pk,
+        before=before,
+        after={"status": found.status, "owner": str(owner.pk)},
+        reason=reason,
+    )
+    return found
+
+
+def resolve_break(*, actor: Actor, break_id: uuid.UUID, action: BreakAction, reason: str, now: datetime) -> Break:
+    """End a break: `post_adjustment` (the difference to suspense, a netted fee to fees), `write_off` (to fees), or
+    `ignore` (nothing is posted; line and entry are left alone from now on).
+
+    Raises PermissionDenied, NotFound, InvalidTransition, and what the ledger refuses.
+    """
+    actor.require(Capability.RECONCILE)
+    if action not in RESOLUTIONS:
+        raise ValueError(f"{action} is not an operator's to choose")
+    found = _locked(break_id, BreakStatus.RESOLVED)
+    adjustments: Mapping[Break, Transaction] = {}
+    if action == BreakAction.IGNORE:
+        if found.line_id is not None:
+            StatementLine.objects.filter(pk=found.line_id).update(status=LineStatus.RESOLVED)
+    else:
+        adjustments = post_adjustments(actor=actor, breaks=[found], action=action, now=now)
+    close_breaks(actor=actor, breaks=[found], action=action, reason=reason, adjustments=adjustments, now=now)
+    return found
+
+
+def close_breaks(
+    *,
+    actor: Actor,
+    breaks: Sequence[Break],
+    action: BreakAction,
+    reason: str,
+    adjustments: Mapping[Break, Transaction],
+    now: datetime,
+) -> None:
+    """Write the end of locked breaks down, each with its audit row; two statements whatever their number."""
+    rows = []
+    for found in breaks:
+        adjustment = adjustments.get(found)
+        before = {"status": found.status}
+        found.status, found.action, found.resolution = BreakStatus.RESOLVED, action, reason
+        found.resolved_by = None if actor.kind == ActorKind.SYSTEM else actor.id
+        found.resolved_at, found.adjustment = now, adjustment
+        after = {
+            "status": found.status,
+            "class": found.break_class,
+            "action": found.action,
+            "difference": str(found.difference),
+            "currency": found.account.currency,
+            "adjustment": str(adjustment.pk) if adjustment is not None else None,
+        }
+        rows.append(
+            audit.row(
+                actor=actor,
+                action="reconciliation_break.resolved",
+                entity_type="reconciliation_break",
+                entity_id=found.pk,
+                before=before,
+                after=after,
+                reason=reason,
+            )
+        )
+    Break.objects.bulk_update(breaks, _END, batch_size=500)
+    audit.record_many(rows)
+
+
+def _locked(break_id: uuid.UUID, status: BreakStatus) -> Break:
+    found = lock_break(break_id)
+    if found is None:
+        raise NotFound
+    if not found.may_become(status):
+        raise InvalidTransition(f"The break is {found.status}.")
+    return found

@@ -1,0 +1,24 @@
+"""The daily run. A task that got lost is made up for by the next day's: runs are idempotent."""
+
+import uuid
+
+from celery import shared_task
+
+from fintech_core import clock
+from fintech_core.actors import Actor
+from fintech_core.db import unit_of_work
+from fintech_core.queue import enqueue
+from reconciliation import selectors, services
+
+
+@shared_task(name="reconciliation.reconcile_all")
+def reconcile_all() -> None:
+    """One task for each account, so that none waits for, or fails with, another."""
+    for account_id in selectors.account_ids():
+        enqueue(services.TASK_ONE, str(account_id))
+
+
+@shared_task(name=services.TASK_ONE)
+def reconcile_account(account_id: str) -> None:
+    actor, key = Actor.system(services.TASK_ONE), uuid.UUID(account_id)
+    unit_of_work(lambda: services.reconcile_account(actor=actor, account_id=key, now=clock.now()))

@@ -1,0 +1,86 @@
+"""What the database refuses, whoever writes: as the app's own role, past the services."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.utils import timezone
+
+from reconciliation.models import Break, Match, MatchedEntry, MatchedLine, Statement, StatementLine
+from reconciliation.tests.samples import OLD, account, csv_of, deposit, import_, reconcile
+from users.models import User
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def scene(alice: User) -> None:
+    deposit(alice, "1.00", "a")
+    import_(csv_of((OLD, "1.00", "a"), (OLD, "2.00", "b")))
+    reconcile()
+
+
+def refused(attack: Callable[[], object]) -> None:
+    with pytest.raises(DatabaseError), transaction.atomic():
+        attack()
+
+
+def test_journals_do_not_change(scene: None) -> None:
+    for model in (Statement, StatementLine, Match, MatchedLine, MatchedEntry, Break):
+        refused(lambda model=model: model.objects.all()._raw_delete("default"))
+    for model, change in (
+        (Statement, {"total": 5}),
+        (StatementLine, {"amount": 5}),
+        (Match, {"rule": "REFERENCE"}),
+        (Break, {"difference": 5}),
+        (Break, {"opened_at": timezone.now()}),
+    ):
+        refused(lambda model=model, change=change: model.objects.update(**change))
+
+
+def test_a_matched_line_stays_matched_and_a_resolved_break_resolved(scene: None) -> None:
+    refused(lambda: StatementLine.objects.filter(status="MATCHED").update(status="UNMATCHED"))
+    Break.objects.update(status="RESOLVED", action="ignore", resolved_at=timezone.now())
+    refused(lambda: Break.objects.update(resolution="otherwise"))
+    refused(lambda: Break.objects.update(status="OPEN", action="", resolved_at=None))
+
+
+def test_a_line_and_an_entry_are_matched_at_most_once(scene: None) -> None:
+    line, entry = MatchedLine.objects.get(), MatchedEntry.objects.get()
+
+    def attack(model: type[MatchedLine | MatchedEntry], **part: object) -> None:
+        other = Match.objects.create(account=account(), rule="REFERENCE", created_at=timezone.now())
+        model.objects.create(match=other, **part)
+
+    with pytest.raises(IntegrityError, match="unique"), transaction.atomic():
+        attack(MatchedLine, line_id=line.line_id)
+    with pytest.raises(IntegrityError, match="unique"), transaction.atomic():
+        attack(MatchedEntry, entry_id=entry.entry_id)
+
+
+def test_a_match_whose_sides_differ_does_not_commit(alice: User, scene: None) -> None:
+    entry = deposit(alice, "3.00", "c", day=OLD + timedelta(days=1))
+    line = StatementLine.objects.get(reference="b")
+
+    def attack(*, with_line: bool) -> None:
+        match = Match.objects.create(account=account(), rule="REFERENCE", created_at=timezone.now())
+        MatchedEntry.objects.create(match=match, entry=entry)
+        if with_line:
+            MatchedLine.objects.create(match=match, line=line)
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+    for with_line in (True, False):
+        with pytest.raises(IntegrityError, match="do not add up"), transaction.atomic():
+            attack(with_line=with_line)
+    assert not MatchedEntry.objects.filter(entry=entry).exists()
+
+
+def test_a_statement_that_does_not_add_up_is_not_stored(scene: None) -> None:
+    found = Statement.objects.get()
+    found.pk, found.statement_id, found.file_digest = None, "other", "0" * 64
+    found.opening, found.closing = 1, 5
+
+    with pytest.raises(IntegrityError, match="recon_statement_adds_up"), transaction.atomic():
+        found.save(force_insert=True)
