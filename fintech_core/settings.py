@@ -324,6 +324,7 @@ SPECTACULAR_SETTINGS = {
         "TransactionKind": "transactions.enums.TransactionKind",
         "HoldStatus": "transactions.enums.HoldStatus",
         "StatementFormat": "reconciliation.enums.StatementFormat",
+        "ExternalStatementFormat": "reconciliation.enums.StatementFormat",
         "StatementLineStatus": "reconciliation.enums.LineStatus",
         "BreakClass": "reconciliation.enums.BreakClass",
         "BreakStatus": "reconciliation.enums.BreakStatus",

@@ -104,7 +104,7 @@ class ResolveInput(ReasonInput):
         return BreakAction(value)
 
 
-class StatementOutput(serializers.ModelSerializer[Statement]):
+class ExternalStatementOutput(serializers.ModelSerializer[Statement]):
     account = serializers.CharField(source="account_code", read_only=True)
     opening = MoneyOutput(allow_null=True)
     closing = MoneyOutput(allow_null=True)
@@ -136,10 +136,10 @@ class StatementOutput(serializers.ModelSerializer[Statement]):
 class ImportOutput(serializers.Serializer[Any]):
     """The statements of the file, in its order."""
 
-    results = StatementOutput(many=True, read_only=True)
+    results = ExternalStatementOutput(many=True, read_only=True)
 
 
-class LineOutput(serializers.ModelSerializer[StatementLine]):
+class StatementLineOutput(serializers.ModelSerializer[StatementLine]):
     account = serializers.CharField(source="account_code", read_only=True)
     statement = serializers.UUIDField(source="statement_id", read_only=True)
     amount = MoneyOutput(help_text="Positive: money came in on the external account.")

@@ -18,12 +18,12 @@ from reconciliation.serializers import (
     AssignInput,
     BreakFilter,
     BreakOutput,
+    ExternalStatementOutput,
     ImportOutput,
     LineFilter,
-    LineOutput,
     ResolveInput,
     StatementFilter,
-    StatementOutput,
+    StatementLineOutput,
     StatementUpload,
 )
 
@@ -37,8 +37,8 @@ class StatementViewSet(DomainViewSet):
     }
     problem_statuses: ClassVar = {"create": (413,)}
     parser_classes = (MultiPartParser,)
-    output = StatementOutput
-    serializer_class = StatementOutput
+    output = ExternalStatementOutput
+    serializer_class = ExternalStatementOutput
     filter_input = StatementFilter
 
     def get_queryset(self) -> Any:
@@ -82,8 +82,8 @@ class StatementViewSet(DomainViewSet):
 class LineViewSet(DomainViewSet):
     access: ClassVar = {"list": Capability.RECONCILIATION_READ}
     order: ClassVar = ("-booking_date", "-id")
-    output = LineOutput
-    serializer_class = LineOutput
+    output = StatementLineOutput
+    serializer_class = StatementLineOutput
     filter_input = LineFilter
 
     def get_queryset(self) -> Any:
