@@ -45,7 +45,6 @@ _READ_MONEY = {
 }
 _READ_KYC = {Capability.KYC_READ, Capability.KYC_READ_ALL}
 _OPERATOR = (
-    _PROFILE | _READ_MONEY | {Capability.TRANSACTIONS_REVERSE, Capability.PAYMENTS_REVIEW, Capability.RATES_MANAGE}
     _PROFILE
     | _READ_MONEY
     | {
@@ -57,6 +56,7 @@ _OPERATOR = (
         Capability.PAYMENTS_REVIEW,
         Capability.RECONCILIATION_READ,
         Capability.RECONCILE,
+        Capability.RATES_MANAGE,
     }
 )
 _COMPLIANCE = (
