@@ -323,7 +323,6 @@ SPECTACULAR_SETTINGS = {
         "TransactionStatus": "transactions.enums.TransactionStatus",
         "TransactionKind": "transactions.enums.TransactionKind",
         "HoldStatus": "transactions.enums.HoldStatus",
-        "StatementFormat": "reconciliation.enums.StatementFormat",
         "ExternalStatementFormat": "reconciliation.enums.StatementFormat",
         "StatementLineStatus": "reconciliation.enums.LineStatus",
         "BreakClass": "reconciliation.enums.BreakClass",

@@ -53,10 +53,8 @@ _OPERATOR = (
         Capability.SCHEDULES_CANCEL,
         Capability.PAYMENTS_REVIEW,
         Capability.RATES_MANAGE,
-        Capability.PAYMENTS_REVIEW,
         Capability.RECONCILIATION_READ,
         Capability.RECONCILE,
-        Capability.RATES_MANAGE,
     }
 )
 _COMPLIANCE = (
