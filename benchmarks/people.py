@@ -3,12 +3,15 @@
 import uuid
 from decimal import Decimal
 
+from django.conf import settings
+
 from fintech_core import clock, ids, money
 from fintech_core.actors import Actor
 from fintech_core.db import unit_of_work
 from transactions import ledger
 from transactions.enums import TransactionKind
-from users.models import User
+from users.models import Session, User
+from users.tokens import issue_access_token
 from wallet.models import Wallet, genesis
 
 _CHUNK = 1_000
@@ -57,3 +60,12 @@ def make_people(count: int, balance: str, currency: str = "USD") -> list[tuple[u
         ]
         unit_of_work(lambda postings=postings: ledger.post(postings, actor=actor, now=now))  # type: ignore[misc]
     return [(user.pk, wallet.pk) for user, wallet in zip(users, wallets, strict=True)]
+
+
+def access_token(user_id: uuid.UUID) -> str:
+    """A token of a session of its own, which is a row like any log-in's."""
+    now = clock.now()
+    session = Session.objects.create(
+        user_id=user_id, created_at=now, last_used_at=now, expires_at=now + settings.SESSION_LIFETIME
+    )
+    return issue_access_token(user_id=user_id, session_id=session.pk, now=now)
