@@ -52,7 +52,14 @@ def single(stage: Stage, scale: int) -> list[Row]:
             lambda clients=clients: rate("rival_transfers", stage.people, 1_200 * scale, clients=clients),  # type: ignore[misc]
         )
         # "at most four times one plpgsql call" is asked of a single transfer, so of one client.
-        rows.append(Row(f"single transfers, {clients} client(s), service / plpgsql", ours, theirs, 0.25 if clients == 1 else None))
+        rows.append(
+            Row(
+                f"single transfers, {clients} client(s), service / plpgsql",
+                ours,
+                theirs,
+                0.25 if clients == 1 else None,
+            )
+        )
     return rows
 
 
