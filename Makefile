@@ -53,6 +53,10 @@ test: dev ## Run all tests but the slow drills, with coverage
 test-slow: dev ## Run the long drills: kills, whole stacks
 	@$(PYTEST) -m slow $(ARGS)
 
+.PHONY: bench
+bench: dev ## Measure the ledger against hand-written SQL, as ratios (ARGS="--entries 0" skips the growth to millions)
+	@$(BIN)/python -m benchmarks $(ARGS)
+
 .PHONY: lint
 lint: dev ## Check format, rules, types, imports between rooms, migrations, and the committed API schema
 	$(BIN)/ruff format --check .

@@ -15,8 +15,9 @@ _MAKE_WALLETS = """
     FROM generate_series(1, %s) n
 """
 _GROW = """
-    WITH wallets AS (SELECT array_agg(id ORDER BY lane) AS ids FROM public.wallet_wallet WHERE account_code = 'history'),
-    t AS MATERIALIZED (
+    WITH wallets AS (
+        SELECT array_agg(id ORDER BY lane) AS ids FROM public.wallet_wallet WHERE account_code = 'history'
+    ), t AS MATERIALIZED (
         SELECT uuidv7() AS id, n, ids[1 + n %% %(wallets)s] AS source, ids[1 + (n + 1) %% %(wallets)s] AS destination
         FROM wallets, generate_series(%(start)s::bigint, %(start)s::bigint + %(count)s - 1) n
     ), made AS (

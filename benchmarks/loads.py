@@ -7,6 +7,7 @@ import random
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 People = list[tuple[uuid.UUID, uuid.UUID]]
@@ -47,7 +48,8 @@ def service_transfers(people: People, count: int, dice: random.Random, target: u
             actor=actor,
             key=uuid.uuid4().hex,
             fingerprint=b"bench",
-            use_case=lambda actor=actor, source=source, other=other: create_transfer(
+            use_case=partial(
+                create_transfer,
                 actor=actor,
                 source_wallet=source,
                 destination=Destination(wallet_id=target or other),
@@ -88,9 +90,7 @@ def service_batches(people: People, count: int, dice: random.Random, size: int =
             actor=actor,
             key=uuid.uuid4().hex,
             fingerprint=b"bench",
-            use_case=lambda actor=actor, items=items: create_transfers(
-                actor=actor, items=items, atomic=True, now=clock.now()
-            ),
+            use_case=partial(create_transfers, actor=actor, items=items, atomic=True, now=clock.now()),
             render=_batch_answer,
         )
 
@@ -129,7 +129,7 @@ def deposits(people: People, count: int, dice: random.Random, lane: int | None =
             kind=TransactionKind.DEPOSIT,
             legs=(ledger.Leg(ledger.SystemAccount("clearing:simulator", "USD", lane), wallet, AMOUNT, "USD"),),
         )
-        unit_of_work(lambda posting=posting: ledger.post_one(posting, actor=actor, now=clock.now()))
+        unit_of_work(partial(ledger.post_one, posting, actor=actor, now=clock.now()))
 
 
 def _rival() -> Any:
