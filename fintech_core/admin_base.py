@@ -14,7 +14,7 @@ A room's admin looks like this:
         return services.freeze_wallet(actor=actor, wallet_id=object_id, reason=reason, now=now)
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol, cast
 
@@ -137,13 +137,15 @@ class ReasonAction:
         self,
         description: str,
         capability: Capability,
-        call: ReasonedCall,
+        call: ReasonedCall | Callable[..., object],
         explanation: str,
+        form: type[ReasonForm],
     ) -> None:
         self.short_description = description
         self.capability = capability
         self.call = call
         self.explanation = explanation
+        self.form = form
         self.__name__ = slugify(description).replace("-", "_")
 
     def __call__(self, model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
@@ -158,10 +160,10 @@ class ReasonAction:
                 messages.ERROR,
             )
             return None
-        form = ReasonForm(request.POST if _CONFIRMED in request.POST else None)
+        form = self.form(request.POST if _CONFIRMED in request.POST else None)
         if not form.is_valid():
             return self._ask(model_admin, request, objects, form)
-        self._run(model_admin, request, actor, objects, form.cleaned_data["reason"])
+        self._run(model_admin, request, actor, objects, form.cleaned_data)
         return None
 
     def _ask(
@@ -192,11 +194,11 @@ class ReasonAction:
         request: HttpRequest,
         actor: Actor,
         objects: list[Any],
-        reason: str,
+        answers: dict[str, Any],
     ) -> None:
         done = 0
         for instance in objects:
-            refusal = _attempt(self.call, actor=actor, object_id=instance.pk, reason=reason)
+            refusal = _attempt(self.call, actor=actor, object_id=instance.pk, **answers)
             if refusal is None:
                 done += 1
             else:
@@ -209,10 +211,10 @@ class ReasonAction:
             model_admin.message_user(request, f"{self.short_description}: {done} done.", messages.SUCCESS)
 
 
-def _attempt(call: ReasonedCall, *, actor: Actor, object_id: Any, reason: str) -> DomainError | None:
+def _attempt(call: Callable[..., object], *, actor: Actor, object_id: Any, **answers: Any) -> DomainError | None:
     """The refusal, or None when it was done. One object's refusal doesn't undo the others."""
     try:
-        db.unit_of_work(lambda: call(actor=actor, object_id=object_id, reason=reason, now=clock.now()))
+        db.unit_of_work(lambda: call(actor=actor, object_id=object_id, now=clock.now(), **answers))
     except DomainError as refusal:
         return refusal
     return None
@@ -221,9 +223,10 @@ def _attempt(call: ReasonedCall, *, actor: Actor, object_id: Any, reason: str) -
 def reason_action(
     description: str,
     capability: Capability,
-    call: ReasonedCall,
+    call: ReasonedCall | Callable[..., object],
     *,
     explanation: str = "",
+    form: type[ReasonForm] = ReasonForm,
 ) -> ReasonAction:
     """A list action for `ModelAdmin.actions` that asks for a reason on a page of its own, then acts.
 
@@ -234,7 +237,9 @@ def reason_action(
                  object's refusal leaves the others done. A DomainError shows as an error message naming the object.
     explanation: a sentence on the page that says what will happen ("Debits are refused until it is unfrozen.").
 
+    form:        a form with further questions; `call` gets its other answers by name besides the reason.
+
     Where a choice belongs to the deed, make one action for each ("Approve at level 1", "Approve at level 2").
     The reason has 3 to 500 characters.
     """
-    return ReasonAction(description, capability, call, explanation)
+    return ReasonAction(description, capability, call, explanation, form)

@@ -12,6 +12,7 @@ class Capability(StrEnum):
     WALLETS_READ_ALL = "wallets.read_all"
     WALLETS_CLOSE = "wallets.close"
     WALLETS_FREEZE = "wallets.freeze"
+    WALLETS_POLICY = "wallets.policy"
     TRANSACTIONS_READ = "transactions.read"
     TRANSACTIONS_READ_ALL = "transactions.read_all"
     TRANSACTIONS_REVERSE = "transactions.reverse"

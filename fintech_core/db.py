@@ -38,7 +38,14 @@ class LostRace(Exception):
 @dataclass(slots=True)
 class _Unit:
     posted: bool = False
-    collected: dict[Callable[[list[Any]], None], list[Any]] = field(default_factory=dict)
+    collected: dict[tuple[bool, Callable[[list[Any]], None]], list[Any]] = field(default_factory=dict)
+
+    def write_collected(self) -> None:
+        """Those that aren't `last` first: they may collect for those that are."""
+        while self.collected:
+            key = min(self.collected, key=lambda key: key[0])
+            rows = self.collected.pop(key)
+            key[1](rows)
 
 
 _current: ContextVar[_Unit | None] = ContextVar("unit_of_work", default=None)
@@ -80,8 +87,7 @@ def _attempt(use_case: Callable[[], T]) -> T:
     try:
         with transaction.atomic(durable=True):
             result = use_case()
-            for write, rows in unit.collected.items():
-                write(rows)
+            unit.write_collected()
             commit_sent = True
         return result
     except (OperationalError, InterfaceError) as error:
@@ -108,15 +114,16 @@ def mark_posted() -> None:
     unit.posted = True
 
 
-def collect(rows: Iterable[Any], *, write: Callable[[list[Any]], None]) -> None:
-    """Keep rows for `write`, which gets all of this unit of work at once, last of all before COMMIT: one statement.
+def collect(rows: Iterable[Any], *, write: Callable[[list[Any]], None], last: bool = False) -> None:
+    """Keep rows for `write`, which gets all of this unit of work at once, before COMMIT: one statement.
 
-    Raises RuntimeError outside a unit of work, where nothing would ever write them.
+    A writer may collect for another one that is `last`. Raises RuntimeError outside a unit of work, where nothing
+    would ever write them.
     """
     unit = _current.get()
     if unit is None:
         raise RuntimeError("this runs inside unit_of_work() or idempotency.run()")
-    unit.collected.setdefault(write, []).extend(rows)
+    unit.collected.setdefault((last, write), []).extend(rows)
 
 
 def forget_undone() -> None:

@@ -70,6 +70,18 @@ class InvalidTransition(DomainError):
     title = "The object's state forbids this."
 
 
+class CurrencyMismatch(DomainError):
+    code = "currency_mismatch"
+    title = "The wallet is in another currency."
+
+
+class LimitExceeded(DomainError):
+    """A gate at creation; money that has arrived is booked whatever the limits."""
+
+    code = "limit_exceeded"
+    title = "A limit of the wallet would be exceeded."
+
+
 class ServiceUnavailable(DomainError):
     code = "service_unavailable"
     status = HTTPStatus.SERVICE_UNAVAILABLE

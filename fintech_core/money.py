@@ -74,6 +74,15 @@ def refuse_finer(amount: Decimal, currency: str) -> None:
         raise InvalidAmount("max_decimals", f"{currency} has {exponent} decimals.")
 
 
+def parse_limit(text: object, currency: str) -> Decimal:
+    """A limit or threshold: an amount as above, or zero, which has no more decimals either. Raises InvalidAmount."""
+    if not isinstance(text, str) or not _AMOUNT.fullmatch(text):
+        return parse_amount(text, currency)
+    limit = Decimal(text)
+    refuse_finer(limit, currency)
+    return limit
+
+
 def format_amount(amount: Decimal, exponent: int) -> str:
     """Plain digits at the exponent: no exponent notation, "-" only below zero, never "-0"."""
     quantum = Decimal(1).scaleb(-exponent)

@@ -62,7 +62,7 @@ def publish(
 
 def publish_many(events: Iterable[Event]) -> None:
     """`publish` for many; still one INSERT for all events of the unit of work."""
-    db.collect(events, write=_insert)
+    db.collect(events, write=_insert, last=True)
 
 
 def _insert(events: list[Event]) -> None:

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from drf_spectacular.types import OpenApiTypes
@@ -103,6 +103,26 @@ class MoneyInput(StrictInput):
             raise serializers.ValidationError(
                 {"amount": [serializers.ErrorDetail(error.message, code=error.code)]}
             ) from error
+
+
+class LimitsInput(StrictInput):
+    """An input with limits or thresholds in `currency`, zero included; `limits` names the fields (AmountField).
+
+    Validated data holds them as exact Decimals, or None where a field takes null.
+    """
+
+    limits: ClassVar[tuple[str, ...]] = ()
+    currency = CurrencyField()
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        given = {name: attrs[name] for name in self.limits if attrs.get(name) is not None}
+        for name, text in given.items():
+            try:
+                given[name] = money.parse_limit(text, attrs["currency"])
+            except money.InvalidAmount as error:
+                refusal = serializers.ErrorDetail(error.message, code=error.code)
+                raise serializers.ValidationError({name: [refusal]}) from error
+        return {**attrs, **given}
 
 
 class ReasonInput(StrictInput):

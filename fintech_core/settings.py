@@ -328,6 +328,8 @@ SPECTACULAR_SETTINGS = {
         "BreakClass": "reconciliation.enums.BreakClass",
         "BreakStatus": "reconciliation.enums.BreakStatus",
         "BreakAction": "reconciliation.enums.BreakAction",
+        "MonitorState": "transactions.enums.MonitorState",
+        "MonitorCondition": "transactions.enums.MonitorCondition",
         "EntryDirection": "transactions.enums.Direction",
         "ScheduleStatus": "transactions.enums.ScheduleStatus",
         "ScheduledRunStatus": "transactions.enums.RunStatus",

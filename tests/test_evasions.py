@@ -413,6 +413,7 @@ TABLE_GRANTS: Grants = {
     "transactions_sealedhead": SI,
     "transactions_transferschedule": SI,
     "transactions_scheduledrun": SI,
+    "transactions_monitor": SID,
     "fintech_core_auditlog": SI,
     "fintech_core_auditchain": SI,
     "fintech_core_outboxevent": SI,
@@ -448,8 +449,9 @@ TABLE_GRANTS: Grants = {
     "django_session": SIUD,
 }
 COLUMN_UPDATES: dict[str, set[str]] = {
-    "wallet_wallet": {"status", "floor"},
+    "wallet_wallet": {"status", "floor", "maximum_balance"},
     "wallet_claim": {"expires_at"},
+    "transactions_monitor": {"state", "fired_at"},
     "transactions_transaction": {"status", "posted_at", "description", "metadata", "salt"},
     "transactions_hold": {"status", "captured", "released", "expires_at"},
     "transactions_feeschedule": {"ended_at"},

@@ -19,6 +19,7 @@ from transactions.models import (
     FeeSchedule,
     Hold,
     LedgerEntry,
+    Monitor,
     ScheduledRun,
     Seal,
     SealedHead,
@@ -238,4 +239,13 @@ class ScheduledRunAdmin(ReadOnlyModelAdmin):
     list_display = ("schedule_id", "occurrence", "due_at", "status", "attempts", "error_code", "next_attempt_at")
     list_filter = ("status",)
     search_fields = ("=schedule__id", "=transaction__id")
+    ordering = ("-created_at", "-id")
+
+
+@admin.register(Monitor)
+class MonitorAdmin(ReadOnlyModelAdmin):
+    list_display = ("id", "wallet", "condition", "threshold", "state", "fired_at", "created_at")
+    list_filter = ("state", "condition")
+    search_fields = ("=id", "=wallet__id")
+    list_select_related = ("wallet",)
     ordering = ("-created_at", "-id")

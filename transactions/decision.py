@@ -30,6 +30,7 @@ class Reason(StrEnum):
     REFERENCE_EXISTS = "reference_exists"
     HOLD_NOT_ACTIVE = "hold_not_active"
     CAPTURE_TOO_LARGE = "capture_too_large"
+    LIMIT_EXCEEDED = "limit_exceeded"
     BATCH_ABORTED = "batch_aborted"
 
 
@@ -45,6 +46,7 @@ class Figures:
     held: Decimal
     floor: Decimal | None
     sequence: int
+    maximum: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +92,15 @@ class Movement:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One posting with its wallets resolved. `lifts_freeze` is an operator's override."""
+    """One posting with its wallets resolved. `lifts_freeze` is an operator's override; `asks_maximum` says that the
+    credited wallets' maximum balances are gates, which they are not for money that has arrived."""
 
     transaction_id: uuid.UUID
     movements: tuple[Movement, ...]
     reference: str | None = None
     lifts_freeze: bool = False
     capture: Capture | None = None
+    asks_maximum: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +208,7 @@ def _decide_one(books: _Books, proposal: Proposal) -> Decision:
         if refusal is not None:
             return refusal
         for direction in (Direction.DEBIT, Direction.CREDIT):
-            outcome = _move(books, leg, movement, direction, lifts_freeze=proposal.lifts_freeze)
+            outcome = _move(books, leg, movement, direction, proposal)
             if isinstance(outcome, Refused):
                 return outcome
             drafts.append(outcome)
@@ -261,11 +265,11 @@ def _check_movement(books: _Books, movement: Movement) -> Refused | None:
     return None
 
 
-def _move(books: _Books, leg: int, movement: Movement, direction: Direction, *, lifts_freeze: bool) -> Draft | Refused:
+def _move(books: _Books, leg: int, movement: Movement, direction: Direction, proposal: Proposal) -> Draft | Refused:
     debit = direction == Direction.DEBIT
     wallet = books.of(movement.source if debit else movement.destination)
     assert wallet is not None  # noqa: S101 - _check_movement saw it
-    frozen = wallet.status == WalletStatus.FROZEN and not lifts_freeze
+    frozen = wallet.status == WalletStatus.FROZEN and not proposal.lifts_freeze
     if frozen and (debit or books.freeze_blocks_credits):
         return Refused(Reason.WALLET_FROZEN, wallet.id)
     change = -movement.amount if debit else movement.amount
@@ -274,5 +278,7 @@ def _move(books: _Books, leg: int, movement: Movement, direction: Direction, *, 
         return Refused(Reason.AMOUNT_TOO_LARGE, wallet.id)
     if debit and wallet.floor is not None and _EXACT.subtract(balance, wallet.held) < wallet.floor:
         return Refused(Reason.INSUFFICIENT_FUNDS, wallet.id)
+    if not debit and proposal.asks_maximum and wallet.maximum is not None and balance > wallet.maximum:
+        return Refused(Reason.LIMIT_EXCEEDED, wallet.id)
     books.changed[wallet.id] = replace(wallet, balance=balance, sequence=wallet.sequence + 1)
     return Draft(leg, wallet.id, direction, movement.amount, movement.currency, wallet.sequence + 1, balance)

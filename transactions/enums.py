@@ -31,6 +31,17 @@ REVERSIBLE = frozenset(
 )
 
 
+# Sending money, for which the destination's maximum balance is a gate. All other money is booked wherever it belongs.
+ASKS_MAXIMUM = frozenset(
+    {
+        TransactionKind.TRANSFER,
+        TransactionKind.HOLD_CAPTURE,
+        TransactionKind.EXCHANGE,
+        TransactionKind.SPLIT,
+    }
+)
+
+
 class TransactionStatus(models.TextChoices):
     PENDING = "PENDING"
     POSTED = "POSTED"
@@ -117,3 +128,13 @@ RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = {
     RunStatus.REFUSED: frozenset(),
     RunStatus.SKIPPED: frozenset(),
 }
+
+
+class MonitorCondition(models.TextChoices):
+    AVAILABLE_BELOW = "available_below"
+    AVAILABLE_ABOVE = "available_above"
+
+
+class MonitorState(models.TextChoices):
+    ARMED = "ARMED"
+    FIRED = "FIRED"

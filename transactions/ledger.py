@@ -18,7 +18,7 @@ from django.db.models import F, Sum
 from fintech_core import ids, outbox
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.db import LostRace, mark_posted, violated_constraint
-from transactions import events, hashing, journal
+from transactions import events, hashing, journal, monitors
 from transactions.accounts import SystemAccount
 from transactions.decision import (
     Accepted,
@@ -33,10 +33,11 @@ from transactions.decision import (
     Refused,
     decide,
 )
-from transactions.enums import HoldStatus, TransactionStatus
+from transactions.enums import ASKS_MAXIMUM, HoldStatus, TransactionStatus
 from transactions.locks import lock_holds
 from transactions.models import Hold, LedgerEntry, Transaction
 from transactions.postings import (
+    ABOUT_THE_WALLET,
     Account,
     AmountTooLarge,
     BatchAborted,
@@ -61,6 +62,7 @@ from wallet.models import Wallet
 MAX_POSTINGS = 1_000
 
 __all__ = [
+    "ABOUT_THE_WALLET",
     "Account",
     "AmountTooLarge",
     "BatchAborted",
@@ -202,6 +204,7 @@ def _resolve(postings: Sequence[Posting]) -> list[Proposal]:
             reference=posting.reference,
             lifts_freeze=posting.override_by is not None,
             capture=posting.capture,
+            asks_maximum=posting.kind in ASKS_MAXIMUM,
         )
         for posting in postings
     ]
@@ -245,6 +248,7 @@ def _expire_due_holds(wallets: dict[uuid.UUID, Wallet], now: datetime) -> None:
     if expired:
         for pk, held in Wallet.objects.filter(pk__in=holding).values_list("pk", "held"):
             wallets[pk].held = held
+        monitors.evaluate_monitors(holding, now)
 
 
 def figures_of(wallet: Wallet) -> Figures:
@@ -258,6 +262,7 @@ def figures_of(wallet: Wallet) -> Figures:
         held=wallet.held,
         floor=wallet.floor,
         sequence=wallet.sequence,
+        maximum=wallet.maximum_balance,
     )
 
 
@@ -319,6 +324,9 @@ def _write(
         journal.lower_holds(hold_changes)
     if transactions:
         _insert(transactions, entries)
+        monitors.evaluate_monitors(
+            (entry.wallet_id for entry in entries if not wallets[entry.wallet_id].is_system), now
+        )
         outbox.publish_many(events.events_of(transactions, entries, wallets))
     return outcomes
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
-from fintech_core.exceptions import DomainError, NotFound
+from fintech_core.exceptions import CurrencyMismatch, DomainError, LimitExceeded, NotFound
 from transactions.accounts import SystemAccount
 from transactions.decision import Capture, Draft, Reason, Refused
 from transactions.enums import TransactionKind
@@ -28,11 +28,6 @@ class WalletFrozen(DomainError):
 class WalletClosed(DomainError):
     code = "wallet_closed"
     title = "The wallet is closed."
-
-
-class CurrencyMismatch(DomainError):
-    code = "currency_mismatch"
-    title = "The wallet is in another currency."
 
 
 class SameWallet(DomainError):
@@ -78,8 +73,12 @@ _ERRORS: Mapping[Reason, type[DomainError]] = {
     Reason.REFERENCE_EXISTS: ReferenceExists,
     Reason.HOLD_NOT_ACTIVE: HoldNotActive,
     Reason.CAPTURE_TOO_LARGE: CaptureTooLarge,
+    Reason.LIMIT_EXCEEDED: LimitExceeded,
     Reason.BATCH_ABORTED: BatchAborted,
 }
+
+# What these say of the credited wallet is its owner's to know; a stranger is told that the destination is unavailable.
+ABOUT_THE_WALLET = (WalletClosed, WalletFrozen, LimitExceeded)
 
 Account = uuid.UUID | SystemAccount
 

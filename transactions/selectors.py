@@ -17,6 +17,7 @@ from transactions.models import (
     FeeSchedule,
     Hold,
     LedgerEntry,
+    Monitor,
     ScheduledRun,
     Transaction,
     TransferSchedule,
@@ -201,3 +202,7 @@ def due_schedule_ids(*, now: datetime, limit: int) -> list[uuid.UUID]:
     """Schedules that the job should look at, the longest waiting first."""
     rows = TransferSchedule.objects.filter(status=ScheduleStatus.ACTIVE, next_run_at__lte=now)
     return list(rows.order_by("next_run_at", "pk").values_list("pk", flat=True)[:limit])
+
+
+def monitors_of(wallet: Wallet) -> QuerySet[Monitor]:
+    return Monitor.objects.filter(wallet=wallet).select_related("wallet")

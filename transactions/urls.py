@@ -7,6 +7,7 @@ from transactions.views.exchange import ExchangeViewSet, QuoteViewSet, RateViewS
 from transactions.views.fees import FeeScheduleViewSet
 from transactions.views.holds import HoldViewSet
 from transactions.views.ledger import TransactionViewSet
+from transactions.views.monitors import MonitorViewSet
 from transactions.views.reports import ReportViewSet
 from transactions.views.schedules import ScheduledRunViewSet, ScheduleViewSet
 from transactions.views.seals import SealViewSet
@@ -25,6 +26,16 @@ router.register("seals", SealViewSet, basename="seal")
 router.register("scheduled-transfers", ScheduleViewSet, basename="scheduled-transfer")
 urlpatterns = [
     *router.urls,
+    path(
+        "wallets/<uuid:pk>/monitors",
+        MonitorViewSet.as_view({"get": "list", "post": "create"}),
+        name="wallet-monitors",
+    ),
+    path(
+        "wallets/<uuid:pk>/monitors/<uuid:monitor_id>",
+        MonitorViewSet.as_view({"delete": "destroy"}),
+        name="wallet-monitor",
+    ),
     path("wallets/<uuid:pk>/entries", WalletEntriesViewSet.as_view({"get": "list"}), name="wallet-entries"),
     path("wallets/<uuid:pk>/balance", WalletBalanceViewSet.as_view({"get": "retrieve"}), name="wallet-balance"),
     path("wallets/<uuid:pk>/statement", WalletStatementViewSet.as_view({"get": "retrieve"}), name="wallet-statement"),

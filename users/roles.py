@@ -61,7 +61,13 @@ _COMPLIANCE = (
     _PROFILE
     | _READ_MONEY
     | _READ_KYC
-    | {Capability.WALLETS_FREEZE, Capability.WALLETS_CLOSE, Capability.KYC_DECIDE, Capability.AUDIT_READ}
+    | {
+        Capability.WALLETS_FREEZE,
+        Capability.WALLETS_POLICY,
+        Capability.WALLETS_CLOSE,
+        Capability.KYC_DECIDE,
+        Capability.AUDIT_READ,
+    }
 )
 _AUDITOR = _PROFILE | _READ_MONEY | _READ_KYC | {Capability.AUDIT_READ, Capability.RECONCILIATION_READ}
 _ADMIN = _OPERATOR | _COMPLIANCE | _AUDITOR | {Capability.USERS_MANAGE, Capability.FEES_MANAGE}

@@ -2,16 +2,20 @@
 
 import uuid
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
+from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from fintech_core import clock
 from fintech_core.actors import Actor
-from fintech_core.admin_base import ReadOnlyModelAdmin, ReasonedCall, reason_action
+from fintech_core.admin_base import ReadOnlyModelAdmin, ReasonedCall, ReasonForm, reason_action
 from fintech_core.capabilities import Capability
-from fintech_core.money import format_amount
+from fintech_core.exceptions import ValidationFailed
+from fintech_core.money import InvalidAmount, format_amount, parse_limit
 from wallet import selectors, services
 from wallet.models import Claim, Wallet
 
@@ -21,6 +25,47 @@ def _calling(service: Any) -> ReasonedCall:
         return service(actor=actor, wallet_id=object_id, reason=reason, now=now)
 
     return call
+
+
+class PolicyForm(ReasonForm):
+    """The limits of a wallet; what is left empty stays as it is."""
+
+    field_order = ("credit_limit", "minimum_balance", "maximum_balance", "no_maximum", "reason")
+    credit_limit = forms.CharField(required=False, max_length=32, widget=UnfoldAdminTextInputWidget)
+    minimum_balance = forms.CharField(required=False, max_length=32, widget=UnfoldAdminTextInputWidget)
+    maximum_balance = forms.CharField(required=False, max_length=32, widget=UnfoldAdminTextInputWidget)
+    no_maximum = forms.BooleanField(required=False, widget=UnfoldBooleanWidget)
+
+    def clean(self) -> dict[str, Any]:
+        answers = super().clean() or {}
+        if answers.get("credit_limit") and answers.get("minimum_balance"):
+            raise forms.ValidationError("A wallet has a credit limit or a minimum balance, not both.")
+        if answers.get("maximum_balance") and answers.get("no_maximum"):
+            raise forms.ValidationError("A maximum balance or none, not both.")
+        if not any(answers.get(name) for name in self.field_order if name != "reason"):
+            raise forms.ValidationError("Give at least one limit.")
+        return answers
+
+
+def _set_policy(
+    *, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime, no_maximum: bool, **limits: str
+) -> object:
+    currency = Wallet.objects.values_list("currency", flat=True).get(pk=object_id)
+    changes: dict[str, Any] = {name: _limit(name, text, currency) for name, text in limits.items() if text}
+    if no_maximum:
+        changes["maximum_balance"] = None
+    return services.set_wallet_policy(
+        actor=actor, wallet_id=object_id, currency=currency, reason=reason, now=now, **changes
+    )
+
+
+def _limit(name: str, text: str, currency: str) -> Decimal:
+    try:
+        return parse_limit(text, currency)
+    except InvalidAmount as error:
+        raise ValidationFailed(
+            [{"field": name, "code": error.code, "message": error.message}], f"{name}: {error.message}"
+        ) from error
 
 
 @admin.register(Wallet)
@@ -39,6 +84,13 @@ class WalletAdmin(ReadOnlyModelAdmin):
             explanation="Debits are refused until it is unfrozen; credits pass.",
         ),
         reason_action("Unfreeze", Capability.WALLETS_FREEZE, _calling(services.unfreeze_wallet)),
+        reason_action(
+            "Set limits",
+            Capability.WALLETS_POLICY,
+            _set_policy,
+            explanation="Amounts in the wallet's currency. What is left empty stays as it is; zero takes a limit away.",
+            form=PolicyForm,
+        ),
         reason_action(
             "Close",
             Capability.WALLETS_CLOSE,

@@ -36,6 +36,8 @@ class Wallet(models.Model):
     held = models.DecimalField(max_digits=38, decimal_places=8, default=Decimal(0))
     # The lowest `available` allowed: 0, negative with a credit limit, NULL (unbounded) for the system's wallets.
     floor = models.DecimalField(max_digits=38, decimal_places=8, null=True, blank=True)
+    # Asked before money is sent here, never of money that has arrived; so it is no CHECK against the balance.
+    maximum_balance = models.DecimalField(max_digits=38, decimal_places=8, null=True, blank=True)
     sequence = models.BigIntegerField(default=0)
     head = models.BinaryField(max_length=32)
     last_posted_at = models.DateTimeField(null=True, blank=True)
@@ -56,6 +58,10 @@ class Wallet(models.Model):
                 condition=Q(floor__isnull=True) | Q(balance__gte=F("floor") + F("held")), name="wallet_above_floor"
             ),
             models.CheckConstraint(condition=Q(held__gte=0), name="wallet_held_not_negative"),
+            models.CheckConstraint(
+                condition=Q(maximum_balance__isnull=True) | Q(maximum_balance__gte=0, account_code__isnull=True),
+                name="wallet_maximum_of_customers",
+            ),
             models.CheckConstraint(
                 condition=~Q(status=WalletStatus.CLOSED) | Q(balance=0, held=0), name="wallet_closed_is_empty"
             ),
@@ -82,6 +88,19 @@ class Wallet(models.Model):
     def available(self) -> Decimal:
         """balance - held as booked; what people are shown leaves out due holds (`selectors.with_figures`)."""
         return self.balance - self.held
+
+    @property
+    def credit_limit(self) -> Decimal:
+        """How far below zero `available` may go."""
+        return max(-(self.floor or Decimal(0)), Decimal(0))
+
+    @property
+    def minimum_balance(self) -> Decimal:
+        """What must stay available. Either this or the credit limit is zero: both are the floor."""
+        return max(self.floor or Decimal(0), Decimal(0))
+
+    def would_exceed_maximum(self, amount: Decimal) -> bool:
+        return self.maximum_balance is not None and self.balance + amount > self.maximum_balance
 
     @property
     def is_system(self) -> bool:

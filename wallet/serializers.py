@@ -1,10 +1,10 @@
 """Inputs and outputs of wallets."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from fintech_core.serializers import CurrencyField, MoneyOutput, StrictInput
+from fintech_core.serializers import AmountField, CurrencyField, LimitsInput, MoneyOutput, StrictInput, TextField
 from wallet.enums import WalletStatus
 from wallet.models import Wallet
 
@@ -18,6 +18,25 @@ class WalletFilter(StrictInput):
     status = serializers.ChoiceField(choices=WalletStatus.choices, required=False)
 
 
+class PolicyInput(LimitsInput):
+    """At most one of `credit_limit` and `minimum_balance`, and at least one limit."""
+
+    limits: ClassVar = ("credit_limit", "minimum_balance", "maximum_balance")
+    credit_limit = AmountField(required=False, help_text="How far below zero `available` may go. Zero takes it away.")
+    minimum_balance = AmountField(required=False, help_text="What must stay available. Zero takes it away.")
+    maximum_balance = AmountField(required=False, allow_null=True, help_text="null takes it away.")
+    reason = TextField(min_length=3, max_length=500)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        given = [name for name in self.limits if name in attrs]
+        if not given or {"credit_limit", "minimum_balance"} <= set(given):
+            refusal = serializers.ErrorDetail(
+                "Give at least one limit, and not both a credit limit and a minimum.", code="one_limit"
+            )
+            raise serializers.ValidationError({"credit_limit": [refusal]})
+        return super().validate(attrs)
+
+
 class WalletOutput(serializers.ModelSerializer[Wallet]):
     """Takes wallets from `selectors.with_figures`."""
 
@@ -25,8 +44,23 @@ class WalletOutput(serializers.ModelSerializer[Wallet]):
     balance = MoneyOutput()
     held = MoneyOutput(source="held_now", help_text="What holds that aren't due reserve.")
     available = MoneyOutput(source="available_now", help_text="balance - held")
+    credit_limit = MoneyOutput()
+    minimum_balance = MoneyOutput()
+    maximum_balance = MoneyOutput(allow_null=True)
 
     class Meta:
         model = Wallet
-        fields: ClassVar = ["id", "owner", "currency", "status", "balance", "held", "available", "created_at"]
+        fields: ClassVar = [
+            "id",
+            "owner",
+            "currency",
+            "status",
+            "balance",
+            "held",
+            "available",
+            "credit_limit",
+            "minimum_balance",
+            "maximum_balance",
+            "created_at",
+        ]
         read_only_fields = fields

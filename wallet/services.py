@@ -1,9 +1,10 @@
 """Opening, freezing and closing wallets, and the claims on them. Money moves in `transactions`, never here."""
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
+from enum import Enum
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +14,7 @@ from fintech_core import audit, money, outbox
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.db import LostRace, violated_constraint
-from fintech_core.exceptions import DomainError, InvalidTransition, NotFound, PermissionDenied
+from fintech_core.exceptions import CurrencyMismatch, DomainError, InvalidTransition, NotFound, PermissionDenied
 from wallet.enums import TRANSITIONS, WalletStatus
 from wallet.locks import lock_wallets
 from wallet.models import Claim, Wallet, genesis
@@ -30,6 +31,24 @@ class WalletNotEmpty(DomainError):
     code = "wallet_not_empty"
     status = HTTPStatus.CONFLICT
     title = "A wallet is closed only when its balance and holds are zero."
+
+
+class LimitInUse(DomainError):
+    code = "limit_in_use"
+    status = HTTPStatus.CONFLICT
+    title = "What is available now is below this limit."
+
+
+class LimitsContradict(DomainError):
+    code = "limits_contradict"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    title = "The maximum balance is below the minimum."
+
+
+class Keep(Enum):
+    """Says of an argument that the value stays, where None has a meaning."""
+
+    AS_IT_IS = "as it is"
 
 
 class WalletInUse(DomainError):
@@ -94,6 +113,68 @@ def close_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str, now: dateti
     return _move(actor, wallet, WalletStatus.CLOSED, "wallet.closed", reason)
 
 
+def set_wallet_policy(
+    *,
+    actor: Actor,
+    wallet_id: uuid.UUID,
+    currency: str,
+    reason: str,
+    now: datetime,
+    credit_limit: Decimal | None = None,
+    minimum_balance: Decimal | None = None,
+    maximum_balance: Decimal | Keep | None = Keep.AS_IT_IS,
+) -> Wallet:
+    """Change what a customer's wallet may come down to (a credit limit or a minimum balance) and grow to.
+
+    A credit limit takes the place of a minimum balance and the other way round; neither given leaves the floor as it
+    is. `maximum_balance=None` takes the maximum away. Compliance. Raises NotFound, CurrencyMismatch, LimitInUse (the
+    floor would be above what is available), LimitsContradict, InvalidTransition (closed).
+    """
+    actor.require(Capability.WALLETS_POLICY)
+    wallet = _locked(actor, wallet_id)
+    if wallet.currency != currency:
+        raise CurrencyMismatch
+    if wallet.status == WalletStatus.CLOSED:
+        raise InvalidTransition("The wallet is CLOSED.", extensions={"wallet_status": wallet.status})
+    before = _policy(wallet)
+    wallet.floor = _floor(wallet, credit_limit, minimum_balance)
+    if not isinstance(maximum_balance, Keep):
+        wallet.maximum_balance = maximum_balance
+    if wallet.maximum_balance is not None and wallet.maximum_balance < wallet.floor:
+        raise LimitsContradict
+    if wallet.floor > wallet.available:
+        raise LimitInUse
+    wallet.save(update_fields=["floor", "maximum_balance"])
+    after = _policy(wallet)
+    audit.record(
+        actor=actor,
+        action="wallet.policy_changed",
+        entity_type="wallet",
+        entity_id=wallet.pk,
+        before=before,
+        after=after,
+        reason=reason,
+    )
+    _publish("wallet.policy_changed", wallet, after)
+    return wallet
+
+
+def _floor(wallet: Wallet, credit_limit: Decimal | None, minimum_balance: Decimal | None) -> Decimal:
+    if credit_limit is not None:
+        return Decimal(0) - credit_limit
+    if minimum_balance is not None:
+        return minimum_balance
+    return wallet.floor or Decimal(0)
+
+
+def _policy(wallet: Wallet) -> dict[str, str | None]:
+    names = ("credit_limit", "minimum_balance", "maximum_balance")
+    values: dict[str, Decimal | None] = {name: getattr(wallet, name) for name in names}
+    return {
+        name: None if value is None else money.format_amount(value, wallet.exponent) for name, value in values.items()
+    }
+
+
 def add_claim(*, wallet: Wallet, kind: str, ref: uuid.UUID, now: datetime, expires_at: datetime | None = None) -> None:
     """Remember that something is open on the wallet, whose lock the caller holds; until `expires_at`, if given."""
     Claim.objects.create(wallet=wallet, kind=kind, ref=ref, expires_at=expires_at, created_at=now)
@@ -138,11 +219,11 @@ def _move(actor: Actor, wallet: Wallet, target: WalletStatus, action: str, reaso
     return wallet
 
 
-def _publish(type: str, wallet: Wallet) -> None:
+def _publish(type: str, wallet: Wallet, payload: Mapping[str, Any] | None = None) -> None:
     outbox.publish(
         type=type,
         entity_type="wallet",
         entity_id=wallet.pk,
         owner_user_id=wallet.owner_user_id,
-        payload={"status": wallet.status, "currency": wallet.currency},
+        payload={"status": wallet.status, "currency": wallet.currency, **(payload or {})},
     )

@@ -11,11 +11,11 @@ from rest_framework.response import Response
 
 from fintech_core import clock
 from fintech_core.capabilities import Capability
-from fintech_core.serializers import ReasonInput
+from fintech_core.serializers import ReasonInput, StrictInput
 from fintech_core.viewsets import DomainViewSet
 from wallet import selectors, services
 from wallet.models import Wallet
-from wallet.serializers import OpenWalletInput, WalletFilter, WalletOutput
+from wallet.serializers import OpenWalletInput, PolicyInput, WalletFilter, WalletOutput
 
 
 def read_back(wallet: Wallet) -> Wallet:
@@ -32,8 +32,9 @@ class WalletViewSet(DomainViewSet):
         "freeze": Capability.WALLETS_FREEZE,
         "unfreeze": Capability.WALLETS_FREEZE,
         "close": Capability.WALLETS_CLOSE,
+        "policy": Capability.WALLETS_POLICY,
     }
-    idempotent: ClassVar = {"create": False, "freeze": False, "unfreeze": False, "close": False}
+    idempotent: ClassVar = {"create": False, "freeze": False, "unfreeze": False, "close": False, "policy": False}
     output = WalletOutput
     serializer_class = WalletOutput
     filter_input = WalletFilter
@@ -80,8 +81,14 @@ class WalletViewSet(DomainViewSet):
         """Close for good: needs a zero balance, no holds and nothing open on it. Owner or compliance."""
         return self._move(services.close_wallet)
 
-    def _move(self, service: Any) -> HttpResponse:
-        data = self.validated(ReasonInput)
+    @extend_schema(operation_id="wallets_policy", request=PolicyInput)
+    @action(detail=True, methods=["post"])
+    def policy(self, request: Request, pk: UUID) -> HttpResponse:
+        """Set the credit limit or minimum balance, and the maximum balance. Compliance."""
+        return self._move(services.set_wallet_policy, PolicyInput)
+
+    def _move(self, service: Any, input_class: type[StrictInput] = ReasonInput) -> HttpResponse:
+        data = self.validated(input_class)
         wallet_id = self.get_object().pk
         return self.write(
             lambda: read_back(service(actor=self.actor, wallet_id=wallet_id, now=clock.now(), **data)), WalletOutput

@@ -10,7 +10,7 @@ from decimal import Decimal
 from compliance.services import require_kyc
 from fintech_core import audit
 from fintech_core.actors import Actor
-from fintech_core.exceptions import NotFound, ValidationFailed
+from fintech_core.exceptions import LimitExceeded, NotFound, ValidationFailed
 from fintech_core.money import Money
 from payments.enums import IntentStatus, SimulatorOutcome
 from payments.gateways import enabled_gateway
@@ -41,7 +41,8 @@ def create_intent(
     """A wish to pay `amount` into a wallet of the actor.
 
     The wallet can't be closed while the intent is open (a claim). Raises ValidationFailed (a gateway that isn't
-    offered), NotFound (the wallet), CurrencyMismatch, WalletFrozen, WalletClosed, KycRequired.
+    offered), NotFound (the wallet), CurrencyMismatch, WalletFrozen, WalletClosed, KycRequired, LimitExceeded
+    (the wallet's maximum balance).
     """
     if enabled_gateway(gateway) is None:
         message = "This gateway is not offered here."
@@ -54,6 +55,8 @@ def create_intent(
     if wallet.status == WalletStatus.FROZEN:
         raise ledger.WalletFrozen
     require_kyc(owner_user_id=wallet.owner_user_id, operation="deposit")
+    if wallet.would_exceed_maximum(amount):
+        raise LimitExceeded("The wallet's balance would be above its maximum.")
     intent = PaymentIntent.objects.create(
         wallet=wallet,
         amount=amount,

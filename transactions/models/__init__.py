@@ -1,6 +1,7 @@
 """The ledger's tables. Their guarantees stand in triggers.py and its like, in the database."""
 
 from transactions.models.journal import Hold, LedgerEntry, Transaction
+from transactions.models.monitors import Monitor
 from transactions.models.pricing import ExchangeQuote, ExchangeRate, FeeSchedule
 from transactions.models.schedules import ScheduledRun, TransferSchedule
 from transactions.models.seals import Seal, SealedHead
@@ -11,6 +12,7 @@ __all__ = [
     "FeeSchedule",
     "Hold",
     "LedgerEntry",
+    "Monitor",
     "ScheduledRun",
     "Seal",
     "SealedHead",

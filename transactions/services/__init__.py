@@ -24,6 +24,7 @@ from transactions.services.holds import (
     preview_hold,
     void_hold,
 )
+from transactions.services.monitors import TooManyMonitors, create_monitor, delete_monitor
 from transactions.services.planning import MAX_ITEMS, Destination, DestinationUnavailable, Plan, TransferItem
 from transactions.services.rates import RatesExist, RatesUnreadable, load_rates, read_ecb
 from transactions.services.reversals import AlreadyReversed, NotReversible, reverse_transaction
@@ -69,6 +70,7 @@ __all__ = [
     "SealedByAnother",
     "Simulated",
     "TooManyHolds",
+    "TooManyMonitors",
     "TooManySchedules",
     "TransferItem",
     "batch_refused",
@@ -77,10 +79,12 @@ __all__ = [
     "capture_hold",
     "create_fee_schedule",
     "create_hold",
+    "create_monitor",
     "create_quote",
     "create_schedule",
     "create_transfer",
     "create_transfers",
+    "delete_monitor",
     "end_fee_schedule",
     "execute_exchange",
     "expire_due_holds",

@@ -28,6 +28,7 @@ from transactions.decision import authorise
 from transactions.enums import HoldStatus, TransactionKind
 from transactions.locks import lock_holds
 from transactions.models import Hold, Transaction
+from transactions.monitors import evaluate_monitors
 from transactions.postings import error_of
 from transactions.selectors import due_hold_ids, due_total, holds_owned_by, holds_visible_to
 from transactions.services.planning import DestinationUnavailable
@@ -105,6 +106,7 @@ def create_hold(
         created_at=now,
     )
     add_claim(wallet=wallet, kind=CLAIM_KIND, ref=hold.pk, expires_at=hold.expires_at, now=now)
+    evaluate_monitors([wallet_id], now)
     _tell(actor, "hold.created", hold, wallet.owner_user_id, multi_capture=multi_capture)
     return hold
 
@@ -203,10 +205,8 @@ def _post_capture(actor: Actor, hold: Hold, target: Wallet, capture: ledger.Capt
     )
     outcome = ledger.post([posting], actor=actor, now=now)[0]
     if isinstance(outcome, ledger.Refusal):
-        # Closed or frozen against credits since it was resolved: the state of a stranger's wallet isn't told.
-        of_target = outcome.wallet_id == target.pk and isinstance(
-            outcome.error, ledger.WalletClosed | ledger.WalletFrozen
-        )
+        # What it says of a stranger's wallet isn't told.
+        of_target = outcome.wallet_id == target.pk and isinstance(outcome.error, ledger.ABOUT_THE_WALLET)
         raise _unavailable(actor) if of_target else outcome.error
     return outcome
 
@@ -256,6 +256,7 @@ def void_hold(*, actor: Actor, hold_id: uuid.UUID, reason: str = "", now: dateti
     hold.status, hold.released = HoldStatus.VOIDED, hold.amount - hold.captured
     hold.save(update_fields=["status", "released"])
     remove_claims(kind=CLAIM_KIND, refs=[hold.pk])
+    evaluate_monitors([hold.wallet_id], now)
     _tell(actor, "hold.voided", hold, seen.wallet.owner_user_id, before=before, reason=reason)
     return hold
 
@@ -324,6 +325,7 @@ def _finish_due(hold_ids: Collection[uuid.UUID], now: datetime) -> int:
     finished = due + [holds[pk] for pk in left if pk in claimed]
     if finished:
         remove_claims(kind=CLAIM_KIND, refs=[hold.pk for hold in finished])
+        evaluate_monitors({hold.wallet_id for hold in due}, now)
         _announce(finished)
     return len(finished)
 

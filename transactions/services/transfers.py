@@ -183,8 +183,8 @@ def _told(plan: Plan, outcome: T | ledger.Refusal) -> T | DomainError:
     """The outcome as the payer hears it: the state of a stranger's wallet isn't told."""
     if not isinstance(outcome, ledger.Refusal):
         return outcome
-    # Closed or frozen against credits since it was resolved.
-    if outcome.wallet_id == plan.destination and isinstance(outcome.error, ledger.WalletClosed | ledger.WalletFrozen):
+    # Closed or frozen against credits since it was resolved, or it would be too full.
+    if outcome.wallet_id == plan.destination and isinstance(outcome.error, ledger.ABOUT_THE_WALLET):
         return DestinationUnavailable()
     return outcome.error
 

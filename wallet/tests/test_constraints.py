@@ -206,7 +206,7 @@ def test_every_column_of_a_wallet_is_guarded(owner: Forge) -> None:
 
     identity = {"id", "owner_user_id", "account_code", "lane", "currency", "exponent", "created_at"}
     figures = {"balance", "held", "sequence", "head", "last_posted_at"}
-    assert {name for (name,) in columns} == identity | figures | {"status", "floor"}
+    assert {name for (name,) in columns} == identity | figures | {"status", "floor", "maximum_balance"}
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,9 @@ def test_a_customer_has_one_wallet_in_the_default_currency(alice: User, alice_cl
                 "balance": "0.00",
                 "held": "0.00",
                 "available": "0.00",
+                "credit_limit": "0.00",
+                "minimum_balance": "0.00",
+                "maximum_balance": None,
                 "created_at": wallet.created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             }
         ],
