@@ -85,7 +85,8 @@ lock: dev ## Lock requirements*.in into requirements*.txt, with hashes
 
 .PHONY: clean
 clean: ## Delete caches and reports; keeps .venv and the local data
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov staticfiles
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov
+	find staticfiles -mindepth 1 -not -name .gitkeep -delete
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 .PHONY: dev

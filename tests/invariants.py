@@ -1,7 +1,7 @@
 """check_invariants: is what the database holds right? By SQL alone, never by the application's code (test-cases.md).
 
 Covers INV-1 to INV-4, INV-7, INV-8 and the chain; INV-6 and INV-14 by `Snapshot`: what was there is there unchanged,
-or nothing changed at all. INV-5 by `effects_of`, from a client's journal.
+or nothing changed at all.
 """
 
 from __future__ import annotations
