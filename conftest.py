@@ -5,6 +5,7 @@ Nothing that reads the settings may be imported at the top: their environment is
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
 import uuid
@@ -23,19 +24,20 @@ CLUSTER = pytest.StashKey[testing.TestServers]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the servers (or join the controller's), and set the environment before pytest-django sets up Django."""
-    worker = getattr(config, "workerinput", {}).get("workerid", "")
-    cluster = testing.join_servers() if worker else testing.start_servers()
+    """Start this process's own servers, and set the environment before pytest-django sets up Django.
+
+    Each of xdist's workers has servers of its own: the horizon that outbox and audit chain read below is that of a
+    whole cluster. Their controller runs no tests and has none; it must not hand them a settings module either, or
+    pytest-django would read the settings before their environment is made.
+    """
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+        return
+    cluster = testing.start_servers()
     config.stash[CLUSTER] = cluster
-    number = int(worker.removeprefix("gw")) + 1 if worker else 0
-    testing.set_environment(cluster.servers, database=f"fintech_{worker or 'main'}", redis_number=number)
+    testing.set_environment(cluster.servers, database="fintech_tests", redis_number=0)
     django.setup()
     config.pluginmanager.import_plugin("fintech_core.testing")  # the cast; it imports models, so not before the setup
-
-
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """The fixed cast. Not by `pytest_plugins`: it imports models, and Django is set up by now only."""
-    session.config.pluginmanager.import_plugin("fintech_core.testing")
 
 
 @pytest.hookimpl(wrapper=True)

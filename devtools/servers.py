@@ -13,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -203,9 +204,11 @@ def _software_id() -> str:
 
 
 def _copy_software(packaged: Binaries, target: Path, account: Account) -> None:
-    """Copied beside and renamed, so that a kill in between leaves no half copy that looks whole."""
-    partial = target.with_name(target.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    """Copied beside and renamed, so that a kill in between leaves no half copy that looks whole.
+
+    Two test processes may do it at once: each makes a copy of its own, and the first to rename wins.
+    """
+    partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=target.parent))
     package = packaged.postgres.parent.parent
     unneeded = shutil.ignore_patterns("include", "pgxs", "doc", "*.a", "__pycache__")
     shutil.copytree(package, partial / package.name, symlinks=True, ignore=unneeded)
@@ -215,7 +218,13 @@ def _copy_software(packaged: Binaries, target: Path, account: Account) -> None:
     shutil.copy2(packaged.valkey, partial / "valkey-server")
     for path in [partial, *partial.rglob("*")]:
         os.chown(path, account.uid, account.gid, follow_symlinks=False)
-    partial.rename(target)
+    partial.chmod(0o700)
+    try:
+        partial.rename(target)
+    except OSError:
+        if not target.exists():
+            raise
+        shutil.rmtree(partial)
 
 
 def _initdb(servers: Servers, *, durable: bool) -> None:

@@ -1,4 +1,4 @@
-"""Owns what the tests need around Django: throwaway servers, a migrated template database, and the superuser's flush.
+"""Owns what the tests need around Django: throwaway servers, a migrated database, and the superuser's flush.
 
 `conftest.py` turns these into fixtures. `devtools.live` starts whole stacks for the slow drills.
 """
@@ -9,8 +9,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,24 +18,21 @@ from psycopg import sql
 from devtools import places, servers
 from devtools.environment import SECRETS, new_secret
 
-TEMPLATE = "fintech_template"
-TEMPLATE_LOCK = 7_320_001  # any number; the advisory lock under which one worker builds the template
-SERVERS_VARIABLE = "FINTECH_TEST_SERVERS"  # how xdist's workers learn of the controller's servers
 KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission"}
 
 
 @dataclass(frozen=True)
 class TestServers:
-    """The servers of this test run; `process` is the child that owns them, None in xdist's workers."""
+    """The servers of this test run; `process` is the child that owns them."""
 
     __test__ = False  # not a test class, whatever pytest thinks of its name
 
     servers: servers.Servers
-    process: subprocess.Popen[str] | None
+    process: subprocess.Popen[str]
 
     def stop(self) -> None:
         """Close the child's input, upon which it stops everything, and wait for it."""
-        if self.process is not None and self.process.stdin is not None:
+        if self.process.stdin is not None:
             self.process.stdin.close()
             self.process.wait(timeout=30)
 
@@ -55,13 +50,7 @@ def start_servers() -> TestServers:
     line = process.stdout.readline()
     if not line:
         raise RuntimeError("The test servers did not start; their message stands above.")
-    os.environ[SERVERS_VARIABLE] = line
     return TestServers(_servers_at(line), process)
-
-
-def join_servers() -> TestServers:
-    """In an xdist worker: the servers that the controller started."""
-    return TestServers(_servers_at(os.environ[SERVERS_VARIABLE]), None)
 
 
 def set_environment(cluster: servers.Servers, *, database: str, redis_number: int) -> None:
@@ -88,21 +77,9 @@ def django_environment(cluster: servers.Servers, *, database: str, redis_number:
 
 
 def create_test_database(cluster: servers.Servers, name: str) -> None:
-    """A copy of the migrated template; the first caller of a run builds the template, the others wait for it."""
-    with servers.connect(cluster) as connection, _advisory_lock(connection):
-        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone():
-            servers.create_database(cluster, TEMPLATE)
-            try:
-                migrate(cluster, TEMPLATE)
-            except BaseException:
-                drop_database(cluster, TEMPLATE)
-                raise
-        servers.create_database(cluster, name, template=TEMPLATE)
-
-
-def drop_database(cluster: servers.Servers, name: str) -> None:
-    with servers.connect(cluster) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    """A migrated database, as the product has it."""
+    servers.create_database(cluster, name)
+    migrate(cluster, name)
 
 
 def migrate(cluster: servers.Servers, database: str) -> None:
@@ -160,15 +137,6 @@ def _copy_out(connection: psycopg.Connection, table: str) -> bytes:
 def _copy_in(connection: psycopg.Connection, table: str, rows: bytes) -> None:
     with connection.cursor().copy(sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(table))) as copy:
         copy.write(rows)
-
-
-@contextmanager
-def _advisory_lock(connection: psycopg.Connection) -> Iterator[None]:
-    connection.execute("SELECT pg_advisory_lock(%s)", [TEMPLATE_LOCK])
-    try:
-        yield
-    finally:
-        connection.execute("SELECT pg_advisory_unlock(%s)", [TEMPLATE_LOCK])
 
 
 def _servers_at(line: str) -> servers.Servers:
