@@ -38,7 +38,9 @@ class Checkout:
         self.make: subprocess.Popen[bytes] | None = None
 
     def environment(self) -> dict[str, str]:
-        kept = {key: value for key, value in os.environ.items() if key not in (*SERVER_VARIABLES, processes.MARK)}
+        # Without the variables of an outer make (`make test-slow`), or this one calls itself make[1].
+        foreign = {*SERVER_VARIABLES, processes.MARK, "MAKELEVEL", "MAKEFLAGS", "MFLAGS"}
+        kept = {key: value for key, value in os.environ.items() if key not in foreign}
         return kept | {"FINTECH_VENV": sys.prefix}
 
     def run(self) -> float:
