@@ -6,13 +6,17 @@ from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
-from users.credentials import normalise_email
+from users.credentials import InvalidIdentifier, normalise_email
 from users.models import RefreshToken, Registration, Session, User
 
 
 def user_by_verified_email(email: str) -> User | None:
     """The active customer or member of staff who proved this address, however it is written."""
-    return User.objects.filter(email=normalise_email(email), email_verified_at__isnull=False, is_active=True).first()
+    try:
+        address = normalise_email(email)
+    except InvalidIdentifier:
+        return None  # no account can have it
+    return User.objects.filter(email=address, email_verified_at__isnull=False, is_active=True).first()
 
 
 def user_by_verified_phone(phone: str) -> User | None:

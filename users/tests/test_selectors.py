@@ -1,0 +1,11 @@
+"""Looking people up by what they proved."""
+
+import pytest
+
+from users.selectors import user_by_verified_email
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("address", ["\u212aim@customer.example", "not-an-address", "a@" + "b" * 64 + ".example", ""])
+def test_an_address_that_no_account_can_have_is_nobodys(address: str) -> None:
+    assert user_by_verified_email(address) is None
