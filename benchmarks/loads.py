@@ -61,15 +61,13 @@ def service_transfers(people: People, count: int, dice: random.Random, target: u
         )
 
 
-def rival_transfers(people: People, count: int, dice: random.Random, target: uuid.UUID | None = None) -> None:
+def rival_transfers(people: People, count: int, dice: random.Random, schema: str = "guarded") -> None:
     with _rival() as connection:
         for _ in range(count):
             (user, source), (_, other) = dice.sample(people, 2)
-            if target is not None and source == target:
-                continue
             connection.execute(
-                "SELECT rival.transfer(%s, %s, %s, 'USD', %s, %s)",
-                [source, target or other, AMOUNT, user, uuid.uuid4().hex],
+                f"SELECT {schema}.transfer(%s, %s, %s, 'USD', %s, %s)",
+                [source, other, AMOUNT, user, uuid.uuid4().hex],
             )
 
 
@@ -103,13 +101,15 @@ def _batch_answer(outcomes: Any) -> Any:
     return Answer(200, "application/json", json.dumps([str(outcome) for outcome in outcomes]).encode())
 
 
-def rival_batches(people: People, count: int, dice: random.Random, size: int = 1_000) -> None:
+def rival_batches(
+    people: People, count: int, dice: random.Random, size: int = 1_000, schema: str = "guarded"
+) -> None:
     with _rival() as connection:
         for _ in range(max(1, count // size)):
             user, source = dice.choice(people)
             others = [wallet for _, wallet in dice.choices(people, k=size) if wallet != source]
             connection.execute(
-                "SELECT rival.transfer_batch(%s, %s, %s, %s, %s)",
+                f"SELECT {schema}.transfer_batch(%s, %s, %s, %s, %s)",
                 [[source] * len(others), others, [AMOUNT] * len(others), user, uuid.uuid4().hex],
             )
 

@@ -15,6 +15,7 @@ CUSTOMERS = 2_000
 OPENING_BALANCE = "1000000.00"
 # More memory than a test server: the figures are about the code, not about a cold cache.
 RIVAL_SQL = Path(__file__).with_name("rival.sql")
+COPIES_SQL = Path(__file__).with_name("rival_copies.sql")
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,11 @@ def open_stage() -> Iterator[Stage]:
         people = make_people(CUSTOMERS, OPENING_BALANCE)
         stage = Stage(stack, people)
         with stage.superuser() as connection:
-            connection.execute(RIVAL_SQL.read_text())
-            connection.execute("GRANT USAGE ON SCHEMA rival TO fintech_app")
-            connection.execute("GRANT ALL ON ALL TABLES IN SCHEMA rival TO fintech_app")
+            connection.execute(COPIES_SQL.read_text())
+            for schema, tables in (("guarded", "public"), ("bare", "bare")):
+                connection.execute(RIVAL_SQL.read_text().replace("@schema", schema).replace("@tables", tables))
+                connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO fintech_app")
+            connection.execute("GRANT ALL ON ALL TABLES IN SCHEMA bare TO fintech_app")
             connection.execute("VACUUM ANALYZE")
         yield stage
         stack.stop()

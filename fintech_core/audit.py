@@ -4,9 +4,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db import connection
 from psycopg.types.json import Jsonb
 
+from fintech_core import prepared
 from fintech_core.actors import Actor
 from fintech_core.models import AuditLog
 
@@ -91,5 +91,4 @@ def record_many(rows: Sequence[AuditLog]) -> None:
     columns = [
         [Jsonb(getattr(row, name)) if name in _JSON else getattr(row, name) for row in rows] for name in _COLUMNS
     ]
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT, columns)
+    prepared.execute(_INSERT, columns)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
 
-from fintech_core import db, ids
+from fintech_core import db, ids, prepared
 from fintech_core.actors import Actor
 from fintech_core.exceptions import DomainError
 from fintech_core.models import IdempotencyRecord
@@ -84,9 +84,7 @@ def _claim_and_run(actor: Actor, key: str, fingerprint: bytes, use_case: Callabl
     if isinstance(outcome, DomainError) and outcome.status != _FINAL_REFUSAL:
         raise outcome
     answer = render(outcome)
-    IdempotencyRecord.objects.filter(pk=record_id).update(
-        status=answer.status, content_type=answer.content_type, body=answer.body
-    )
+    prepared.execute(_STORE, [answer.status, answer.content_type, answer.body, record_id])
     return answer
 
 
@@ -113,6 +111,9 @@ _CLAIM = """
     VALUES (%s, %s, %s, %s, %s, %s, '') ON CONFLICT DO NOTHING;
     SELECT set_config('lock_timeout', %s, true)
 """
+
+
+_STORE = "UPDATE fintech_core_idempotencyrecord SET status = %s, content_type = %s, body = %s WHERE id = %s"
 
 
 def _claim(actor: Actor, key: str, fingerprint: bytes) -> uuid.UUID | None:

@@ -16,10 +16,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
 from django.db.models import Q, QuerySet
 
-from fintech_core import db, ids
+from fintech_core import db, ids, prepared
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.fields import Horizon
@@ -87,8 +86,7 @@ def _insert(events: list[Event]) -> None:
         }
         for event in events
     ]
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT, [json.dumps(rows)])
+    prepared.execute(_INSERT, [json.dumps(rows)])
 
 
 def events_visible_to(actor: Actor) -> QuerySet[OutboxEvent]:

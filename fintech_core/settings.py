@@ -132,6 +132,8 @@ def database_config(url: str, role: str) -> dict[str, Any]:
     )
     options["application_name"] = f"fintech-core-{PROCESS_ROLE}"
     options.setdefault("connect_timeout", 5)
+    # Only fintech_core/prepared.py binds on the server; None keeps psycopg from preparing anything.
+    options["prepare_threshold"] = 1 if env.bool("DATABASE_PREPARED_STATEMENTS", default=True) else None
     config["ENGINE"] = "django.db.backends.postgresql"
     config["CONN_MAX_AGE"] = 0 if PROCESS_ROLE == "web" else None
     config["CONN_HEALTH_CHECKS"] = True

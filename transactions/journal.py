@@ -12,6 +12,7 @@ from django.db import connection
 from django.db.models import Q
 from psycopg.types.json import Jsonb
 
+from fintech_core import prepared
 from transactions import hashing
 from transactions.decision import HoldChange
 from transactions.models import LedgerEntry, Transaction
@@ -67,16 +68,14 @@ def _columns(rows: Sequence[Any], columns: dict[str, str]) -> list[list[Any]]:
 
 
 def insert_transactions(transactions: Sequence[Transaction]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT_TRANSACTIONS, _columns(transactions, _TRANSACTION_COLUMNS))
+    prepared.execute(_INSERT_TRANSACTIONS, _columns(transactions, _TRANSACTION_COLUMNS))
     for transaction in transactions:
         transaction._state.adding = False
         transaction._state.db = connection.alias
 
 
 def insert_entries(entries: Sequence[LedgerEntry]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT_ENTRIES, _columns(entries, _ENTRY_COLUMNS))
+    prepared.execute(_INSERT_ENTRIES, _columns(entries, _ENTRY_COLUMNS))
 
 
 def lower_holds(changes: Sequence[HoldChange]) -> None:

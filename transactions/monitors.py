@@ -9,9 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
-
-from fintech_core import db, outbox
+from fintech_core import db, outbox, prepared
 from fintech_core.money import exponent_of, format_amount
 from transactions.enums import MonitorState
 
@@ -47,9 +45,7 @@ def _cross(touched: list[tuple[uuid.UUID, datetime]]) -> None:
     if not wallets:
         return
     arguments: dict[str, Any] = {"wallets": wallets, "now": max(now for _, now in touched), "fired": MonitorState.FIRED}
-    with connection.cursor() as cursor:
-        cursor.execute(_CROSS, arguments)
-        outbox.publish_many([_event(*row) for row in cursor.fetchall()])
+    outbox.publish_many([_event(*row) for row in prepared.rows(_CROSS, arguments)])
 
 
 def _event(

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet, Sum
 
+from fintech_core import prepared
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from transactions.enums import Direction, HoldStatus, ScheduleStatus
@@ -100,13 +101,17 @@ def fee_schedules_visible_to(actor: Actor) -> QuerySet[FeeSchedule]:
     return FeeSchedule.objects.all() if actor.can(Capability.FEES_READ) else FeeSchedule.objects.none()
 
 
+_FEES_IN_FORCE = f"""
+    SELECT {prepared.columns_of(FeeSchedule)} FROM transactions_feeschedule
+    WHERE kind = %s AND currency = ANY(%s) AND valid_from <= %s AND (ended_at IS NULL OR ended_at > %s)
+"""  # noqa: S608 - constants only
+
+
 def fee_schedules_in_force(
     *, kind: str, currencies: Collection[str], now: datetime
 ) -> dict[tuple[str, int | None], FeeSchedule]:
     """The schedules for `kind` at this moment, by currency and KYC level (None: every level without its own)."""
-    rows = FeeSchedule.objects.filter(
-        Q(ended_at__isnull=True) | Q(ended_at__gt=now), kind=kind, currency__in=currencies, valid_from__lte=now
-    )
+    rows = prepared.instances(FeeSchedule, _FEES_IN_FORCE, [kind, list(currencies), now, now])
     return {(schedule.currency, schedule.kyc_level): schedule for schedule in rows}
 
 

@@ -3,9 +3,10 @@
 import uuid
 from collections.abc import Iterable
 
+from fintech_core import prepared
 from wallet.models import Wallet
 
-_LOCK = "SELECT * FROM wallet_wallet WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
+_LOCK = f"SELECT {prepared.columns_of(Wallet)} FROM wallet_wallet WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"  # noqa: S608 - constants only
 
 
 def lock_free_wallets(wallet_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Wallet]:
@@ -18,7 +19,7 @@ def lock_free_wallets(wallet_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Wallet
 def lock_wallets(wallet_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Wallet]:
     """Lock and read the wallets, ordered by primary key. Absent ids are absent from the result.
 
-    Every movement of money comes through here, so the statement is spelled out: the ORM takes longer to compose it
-    than the database to run it.
+    Every movement of money comes through here, so the statement is spelled out and prepared: the ORM takes longer to
+    compose it than the database to run it.
     """
-    return {wallet.pk: wallet for wallet in Wallet.objects.raw(_LOCK, [list(set(wallet_ids))])}
+    return {wallet.pk: wallet for wallet in prepared.instances(Wallet, _LOCK, [list(set(wallet_ids))])}

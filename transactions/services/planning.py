@@ -20,8 +20,9 @@ from transactions.models import FeeSchedule
 from users.credentials import InvalidIdentifier, normalise_email
 from users.models import User
 from users.selectors import users_by_verified_emails, users_by_verified_phones
+from wallet.enums import WalletStatus
 from wallet.models import Wallet
-from wallet.selectors import open_wallets_by_id, open_wallets_by_owner, wallets_owned_by
+from wallet.selectors import customer_wallets_by_id, open_wallets_by_owner
 
 MAX_ITEMS = ledger.MAX_POSTINGS
 
@@ -95,11 +96,14 @@ def plan_transfers(*, actor: Actor, items: Sequence[TransferItem], now: datetime
 
 def _read(actor: Actor, items: Sequence[TransferItem], now: datetime) -> _Facts:
     """Everything that the items need to know, with one statement for each kind of it."""
-    sources = {wallet.pk: wallet for wallet in wallets_owned_by(actor).filter(pk__in={i.source_wallet for i in items})}
+    source_ids = {i.source_wallet for i in items}
     wallet_ids = {i.destination.wallet_id for i in items if i.destination.wallet_id is not None}
+    wallets = customer_wallets_by_id(source_ids | wallet_ids)
+    own = {pk: wallet for pk, wallet in wallets.items() if wallet.owner_user_id == actor.user_id}
+    sources = {pk: wallet for pk, wallet in own.items() if pk in source_ids}
     emails = {_normal(i.destination.email) for i in items if i.destination.email is not None}
     phones = {i.destination.phone for i in items if i.destination.phone is not None}
-    by_wallet = open_wallets_by_id(wallet_ids) if wallet_ids else {}
+    by_wallet = {pk: wallets[pk] for pk in wallet_ids if pk in wallets and wallets[pk].status != WalletStatus.CLOSED}
     by_email = users_by_verified_emails(emails) if emails else {}
     by_phone = users_by_verified_phones(phones) if phones else {}
     payees = {user.pk for user in (*by_email.values(), *by_phone.values())}
