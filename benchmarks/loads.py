@@ -101,9 +101,7 @@ def _batch_answer(outcomes: Any) -> Any:
     return Answer(200, "application/json", json.dumps([str(outcome) for outcome in outcomes]).encode())
 
 
-def rival_batches(
-    people: People, count: int, dice: random.Random, size: int = 1_000, schema: str = "guarded"
-) -> None:
+def rival_batches(people: People, count: int, dice: random.Random, size: int = 1_000, schema: str = "guarded") -> None:
     with _rival() as connection:
         for _ in range(max(1, count // size)):
             user, source = dice.choice(people)

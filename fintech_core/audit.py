@@ -2,13 +2,28 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
-
-from psycopg.types.json import Jsonb
 
 from fintech_core import prepared
 from fintech_core.actors import Actor
-from fintech_core.models import AuditLog
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A row of the audit log to be."""
+
+    actor_kind: str
+    actor_id: uuid.UUID
+    actor_name: str
+    actor_roles: Sequence[str]
+    action: str
+    entity_type: str
+    entity_id: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    reason: str
+    request_id: str
 
 
 def record(
@@ -46,9 +61,9 @@ def row(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
     reason: str = "",
-) -> AuditLog:
-    """An unsaved row, for use cases that write many with `record_many`."""
-    return AuditLog(
+) -> Row:
+    """A row, for use cases that write many with `record_many`."""
+    return Row(
         actor_kind=actor.kind,
         actor_id=actor.id,
         actor_name=actor.name,
@@ -63,32 +78,23 @@ def row(
     )
 
 
-_COLUMNS = (
-    "actor_kind",
-    "actor_id",
-    "actor_name",
-    "actor_roles",
-    "action",
-    "entity_type",
-    "entity_id",
-    "before",
-    "after",
-    "reason",
-    "request_id",
-)
-_JSON = frozenset({"actor_roles", "before", "after"})
-_INSERT = (
-    f"INSERT INTO fintech_core_auditlog ({', '.join(_COLUMNS)}) SELECT * FROM unnest("  # noqa: S608 - constants only
-    + ", ".join(f"%s::{'jsonb' if c in _JSON else 'uuid' if c == 'actor_id' else 'text'}[]" for c in _COLUMNS)
-    + ")"
-)
+_COLUMNS = {
+    "actor_kind": "text",
+    "actor_id": "uuid",
+    "actor_name": "text",
+    "actor_roles": "jsonb",
+    "action": "text",
+    "entity_type": "text",
+    "entity_id": "text",
+    "before": "jsonb",
+    "after": "jsonb",
+    "reason": "text",
+    "request_id": "text",
+}
+_INSERT = prepared.insert_statement("fintech_core_auditlog", _COLUMNS)
 
 
-def record_many(rows: Sequence[AuditLog]) -> None:
+def record_many(rows: Sequence[Row]) -> None:
     """All rows in one statement, whatever their number."""
-    if not rows:
-        return
-    columns = [
-        [Jsonb(getattr(row, name)) if name in _JSON else getattr(row, name) for row in rows] for name in _COLUMNS
-    ]
-    prepared.execute(_INSERT, columns)
+    if rows:
+        prepared.execute(_INSERT, [prepared.document(rows, _COLUMNS)])

@@ -9,14 +9,15 @@ from typing import Any
 
 from fintech_core.money import format_amount
 from fintech_core.outbox import Event
-from transactions.models import LedgerEntry, Transaction
+from transactions.journal import NewEntry
+from transactions.models import Transaction
 from wallet.models import Wallet
 
 Owner = uuid.UUID | None
 
 
 def events_of(
-    transactions: Sequence[Transaction], entries: Sequence[LedgerEntry], wallets: Mapping[uuid.UUID, Wallet]
+    transactions: Sequence[Transaction], entries: Sequence[NewEntry], wallets: Mapping[uuid.UUID, Wallet]
 ) -> Iterator[Event]:
     """One `transaction.posted` for every customer with a leg in a transaction, and `transaction.reversed` besides for
     a reversal. One without a customer's leg is told to staff alone."""
@@ -52,7 +53,7 @@ def _reversed(reversal: Transaction, original: uuid.UUID, owner: Owner) -> Event
     )
 
 
-def _leg(entry: LedgerEntry, wallet: Wallet) -> dict[str, Any]:
+def _leg(entry: NewEntry, wallet: Wallet) -> dict[str, Any]:
     return {
         "wallet": str(entry.wallet_id),
         "direction": entry.direction,

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, TypedDict, Unpack
 
 import rfc8785
@@ -18,6 +19,7 @@ from fintech_core.money import format_amount
 VERSION = "1"
 
 
+@lru_cache(maxsize=256)  # a batch has one time, said twice for each of its entries
 def time_text(moment: datetime) -> str:
     """`YYYY-MM-DDThh:mm:ss.ffffffZ` in UTC."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -34,8 +34,9 @@ from transactions.decision import (
     decide,
 )
 from transactions.enums import ASKS_MAXIMUM, HoldStatus, TransactionStatus
+from transactions.journal import NewEntry
 from transactions.locks import lock_holds
-from transactions.models import Hold, LedgerEntry, Transaction
+from transactions.models import Hold, Transaction
 from transactions.postings import (
     ABOUT_THE_WALLET,
     Account,
@@ -305,7 +306,7 @@ def _write(
     posted_at: datetime,
 ) -> list[Outcome]:
     outcomes: list[Outcome] = []
-    entries: list[LedgerEntry] = []
+    entries: list[NewEntry] = []
     hold_changes: list[HoldChange] = []
     heads = {pk: bytes(wallet.head) for pk, wallet in wallets.items()}
     for posting, proposal, decision in zip(postings, proposals, decisions, strict=True):
@@ -362,23 +363,13 @@ def _entry(
     facts: str,
     heads: dict[uuid.UUID, bytes],
     wallets: Mapping[uuid.UUID, Wallet],
-) -> LedgerEntry:
+) -> NewEntry:
     """The entry of a draft, chained to its wallet's head, which moves on."""
     assert transaction.posted_at is not None  # noqa: S101 - POSTED
-    entry = LedgerEntry(
-        transaction_id=transaction.pk,
-        leg=draft.leg,
-        wallet_id=draft.wallet_id,
-        direction=draft.direction,
-        amount=draft.amount,
-        currency=draft.currency,
-        sequence=draft.sequence,
-        balance_after=draft.balance_after,
-        posted_at=transaction.posted_at,
-    )
-    entry.hash = heads[draft.wallet_id] = hashing.entry_hash(
+    entry_id = ids.uuid7()
+    heads[draft.wallet_id] = hashing.entry_hash(
         previous=heads[draft.wallet_id],
-        entry_id=entry.pk,
+        entry_id=entry_id,
         transaction_id=transaction.pk,
         facts=facts,
         wallet_id=draft.wallet_id,
@@ -390,10 +381,22 @@ def _entry(
         exponent=wallets[draft.wallet_id].exponent,
         posted_at=transaction.posted_at,
     )
-    return entry
+    return NewEntry(
+        id=entry_id,
+        transaction_id=transaction.pk,
+        leg=draft.leg,
+        wallet_id=draft.wallet_id,
+        direction=draft.direction,
+        amount=draft.amount,
+        currency=draft.currency,
+        sequence=draft.sequence,
+        balance_after=draft.balance_after,
+        posted_at=transaction.posted_at,
+        hash=heads[draft.wallet_id],
+    )
 
 
-def _insert(transactions: list[Transaction], entries: list[LedgerEntry]) -> None:
+def _insert(transactions: list[Transaction], entries: list[NewEntry]) -> None:
     try:
         journal.insert_transactions(transactions)
         journal.insert_entries(entries)

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -35,18 +36,31 @@ def open_wallet_of(user_id: uuid.UUID, currency: str) -> Wallet | None:
     return Wallet.objects.filter(owner_user_id=user_id, currency=currency).exclude(status=WalletStatus.CLOSED).first()
 
 
-_BY_ID = f"SELECT {prepared.columns_of(Wallet)} FROM wallet_wallet WHERE id = ANY(%s) AND account_code IS NULL"  # noqa: S608 - constants only
+@dataclass(frozen=True, slots=True)
+class WalletIdentity:
+    """What a customer's wallet is, without its figures."""
+
+    pk: uuid.UUID
+    owner_user_id: uuid.UUID
+    currency: str
+    status: str
 
 
-def customer_wallets_by_id(wallet_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Wallet]:
+_IDENTITIES = """
+    SELECT id, owner_user_id, currency, status FROM wallet_wallet
+    WHERE id = ANY(%s) AND owner_user_id IS NOT NULL
+"""
+
+
+def customer_wallets_by_id(wallet_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, WalletIdentity]:
     """Customers' wallets among these ids, whoever owns them: for use cases that decide what may be told of them."""
-    return {wallet.pk: wallet for wallet in prepared.instances(Wallet, _BY_ID, [list(set(wallet_ids))])}
+    return {row[0]: WalletIdentity(*row) for row in prepared.rows(_IDENTITIES, [list(set(wallet_ids))])}
 
 
 def open_wallets_by_id(wallet_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Wallet]:
     """Customers' wallets among these ids that aren't closed."""
-    found = customer_wallets_by_id(wallet_ids)
-    return {pk: wallet for pk, wallet in found.items() if wallet.status != WalletStatus.CLOSED}
+    rows = Wallet.objects.filter(pk__in=set(wallet_ids), account_code__isnull=True)
+    return {wallet.pk: wallet for wallet in rows.exclude(status=WalletStatus.CLOSED)}
 
 
 def open_wallets_by_owner(

@@ -183,7 +183,7 @@ def _refuse_known_lines(account: ReconciledAccount, lines: Sequence[StatementLin
         raise StatementLineExists(extensions={"statement": str(known.statement_id), "line": str(known.pk)})
 
 
-def _audited(actor: Actor, statement: Statement) -> audit.AuditLog:
+def _audited(actor: Actor, statement: Statement) -> audit.Row:
     return audit.row(
         actor=actor,
         action="statement.imported",

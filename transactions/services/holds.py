@@ -22,7 +22,6 @@ from fintech_core import audit, money, outbox
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError, NotFound, ValidationFailed
-from fintech_core.models import AuditLog
 from transactions import ledger
 from transactions.decision import authorise
 from transactions.enums import HoldStatus, TransactionKind
@@ -382,7 +381,7 @@ def _audit_row(
     before: dict[str, Any] | None,
     after: dict[str, Any],
     reason: str = "",
-) -> AuditLog:
+) -> audit.Row:
     return audit.row(
         actor=actor,
         action=action,

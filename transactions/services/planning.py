@@ -22,7 +22,7 @@ from users.models import User
 from users.selectors import users_by_verified_emails, users_by_verified_phones
 from wallet.enums import WalletStatus
 from wallet.models import Wallet
-from wallet.selectors import customer_wallets_by_id, open_wallets_by_owner
+from wallet.selectors import WalletIdentity, customer_wallets_by_id, open_wallets_by_owner
 
 MAX_ITEMS = ledger.MAX_POSTINGS
 
@@ -71,8 +71,8 @@ class Plan:
 class _Facts:
     """All that was read for a batch."""
 
-    sources: Mapping[uuid.UUID, Wallet]
-    by_wallet: Mapping[uuid.UUID, Wallet]
+    sources: Mapping[uuid.UUID, WalletIdentity]
+    by_wallet: Mapping[uuid.UUID, WalletIdentity]
     by_email: Mapping[str, User]
     by_phone: Mapping[str, User]
     by_owner: Mapping[tuple[uuid.UUID, str], Wallet]
@@ -123,7 +123,7 @@ def _read(actor: Actor, items: Sequence[TransferItem], now: datetime) -> _Facts:
     )
 
 
-def _owners(wallets: Mapping[uuid.UUID, Wallet]) -> set[uuid.UUID]:
+def _owners(wallets: Mapping[uuid.UUID, WalletIdentity]) -> set[uuid.UUID]:
     return {wallet.owner_user_id for wallet in wallets.values() if wallet.owner_user_id is not None}
 
 
@@ -167,7 +167,7 @@ def schedule_for(
     return schedules.get((currency, level)) or schedules.get((currency, None))
 
 
-def _target(facts: _Facts, item: TransferItem) -> Wallet | None:
+def _target(facts: _Facts, item: TransferItem) -> Wallet | WalletIdentity | None:
     """The open customer wallet to pay, in the item's currency."""
     destination = item.destination
     if destination.wallet_id is not None:

@@ -12,7 +12,6 @@ import structlog
 from fintech_core import audit
 from fintech_core.actors import Actor
 from fintech_core.exceptions import DomainError
-from fintech_core.models import AuditLog
 from fintech_core.money import Money
 from transactions import ledger
 from transactions.models import Transaction
@@ -189,7 +188,7 @@ def _told(plan: Plan, outcome: T | ledger.Refusal) -> T | DomainError:
     return outcome.error
 
 
-def _created(actor: Actor, transaction: Transaction, plan: Plan) -> AuditLog:
+def _created(actor: Actor, transaction: Transaction, plan: Plan) -> audit.Row:
     return audit.row(
         actor=actor,
         action="transfer.created",
@@ -213,7 +212,7 @@ def _traced(refusal: DomainError, actor: Actor, outcomes: Sequence[object]) -> D
     return refusal
 
 
-def _look_ups(actor: Actor, outcomes: Sequence[object]) -> list[AuditLog]:
+def _look_ups(actor: Actor, outcomes: Sequence[object]) -> list[audit.Row]:
     """Tracks of look-ups that found nobody; what was asked for is personal and isn't kept."""
     return [
         audit.row(actor=actor, action="transfer.destination_unavailable", entity_type="user", entity_id=actor.id)
