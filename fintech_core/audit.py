@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fintech_core import prepared
+from fintech_core import db, prepared
 from fintech_core.actors import Actor
 
 
@@ -95,6 +95,13 @@ _INSERT = prepared.insert_statement("fintech_core_auditlog", _COLUMNS)
 
 
 def record_many(rows: Sequence[Row]) -> None:
-    """All rows in one statement, whatever their number."""
+    """All rows of the unit of work go out in one statement, before its COMMIT; outside one, at once."""
+    if db.in_unit_of_work():
+        db.collect(rows, write=_insert, last=True)
+    else:
+        _insert(rows)
+
+
+def _insert(rows: Sequence[Row]) -> None:
     if rows:
         prepared.execute(_INSERT, [prepared.document(rows, _COLUMNS)])

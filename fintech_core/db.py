@@ -22,6 +22,7 @@ from django.db import (
     transaction,
 )
 
+from fintech_core import prepared
 from fintech_core.exceptions import OutcomeUnknown, ServiceUnavailable
 
 T = TypeVar("T")
@@ -41,11 +42,15 @@ class _Unit:
     collected: dict[tuple[bool, Callable[[list[Any]], None]], list[Any]] = field(default_factory=dict)
 
     def write_collected(self) -> None:
-        """Those that aren't `last` first: they may collect for those that are."""
-        while self.collected:
-            key = min(self.collected, key=lambda key: key[0])
-            rows = self.collected.pop(key)
-            key[1](rows)
+        """Those that aren't `last` first: they may collect for those that are, which travel together."""
+        while early := [key for key in self.collected if not key[0]]:
+            for key in early:
+                key[1](self.collected.pop(key))
+        if self.collected:
+            with prepared.one_round_trip():
+                for (_, write), rows in self.collected.items():
+                    write(rows)
+            self.collected.clear()
 
 
 _current: ContextVar[_Unit | None] = ContextVar("unit_of_work", default=None)
@@ -101,6 +106,11 @@ def _attempt(use_case: Callable[[], T]) -> T:
         _current.reset(token)
 
 
+def in_unit_of_work() -> bool:
+    """Whether something here would be committed by a `unit_of_work()`."""
+    return _current.get() is not None
+
+
 def mark_posted() -> None:
     """Called by the ledger: it posts once per unit of work, since two posts would break the lock order.
 
@@ -117,8 +127,8 @@ def mark_posted() -> None:
 def collect(rows: Iterable[Any], *, write: Callable[[list[Any]], None], last: bool = False) -> None:
     """Keep rows for `write`, which gets all of this unit of work at once, before COMMIT: one statement.
 
-    A writer may collect for another one that is `last`. Raises RuntimeError outside a unit of work, where nothing
-    would ever write them.
+    A writer may collect for another one that is `last`; those write with `prepared.execute` alone, in one round trip.
+    Raises RuntimeError outside a unit of work, where nothing would ever write them.
     """
     unit = _current.get()
     if unit is None:

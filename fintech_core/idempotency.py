@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 
 from fintech_core import db, ids, prepared
 from fintech_core.actors import Actor
@@ -84,7 +84,7 @@ def _claim_and_run(actor: Actor, key: str, fingerprint: bytes, use_case: Callabl
     if isinstance(outcome, DomainError) and outcome.status != _FINAL_REFUSAL:
         raise outcome
     answer = render(outcome)
-    prepared.execute(_STORE, [answer.status, answer.content_type, answer.body, record_id])
+    db.collect([(answer, record_id)], write=_store, last=True)
     return answer
 
 
@@ -103,14 +103,17 @@ def _in_savepoint(use_case: Callable[[], T]) -> T | DomainError:
         return undo.refusal
 
 
-# One round trip: the short wait holds for the claim alone, the process's own lock timeout for all that follows.
+_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %s, true)"
 _CLAIM = """
-    SELECT set_config('lock_timeout', %s, true);
     INSERT INTO fintech_core_idempotencyrecord
         (id, principal_kind, principal_id, organization_id, key, fingerprint, content_type)
-    VALUES (%s, %s, %s, %s, %s, %s, '') ON CONFLICT DO NOTHING;
-    SELECT set_config('lock_timeout', %s, true)
+    VALUES (%s, %s, %s, %s, %s, %s, '') ON CONFLICT DO NOTHING RETURNING id
 """
+
+
+def _store(answers: list[tuple[Answer, uuid.UUID]]) -> None:
+    for answer, record_id in answers:
+        prepared.execute(_STORE, [answer.status, answer.content_type, answer.body, record_id])
 
 
 _STORE = "UPDATE fintech_core_idempotencyrecord SET status = %s, content_type = %s, body = %s WHERE id = %s"
@@ -121,15 +124,17 @@ def _claim(actor: Actor, key: str, fingerprint: bytes) -> uuid.UUID | None:
     claim = ids.uuid7()
     principal: list[Any] = [actor.kind, actor.id, actor.organization_id or ids.NIL]
     lock_timeout = str(settings.DATABASE_TIMEOUTS[settings.PROCESS_ROLE][1])
-    with connection.cursor() as cursor:
-        try:
-            cursor.execute(_CLAIM, [TWIN_WAIT, claim, *principal, key, fingerprint, lock_timeout])
-        except OperationalError as error:
-            if db.is_lock_timeout(error):
-                raise IdempotencyInProgress from error
-            raise
-        cursor.nextset()
-        return claim if cursor.rowcount else None
+    try:
+        # The short wait holds for the claim alone, the process's own lock timeout for all that follows.
+        with prepared.one_round_trip():
+            prepared.execute(_LOCK_TIMEOUT, [TWIN_WAIT])
+            claimed = prepared.Pending(_CLAIM, [claim, *principal, key, fingerprint])
+            prepared.execute(_LOCK_TIMEOUT, [lock_timeout])
+    except OperationalError as error:
+        if db.is_lock_timeout(error):
+            raise IdempotencyInProgress from error
+        raise
+    return claim if claimed.rows() else None
 
 
 def _replay(actor: Actor, key: str, fingerprint: bytes) -> Answer:

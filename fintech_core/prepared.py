@@ -8,11 +8,12 @@ DATABASE_PREPARED_STATEMENTS=off.
 
 import json
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, TypeVar
+from types import SimpleNamespace
+from typing import Any, TypeVar, cast
 
 import psycopg
 from django.db import connection
@@ -23,27 +24,55 @@ M = TypeVar("M", bound=Model)
 Values = Sequence[Any] | Mapping[str, Any]
 
 
-@contextmanager
-def cursor() -> Iterator[CursorWrapper]:
+class _LoggedCursor(psycopg.Cursor[Any]):
+    """Keeps the statement for Django's query log, which psycopg forgets once it is prepared."""
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> "_LoggedCursor":
+        super().execute(query, params, **options)
+        self._query = cast(Any, SimpleNamespace(query=query.encode()))
+        return self
+
+
+def _cursor() -> CursorWrapper:
     """Like `connection.cursor()`: same transaction, same errors, seen by the same query log."""
     connection.ensure_connection()
-    raw: Any = psycopg.Cursor(connection.connection)
-    with raw:
-        yield connection.make_debug_cursor(raw) if connection.queries_logged else connection.make_cursor(raw)
+    if connection.queries_logged:
+        return connection.make_debug_cursor(cast(Any, _LoggedCursor(connection.connection)))
+    return connection.make_cursor(cast(Any, psycopg.Cursor(connection.connection)))
 
 
-def execute(statement: str, values: Values) -> int:
-    """Execute and return how many rows it touched."""
-    with cursor() as opened:
-        opened.execute(statement, values)
-        return opened.rowcount
+def execute(statement: str, values: Values) -> None:
+    """Execute a statement whose result nobody needs."""
+    _cursor().execute(statement, values)
 
 
 def rows(statement: str, values: Values) -> list[tuple[Any, ...]]:
     """Execute and return all rows."""
-    with cursor() as opened:
-        opened.execute(statement, values)
-        return opened.fetchall()
+    cursor = _cursor()
+    cursor.execute(statement, values)
+    return cursor.fetchall()
+
+
+@contextmanager
+def one_round_trip() -> Iterator[None]:
+    """What is executed inside travels together: waiting for each answer costs more than most statements.
+
+    Only `execute` and `Pending` belong inside. An error of any of them is raised at the end, as Django's.
+    """
+    connection.ensure_connection()
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        yield
+
+
+class Pending:
+    """A SELECT inside `one_round_trip()`, whose rows are there afterwards."""
+
+    def __init__(self, statement: str, values: Values) -> None:
+        self._cursor = _cursor()
+        self._cursor.execute(statement, values)
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        return self._cursor.fetchall()
 
 
 def insert_statement(table: str, columns: Mapping[str, str]) -> str:
@@ -77,7 +106,7 @@ def columns_of(model: type[Model]) -> str:
     return ", ".join(str(field.column) for field in model._meta.concrete_fields)
 
 
-def instances(model: type[M], statement: str, values: Values) -> Collection[M]:
+def instances(model: type[M], rows: Iterable[tuple[Any, ...]]) -> list[M]:
     """The rows of a SELECT of `columns_of(model)`, as unchanged instances of it."""
     names = [field.attname for field in model._meta.concrete_fields]
-    return [model.from_db(connection.alias, names, row) for row in rows(statement, values)]
+    return [model.from_db(connection.alias, names, row) for row in rows]

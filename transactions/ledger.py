@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import IntegrityError, connection
 from django.db.models import F, Sum
 
-from fintech_core import ids, outbox
+from fintech_core import ids, outbox, prepared
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.db import LostRace, mark_posted, violated_constraint
 from transactions import events, hashing, journal, monitors
@@ -398,8 +398,9 @@ def _entry(
 
 def _insert(transactions: list[Transaction], entries: list[NewEntry]) -> None:
     try:
-        journal.insert_transactions(transactions)
-        journal.insert_entries(entries)
+        with prepared.one_round_trip():
+            journal.insert_transactions(transactions)
+            journal.insert_entries(entries)
     except IntegrityError as error:
         # Two wallets of one owner share no lock, so a reference may be taken meanwhile; the next try sees by whom.
         if violated_constraint(error) == "transaction_reference_once":

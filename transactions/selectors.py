@@ -1,7 +1,8 @@
 """Reads of the ledger, scoped by who asks."""
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -101,18 +102,43 @@ def fee_schedules_visible_to(actor: Actor) -> QuerySet[FeeSchedule]:
     return FeeSchedule.objects.all() if actor.can(Capability.FEES_READ) else FeeSchedule.objects.none()
 
 
+@dataclass(frozen=True, slots=True)
+class Party:
+    """A customer's wallet without its figures, and the KYC level of its owner."""
+
+    pk: uuid.UUID
+    owner_user_id: uuid.UUID
+    currency: str
+    status: str
+    kyc_level: int
+
+
+Schedules = Mapping[tuple[str, int | None], FeeSchedule]
+
+_PARTIES = """
+    SELECT w.id, w.owner_user_id, w.currency, w.status, u.kyc_level
+    FROM wallet_wallet w JOIN users_user u ON u.id = w.owner_user_id WHERE w.id = ANY(%s)
+"""
 _FEES_IN_FORCE = f"""
     SELECT {prepared.columns_of(FeeSchedule)} FROM transactions_feeschedule
     WHERE kind = %s AND currency = ANY(%s) AND valid_from <= %s AND (ended_at IS NULL OR ended_at > %s)
 """  # noqa: S608 - constants only
 
 
-def fee_schedules_in_force(
-    *, kind: str, currencies: Collection[str], now: datetime
-) -> dict[tuple[str, int | None], FeeSchedule]:
-    """The schedules for `kind` at this moment, by currency and KYC level (None: every level without its own)."""
-    rows = prepared.instances(FeeSchedule, _FEES_IN_FORCE, [kind, list(currencies), now, now])
-    return {(schedule.currency, schedule.kyc_level): schedule for schedule in rows}
+def parties_and_fees(
+    *, wallet_ids: Collection[uuid.UUID], kind: str, currencies: Collection[str], now: datetime
+) -> tuple[dict[uuid.UUID, Party], Schedules]:
+    """Customers' wallets among these ids, whoever owns them, and the fee schedules for `kind` at this moment by
+    currency and KYC level (None: every level without its own). Every transfer asks for both, so they travel together.
+    """
+    with prepared.one_round_trip():
+        parties = prepared.Pending(_PARTIES, [list(wallet_ids)])
+        fees = prepared.Pending(_FEES_IN_FORCE, [kind, list(currencies), now, now])
+    schedules = prepared.instances(FeeSchedule, fees.rows())
+    return (
+        {row[0]: Party(*row) for row in parties.rows()},
+        {(schedule.currency, schedule.kyc_level): schedule for schedule in schedules},
+    )
 
 
 def fee_schedule_after(*, kind: str, currency: str, kyc_level: int | None, moment: datetime) -> FeeSchedule | None:

@@ -22,4 +22,4 @@ def lock_wallets(wallet_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Wallet]:
     Every movement of money comes through here, so the statement is spelled out and prepared: the ORM takes longer to
     compose it than the database to run it.
     """
-    return {wallet.pk: wallet for wallet in prepared.instances(Wallet, _LOCK, [list(set(wallet_ids))])}
+    return {wallet.pk: wallet for wallet in prepared.instances(Wallet, prepared.rows(_LOCK, [list(set(wallet_ids))]))}

@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 from django.db.models import DecimalField, F, OuterRef, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
-from fintech_core import prepared
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from wallet.enums import WalletStatus
@@ -34,27 +32,6 @@ def wallets_owned_by(actor: Actor) -> QuerySet[Wallet]:
 def open_wallet_of(user_id: uuid.UUID, currency: str) -> Wallet | None:
     """The user's wallet in the currency, unless there is none that isn't closed."""
     return Wallet.objects.filter(owner_user_id=user_id, currency=currency).exclude(status=WalletStatus.CLOSED).first()
-
-
-@dataclass(frozen=True, slots=True)
-class WalletIdentity:
-    """What a customer's wallet is, without its figures."""
-
-    pk: uuid.UUID
-    owner_user_id: uuid.UUID
-    currency: str
-    status: str
-
-
-_IDENTITIES = """
-    SELECT id, owner_user_id, currency, status FROM wallet_wallet
-    WHERE id = ANY(%s) AND owner_user_id IS NOT NULL
-"""
-
-
-def customer_wallets_by_id(wallet_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, WalletIdentity]:
-    """Customers' wallets among these ids, whoever owns them: for use cases that decide what may be told of them."""
-    return {row[0]: WalletIdentity(*row) for row in prepared.rows(_IDENTITIES, [list(set(wallet_ids))])}
 
 
 def open_wallets_by_id(wallet_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Wallet]:

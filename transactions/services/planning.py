@@ -17,12 +17,13 @@ from fintech_core.exceptions import DomainError, NotFound
 from transactions import fees, ledger, selectors
 from transactions.enums import TransactionKind
 from transactions.models import FeeSchedule
+from transactions.selectors import Party
 from users.credentials import InvalidIdentifier, normalise_email
 from users.models import User
 from users.selectors import users_by_verified_emails, users_by_verified_phones
 from wallet.enums import WalletStatus
 from wallet.models import Wallet
-from wallet.selectors import WalletIdentity, customer_wallets_by_id, open_wallets_by_owner
+from wallet.selectors import open_wallets_by_owner
 
 MAX_ITEMS = ledger.MAX_POSTINGS
 
@@ -71,8 +72,8 @@ class Plan:
 class _Facts:
     """All that was read for a batch."""
 
-    sources: Mapping[uuid.UUID, WalletIdentity]
-    by_wallet: Mapping[uuid.UUID, WalletIdentity]
+    sources: Mapping[uuid.UUID, Party]
+    by_wallet: Mapping[uuid.UUID, Party]
     by_email: Mapping[str, User]
     by_phone: Mapping[str, User]
     by_owner: Mapping[tuple[uuid.UUID, str], Wallet]
@@ -98,7 +99,10 @@ def _read(actor: Actor, items: Sequence[TransferItem], now: datetime) -> _Facts:
     """Everything that the items need to know, with one statement for each kind of it."""
     source_ids = {i.source_wallet for i in items}
     wallet_ids = {i.destination.wallet_id for i in items if i.destination.wallet_id is not None}
-    wallets = customer_wallets_by_id(source_ids | wallet_ids)
+    currencies = {i.currency for i in items}
+    wallets, schedules = selectors.parties_and_fees(
+        wallet_ids=source_ids | wallet_ids, kind=TransactionKind.TRANSFER, currencies=currencies, now=now
+    )
     own = {pk: wallet for pk, wallet in wallets.items() if wallet.owner_user_id == actor.user_id}
     sources = {pk: wallet for pk, wallet in own.items() if pk in source_ids}
     emails = {_normal(i.destination.email) for i in items if i.destination.email is not None}
@@ -107,9 +111,10 @@ def _read(actor: Actor, items: Sequence[TransferItem], now: datetime) -> _Facts:
     by_email = users_by_verified_emails(emails) if emails else {}
     by_phone = users_by_verified_phones(phones) if phones else {}
     payees = {user.pk for user in (*by_email.values(), *by_phone.values())}
-    currencies = {i.currency for i in items}
     by_owner = open_wallets_by_owner(payees, currencies) if payees else {}
-    levels = kyc_levels_of({*_owners(sources), *_owners(by_wallet), *payees})
+    levels = {party.owner_user_id: party.kyc_level for party in (*sources.values(), *by_wallet.values())}
+    if payees:
+        levels |= kyc_levels_of(payees)
     return _Facts(
         sources=sources,
         by_wallet=by_wallet,
@@ -119,12 +124,8 @@ def _read(actor: Actor, items: Sequence[TransferItem], now: datetime) -> _Facts:
         levels=levels,
         may_not_send=refused_by_kyc(levels=levels, operation="transfer_out"),
         may_not_receive=refused_by_kyc(levels=levels, operation="receive"),
-        schedules=selectors.fee_schedules_in_force(kind=TransactionKind.TRANSFER, currencies=currencies, now=now),
+        schedules=schedules,
     )
-
-
-def _owners(wallets: Mapping[uuid.UUID, WalletIdentity]) -> set[uuid.UUID]:
-    return {wallet.owner_user_id for wallet in wallets.values() if wallet.owner_user_id is not None}
 
 
 def _normal(email: str) -> str:
@@ -167,7 +168,7 @@ def schedule_for(
     return schedules.get((currency, level)) or schedules.get((currency, None))
 
 
-def _target(facts: _Facts, item: TransferItem) -> Wallet | WalletIdentity | None:
+def _target(facts: _Facts, item: TransferItem) -> Wallet | Party | None:
     """The open customer wallet to pay, in the item's currency."""
     destination = item.destination
     if destination.wallet_id is not None:
