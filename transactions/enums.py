@@ -77,7 +77,7 @@ class BatchMode(models.TextChoices):
 
 
 # The kinds that ask for a fee today. A schedule for another kind would promise what nobody charges.
-FEE_KINDS = (TransactionKind.TRANSFER,)
+FEE_KINDS = (TransactionKind.TRANSFER, TransactionKind.HOLD_CAPTURE)
 
 
 class Frequency(models.TextChoices):

@@ -54,6 +54,7 @@ _QUERIES: dict[str, str] = {
         FROM transactions_hold h LEFT JOIN transactions_transaction t ON t.hold_id = h.id
         LEFT JOIN transactions_ledgerentry e
             ON e.transaction_id = t.id AND e.wallet_id = h.wallet_id AND e.direction = 'DEBIT'
+            AND e.leg = 0  -- the others are fees, which come out of what is available
         GROUP BY h.id HAVING h.captured <> coalesce(sum(e.amount), 0) ORDER BY 1 LIMIT 1""",
     "holds that are over add up": """
         SELECT id, status || ' with ' || captured || ' captured and ' || released || ' released of ' || amount

@@ -30,7 +30,7 @@ from transactions.models import Hold, Transaction
 from transactions.monitors import evaluate_monitors
 from transactions.postings import error_of
 from transactions.selectors import due_hold_ids, due_total, holds_owned_by, holds_visible_to
-from transactions.services.planning import DestinationUnavailable
+from transactions.services.planning import DestinationUnavailable, fee_legs_for
 from wallet.locks import lock_free_wallets, lock_wallets
 from wallet.models import Claim, Wallet
 from wallet.selectors import expired_claims, open_wallets_by_id, wallets_owned_by
@@ -168,7 +168,8 @@ def capture_hold(
     Who may: the owner of the wallet, as there are no merchants yet. What remains is released, unless the hold allows
     several captures and this one isn't `final`. As the destination is named only now, the gates of a transfer are
     asked again. Raises NotFound, ValidationFailed (more decimals than the currency has), HoldNotActive, SameWallet,
-    DestinationUnavailable, KycRequired, CaptureTooLarge, WalletFrozen, AmountTooLarge.
+    DestinationUnavailable, KycRequired, CaptureTooLarge, InsufficientFunds (the fee is taken from what is available),
+    WalletFrozen, AmountTooLarge.
     """
     actor.require(Capability.HOLDS_WRITE)
     hold = holds_owned_by(actor).select_related("wallet").filter(pk=hold_id).first()
@@ -187,7 +188,7 @@ def capture_hold(
     _refuse_unless_open(hold, now)
     before = _state(hold)
     capture = ledger.Capture(hold_id, hold.remaining if amount is None else amount, final)
-    transaction = _post_capture(actor, hold, target, capture, now)
+    transaction = _post_capture(actor, hold, source, target, capture, now)
     hold.refresh_from_db(fields=["status", "captured", "released"])
     if hold.status != HoldStatus.ACTIVE:
         remove_claims(kind=CLAIM_KIND, refs=[hold.pk])
@@ -196,10 +197,16 @@ def capture_hold(
     return transaction
 
 
-def _post_capture(actor: Actor, hold: Hold, target: Wallet, capture: ledger.Capture, now: datetime) -> Transaction:
+def _post_capture(
+    actor: Actor, hold: Hold, source: Wallet, target: Wallet, capture: ledger.Capture, now: datetime
+) -> Transaction:
+    kind = TransactionKind.HOLD_CAPTURE
     posting = ledger.Posting(
-        kind=TransactionKind.HOLD_CAPTURE,
-        legs=(ledger.Leg(hold.wallet_id, target.pk, capture.amount, hold.currency),),
+        kind=kind,
+        legs=(
+            ledger.Leg(source.pk, target.pk, capture.amount, hold.currency),
+            *fee_legs_for(kind=kind, source=source, amount=capture.amount, now=now),
+        ),
         capture=capture,
     )
     outcome = ledger.post([posting], actor=actor, now=now)[0]

@@ -168,6 +168,19 @@ def schedule_for(
     return schedules.get((currency, level)) or schedules.get((currency, None))
 
 
+def fee_legs_for(*, kind: TransactionKind, source: Wallet, amount: Decimal, now: datetime) -> tuple[ledger.Leg, ...]:
+    """The fee that `amount` out of `source` costs its owner now: one leg more of the same posting, or none."""
+    parties, schedules = selectors.parties_and_fees(
+        wallet_ids=[source.pk], kind=kind, currencies=[source.currency], now=now
+    )
+    schedule = schedule_for(schedules, source.currency, parties[source.pk].kyc_level)
+    return _fee_legs(source.pk, fees.fee_of(schedule, amount), source.currency) if schedule is not None else ()
+
+
+def _fee_legs(source: uuid.UUID, fee: Decimal, currency: str) -> tuple[ledger.Leg, ...]:
+    return (ledger.Leg(source, ledger.SystemAccount(selectors.FEES, currency), fee, currency),) if fee else ()
+
+
 def _target(facts: _Facts, item: TransferItem) -> Wallet | Party | None:
     """The open customer wallet to pay, in the item's currency."""
     destination = item.destination
@@ -182,12 +195,9 @@ def _target(facts: _Facts, item: TransferItem) -> Wallet | Party | None:
 
 
 def _posting(item: TransferItem, source: uuid.UUID, target: uuid.UUID, fee: Decimal) -> ledger.Posting:
-    legs = [ledger.Leg(source, target, item.amount, item.currency)]
-    if fee:
-        legs.append(ledger.Leg(source, ledger.SystemAccount(selectors.FEES, item.currency), fee, item.currency))
     return ledger.Posting(
         kind=TransactionKind.TRANSFER,
-        legs=tuple(legs),
+        legs=(ledger.Leg(source, target, item.amount, item.currency), *_fee_legs(source, fee, item.currency)),
         reference=item.reference,
         description=item.description,
         metadata=item.metadata,

@@ -484,3 +484,72 @@ def test_many_new_schedules_at_once_leave_one_open_and_none_overlapping(admin_us
     rows = list(FeeSchedule.objects.order_by("valid_from"))
     assert len(rows) == outcomes.count("set") >= 1
     assert [row.ended_at for row in rows] == [*(row.valid_from for row in rows[1:]), None]
+
+
+# --- Fees of captures -------------------------------------------------------------------------------------------------
+
+
+def set_capture_fee(admin: User, fixed: str) -> None:
+    unit_of_work(
+        lambda: services.create_fee_schedule(
+            actor=actor_for(admin),
+            kind="HOLD_CAPTURE",
+            currency="USD",
+            kyc_level=None,
+            reason=REASON,
+            now=timezone.now(),
+            fixed=Decimal(fixed),
+        )
+    )
+
+
+def capture(client: Client, hold: dict[str, Any], to: User, **body: Any) -> Any:
+    return client.post(
+        f"/api/v1/holds/{hold['id']}/capture", {"destination_wallet": str(wallet_of(to).pk), **body}, key="new"
+    )
+
+
+def hold(client: Client, wallet: Wallet, amount: str, **more: Any) -> dict[str, Any]:
+    body = {"wallet": str(wallet.pk), "amount": amount, "currency": "USD", **more}
+    answer: dict[str, Any] = client.post("/api/v1/holds", body, key="new").json()
+    return answer
+
+
+def test_a_capture_pays_its_fee_beside_the_hold(
+    rich: Wallet, bob: User, admin_user: User, alice_client: Client
+) -> None:
+    set_capture_fee(admin_user, "0.75")
+
+    response = capture(alice_client, hold(alice_client, rich, "40.00", multi_capture=True), bob, amount="10.00")
+
+    assert response.status_code == 201
+    assert (response.json()["amount"], response.json()["fee"]) == ("10.00", "0.75")
+    rich.refresh_from_db()
+    assert (rich.balance, rich.held) == (Decimal("89.25"), Decimal("30.00"))
+    assert (wallet_of(bob).balance, fees_earned()) == (Decimal("10.00"), Decimal("0.75"))
+
+
+def test_the_fee_of_a_capture_never_comes_out_of_other_holds(
+    rich: Wallet, bob: User, admin_user: User, alice_client: Client
+) -> None:
+    set_capture_fee(admin_user, "0.75")
+    first, _ = hold(alice_client, rich, "40.00"), hold(alice_client, rich, "60.00")
+
+    response = capture(alice_client, first, bob)
+
+    assert (response.status_code, response.json()["code"]) == (422, "insufficient_funds")
+    rich.refresh_from_db()
+    assert (rich.balance, rich.held, fees_earned()) == (100, 100, 0)
+    assert alice_client.get(f"/api/v1/holds/{first['id']}").json()["status"] == "ACTIVE"
+
+
+def test_what_the_last_capture_releases_can_pay_its_fee(
+    rich: Wallet, bob: User, admin_user: User, alice_client: Client
+) -> None:
+    set_capture_fee(admin_user, "0.75")
+
+    response = capture(alice_client, hold(alice_client, rich, "100.00"), bob, amount="99.25")
+
+    assert response.status_code == 201
+    rich.refresh_from_db()
+    assert (rich.balance, rich.held, fees_earned()) == (0, 0, Decimal("0.75"))
