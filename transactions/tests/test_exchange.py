@@ -181,3 +181,28 @@ def test_rounding_is_never_in_the_users_favour(amount: Decimal, rate: Decimal, s
     assert result.destination + result.spread + result.rounding == result.mid
     assert min(result.destination, result.spread, result.rounding) >= 0
     assert result.destination <= result.mid
+
+
+def test_a37_a_hold_settles_exactly_after_the_rates_have_changed(
+    alice_client: Any, bob: User, wallets: dict[str, Wallet]
+) -> None:
+    """A hold is in its wallet's currency, so nothing of it depends on a rate: no residue on either side."""
+    kyc(bob, 1)
+    payee = Wallet.objects.get(owner_user=bob, currency="USD")
+    before = wallets["USD"].balance
+    body = {"wallet": str(wallets["USD"].pk), "amount": "33.33", "currency": "USD"}
+    hold = alice_client.post("/api/v1/holds", body, key="new").json()
+    moment = datetime.now(UTC)
+    rates = {"USD": Decimal("2.7183"), "JPY": Decimal("99.9")}
+    unit_of_work(lambda: services.load_rates(actor=SYSTEM, source="test", as_of=moment.date(), rates=rates, now=moment))
+
+    response = alice_client.post(
+        f"/api/v1/holds/{hold['id']}/capture", {"destination_wallet": str(payee.pk)}, key="new"
+    )
+
+    assert response.status_code == 201, response.content
+    source = Wallet.objects.get(pk=wallets["USD"].pk)
+    assert (source.balance, source.held) == (before - Decimal("33.33"), 0)
+    assert Wallet.objects.get(pk=payee.pk).balance == Decimal("33.33")
+    sides = LedgerEntry.objects.filter(transaction_id=response.json()["id"]).values_list("amount", flat=True)
+    assert list(sides) == [Decimal("33.33")] * 2
