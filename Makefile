@@ -15,7 +15,7 @@ TOOLS := ENVIRONMENT=test DJANGO_SETTINGS_MODULE=fintech_core.settings DATABASE_
 PYTEST := $(BIN)/python -m pytest
 # One for each core of the smallest machine. xdist needs the same test names in every process (conftest.py sees to it).
 TEST_PROCESSES ?= 2
-COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command 'make lock'
+COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --python-version 3.11 --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
 
