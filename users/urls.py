@@ -2,7 +2,8 @@
 
 from django.urls import path
 
-from users.views import AuthViewSet, MeViewSet
+from users.views.auth import AuthViewSet
+from users.views.me import MeViewSet
 
 urlpatterns = [
     path("auth/register", AuthViewSet.as_view({"post": "register"}), name="auth-register"),

@@ -155,7 +155,7 @@ def test_an_expired_token_is_refused_and_purged(anonymous: Any) -> None:
     token = mailed_token()
     later = timezone.now() + timedelta(hours=24, seconds=1)
 
-    with mock.patch("users.views.clock.now", return_value=later):
+    with mock.patch("users.views.auth.clock.now", return_value=later):
         answer = verify(anonymous, token)
     with mock.patch("users.tasks.clock.now", return_value=later):
         tasks.purge_credentials()

@@ -69,7 +69,7 @@ def test_a_refresh_token_expires(anonymous: Any, alice: User, settings: Any) -> 
     pair = log_in(anonymous, alice)
     later = timezone.now() + settings.REFRESH_TOKEN_LIFETIME
 
-    with mock.patch("users.views.clock.now", return_value=later):
+    with mock.patch("users.views.auth.clock.now", return_value=later):
         answer = refresh(anonymous, pair["refresh"])
 
     assert problem(answer) == (401, "invalid_refresh_token")

@@ -1,4 +1,4 @@
-"""HTTP of identity: registration, log-in, refresh, log-out, the caller's own profile.
+"""HTTP of registration, log-in, refresh and log-out.
 
 No Idempotency-Key here: bodies and answers hold passwords and tokens, which are never stored.
 """
@@ -16,15 +16,12 @@ from fintech_core.db import unit_of_work
 from fintech_core.viewsets import DomainViewSet
 from users import services
 from users.authentication import current_request_id
-from users.models import User
-from users.serializers import (
+from users.serializers.auth import (
     LogInInput,
-    ProfileInput,
     RefreshInput,
     RegisteredOutput,
     RegisterInput,
     TokenPairOutput,
-    UserOutput,
     VerifyEmailInput,
 )
 
@@ -142,39 +139,5 @@ class AuthViewSet(DomainViewSet):
             lambda: services.log_out(actor=anonymous("auth.log_out"), refresh=refresh, now=clock.now()),
             None,
             status=204,
-            takes_key=False,
-        )
-
-
-@extend_schema(tags=["users"])
-class MeViewSet(DomainViewSet):
-    """The caller's own profile: there is no id in the path to get wrong."""
-
-    access: ClassVar = {"retrieve": Capability.PROFILE_READ, "partial_update": Capability.PROFILE_WRITE}
-    output = UserOutput
-
-    def get_object(self) -> User:
-        user = self.request.user
-        assert isinstance(user, User)  # noqa: S101 - the route isn't public
-        return user
-
-    @extend_schema(operation_id="users_me_retrieve", responses={200: UserOutput})
-    def retrieve(self, request: Request) -> HttpResponse:
-        """The caller's profile."""
-        return self.retrieve_one()
-
-    @extend_schema(
-        operation_id="users_me_update",
-        request=ProfileInput,
-        responses={200: UserOutput},
-        examples=[OpenApiExample("New name", value={"first_name": "Alice"}, request_only=True)],
-    )
-    def partial_update(self, request: Request) -> HttpResponse:
-        """Change names or phone. A changed phone is unverified. Everything else here is not the caller's to set."""
-        changes = self.validated(ProfileInput)
-        user_id = self.get_object().pk
-        return self.write(
-            lambda: services.update_profile(actor=self.actor, user_id=user_id, changes=changes, now=clock.now()),
-            UserOutput,
             takes_key=False,
         )

@@ -1,4 +1,4 @@
-"""Shapes of identity over HTTP. Messages never repeat what was sent: it is personal or secret."""
+"""Fields of identity over HTTP. Messages never repeat what was sent: it is personal or secret."""
 
 import unicodedata
 from typing import Any, ClassVar
@@ -7,10 +7,8 @@ from django.core.exceptions import ValidationError
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from fintech_core.serializers import StrictInput, TextField
+from fintech_core.serializers import TextField
 from users import credentials
-from users.enums import RegistrationStatus
-from users.models import User
 
 MAX_TOKEN_LENGTH = 512
 
@@ -79,78 +77,3 @@ class NewPasswordField(PasswordField):
             details = [serializers.ErrorDetail(item.messages[0], code=item.code) for item in error.error_list]
             raise serializers.ValidationError(details) from error
         return password
-
-
-class RegisterInput(StrictInput):
-    """A claim of an address."""
-
-    email = EmailField()
-    password = NewPasswordField(help_text="15 to 128 characters, any; not a common one.")
-    phone = PhoneField(required=False)
-    first_name = NameField(required=False)
-    last_name = NameField(required=False)
-
-
-class RegisteredOutput(serializers.Serializer[Any]):
-    email = serializers.EmailField(read_only=True)
-    status = serializers.ChoiceField(choices=RegistrationStatus.choices, read_only=True)
-
-
-class VerifyEmailInput(StrictInput):
-    """The proof of an address."""
-
-    token = TextField(max_length=MAX_TOKEN_LENGTH, help_text="From the mail.")
-
-
-class LogInInput(StrictInput):
-    """Credentials."""
-
-    email = EmailField()
-    password = PasswordField()
-
-
-class RefreshInput(StrictInput):
-    """A refresh token."""
-
-    refresh = TextField(max_length=MAX_TOKEN_LENGTH)
-
-
-class TokenPairOutput(serializers.Serializer[Any]):
-    access = serializers.CharField(read_only=True, help_text="A JWT for `Authorization: Bearer`; ten minutes.")
-    refresh = serializers.CharField(read_only=True, help_text="Opaque, single use; for /auth/token/refresh.")
-
-
-class ProfileInput(StrictInput):
-    """The fields to change; what is left out stays."""
-
-    first_name = NameField(required=False)
-    last_name = NameField(required=False)
-    phone = PhoneField(required=False, allow_null=True)
-
-
-class UserOutput(serializers.ModelSerializer[User]):
-    email_verified = serializers.SerializerMethodField()
-    phone_verified = serializers.SerializerMethodField()
-
-    class Meta:
-        model = User
-        fields = (
-            "id",
-            "email",
-            "email_verified",
-            "phone",
-            "phone_verified",
-            "first_name",
-            "last_name",
-            "role",
-            "kyc_status",
-            "kyc_level",
-            "created_at",
-        )
-        read_only_fields = fields
-
-    def get_email_verified(self, user: User) -> bool:
-        return user.email_verified_at is not None
-
-    def get_phone_verified(self, user: User) -> bool:
-        return user.phone_verified_at is not None

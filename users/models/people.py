@@ -1,4 +1,4 @@
-"""Identity: people (customers and staff), pending claims of an address, sessions with their refresh tokens.
+"""People (customers and staff), and pending claims of an address.
 
 No secret is stored: passwords as Argon2id hashes, tokens as SHA-256 of 256 random bits. Rows are written by
 `users.services` only.
@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 from django.contrib import auth
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.functions import Lower
 
 from fintech_core import ids
 from fintech_core.fields import enum_check
-from users.enums import STAFF_ROLES, EndReason, KycStatus, Role
+from users.enums import STAFF_ROLES, KycStatus, Role
 from users.passwords import hash_password, password_matches
 
 MAX_KYC_LEVEL = 3
@@ -128,51 +128,6 @@ class Registration(models.Model):
             models.Index(fields=["expires_at"], name="registration_expiry"),
             models.Index(fields=["mail_due_at"], condition=Q(mailed_at__isnull=True), name="registration_mail_due"),
         ]
-
-    def __str__(self) -> str:
-        return str(self.id)
-
-
-class Session(models.Model):
-    """One log-in: the family of refresh tokens that descend from it. Its id is the `sid` of access tokens."""
-
-    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
-    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="sessions")
-    user_agent = models.CharField(max_length=200, blank=True)
-    created_at = models.DateTimeField()
-    last_used_at = models.DateTimeField()
-    expires_at = models.DateTimeField()
-    ended_at = models.DateTimeField(null=True)
-    end_reason = models.CharField(max_length=24, choices=EndReason.choices, blank=True)
-
-    class Meta:
-        constraints: ClassVar = [
-            models.CheckConstraint(
-                condition=Q(ended_at__isnull=True, end_reason="")
-                | Q(ended_at__isnull=False, end_reason__in=EndReason.values),
-                name="session_end_has_reason",
-            ),
-            models.CheckConstraint(condition=Q(expires_at__gt=F("created_at")), name="session_expires_later"),
-        ]
-        indexes: ClassVar = [models.Index(fields=["expires_at"], name="session_expiry")]
-
-    def __str__(self) -> str:
-        return str(self.id)
-
-
-class RefreshToken(models.Model):
-    """One opaque refresh token, by hash. Spent once, by a conditional UPDATE of `used_at`; kept to notice reuse."""
-
-    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
-    session = models.ForeignKey(Session, on_delete=models.PROTECT, related_name="refresh_tokens")
-    token_hash = models.CharField(max_length=HASH_LENGTH)
-    created_at = models.DateTimeField()
-    expires_at = models.DateTimeField()
-    used_at = models.DateTimeField(null=True)
-
-    class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(fields=["token_hash"], name="refresh_token_once")]
-        indexes: ClassVar = [models.Index(fields=["expires_at"], name="refresh_token_expiry")]
 
     def __str__(self) -> str:
         return str(self.id)

@@ -1,0 +1,1 @@
+"""Shapes of identity over HTTP, by module."""

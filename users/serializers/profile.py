@@ -1,0 +1,43 @@
+"""The caller's own profile."""
+
+from rest_framework import serializers
+
+from fintech_core.serializers import StrictInput
+from users.models import User
+from users.serializers.fields import NameField, PhoneField
+
+
+class ProfileInput(StrictInput):
+    """The fields to change; what is left out stays."""
+
+    first_name = NameField(required=False)
+    last_name = NameField(required=False)
+    phone = PhoneField(required=False, allow_null=True)
+
+
+class UserOutput(serializers.ModelSerializer[User]):
+    email_verified = serializers.SerializerMethodField()
+    phone_verified = serializers.SerializerMethodField()
+
+    class Meta:
+        model = User
+        fields = (
+            "id",
+            "email",
+            "email_verified",
+            "phone",
+            "phone_verified",
+            "first_name",
+            "last_name",
+            "role",
+            "kyc_status",
+            "kyc_level",
+            "created_at",
+        )
+        read_only_fields = fields
+
+    def get_email_verified(self, user: User) -> bool:
+        return user.email_verified_at is not None
+
+    def get_phone_verified(self, user: User) -> bool:
+        return user.phone_verified_at is not None

@@ -1,0 +1,48 @@
+"""HTTP of the caller's own profile."""
+
+from typing import ClassVar
+
+from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.request import Request
+
+from fintech_core import clock
+from fintech_core.capabilities import Capability
+from fintech_core.viewsets import DomainViewSet
+from users import services
+from users.models import User
+from users.serializers.profile import ProfileInput, UserOutput
+
+
+@extend_schema(tags=["users"])
+class MeViewSet(DomainViewSet):
+    """The caller's own profile: there is no id in the path to get wrong."""
+
+    access: ClassVar = {"retrieve": Capability.PROFILE_READ, "partial_update": Capability.PROFILE_WRITE}
+    output = UserOutput
+
+    def get_object(self) -> User:
+        user = self.request.user
+        assert isinstance(user, User)  # noqa: S101 - the route isn't public
+        return user
+
+    @extend_schema(operation_id="users_me_retrieve", responses={200: UserOutput})
+    def retrieve(self, request: Request) -> HttpResponse:
+        """The caller's profile."""
+        return self.retrieve_one()
+
+    @extend_schema(
+        operation_id="users_me_update",
+        request=ProfileInput,
+        responses={200: UserOutput},
+        examples=[OpenApiExample("New name", value={"first_name": "Alice"}, request_only=True)],
+    )
+    def partial_update(self, request: Request) -> HttpResponse:
+        """Change names or phone. A changed phone is unverified. Everything else here is not the caller's to set."""
+        changes = self.validated(ProfileInput)
+        user_id = self.get_object().pk
+        return self.write(
+            lambda: services.update_profile(actor=self.actor, user_id=user_id, changes=changes, now=clock.now()),
+            UserOutput,
+            takes_key=False,
+        )
