@@ -7,13 +7,17 @@ class Role(models.TextChoices):
     """The one source of rights; `users.roles` says what each may do."""
 
     CLIENT = "client", "client"
+    AGENT = "agent", "agent"
+    AGENCY_ADMIN = "agency_admin", "agency admin"
     OPERATOR = "operator", "operator"
     COMPLIANCE = "compliance", "compliance"
     AUDITOR = "auditor", "auditor"
     ADMIN = "admin", "admin"
 
 
-STAFF_ROLES = frozenset(Role) - {Role.CLIENT}
+# Customers differ by how they come in and what organizations they run; each has wallets of their own.
+CUSTOMER_ROLES = frozenset({Role.CLIENT, Role.AGENT, Role.AGENCY_ADMIN})
+STAFF_ROLES = frozenset(Role) - CUSTOMER_ROLES
 
 
 class KycStatus(models.TextChoices):

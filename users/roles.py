@@ -11,10 +11,22 @@ from types import MappingProxyType
 from django.contrib.auth.models import Group, Permission
 
 from fintech_core.capabilities import Capability
-from users.enums import Role
+from users.enums import CUSTOMER_ROLES, Role
 
-_PROFILE = {Capability.PROFILE_READ, Capability.PROFILE_WRITE}
+_PROFILE = {
+    Capability.PROFILE_READ,
+    Capability.PROFILE_WRITE,
+    Capability.SESSIONS_READ,
+    Capability.SESSIONS_END,
+    Capability.CREDENTIALS_WRITE,
+}
 _CLIENT = _PROFILE | {
+    Capability.API_KEYS_READ,
+    Capability.API_KEYS_WRITE,
+    Capability.DATA_EXPORT,
+    Capability.ORGANIZATIONS_READ,
+    Capability.ORGANIZATIONS_CREATE,
+    Capability.ORGANIZATIONS_JOIN,
     Capability.WALLETS_READ,
     Capability.WALLETS_WRITE,
     Capability.WALLETS_CLOSE,
@@ -41,6 +53,8 @@ _READ_MONEY = {
     Capability.REPORTS_READ,
     Capability.RATES_READ,
     Capability.USERS_READ_ALL,
+    Capability.ORGANIZATIONS_READ,
+    Capability.ORGANIZATIONS_READ_ALL,
     Capability.FEES_READ,
 }
 _READ_KYC = {Capability.KYC_READ, Capability.KYC_READ_ALL}
@@ -66,6 +80,9 @@ _COMPLIANCE = (
         Capability.WALLETS_POLICY,
         Capability.WALLETS_CLOSE,
         Capability.KYC_DECIDE,
+        Capability.KYB_DECIDE,
+        Capability.USERS_READ_PERSONAL,
+        Capability.USERS_ERASE,
         Capability.AUDIT_READ,
     }
 )
@@ -75,6 +92,9 @@ _ADMIN = _OPERATOR | _COMPLIANCE | _AUDITOR | {Capability.USERS_MANAGE, Capabili
 CAPABILITIES: Mapping[Role, frozenset[Capability]] = MappingProxyType(
     {
         Role.CLIENT: frozenset(_CLIENT),
+        # What agents and agency admins may do in an organization is their membership's (organizations.roles).
+        Role.AGENT: frozenset(_CLIENT),
+        Role.AGENCY_ADMIN: frozenset(_CLIENT),
         Role.OPERATOR: frozenset(_OPERATOR),
         Role.COMPLIANCE: frozenset(_COMPLIANCE),
         Role.AUDITOR: frozenset(_AUDITOR),
@@ -93,13 +113,14 @@ ADMIN_PERMISSIONS: Mapping[Capability, str] = MappingProxyType(
         Capability.KYC_READ_ALL: "compliance.view_*",
         Capability.AUDIT_READ: "fintech_core.view_*",
         Capability.USERS_READ_ALL: "users.view_*",
+        Capability.ORGANIZATIONS_READ_ALL: "organizations.view_*",
     }
 )
 
 
 def permissions_of(role: Role) -> list[str]:
-    """The patterns of the admin's permissions that a role has. A client has none: the admin is for staff."""
-    if role is Role.CLIENT:
+    """The patterns of the admin's permissions that a role has. A customer has none: the admin is for staff."""
+    if role in CUSTOMER_ROLES:
         return []
     return [
         ADMIN_PERMISSIONS[capability] for capability in sorted(CAPABILITIES[role]) if capability in ADMIN_PERMISSIONS
