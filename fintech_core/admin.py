@@ -3,7 +3,15 @@
 from django.contrib import admin
 
 from fintech_core.admin_base import ReadOnlyModelAdmin
-from fintech_core.models import AuditChain, AuditLog, IdempotencyRecord, OutboxCursor, OutboxEvent, WorkerHeartbeat
+from fintech_core.models import (
+    AttemptBudget,
+    AuditChain,
+    AuditLog,
+    IdempotencyRecord,
+    OutboxCursor,
+    OutboxEvent,
+    WorkerHeartbeat,
+)
 
 
 @admin.register(AuditLog)
@@ -55,6 +63,16 @@ class IdempotencyRecordAdmin(ReadOnlyModelAdmin):
         "content_type",
         "created_at",
     )
+
+
+@admin.register(AttemptBudget)
+class AttemptBudgetAdmin(ReadOnlyModelAdmin):
+    """Which scopes are being tried; whom it is about is a digest, which nobody can read."""
+
+    list_display = ("id", "scope", "attempts", "expires_at")
+    list_filter = ("scope",)
+    ordering = ("-expires_at", "-id")
+    fields = ("id", "scope", "attempts", "expires_at")
 
 
 @admin.register(WorkerHeartbeat)

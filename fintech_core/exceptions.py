@@ -19,7 +19,7 @@ class DomainError(Exception):
     code: ClassVar[str] = "error"
     status: ClassVar[int] = 422
     title: ClassVar[str] = "The request was refused."
-    retry_after: ClassVar[int | None] = None
+    retry_after: int | None = None  # seconds; some refusals know only when they are raised
     # Writes what the refusal must leave behind; run after the use case is undone and before COMMIT.
     trace: Callable[[], None] | None = None
 
@@ -80,6 +80,19 @@ class LimitExceeded(DomainError):
 
     code = "limit_exceeded"
     title = "A limit of the wallet would be exceeded."
+
+
+class TooManyAttempts(DomainError):
+    """A budget of attempts is used up (budgets.py); the same for the right code or password as for a wrong one."""
+
+    code = "too_many_attempts"
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    title = "Too many attempts. Wait before the next one."
+    retry_after: int
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__()
+        self.retry_after = retry_after
 
 
 class ServiceUnavailable(DomainError):

@@ -1,4 +1,4 @@
-"""The kernel's tables: audit log and its chain, idempotency records, the worker's heartbeat.
+"""The kernel's tables: audit log and its chain, idempotency records, budgets of attempts, outbox, heartbeat.
 
 It knows no app, so none of them points outside.
 """
@@ -12,6 +12,8 @@ from fintech_core import ids
 from fintech_core.audit_triggers import audit_triggers, chain_triggers
 from fintech_core.dbtriggers import append_only
 from fintech_core.fields import TransactionIdField, times_check
+
+SUBJECT_LENGTH = 32  # a keyed digest: HMAC-SHA-256
 
 
 class AuditLog(models.Model):
@@ -84,6 +86,26 @@ class IdempotencyRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.principal_kind} {self.principal_id} {self.key}"
+
+
+class AttemptBudget(models.Model):
+    """How often something was tried in its window, by keyed digest of what it is about (budgets.py)."""
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    scope = models.CharField(max_length=64)
+    subject = models.BinaryField(max_length=SUBJECT_LENGTH)
+    attempts = models.PositiveIntegerField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["scope", "subject"], name="attempt_budget_once"),
+            times_check("expires_at", name="attempt_budget_times_finite"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["expires_at"], name="attempt_budget_expiry")]
+
+    def __str__(self) -> str:
+        return f"{self.scope} {self.attempts}"
 
 
 class WorkerHeartbeat(models.Model):

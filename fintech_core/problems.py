@@ -1,6 +1,7 @@
 """The one shape of errors: RFC 9457 problem documents, for DRF's errors, Django's and our own."""
 
 import json
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -93,7 +94,7 @@ def _from_drf(error: drf.APIException) -> DomainError:
     result = plain(_DRF_CODES.get(code, code), error.status_code, str(error.detail))
     wait = getattr(error, "wait", None)
     if wait is not None:
-        result.retry_after = max(1, int(wait))  # type: ignore[misc]
+        result.retry_after = max(1, math.ceil(wait))
     return result
 
 

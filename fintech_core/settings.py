@@ -192,6 +192,7 @@ CELERY_BEAT_SCHEDULE = {
     "seal-audit": {"task": "fintech_core.seal_audit", "schedule": 30.0, "options": {"expires": 30}},
     "seal-ledger": {"task": "transactions.seal_ledger", "schedule": crontab(minute="0"), "options": {"expires": 1800}},
     "purge-idempotency-records": {"task": "fintech_core.purge_idempotency_records", "schedule": 3600.0},
+    "purge-attempt-budgets": {"task": "fintech_core.purge_attempt_budgets", "schedule": 600.0},
     "drain-outbox": {"task": "fintech_core.drain_outbox", "schedule": 2.0, "options": {"expires": 10}},
     "purge-credentials": {"task": "users.purge_credentials", "schedule": 60.0, "options": {"expires": 60}},
     "sweep-webhook-events": {"task": "payments.sweep_webhook_events", "schedule": 10.0, "options": {"expires": 30}},

@@ -4,7 +4,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from fintech_core import audit_chain, clock, health, idempotency, outbox
+from fintech_core import audit_chain, budgets, clock, health, idempotency, outbox
 from fintech_core.db import unit_of_work
 
 _DRAINS = 20  # a beat tick hands over this many batches of one consumer at most
@@ -19,6 +19,11 @@ def canary() -> None:
 @shared_task(name="fintech_core.purge_idempotency_records")
 def purge_idempotency_records() -> None:
     unit_of_work(lambda: idempotency.purge(now=clock.now()))
+
+
+@shared_task(name="fintech_core.purge_attempt_budgets")
+def purge_attempt_budgets() -> None:
+    unit_of_work(lambda: budgets.purge(now=clock.now()))
 
 
 @shared_task(name="fintech_core.drain_outbox")

@@ -420,6 +420,7 @@ TABLE_GRANTS: Grants = {
     # The kernel's own.
     "fintech_core_outboxcursor": SI,
     "fintech_core_idempotencyrecord": SID,
+    "fintech_core_attemptbudget": SID,
     "fintech_core_workerheartbeat": "INSERT, SELECT, UPDATE",
     # Identity, KYC, payments.
     "users_user": "INSERT, SELECT, UPDATE",
@@ -466,6 +467,7 @@ COLUMN_UPDATES: dict[str, set[str]] = {
         "next_attempt_at",
     },
     "fintech_core_idempotencyrecord": {"status", "content_type", "body"},
+    "fintech_core_attemptbudget": {"attempts", "expires_at"},
     "fintech_core_outboxcursor": {"txid", "last_id", "moved_at"},
     "users_registration": {"token_hash", "mail_attempts", "mail_due_at", "mailed_at"},
     "users_session": {"last_used_at", "ended_at", "end_reason"},

@@ -104,6 +104,7 @@ def test_stock_pgtrigger_triggers_are_used_nowhere() -> None:
 # Who else writes rows, and why.
 WRITERS = {
     "fintech_core/audit.py",  # the audit log's one writer
+    "fintech_core/budgets.py",  # counters of attempts
     "fintech_core/health.py",  # the canary's row
     "fintech_core/idempotency.py",  # stored answers
     "fintech_core/outbox.py",  # events, in the transaction of the deed

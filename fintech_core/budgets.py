@@ -1,0 +1,77 @@
+"""What may be tried only so often: one atomic counter per (scope, subject) in the database.
+
+Codes, passwords and second factors are counted here, and rate limits where the cache is down. A try is counted before
+it is evaluated and committed at once, so that of a hundred parallel guesses no more than `limit` are looked at, and
+a restart of any process forgets none.
+"""
+
+import math
+from datetime import datetime, timedelta
+
+from fintech_core import ids, prepared
+from fintech_core.exceptions import TooManyAttempts
+from fintech_core.models import SUBJECT_LENGTH, AttemptBudget
+
+NO_TIME = timedelta(0)
+# A used-up counter is locked but not written: refusals leave no dead rows. Its own times come back by the second part.
+_TAKE = """
+    INSERT INTO fintech_core_attemptbudget AS budget (id, scope, subject, attempts, expires_at)
+    VALUES (%(id)s, %(scope)s, %(subject)s, 1, %(first_end)s)
+    ON CONFLICT ON CONSTRAINT attempt_budget_once DO UPDATE SET
+        attempts = CASE WHEN budget.expires_at <= %(now)s THEN 1 ELSE budget.attempts + 1 END,
+        expires_at = CASE
+            WHEN budget.expires_at <= %(now)s THEN %(first_end)s
+            WHEN budget.attempts + 1 >= %(limit)s THEN greatest(budget.expires_at, %(lock_end)s)
+            ELSE budget.expires_at
+        END
+    WHERE budget.expires_at <= %(now)s OR budget.attempts < %(limit)s
+    RETURNING attempts
+"""
+
+
+def take(
+    *, scope: str, subject: bytes, limit: int, window: timedelta, lock_for: timedelta = NO_TIME, now: datetime
+) -> None:
+    """Count one try of `limit` (at least 1) in a window that begins with the first try. Raises TooManyAttempts.
+
+    `subject` is a keyed digest (32 bytes). The last allowed try makes the window last for another `lock_for` at least.
+    Run it in a unit of work of its own, committed before the try is evaluated. Who takes from several scopes in one
+    unit of work takes them in one order everywhere; a refusal undoes all of them.
+    """
+    if limit < 1 or len(subject) != SUBJECT_LENGTH:
+        raise ValueError("a limit of at least 1, and a digest of 32 bytes")
+    counted = prepared.rows(
+        _TAKE,
+        {
+            "id": ids.uuid7(),
+            "scope": scope,
+            "subject": subject,
+            "limit": limit,
+            "now": now,
+            "first_end": now + (max(window, lock_for) if limit == 1 else window),
+            "lock_end": now + lock_for,
+        },
+    )
+    if not counted:
+        end = AttemptBudget.objects.values_list("expires_at", flat=True).get(scope=scope, subject=subject)
+        raise TooManyAttempts(max(1, math.ceil((end - now).total_seconds())))
+
+
+def give_back(*, scope: str, subject: bytes) -> None:
+    """Uncount one try: it succeeded, and only failures are meant to be counted."""
+    prepared.execute(
+        "UPDATE fintech_core_attemptbudget SET attempts = attempts - 1"
+        " WHERE scope = %s AND subject = %s AND attempts > 0",
+        [scope, subject],
+    )
+
+
+def clear(*, scope: str, subject: bytes) -> None:
+    """Forget the tries: after success."""
+    AttemptBudget.objects.filter(scope=scope, subject=subject).delete()
+
+
+def purge(*, now: datetime) -> int:
+    """Delete counters whose window has ended. Returns how many."""
+    deleted, _ = AttemptBudget.objects.filter(expires_at__lte=now).delete()
+    return deleted
