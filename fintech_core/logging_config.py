@@ -2,11 +2,15 @@
 
 import logging
 import logging.config
+import re
 from typing import Any
 
 import structlog
 
 _SECRET_WORDS = ("password", "secret", "token", "authorization", "cookie", "signature", "otp", "api_key")
+# Credentials inside of longer texts (messages, tracebacks): what they are stays readable, the secret doesn't.
+_KEY = re.compile(r"\b(fc_[0-9a-f]{16})\.[A-Za-z0-9_-]+")
+_HEADER = re.compile(r"\b(api-key|bearer)(['\"]?[\s:=,]+['\"]?)([A-Za-z0-9_-]{3})[A-Za-z0-9._~+/=-]{5,}", re.IGNORECASE)
 _CONTROL = {number: f"\\x{number:02x}" for number in (*range(0x20), 0x7F)}
 
 
@@ -16,6 +20,21 @@ def redact(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
         if any(word in name.lower() for word in _SECRET_WORDS):
             event[name] = "[redacted]"
     return event
+
+
+def mask_credentials(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Cut API keys and bearer tokens out of every text, tracebacks included: `Api-Key fc_…`."""
+    return {name: _masked(value) for name, value in event.items()}
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, str):
+        return _KEY.sub(r"\1…", _HEADER.sub(r"\1\2\3…", value))
+    if isinstance(value, dict):
+        return {name: _masked(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(inner) for inner in value]
+    return value
 
 
 def escape_control_characters(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -48,6 +67,7 @@ def configure(config: dict[str, str]) -> None:
     else:
         tail = [
             structlog.processors.format_exc_info,
+            mask_credentials,
             escape_control_characters,
             structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
         ]
