@@ -1,7 +1,9 @@
 """Building blocks of inputs and outputs: strict inputs, amounts as decimal strings at the currency's exponent."""
 
+import re
 import uuid
 from collections.abc import Mapping
+from datetime import UTC
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -11,6 +13,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from fintech_core import money
+
+_DATE_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]+([Zz]|[+-][0-9]{2}:[0-9]{2})"
 
 
 class StrictInput(serializers.Serializer[Any]):
@@ -58,6 +62,15 @@ class PatternField(serializers.RegexField):
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
+
+
+class InstantField(serializers.DateTimeField):
+    """An RFC 3339 time with its offset, which a client must not leave to us to guess; kept in UTC."""
+
+    def to_internal_value(self, value: Any) -> Any:
+        if not isinstance(value, str) or re.fullmatch(_DATE_TIME, value) is None:
+            self.fail("invalid", format="RFC 3339 with an offset, like 2027-01-31T09:00:00Z")
+        return super().to_internal_value(value).astimezone(UTC)
 
 
 @extend_schema_field({"type": "string", "example": "USD", "pattern": "^[A-Z]{3}$"})

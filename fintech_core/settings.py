@@ -297,7 +297,10 @@ RECONCILE_AUTO_POST_MAX: dict[str, str] = env.dict("RECONCILE_AUTO_POST_MAX", de
 MAX_BODY_BYTES = 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["users.authentication.AccessTokenAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "users.authentication.AccessTokenAuthentication",
+        "users.api_key_authentication.ApiKeyAuthentication",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["fintech_core.permissions.HasAccess"],
     "DEFAULT_PARSER_CLASSES": ["fintech_core.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

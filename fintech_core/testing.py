@@ -35,6 +35,7 @@ class Client(APIClient):
     """Speaks JSON as one user, with a real access token. `client.user` is who; unsafe verbs take `key=`."""
 
     user: User
+    key: str = ""
 
     def post(self, path: str, data: Any = None, *, key: str | None = None, **extra: Any) -> Any:  # type: ignore[override]
         """POST JSON; `key` is the Idempotency-Key, "new" makes a fresh one."""
@@ -62,6 +63,16 @@ def client_for(user: User) -> Client:
     client.user = user
     token = issue_access_token(user_id=user.pk, session_id=session.pk, now=now)
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+    return client
+
+
+def key_client(user: User, *scopes: str) -> Client:
+    """A client with an API key of the user, made by the real service; `client.key` is its text."""
+    actor = actor_for(user)
+    made = unit_of_work(lambda: services.create_api_key(actor=actor, name="tests", scopes=scopes, now=timezone.now()))
+    client = anonymous_client()
+    client.user, client.key = user, made.text
+    client.credentials(HTTP_AUTHORIZATION=f"Api-Key {made.text}")
     return client
 
 

@@ -427,6 +427,7 @@ TABLE_GRANTS: Grants = {
     "users_registration": SID,
     "users_session": SID,
     "users_refreshtoken": SID,
+    "users_apikey": SI,
     "compliance_kycsubmission": SI,
     "reconciliation_reconciledaccount": SI,
     "reconciliation_statement": SI,
@@ -472,6 +473,7 @@ COLUMN_UPDATES: dict[str, set[str]] = {
     "users_registration": {"token_hash", "mail_attempts", "mail_due_at", "mailed_at"},
     "users_session": {"last_used_at", "ended_at", "end_reason"},
     "users_refreshtoken": {"used_at"},
+    "users_apikey": {"last_used_at", "revoked_at"},
     "compliance_kycsubmission": {
         "status",
         "decided_by_id",

@@ -14,6 +14,7 @@ from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError, NotFound
 from transactions import hashing, journal, sealing
 from transactions.models import LedgerEntry, Seal, SealedHead, Transaction
+from transactions.selectors import initiated_by
 from wallet.models import genesis
 from wallet.selectors import wallets_visible_to
 
@@ -139,7 +140,7 @@ def _later_lines(entry: LedgerEntry, up_to: int) -> Iterator[str]:
 
 def _may_see_facts(actor: Actor, transaction: Transaction) -> bool:
     """A counterparty isn't told who initiated: it gets the digest of the facts alone."""
-    mine = transaction.initiator_id is None or transaction.initiator_id in {actor.id, actor.user_id}
+    mine = transaction.initiator_id is None or initiated_by(actor, transaction)
     return mine or actor.can(Capability.TRANSACTIONS_READ_ALL)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet, Sum
 
 from fintech_core import prepared
-from fintech_core.actors import Actor
+from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
 from transactions.enums import Direction, HoldStatus, ScheduleStatus
 from transactions.models import (
@@ -38,6 +38,16 @@ def transactions_visible_to(actor: Actor) -> QuerySet[Transaction]:
         return rows.none()
     own = LedgerEntry.objects.filter(transaction=OuterRef("pk"), wallet__owner_user_id=actor.user_id)
     return rows.filter(Exists(own))
+
+
+def initiated_by(actor: Actor, transaction: Transaction) -> bool:
+    """Whether it is the actor's own deed. What an API key did for the payer is the payer's, whatever key it was."""
+    if transaction.initiator_id is None:
+        return False
+    by_key_of_payer = transaction.initiator_kind == ActorKind.API_KEY and transaction.source_owner is not None
+    if by_key_of_payer and transaction.source_owner in {actor.user_id, actor.organization_id}:
+        return True
+    return transaction.initiator_id in {actor.id, actor.user_id}
 
 
 def with_entries(rows: QuerySet[Transaction]) -> QuerySet[Transaction]:

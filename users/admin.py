@@ -1,4 +1,4 @@
-"""People, sessions and pending claims in the admin: looked at, never edited. Hashes of secrets stay out."""
+"""People, sessions, API keys and pending claims in the admin: looked at, never edited. Hashes of secrets stay out."""
 
 import uuid
 from datetime import datetime
@@ -16,7 +16,7 @@ from fintech_core.admin_base import ReadOnlyModelAdmin, reason_action
 from fintech_core.capabilities import Capability
 from users import services
 from users.forms import OwnPasswordForm
-from users.models import Registration, Session, User
+from users.models import ApiKey, Registration, Session, User
 
 # Groups mirror the roles (users.roles); editing one here would be undone by the next migrate.
 admin.site.unregister(Group)
@@ -41,6 +41,10 @@ def _deactivate(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetim
 
 def _end_sessions(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
     return services.end_sessions(actor=actor, user_id=object_id, reason=reason, now=now)
+
+
+def _revoke_key(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
+    return services.revoke_somebodys_key(actor=actor, key_id=object_id, reason=reason, now=now)
 
 
 @admin.register(User)
@@ -84,6 +88,33 @@ class SessionAdmin(ReadOnlyModelAdmin):
     search_help_text = "The user's exact email address"
     ordering = ("-created_at", "-id")
     fields = ("id", "user", "user_agent", "created_at", "last_used_at", "expires_at", "ended_at", "end_reason")
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReadOnlyModelAdmin):
+    list_display = ("prefix", "user", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at")
+    list_select_related = ("user",)
+    search_fields = ("=prefix",)
+    search_help_text = "The exact prefix: what a key shows before its dot"
+    ordering = ("-created_at", "-id")
+    fields = (
+        "id",
+        "prefix",
+        "name",
+        "scopes",
+        "user",
+        "organization_id",
+        "created_by",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+        "revoked_at",
+    )
+    actions = (
+        reason_action(
+            "Revoke", Capability.USERS_MANAGE, _revoke_key, explanation="The key is refused from now on, for good."
+        ),
+    )
 
 
 @admin.register(Registration)

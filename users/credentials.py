@@ -61,5 +61,10 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def new_key_prefix() -> str:
+    """The public half of an API key: which key it is. `fc_` lets scanners of secrets recognise one."""
+    return f"fc_{secrets.token_hex(8)}"
+
+
 def generate_password() -> str:
     return secrets.token_urlsafe(_GENERATED_PASSWORD_BYTES)

@@ -1,4 +1,4 @@
-"""Enumerations of identity: roles, KYC states (written by compliance through `set_kyc`), why a session ended."""
+"""Enumerations of identity: roles, KYC states (written by compliance through `set_kyc`), scopes, ends of sessions."""
 
 from django.db import models
 
@@ -36,6 +36,18 @@ class EndReason(models.TextChoices):
     DEACTIVATED = "deactivated", "account deactivated"
     ROLE_CHANGED = "role_changed", "role changed"
     PASSWORD_CHANGED = "password_changed", "password changed"
+
+
+class Scope(models.TextChoices):
+    """What an API key may be allowed; `users.scopes` says which capabilities each brings."""
+
+    WALLETS_READ = "wallets:read", "wallets:read"
+    TRANSACTIONS_READ = "transactions:read", "transactions:read"
+    TRANSFERS_WRITE = "transfers:write", "transfers:write"
+    HOLDS_WRITE = "holds:write", "holds:write"
+    PAYMENTS_WRITE = "payments:write", "payments:write"
+    PAYOUTS_WRITE = "payouts:write", "payouts:write"
+    WEBHOOKS_WRITE = "webhooks:write", "webhooks:write"
 
 
 class RegistrationStatus(models.TextChoices):

@@ -6,8 +6,9 @@ from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
+from fintech_core.actors import Actor
 from users.credentials import InvalidIdentifier, normalise_email
-from users.models import RefreshToken, Registration, Session, User
+from users.models import ApiKey, RefreshToken, Registration, Session, User
 
 
 def user_by_verified_email(email: str) -> User | None:
@@ -67,3 +68,21 @@ def registrations_to_mail(*, now: datetime, limit: int) -> list[uuid.UUID]:
     """Pending claims whose mail is due: the ones whose task got lost, and the ones whose mail server refused."""
     due = Q(mailed_at__isnull=True, mail_due_at__lte=now, expires_at__gt=now)
     return list(Registration.objects.filter(due).order_by("mail_due_at", "id").values_list("pk", flat=True)[:limit])
+
+
+def api_key_by_prefix(prefix: str) -> ApiKey | None:
+    """The key with its user, whatever has become of either: the caller judges."""
+    return ApiKey.objects.filter(prefix=prefix).select_related("user").first()
+
+
+def api_keys_visible_to(actor: Actor) -> QuerySet[ApiKey]:
+    """The actor's own keys; while it acts in an organization, the organization's instead."""
+    if actor.organization_id is not None:
+        return ApiKey.objects.filter(organization_id=actor.organization_id)
+    if actor.user_id is None:
+        return ApiKey.objects.none()
+    return ApiKey.objects.filter(user_id=actor.user_id, organization_id__isnull=True)
+
+
+def live_api_keys(*, now: datetime) -> QuerySet[ApiKey]:
+    return ApiKey.objects.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), revoked_at__isnull=True)

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from users.views.api_keys import ApiKeyViewSet
 from users.views.auth import AuthViewSet
 from users.views.me import MeViewSet
 
@@ -12,4 +13,6 @@ urlpatterns = [
     path("auth/token/refresh", AuthViewSet.as_view({"post": "refresh"}), name="auth-token-refresh"),
     path("auth/logout", AuthViewSet.as_view({"post": "log_out"}), name="auth-logout"),
     path("users/me", MeViewSet.as_view({"get": "retrieve", "patch": "partial_update"}), name="users-me"),
+    path("api-keys", ApiKeyViewSet.as_view({"get": "list", "post": "create"}), name="api-keys"),
+    path("api-keys/<uuid:pk>", ApiKeyViewSet.as_view({"delete": "destroy"}), name="api-key"),
 ]

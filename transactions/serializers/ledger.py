@@ -11,7 +11,7 @@ from fintech_core.capabilities import Capability
 from fintech_core.serializers import StrictInput
 from transactions.enums import Direction, TransactionKind, TransactionStatus
 from transactions.models import LedgerEntry, Transaction
-from transactions.selectors import fee_paid, headline
+from transactions.selectors import fee_paid, headline, initiated_by
 
 MAX_METADATA_KEYS = 50
 
@@ -124,8 +124,8 @@ class TransactionOutput(serializers.ModelSerializer[Transaction]):
     @extend_schema_field({"type": "object", "additionalProperties": {"type": "string"}})
     def get_metadata(self, instance: Transaction) -> dict[str, str]:
         actor: Actor = self.context["actor"]
-        mine = instance.initiator_id is not None and instance.initiator_id in {actor.id, actor.user_id}
-        return instance.metadata if mine or actor.can(Capability.TRANSACTIONS_READ_ALL) else {}
+        shown = initiated_by(actor, instance) or actor.can(Capability.TRANSACTIONS_READ_ALL)
+        return instance.metadata if shown else {}
 
     @extend_schema_field({"type": ["string", "null"], "format": "uuid"})
     def get_reversed_by(self, instance: Transaction) -> str | None:

@@ -1,27 +1,23 @@
 """Inputs and outputs of scheduled transfers."""
 
-import re
-from datetime import UTC
 from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from fintech_core.serializers import IdField, MoneyInput, MoneyOutput, PatternField, StrictInput, TextField
+from fintech_core.serializers import (
+    IdField,
+    InstantField,
+    MoneyInput,
+    MoneyOutput,
+    PatternField,
+    StrictInput,
+    TextField,
+)
 from transactions.enums import BusinessDayRule, Frequency, ScheduleStatus
 from transactions.models import ScheduledRun, TransferSchedule
 from transactions.services import Destination
 
-_DATE_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]+([Zz]|[+-][0-9]{2}:[0-9]{2})"
 MAX_RUNS = 10_000
-
-
-class InstantField(serializers.DateTimeField):
-    """An RFC 3339 time with its offset, which a client must not leave to us to guess; kept in UTC."""
-
-    def to_internal_value(self, value: Any) -> Any:
-        if not isinstance(value, str) or re.fullmatch(_DATE_TIME, value) is None:
-            self.fail("invalid", format="RFC 3339 with an offset, like 2027-01-31T09:00:00Z")
-        return super().to_internal_value(value).astimezone(UTC)
 
 
 class CountField(serializers.IntegerField):

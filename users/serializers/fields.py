@@ -39,19 +39,23 @@ class PhoneField(TextField):
             self.fail("invalid_phone")
 
 
-class NameField(TextField):
-    """A line of a person's name; empty for none."""
+class LineField(TextField):
+    """One line of text, without control characters."""
 
     default_error_messages: ClassVar = {"control_characters": "Control characters aren't allowed."}
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=100, allow_blank=True, **kwargs)
 
     def to_internal_value(self, data: Any) -> str:
         text = super().to_internal_value(data)
         if any(unicodedata.category(sign) == "Cc" for sign in text):
             self.fail("control_characters")
         return text
+
+
+class NameField(LineField):
+    """A line of a person's name; empty for none."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=100, allow_blank=True, **kwargs)
 
 
 class PasswordField(TextField):

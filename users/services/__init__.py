@@ -1,4 +1,4 @@
-"""The use cases of identity. The only code that writes users, registrations, sessions and refresh tokens.
+"""The use cases of identity. The only code that writes users, registrations, sessions, refresh tokens and API keys.
 
 Each runs inside the caller's `unit_of_work` and commits with its audit row.
 """
@@ -12,6 +12,14 @@ from users.services.accounts import (
     set_password,
     set_role,
     update_profile,
+)
+from users.services.api_keys import (
+    NewApiKey,
+    TooManyApiKeys,
+    create_api_key,
+    revoke_api_key,
+    revoke_keys_of,
+    revoke_somebodys_key,
 )
 from users.services.registrations import (
     MAIL_TASK,
@@ -39,10 +47,13 @@ __all__ = [
     "EmailTaken",
     "InvalidCredentials",
     "InvalidRefreshToken",
+    "NewApiKey",
     "RegistrationMail",
     "TokenPair",
+    "TooManyApiKeys",
     "VerificationTokenInvalid",
     "confirm_registration_mail",
+    "create_api_key",
     "create_customer",
     "create_staff",
     "deactivate_user",
@@ -53,6 +64,9 @@ __all__ = [
     "prepare_registration_mail",
     "purge_credentials",
     "register",
+    "revoke_api_key",
+    "revoke_keys_of",
+    "revoke_somebodys_key",
     "rotate_refresh_token",
     "set_kyc",
     "set_password",

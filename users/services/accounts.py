@@ -19,6 +19,7 @@ from users.enums import STAFF_ROLES, EndReason, KycStatus, Role
 from users.locks import lock_user
 from users.models import User
 from users.passwords import hash_password
+from users.services.api_keys import revoke_keys_of
 from users.services.sessions import close_sessions
 from wallet.services import open_wallet
 
@@ -177,7 +178,9 @@ def set_role(*, actor: Actor, user_id: uuid.UUID, role: Role, now: datetime) -> 
     user.role = role
     user.save(update_fields=["role"])
     ended = close_sessions(user_id=user.pk, reason=EndReason.ROLE_CHANGED, now=now)
-    _record(actor, user, "user.role_set", before={"role": before}, after={"role": role, "sessions_ended": ended})
+    revoked = revoke_keys_of(user_id=user.pk, now=now)
+    after = {"role": role, "sessions_ended": ended, "api_keys_revoked": revoked}
+    _record(actor, user, "user.role_set", before={"role": before}, after=after)
     return user
 
 
@@ -192,19 +195,20 @@ def set_password(*, actor: Actor, user_id: uuid.UUID, password: str, now: dateti
 
 
 def deactivate_user(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datetime) -> User:
-    """No log-in, no session, no payee any more. The wallets stay as they are."""
+    """No log-in, no session, no API key, no payee any more. The wallets stay as they are."""
     actor.require(Capability.USERS_MANAGE)
     user = lock_user(user_id)
     before = user.is_active
     user.is_active = False
     user.save(update_fields=["is_active"])
     ended = close_sessions(user_id=user.pk, reason=EndReason.DEACTIVATED, now=now)
+    revoked = revoke_keys_of(user_id=user.pk, now=now)
     _record(
         actor,
         user,
         "user.deactivated",
         before={"is_active": before},
-        after={"is_active": False, "sessions_ended": ended},
+        after={"is_active": False, "sessions_ended": ended, "api_keys_revoked": revoked},
         reason=reason,
     )
     return user

@@ -1,0 +1,138 @@
+"""API keys: making, using, revoking. The secret exists in the answer that makes it, and nowhere else.
+
+Keys end by revocation, expiry, deactivation of their owner or a change of the owner's role. A new password leaves them:
+they are credentials of programs, of their own; the mail about the new password says so.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Q
+
+from fintech_core import audit
+from fintech_core.actors import Actor, ActorKind
+from fintech_core.capabilities import Capability
+from fintech_core.exceptions import DomainError, NotFound, PermissionDenied, ValidationFailed
+from users.credentials import hash_token, new_key_prefix, new_token
+from users.enums import CUSTOMER_ROLES
+from users.locks import lock_user
+from users.models import ApiKey
+from users.selectors import api_keys_visible_to, live_api_keys
+
+MAX_LIVE_KEYS = 20
+# How exact `last_used_at` is: a busy key writes its row once in this time, not at every request.
+USE_RESOLUTION = timedelta(minutes=1)
+
+
+class TooManyApiKeys(DomainError):
+    code = "too_many_api_keys"
+    status = 422
+    title = f"There are {MAX_LIVE_KEYS} live keys already. Revoke one first."
+
+
+@dataclass(frozen=True, slots=True)
+class NewApiKey:
+    """A key that was just made, with the text that only its owner will ever have."""
+
+    api_key: ApiKey
+    text: str
+
+
+def create_api_key(
+    *, actor: Actor, name: str, scopes: Sequence[str], expires_at: datetime | None = None, now: datetime
+) -> NewApiKey:
+    """A key of the actor, bound to the organization that it acts in. Raises TooManyApiKeys, ValidationFailed."""
+    actor.require(Capability.API_KEYS_WRITE)
+    if actor.kind is not ActorKind.USER or actor.user_id is None:
+        raise PermissionDenied("Only a person makes keys.")
+    if expires_at is not None and expires_at <= now:
+        raise ValidationFailed(
+            [{"field": "expires_at", "code": "not_in_the_future", "message": "This is not in the future."}]
+        )
+    owner = lock_user(actor.user_id)
+    if not owner.is_active or owner.role not in CUSTOMER_ROLES:
+        raise PermissionDenied("Only customers have keys.")
+    if live_api_keys(now=now).filter(user=owner).count() >= MAX_LIVE_KEYS:
+        raise TooManyApiKeys
+    secret = new_token()
+    api_key = ApiKey(
+        prefix=new_key_prefix(),
+        secret_hash=hash_token(secret),
+        name=name,
+        scopes=sorted(set(scopes)),
+        user=owner,
+        organization_id=actor.organization_id,
+        created_by=owner,
+        created_at=now,
+        expires_at=expires_at,
+    )
+    api_key.save(force_insert=True)
+    _record(
+        actor,
+        api_key,
+        "api_key.created",
+        after={"scopes": api_key.scopes, "expires_at": expires_at.isoformat() if expires_at else None},
+    )
+    return NewApiKey(api_key, f"{api_key.prefix}.{secret}")
+
+
+def revoke_api_key(*, actor: Actor, key_id: uuid.UUID, now: datetime) -> None:
+    """End a key at once. Again is fine. Raises NotFound for a key that the actor doesn't see."""
+    actor.require(Capability.API_KEYS_WRITE)
+    api_key = api_keys_visible_to(actor).filter(pk=key_id).first()
+    if api_key is None:
+        raise NotFound
+    if _revoke(Q(pk=api_key.pk), now):
+        _record(actor, api_key, "api_key.revoked")
+
+
+def revoke_somebodys_key(*, actor: Actor, key_id: uuid.UUID, reason: str, now: datetime) -> ApiKey:
+    """End any key, by an administrator. Raises NotFound."""
+    actor.require(Capability.USERS_MANAGE)
+    api_key = ApiKey.objects.filter(pk=key_id).first()
+    if api_key is None:
+        raise NotFound
+    if _revoke(Q(pk=api_key.pk), now):
+        _record(actor, api_key, "api_key.revoked", reason=reason)
+    return api_key
+
+
+def revoke_keys_of(*, user_id: uuid.UUID, organization_id: uuid.UUID | None = None, now: datetime) -> int:
+    """Every key of the user, or those in one organization (a membership that ended or changed). Returns how many.
+
+    The caller writes the audit row and holds the user's lock.
+    """
+    condition = Q(user_id=user_id)
+    if organization_id is not None:
+        condition &= Q(organization_id=organization_id)
+    return _revoke(condition, now)
+
+
+def note_use(*, api_key: ApiKey, now: datetime) -> None:
+    """Remember that the key was used, at most once in USE_RESOLUTION: one conditional UPDATE, in no transaction."""
+    stale = now - USE_RESOLUTION
+    if api_key.last_used_at is None or api_key.last_used_at <= stale:
+        unused = Q(last_used_at__isnull=True) | Q(last_used_at__lte=stale)
+        ApiKey.objects.filter(unused, pk=api_key.pk).update(last_used_at=now)
+
+
+def _revoke(condition: Q, now: datetime) -> int:
+    return ApiKey.objects.filter(condition, revoked_at__isnull=True).update(revoked_at=now)
+
+
+def _record(
+    actor: Actor, api_key: ApiKey, action: str, *, after: dict[str, Any] | None = None, reason: str = ""
+) -> None:
+    organization = api_key.organization_id
+    whose = {"user": str(api_key.user_id), "organization": str(organization) if organization else None}
+    audit.record(
+        actor=actor,
+        action=action,
+        entity_type="api_key",
+        entity_id=api_key.pk,
+        after={**whose, **(after or {})},
+        reason=reason,
+    )
