@@ -20,7 +20,8 @@ class Actor:
     """The principal of one request, task or command.
 
     `name` says which job a system actor is. `scopes` narrows an API key; None means no narrowing. Memberships come in
-    with the actor, so that lower rooms never look them up.
+    with the actor, so that lower rooms never look them up. `network` is a keyed digest of where the request came from
+    (client_address.py), b"" for jobs.
     """
 
     kind: ActorKind
@@ -34,6 +35,7 @@ class Actor:
     scopes: frozenset[str] | None = None
     credential_id: uuid.UUID | None = None
     request_id: str = ""
+    network: bytes = field(default=b"", repr=False)
 
     @classmethod
     def system(cls, name: str) -> "Actor":

@@ -1,17 +1,18 @@
 """Deployment checks: what must not reach production."""
 
 import base64
+import re
 from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 
 @register(Tags.security, deploy=True)
-def production_settings(app_configs: Any, **kwargs: Any) -> list[Error]:
+def production_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Refuse the simulator, unverified addresses, short or shared keys."""
-    errors = []
+    errors: list[CheckMessage] = []
     if settings.SIMULATOR_ENABLED:
         errors.append(Error("SIMULATOR_ENABLED lets anyone make money up.", hint="Set it to False.", id="fintech.E001"))
     if not settings.EMAIL_VERIFICATION:
@@ -27,9 +28,25 @@ def production_settings(app_configs: Any, **kwargs: Any) -> list[Error]:
         if len(value) < 32
     ]
     errors += _seal_keys()
+    errors += _proxy_headers()
     if settings.ENVIRONMENT != "production":
         errors.append(Error("ENVIRONMENT is not production.", id="fintech.E005"))
     return errors
+
+
+def _proxy_headers() -> list[CheckMessage]:
+    """Headers are spelled as in META, and a proxy that is believed about TLS is about addresses as well."""
+    found: list[CheckMessage] = [
+        Error(f"{name} is not spelled as in request.META.", hint="For example HTTP_X_REAL_IP.", id="fintech.E020")
+        for name in ("TRUSTED_PROXY_PROTO_HEADER", "TRUSTED_PROXY_ADDRESS_HEADER")
+        if not re.fullmatch(r"(HTTP_[A-Z0-9_]+)?", getattr(settings, name))
+    ]
+    if settings.TRUSTED_PROXY_PROTO_HEADER and not settings.TRUSTED_PROXY_ADDRESS_HEADER:
+        hint = "Let the proxy set one header to the client's address: docs/deployment.md, Proxy."
+        found.append(
+            Warning("Behind the proxy all clients count as one: no header says who asks.", hint=hint, id="fintech.W020")
+        )
+    return found
 
 
 def _seal_keys() -> list[Error]:

@@ -95,6 +95,19 @@ class TooManyAttempts(DomainError):
         self.retry_after = retry_after
 
 
+class RateLimited(DomainError):
+    """More requests than a limit allows (ratelimit.py)."""
+
+    code = "rate_limited"
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    title = "Too many requests. Slow down."
+    retry_after: int
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__()
+        self.retry_after = retry_after
+
+
 class ServiceUnavailable(DomainError):
     code = "service_unavailable"
     status = HTTPStatus.SERVICE_UNAVAILABLE

@@ -116,7 +116,6 @@ FRAME_CODES = {
     "method_not_allowed": 405,
     "payload_too_large": 413,
     "unsupported_media_type": 415,
-    "rate_limited": 429,
     "internal_error": 500,
 }
 

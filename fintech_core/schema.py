@@ -13,6 +13,7 @@ from fintech_core.viewsets import DomainViewSet
 _ALWAYS = (500, 503)
 _BODY = (400, 413, 415)
 _AUTHENTICATED = (401, 403)
+_WITH_RETRY_AFTER = (429, 503)
 
 
 class FieldErrorOutput(serializers.Serializer[Any]):
@@ -98,6 +99,8 @@ class ProblemSchema(AutoSchema):
             statuses |= set(_BODY) if self.method != "GET" else {400}
         if self.view.authentication_classes:
             statuses |= set(_AUTHENTICATED)
+        if self.view.get_throttles():
+            statuses.add(429)
         if "{" in self.path:
             statuses.add(404)
         action = getattr(self.view, "action", None) or self.method.lower()
@@ -110,7 +113,10 @@ class ProblemSchema(AutoSchema):
         from http import HTTPStatus
 
         component = self.resolve_serializer(ProblemOutput, "response")
-        return {"description": HTTPStatus(status).phrase, "content": {CONTENT_TYPE: {"schema": component.ref}}}
+        answer = {"description": HTTPStatus(status).phrase, "content": {CONTENT_TYPE: {"schema": component.ref}}}
+        if status in _WITH_RETRY_AFTER:
+            answer["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
+        return answer
 
 
 def _page_of(schema: dict[str, Any]) -> dict[str, Any]:

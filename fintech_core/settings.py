@@ -6,6 +6,7 @@ nothing secret has a default: a missing variable stops the process with its name
 
 import base64
 import hashlib
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import environ
 from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -76,9 +79,11 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "fintech_core.middleware.TrailingSlashMiddleware",
     "fintech_core.middleware.RequestContextMiddleware",
+    "fintech_core.client_address.ClientAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "fintech_core.ratelimit.RateLimitMiddleware",
     "fintech_core.middleware.BodyLimitMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -150,13 +155,21 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- Cache and queue --------------------------------------------------------------------------------------------------
 
 REDIS_URL: str = env.str("REDIS_URL", default="redis://localhost:6379/0" if DEVELOPMENT else environ.Env.NOTSET)
+# A cache that is down must not hold a request up: redis-py's own default is ten retries.
+CACHE_CLIENT = {"socket_connect_timeout": 0.3, "socket_timeout": 0.3, "retry": Retry(NoBackoff(), 0)}
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "fintech-core",
-        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
-    }
+        "OPTIONS": CACHE_CLIENT,
+    },
+    "counters": {
+        "BACKEND": "fintech_core.counters.CounterCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "fintech-core",
+        "OPTIONS": CACHE_CLIENT,
+    },
 }
 
 
@@ -246,6 +259,29 @@ EMAIL_TIMEOUT = 10  # seconds; a mail server that hangs must not hold a worker
 DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", default="Fintech Core <no-reply@localhost>")
 LOGIN_URL = reverse_lazy("admin:login")
 
+# --- Limits (fintech_core/ratelimit.py) -----------------------------------------------------------------------------
+
+
+def rate(text: str) -> tuple[int, int]:
+    """`5/15m`: how many in how many seconds (s, m, h, d)."""
+    parts = re.fullmatch(r"([1-9][0-9]{0,6})/([1-9][0-9]{0,3})?([smhd])", text, re.ASCII)
+    if parts is None:
+        raise ImproperlyConfigured(f"A rate is spelled like 30/m or 5/15m, not {text!r}")
+    return int(parts[1]), int(parts[2] or 1) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[parts[3]]
+
+
+# In development and tests everybody comes from one address: ten times the rate per network.
+RATE_LIMITS: dict[str, tuple[int, int]] = {
+    "api_network": rate(env.str("RATE_LIMIT_API_NETWORK", default="60000/m" if DEVELOPMENT else "6000/m")),
+    "api_principal": rate(env.str("RATE_LIMIT_API_PRINCIPAL", default="12000/m" if DEVELOPMENT else "1200/m")),
+    "log_in_network": rate(env.str("RATE_LIMIT_LOG_IN_NETWORK", default="300/m" if DEVELOPMENT else "30/m")),
+    "register_network": rate(env.str("RATE_LIMIT_REGISTER_NETWORK", default="1000/h" if DEVELOPMENT else "100/h")),
+    "send_network": rate(env.str("RATE_LIMIT_SEND_NETWORK", default="600/15m" if DEVELOPMENT else "60/15m")),
+    "send_destination": rate(env.str("RATE_LIMIT_SEND_DESTINATION", default="5/15m")),
+    "verify_network": rate(env.str("RATE_LIMIT_VERIFY_NETWORK", default="300/m" if DEVELOPMENT else "30/m")),
+}
+RATELIMIT_USE_CACHE = "counters"
+
 # --- Money ------------------------------------------------------------------------------------------------------------
 
 CURRENCIES: list[str] = env.list("CURRENCIES", default=["USD", "EUR", "GBP", "RUB", "JPY", "KWD"])
@@ -301,6 +337,7 @@ REST_FRAMEWORK = {
         "users.authentication.AccessTokenAuthentication",
         "users.api_key_authentication.ApiKeyAuthentication",
     ],
+    "DEFAULT_THROTTLE_CLASSES": ["fintech_core.ratelimit.Throttle"],
     "DEFAULT_PERMISSION_CLASSES": ["fintech_core.permissions.HasAccess"],
     "DEFAULT_PARSER_CLASSES": ["fintech_core.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
@@ -368,6 +405,8 @@ SECURE_SSL_REDIRECT = HTTPS
 # Set by the proxy in front, which must strip the client's own (docs/deployment); empty means: nobody is believed.
 TRUSTED_PROXY_PROTO_HEADER: str = env.str("TRUSTED_PROXY_PROTO_HEADER", default="")
 SECURE_PROXY_SSL_HEADER = (TRUSTED_PROXY_PROTO_HEADER, "https") if TRUSTED_PROXY_PROTO_HEADER else None
+# Likewise the header with the client's address, one address and nothing else: HTTP_X_REAL_IP. Empty: the peer counts.
+TRUSTED_PROXY_ADDRESS_HEADER: str = env.str("TRUSTED_PROXY_ADDRESS_HEADER", default="")
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS

@@ -39,6 +39,7 @@ class HealthView(APIView):
 
     access: ClassVar = {"get": Capability.PUBLIC}
     authentication_classes = ()
+    throttle_classes = ()
 
     @extend_schema(responses={200: _Health}, tags=["operations"], auth=[])
     def get(self, request: Request) -> HttpResponse:
@@ -50,6 +51,7 @@ class ReadyView(APIView):
 
     access: ClassVar = {"get": Capability.PUBLIC}
     authentication_classes = ()
+    throttle_classes = ()
 
     @extend_schema(
         parameters=[OpenApiParameter("strict", str, enum=["1"], description="503 for any failing check")],

@@ -15,6 +15,7 @@ from fintech_core import db, idempotency, pagination, problems
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError, NotFound, ValidationFailed
+from fintech_core.ratelimit import Limit
 
 T = TypeVar("T")
 _PRINTABLE_ASCII = re.compile(r"[\x20-\x7e]{1,255}", re.ASCII)
@@ -37,6 +38,7 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
     """Subclasses name the capability of every action in `access` and scope `get_queryset` by `self.actor`."""
 
     access: ClassVar[Mapping[str, Capability]] = {}
+    limits: ClassVar[Mapping[str, tuple[Limit, ...]]] = {}  # by action, on top of the general ones (ratelimit.py)
     order: ClassVar[tuple[str, ...]] = ("-created_at", "-id")
     filter_input: ClassVar[type[Serializer[Any]] | None] = None
     output: ClassVar[type[BaseSerializer[Any]]]
@@ -51,6 +53,14 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
         if not isinstance(actor, Actor):
             raise AssertionError("a public route has no actor")
         return actor
+
+    def check_permissions(self, request: Any) -> None:
+        """Counted before it is judged: who is refused again and again is limited as well."""
+        super().check_throttles(request)
+        super().check_permissions(request)
+
+    def check_throttles(self, request: Any) -> None:
+        """Done already, by check_permissions."""
 
     def validated(self, input_class: type[Serializer[Any]], data: Any = None) -> dict[str, Any]:
         """The checked body. Raises DRF's ValidationError (400)."""

@@ -10,7 +10,7 @@ import structlog
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 
-from fintech_core import clock
+from fintech_core import client_address, clock
 from fintech_core.actors import Actor, ActorKind
 from users.authentication import current_request_id
 from users.credentials import hash_token
@@ -79,4 +79,5 @@ def actor_of_key(*, api_key: ApiKey, request_id: str) -> Actor:
         scopes=scopes,
         credential_id=api_key.pk,
         request_id=request_id,
+        network=client_address.current_network(),
     )

@@ -7,7 +7,7 @@ import structlog
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 
-from fintech_core import clock
+from fintech_core import client_address, clock, ids
 from fintech_core.actors import Actor, ActorKind
 from users.enums import Role
 from users.models import User
@@ -59,6 +59,18 @@ def actor_of_user(*, user: User, request_id: str, credential_id: uuid.UUID | Non
         capabilities=CAPABILITIES[role],
         credential_id=credential_id,
         request_id=request_id,
+        network=client_address.current_network(),
+    )
+
+
+def anonymous(name: str) -> Actor:
+    """Whoever calls a public route: nobody yet, with no rights."""
+    return Actor(
+        kind=ActorKind.SYSTEM,
+        id=ids.NIL,
+        name=name,
+        request_id=current_request_id(),
+        network=client_address.current_network(),
     )
 
 

@@ -9,13 +9,14 @@ from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
-from fintech_core import clock, ids
-from fintech_core.actors import Actor, ActorKind
+from fintech_core import clock
 from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
+from fintech_core.ratelimit import LOG_IN_NETWORK
 from fintech_core.viewsets import DomainViewSet
 from users import services
-from users.authentication import current_request_id
+from users.authentication import anonymous
+from users.limits import REGISTER_NETWORK, SEND_TO_EMAIL, VERIFY_NETWORK
 from users.serializers.auth import (
     LogInInput,
     RefreshInput,
@@ -33,11 +34,6 @@ _PAIR_EXAMPLE = OpenApiExample(
 )
 
 
-def anonymous(name: str) -> Actor:
-    """Whoever calls a public route: nobody yet, with no rights."""
-    return Actor(kind=ActorKind.SYSTEM, id=ids.NIL, name=name, request_id=current_request_id())
-
-
 @extend_schema(tags=["auth"], auth=[])
 class AuthViewSet(DomainViewSet):
     """Public routes; what they may do is decided by what is proved in the body."""
@@ -48,6 +44,11 @@ class AuthViewSet(DomainViewSet):
         "log_in": Capability.PUBLIC,
         "refresh": Capability.PUBLIC,
         "log_out": Capability.PUBLIC,
+    }
+    limits: ClassVar = {
+        "register": (REGISTER_NETWORK, SEND_TO_EMAIL),
+        "verify_email": (VERIFY_NETWORK,),
+        "log_in": (LOG_IN_NETWORK,),
     }
     authentication_classes: list[Any] = []
     problem_statuses: ClassVar = {"verify_email": (422,), "log_in": (401,), "refresh": (401,)}

@@ -1,0 +1,82 @@
+"""Where a request comes from: the client's address, and the network that limits and log-ins are counted by.
+
+One header is believed, if the operator named it: the one that our own proxy sets to the address that it saw. Whatever
+else a client sends (X-Forwarded-For, Forwarded, X-Real-IP) changes nothing. Addresses are personal data: they are
+neither stored nor logged; what goes on is a keyed digest of the network.
+"""
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Callable
+from contextvars import ContextVar
+
+import structlog
+from django.conf import settings
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPV6_PREFIX = 64  # what a provider gives to one customer; one machine may use all of it
+LOGGED_DIGITS = 12
+logger = structlog.get_logger(__name__)
+_network: ContextVar[bytes] = ContextVar("client_network", default=b"")
+
+
+def keyed_digest(purpose: str, text: str) -> bytes:
+    """32 bytes that tell nothing about the text without SECRET_KEY."""
+    key = hmac.digest(settings.SECRET_KEY.encode(), f"digest:{purpose}".encode(), hashlib.sha256)
+    return hmac.digest(key, text.encode(), hashlib.sha256)
+
+
+def of(request: HttpRequest) -> str:
+    """The client's address in its canonical form; "" where the server knows none (a Unix socket)."""
+    peer = _parse(request.META.get("REMOTE_ADDR", ""))
+    header: str = settings.TRUSTED_PROXY_ADDRESS_HEADER
+    if header:
+        # A list has parts that others wrote, so none of it is believed. Then everyone counts as the proxy, which is
+        # felt: a header that can't be read must not give anyone counters of their own.
+        told = _parse(request.META.get(header, ""))
+        if told is None:
+            logger.warning("client_address_unreadable", header=header)
+        peer = told or peer
+    return str(peer) if peer else ""
+
+
+def network_of(address: str) -> str:
+    """What counts as one place: an IPv4 address, the /64 of an IPv6 address, "" for no address."""
+    parsed = _parse(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((int(parsed), IPV6_PREFIX), strict=False))
+    return str(parsed) if parsed else ""
+
+
+def current_network() -> bytes:
+    """The digest of the network behind the request that is being answered; b"" outside one."""
+    return _network.get()
+
+
+def _parse(text: str) -> Address | None:
+    try:
+        address = ipaddress.ip_address(text.strip())
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        return address.ipv4_mapped or ipaddress.IPv6Address(int(address))  # without the zone of fe80::1%eth0
+    return address
+
+
+class ClientAddressMiddleware:
+    """Binds the network's digest to the request that is being answered, and a few digits of it to the log."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        network = keyed_digest("network", network_of(of(request)))
+        structlog.contextvars.bind_contextvars(network=network.hex()[:LOGGED_DIGITS])
+        token = _network.set(network)
+        try:
+            return self.get_response(request)
+        finally:
+            _network.reset(token)

@@ -1,0 +1,189 @@
+"""How often something may be asked for: per network for all below /api, per principal, and by what an action names.
+
+Counters are atomic and stand in the cache (django-ratelimit's fixed windows: over a boundary up to twice the rate
+passes). Each limit says what happens while the cache is away: ways in are counted in the database then (budgets.py),
+money and reads go on. Rates are settings.RATE_LIMITS.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django_ratelimit.core import get_usage
+from redis.exceptions import RedisError
+from rest_framework.throttling import BaseThrottle
+
+from fintech_core import budgets, client_address, clock, problems
+from fintech_core.actors import Actor
+from fintech_core.client_address import keyed_digest
+from fintech_core.db import unit_of_work
+from fintech_core.exceptions import DomainError, RateLimited, TooManyAttempts
+
+ADMIN_LOG_IN = "admin:login"
+COUNTED_PATHS, UNCOUNTED_PATHS = "/api/", {"/api/health"}
+CACHE_PAUSE = 5  # seconds for which a cache that failed isn't asked again: its timeout is paid once, not per request
+logger = structlog.get_logger(__name__)
+
+
+class Per(Enum):
+    NETWORK = auto()
+    PRINCIPAL = auto()  # a user with all their keys
+    DESTINATION = auto()  # an address or number in the body that is written to
+
+
+class WithoutCache(Enum):
+    DATABASE = auto()  # counted in the database: ways in
+    OPEN = auto()  # not limited, and logged: money and reads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A limit of an action. `name` is that of its rate in settings.RATE_LIMITS; actions that share it share counters.
+
+    Per DESTINATION, `field` is the body's field and `normal_form` brings its text into the one form that is counted, or
+    raises ValueError for what the action refuses anyway.
+    """
+
+    name: str
+    per: Per
+    without_cache: WithoutCache = WithoutCache.DATABASE
+    field: str = ""
+    normal_form: Callable[[str], str] = str
+
+
+API_NETWORK = Limit(name="api_network", per=Per.NETWORK, without_cache=WithoutCache.OPEN)
+API_PRINCIPAL = Limit(name="api_principal", per=Per.PRINCIPAL, without_cache=WithoutCache.OPEN)
+LOG_IN_NETWORK = Limit(name="log_in_network", per=Per.NETWORK)
+
+
+class Throttle(BaseThrottle):
+    """DRF's way in: the caller's general limit, then those of the view's action. Raises RateLimited."""
+
+    def allow_request(self, request: Any, view: Any) -> bool:
+        action = getattr(view, "action", None) or (request.method or "").lower()
+        own: Iterable[Limit] = getattr(view, "limits", {}).get(action, ())
+        for limit in (API_PRINCIPAL, *own):
+            value = _value(limit, request)
+            if value is not None:
+                count(limit, value, request=request._request, now=clock.now())
+        return True
+
+
+def _value(limit: Limit, request: Any) -> str | None:
+    """What the request is counted by; None where there is nothing to count."""
+    if limit.per is Per.NETWORK:
+        return client_address.current_network().hex()
+    if limit.per is Per.PRINCIPAL:
+        actor = request.auth
+        return str(actor.user_id or actor.id) if isinstance(actor, Actor) else None
+    return _destination(limit, request)
+
+
+def _destination(limit: Limit, request: Any) -> str | None:
+    body = request.data  # one that can't be parsed is refused here, as the view would have refused it
+    text = body.get(limit.field) if isinstance(body, dict) else None
+    try:
+        return limit.normal_form(text) if isinstance(text, str) else None
+    except ValueError:
+        return None  # the action refuses it, and writes to nobody
+
+
+def count(limit: Limit, value: str, *, request: HttpRequest, now: datetime) -> None:
+    """Count one. Raises RateLimited. Not inside a unit of work: a refusal, too, has to be counted."""
+    rate: tuple[int, int] = settings.RATE_LIMITS[limit.name]
+    subject = keyed_digest(f"rate_limit.{limit.name}", value)
+    usage = _usage(limit, subject, rate, request)
+    if usage is None:
+        _count_without_cache(limit, subject, rate, now)
+    elif usage["should_limit"]:
+        raise RateLimited(max(1, usage["time_left"]))
+
+
+_cache_asked_again_at: list[float] = [0]
+
+
+def forget_failure() -> None:
+    """Ask the cache again at once."""
+    _cache_asked_again_at[0] = 0
+
+
+def _usage(limit: Limit, subject: bytes, rate: tuple[int, int], request: HttpRequest) -> dict[str, Any] | None:
+    """What django-ratelimit counted; None while the cache is away."""
+    if time.monotonic() < _cache_asked_again_at[0]:
+        return None
+    try:
+        usage: dict[str, Any] | None = get_usage(
+            request, group=limit.name, key=lambda *_: subject.hex(), rate=rate, increment=True
+        )
+    except (RedisError, OSError) as error:
+        _cache_asked_again_at[0] = time.monotonic() + CACHE_PAUSE
+        logger.warning("rate_limit_cache_unavailable", error=type(error).__name__)
+        return None
+    return usage if usage and usage["limit"] else None  # that is how it says that it could not count
+
+
+def _count_without_cache(limit: Limit, subject: bytes, rate: tuple[int, int], now: datetime) -> None:
+    if limit.without_cache is WithoutCache.OPEN:
+        logger.warning("rate_limit_skipped", limit=limit.name)
+        return
+    most, seconds = rate
+    window = timedelta(seconds=seconds)
+    try:
+        unit_of_work(
+            lambda: budgets.take(scope=f"rate_limit.{limit.name}", subject=subject, limit=most, window=window, now=now)
+        )
+    except TooManyAttempts as error:
+        raise RateLimited(error.retry_after) from error
+
+
+class RateLimitMiddleware:
+    """Limits per network what no view has looked at yet: everything below /api, and log-ins to the admin."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path_info.startswith(COUNTED_PATHS) and request.path_info not in UNCOUNTED_PATHS:
+            try:
+                count_network(API_NETWORK, request)
+            except DomainError as error:
+                return problems.response_of(error)
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
+        match = request.resolver_match
+        if request.method == "POST" and match is not None and match.view_name == ADMIN_LOG_IN:
+            try:
+                count_network(LOG_IN_NETWORK, request)
+            except DomainError as error:
+                return page_of(error, request)
+        return None
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """DRF's views answer for themselves; this is for pages, whose log-in may be locked."""
+        return page_of(exception, request) if isinstance(exception, DomainError) else None
+
+
+def count_network(limit: Limit, request: HttpRequest) -> None:
+    """Count one by the request's network. Raises RateLimited."""
+    count(limit, client_address.current_network().hex(), request=request, now=clock.now())
+
+
+def page_of(error: DomainError, request: HttpRequest) -> HttpResponse:
+    """A refusal with 429 as a page that says when to come back; anything else as a problem document."""
+    if error.status != HTTPStatus.TOO_MANY_REQUESTS:
+        return problems.response_of(error)
+    seconds = error.retry_after or 1
+    context = {"title": error.title, "minutes": -(-seconds // 60)}
+    response = render(request, "fintech_core/too_many_requests.html", context, status=error.status)
+    response["Retry-After"] = str(seconds)
+    return response
