@@ -107,6 +107,9 @@ def postgres_command(servers: Servers, settings: dict[str, str] | None = None) -
         "log_timezone": "UTC",
         "log_checkpoints": "off",
         "log_line_prefix": "%m %u ",
+        # An error's DETAIL and statement repeat the values of the row: the server's log is one more place to leak to.
+        "log_error_verbosity": "terse",
+        "log_min_error_statement": "panic",
     }
     command = [str(servers.binaries.postgres / "postgres"), "-D", str(servers.pgdata)]
     for name, value in {**fixed, **(settings or {})}.items():

@@ -1,40 +1,65 @@
-"""Structured logs: JSON lines in production, readable lines in development; secrets never get that far."""
+"""Structured logs: JSON lines in production, readable lines in development. No personal data, no secrets.
+
+Everything goes through the one handler made here: our own lines, Django's, Celery's, psycopg's, granian's. Redaction
+(`fintech_core.redaction`) is the last step before the renderer, so it sees tracebacks and arguments filled in.
+"""
 
 import logging
 import logging.config
-import re
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from types import TracebackType
 from typing import Any
 
+import psycopg
 import structlog
 
-_SECRET_WORDS = ("password", "secret", "token", "authorization", "cookie", "signature", "otp", "api_key")
-# Credentials inside of longer texts (messages, tracebacks): what they are stays readable, the secret doesn't.
-_KEY = re.compile(r"\b(fc_[0-9a-f]{16})\.[A-Za-z0-9_-]+")
-_HEADER = re.compile(r"\b(api-key|bearer)(['\"]?[\s:=,]+['\"]?)([A-Za-z0-9_-]{3})[A-Za-z0-9._~+/=-]{5,}", re.IGNORECASE)
+from fintech_core import redaction
+
 _CONTROL = {number: f"\\x{number:02x}" for number in (*range(0x20), 0x7F)}
+# Ours, never from outside.
+_PLAIN_NAMES = frozenset({"timestamp", "level", "logger"})
+_DATA_EXCEPTION = "22"  # the class of errors whose primary message repeats the value that was sent
 
 
 def redact(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Blank the values whose names say that they are secret."""
-    for name in event:
-        if any(word in name.lower() for word in _SECRET_WORDS):
-            event[name] = "[redacted]"
-    return event
+    """Blank what names or patterns give away, at any depth."""
+    return {
+        name: value if name in _PLAIN_NAMES else redaction.redact_value(value, name) for name, value in event.items()
+    }
 
 
-def mask_credentials(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Cut API keys and bearer tokens out of every text, tracebacks included: `Api-Key fc_…`."""
-    return {name: _masked(value) for name, value in event.items()}
+def format_exception(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    """`exc_info` as text in `exception`, without what the database said about the values of a row."""
+    exc_info = event.pop("exc_info", None)
+    if exc_info is True:
+        exc_info = sys.exc_info()
+    error = exc_info if isinstance(exc_info, BaseException) else exc_info[1] if exc_info else None
+    if error is None:
+        return event
+    text = "".join(traceback.format_exception(error)).rstrip("\n")
+    for told, shown in _told_by_the_database(error, set()):
+        text = text.replace(told, shown)
+    return {**event, "exception": text}
 
 
-def _masked(value: Any) -> Any:
-    if isinstance(value, str):
-        return _KEY.sub(r"\1…", _HEADER.sub(r"\1\2\3…", value))
-    if isinstance(value, dict):
-        return {name: _masked(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_masked(inner) for inner in value]
-    return value
+def _told_by_the_database(error: BaseException | None, seen: set[int]) -> Iterator[tuple[str, str]]:
+    """What database errors say, which repeats values and statements, and what may be shown of it: the first line."""
+    if error is None or id(error) in seen:
+        return
+    seen.add(id(error))
+    if isinstance(error, psycopg.Error) and error.diag.sqlstate:
+        of_data = error.diag.sqlstate.startswith(_DATA_EXCEPTION)
+        shown = redaction.BLANK if of_data else error.diag.message_primary or ""
+        yield str(error), f"{shown} (SQLSTATE {error.diag.sqlstate})"
+        yield from ((part, redaction.BLANK) for part in (error.diag.message_detail, error.diag.context) if part)
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _told_by_the_database(inner, seen)
+    yield from _told_by_the_database(error.__cause__, seen)
+    yield from _told_by_the_database(error.__context__, seen)
 
 
 def escape_control_characters(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -52,6 +77,34 @@ class UnhandledOnly(logging.Filter):
         return record.exc_info is not None
 
 
+class RedactingHandler(logging.StreamHandler):
+    """To standard error. A record that can't be formatted is reported as such, without its arguments."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        kind = sys.exc_info()[0]
+        self.stream.write(f"A log record of {record.name} (line {record.lineno}) failed: {kind and kind.__name__}\n")
+
+
+def _log_unhandled(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if isinstance(error, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+    else:
+        logging.getLogger("fintech_core").critical("unhandled_exception", exc_info=error)
+
+
+def _log_unhandled_in_thread(arguments: threading.ExceptHookArgs) -> None:
+    if arguments.exc_value is not None and not isinstance(arguments.exc_value, SystemExit):
+        logging.getLogger("fintech_core").critical("unhandled_exception", exc_info=arguments.exc_value)
+
+
+def _take_last_words() -> None:
+    """What ends a command, a process or a thread is told by the log too, unless somebody else (a test run) listens."""
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = _log_unhandled
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = _log_unhandled_in_thread
+
+
 def configure(config: dict[str, str]) -> None:
     """Django's LOGGING_CONFIG callable. `config` is {"format": "json" | "console", "level": ...}."""
     shared: list[Any] = [
@@ -60,14 +113,12 @@ def configure(config: dict[str, str]) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(allow=[]),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        redact,
     ]
+    tail: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, format_exception, redact]
     if config["format"] == "json":
-        tail: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        tail += [structlog.processors.JSONRenderer()]
     else:
-        tail = [
-            structlog.processors.format_exc_info,
-            mask_credentials,
+        tail += [
             escape_control_characters,
             structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
         ]
@@ -90,15 +141,20 @@ def configure(config: dict[str, str]) -> None:
                 "structlog": {
                     "()": structlog.stdlib.ProcessorFormatter,
                     "foreign_pre_chain": shared,
-                    "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail],
+                    "processors": tail,
                 }
             },
             "filters": {"unhandled_only": {"()": UnhandledOnly}},
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structlog"}},
+            "handlers": {"stderr": {"()": RedactingHandler, "formatter": "structlog"}},
             "root": {"handlers": ["stderr"], "level": config["level"]},
             "loggers": {
+                # Django's own configuration came first: its handlers know nothing of redaction.
+                "django": {"handlers": [], "level": "INFO"},
                 "django.request": {"level": "ERROR", "filters": ["unhandled_only"]},
-                "django.server": {"level": "WARNING"},
+                "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
+                # So did the server that loads this process.
+                "_granian": {"handlers": [], "level": "INFO", "propagate": True},
+                "granian.access": {"handlers": [], "level": "INFO", "propagate": True},
                 "httpx": {"level": "WARNING"},
                 "fontTools": {"level": "WARNING"},
                 "celery.app.trace": {"level": "WARNING"},
@@ -107,3 +163,4 @@ def configure(config: dict[str, str]) -> None:
             },
         }
     )
+    _take_last_words()

@@ -19,7 +19,6 @@ from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
 from fintech_core.exceptions import PermissionDenied
-from fintech_core.logging_config import mask_credentials
 from fintech_core.models import AuditLog, IdempotencyRecord, OutboxEvent
 from fintech_core.testing import (
     PASSWORD,
@@ -537,21 +536,5 @@ def test_a63_logs_name_the_key_and_never_its_secret(
 
     written = capfd.readouterr().err
     assert f"key_prefix={prefix}" in written
-    assert "RuntimeError: failed with Api-Key fc_…" in written
+    assert "RuntimeError: failed with Api-Key [redacted]" in written
     assert secret not in written
-
-
-@pytest.mark.parametrize(
-    ("text", "masked"),
-    [
-        ("Api-Key fc_0123456789abcdef.s3cret-_x", "Api-Key fc_…"),
-        ("Authorization: api-key abcdefgh", "Authorization: api-key abc…"),
-        ("key fc_0123456789abcdef.s3cret-_x!", "key fc_0123456789abcdef…!"),
-        ("{'Authorization': 'Bearer eyJhbGciOi.eyJzdWIi.sig_-'}", "{'Authorization': 'Bearer eyJ…'}"),
-        ("bearer of bad news", "bearer of bad news"),
-    ],
-)
-def test_credentials_in_texts_are_masked(text: str, masked: str) -> None:
-    event = {"event": text, "more": {"list": [text, 5]}}
-
-    assert mask_credentials(None, "", event) == {"event": masked, "more": {"list": [masked, 5]}}
