@@ -1,0 +1,240 @@
+"""Every route by verb, caller and owner (A-66); fields that nobody may set (A-67); ids of others in bodies (A-68).
+
+Generated from the routes: a new one fails here until `tests/world.py` knows its object and its body. The world is made
+once in a transaction that is rolled back; each request is undone by itself, and of a refused one PostgreSQL's own
+counters tell that it wrote nothing.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from drf_spectacular.generators import SchemaGenerator
+
+from fintech_core.testing import Client
+from tests import world as worlds
+from tests.world import (
+    BODIES,
+    NESTED,
+    QUERIES,
+    RESOURCES,
+    Caller,
+    Resource,
+    Route,
+    World,
+    api_v1,
+    call,
+    callers,
+    undone,
+)
+
+ROUTES = api_v1()
+WRITES = [route for route in ROUTES if route.method in {"POST", "PATCH", "PUT"}]
+every_route = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+every_write = pytest.mark.parametrize("route", WRITES, ids=lambda route: route.name)
+
+
+@pytest.fixture(scope="module")
+def world(django_db_setup: None, django_db_blocker: Any) -> Iterator[World]:
+    with django_db_blocker.unblock(), undone():
+        yield worlds.build()
+
+
+@pytest.fixture(scope="module")
+def everyone(world: World) -> list[Caller]:
+    return callers(world)
+
+
+@pytest.fixture(autouse=True)
+def _unblocked(world: World, django_db_blocker: Any, settings: Any) -> Iterator[None]:
+    settings.SIMULATOR_ENABLED = True
+    with django_db_blocker.unblock():
+        yield
+
+
+def written() -> int:
+    """Rows inserted, changed or deleted in this transaction so far, those undone since included.
+
+    Without what a refusal may write: the claim of an Idempotency-Key, and when a key was last used.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) FROM pg_stat_xact_user_tables"
+            " WHERE relname NOT IN ('fintech_core_idempotencyrecord', 'users_apikey')"
+        )
+        (count,) = cursor.fetchone()
+    return int(count)
+
+
+def ask(client: Client, route: Route, world: World, body: dict[str, Any] | None = None) -> tuple[int, Any, int]:
+    """Status, answer and the number of rows written, of one request for alice's object that is undone afterwards."""
+    owner = world.alice
+    parameters = world.object_of(owner, route.resource) if route.resource else {}
+    if body is None and route.method != "GET":
+        body = BODIES[route.name](world, owner) if route.name in BODIES else {}
+    before = written()
+    with undone():
+        answer = call(client, route, parameters, body)
+    return answer.status_code, answer, written() - before
+
+
+# --- A-66 -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_world_knows_every_route() -> None:
+    """Who adds a route says here how its object is made and what it takes."""
+    assert len(ROUTES) > 60
+    assert {route.resource for route in ROUTES if route.resource} - set(RESOURCES) == set()
+    assert {route.name for route in WRITES} - set(BODIES) == set()
+    assert set(BODIES) | set(QUERIES) <= {route.name for route in ROUTES}
+
+
+@every_route
+def test_a66_without_credentials_every_route_is_a_401(route: Route, world: World) -> None:
+    status, _, rows = ask(worlds.nobody(), route, world)
+
+    assert (status, rows) == (401, 0)
+
+
+@every_route
+def test_a66_who_may_call_a_route_and_whose_objects_it_reaches(
+    route: Route, world: World, everyone: list[Caller]
+) -> None:
+    resource = RESOURCES[route.resource] if route.resource else None
+    wrong = {}
+    for caller in everyone:
+        status, answer, rows = ask(caller.client, route, world)
+        expected = expectation(route, resource, caller)
+        fits = status < 500 and status not in {401, 403, 404} if expected is None else status == expected
+        fits = fits and (rows == 0 or expected not in {403, 404})
+        if not fits:
+            wrong[caller.name] = (status, rows, answer.content[:300], f"expected {expected or 'to get in'}")
+
+    assert wrong == {}
+
+
+def expectation(route: Route, resource: Resource | None, caller: Caller) -> int | None:
+    """403 without the capability, 404 for what the caller may not see, None where they get in."""
+    if route.capability not in caller.capabilities:
+        return 403
+    of_owners = [foreign.status for foreign in NESTED.get(route.name, {}).values() if foreign]
+    if resource is None and of_owners and not caller.owns:
+        return of_owners[0]
+    if resource is None or resource.platform or caller.owns or resource.read_all in caller.capabilities:
+        return None
+    return 404
+
+
+def test_the_reviewed_table_is_the_one_in_force(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """docs/access.md is what a change of rights shows up in; `manage.py access_table > docs/access.md` writes it."""
+    call_command("access_table")
+
+    assert (settings.BASE_DIR / "docs" / "access.md").read_text() == capsys.readouterr().out
+
+
+# --- A-67 -------------------------------------------------------------------------------------------------------------
+
+NOT_THE_CALLERS = {
+    "balance": "1000000.00",
+    "status": "ACTIVE",
+    "role": "admin",
+    "kyc_level": 3,
+    "is_staff": True,
+    "is_active": True,
+    "owner": worlds.NOBODY,
+    "user": worlds.NOBODY,
+    "organization": worlds.NOBODY,
+    "id": worlds.NOBODY,
+    "created_at": "2020-01-01T00:00:00Z",
+}
+
+
+@pytest.fixture(scope="module")
+def schema() -> Any:
+    return SchemaGenerator().get_schema(request=None, public=True)
+
+
+def body_schema(schema: Any, route: Route) -> dict[str, Any]:
+    """The JSON schema of the route's body, references resolved."""
+    content = schema["paths"][route.template][route.method.lower()].get("requestBody", {}).get("content", {})
+    found: dict[str, Any] = next(iter(content.values()))["schema"] if content else {}
+    return resolved(schema, found)
+
+
+def resolved(schema: Any, part: Any) -> Any:
+    while "$ref" in part:
+        part = schema["components"]["schemas"][part["$ref"].rsplit("/", 1)[1]]
+    return part
+
+
+@every_write
+def test_a67_no_body_sets_what_is_not_the_callers_to_set(
+    route: Route, world: World, everyone: list[Caller], schema: Any
+) -> None:
+    """Somebody who may call the route sends its good body with one more field: 400, and nothing is written."""
+    caller = next(caller for caller in everyone if expectation(route, resource_of(route), caller) is None)
+    good = BODIES[route.name](world, world.alice)
+    known = set(body_schema(schema, route).get("properties", {}))
+    assert set(good) <= known
+    wrong = {}
+    for name, value in NOT_THE_CALLERS.items():
+        if name in known:
+            continue  # a field of the contract, whose values its own tests check
+        status, answer, rows = ask(caller.client, route, world, {**good, name: value})
+        errors = answer.json().get("errors") if status == 400 else answer.content[:300]
+        if [(e["field"], e["code"]) for e in errors or []] != [(name, "unknown_field")] or rows:
+            wrong[name] = (status, errors, rows)
+
+    assert wrong == {}
+
+
+def resource_of(route: Route) -> Resource | None:
+    return RESOURCES[route.resource] if route.resource else None
+
+
+# --- A-68 -------------------------------------------------------------------------------------------------------------
+
+
+def ids_in(schema: Any, part: Any, path: str = "") -> Iterator[str]:
+    """The paths of all ids in a body."""
+    part = resolved(schema, part)
+    if part.get("format") == "uuid":
+        yield path
+    if "items" in part:
+        yield from ids_in(schema, part["items"], f"{path}[]")
+    for name, inner in part.get("properties", {}).items():
+        yield from ids_in(schema, inner, f"{path}.{name}" if path else name)
+
+
+def test_the_world_knows_every_id_in_every_body(schema: Any) -> None:
+    found = {route.name: set(ids_in(schema, body_schema(schema, route))) for route in WRITES}
+
+    assert {name: paths for name, paths in found.items() if paths} == {
+        name: set(paths) for name, paths in NESTED.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [(name, path) for name, paths in NESTED.items() for path, foreign in paths.items() if foreign]
+)
+def test_a68_an_id_of_somebody_else_in_a_body_is_refused(name: str, path: str, world: World) -> None:
+    route = next(route for route in ROUTES if route.name == name)
+    foreign = NESTED[name][path]
+    assert foreign is not None
+    theirs = world.object_of(world.mallory, foreign.resource)["pk"]
+    good = BODIES[name](world, world.alice)
+
+    refused = ask(world.alice.client, route, world, worlds.with_value(good, path, theirs))
+    absent = ask(world.alice.client, route, world, worlds.with_value(good, path, worlds.NOBODY))
+
+    assert (refused[0], refused[1].json()["code"]) == (foreign.status, foreign.code)
+    assert strip(refused[1]) == strip(absent[1])  # not even that it exists
+    assert ask(world.alice.client, route, world, good)[0] < 300
+    if foreign.status == 404:
+        assert (refused[2], absent[2]) == (0, 0)
+
+
+def strip(answer: Any) -> dict[str, Any]:
+    return {**answer.json(), "trace_id": ""}

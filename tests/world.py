@@ -1,0 +1,415 @@
+"""A small world with something of everything, for tests that walk over every route: whose is what, and good bodies.
+
+`RESOURCES` says how to make the object that a route's path names; `BODIES` has a body that the route takes; `NESTED`
+says of each id inside a body whose it has to be. A route that isn't here fails `test_access_matrix.py`: who adds one
+adds it.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from unittest import mock
+
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import transaction
+
+from compliance.tests.factories import PERSON
+from fintech_core import clock, db, ids
+from fintech_core.capabilities import Capability
+from fintech_core.db import unit_of_work
+from fintech_core.testing import SYSTEM, Client, anonymous_client, client_for, customer, key_client, kyc, staff
+from reconciliation.models import Break
+from reconciliation.tests.samples import ACCOUNT, OLD, csv_of, reconcile
+from tests.test_house import api_routes
+from transactions import ledger, services
+from transactions.accounts import clearing
+from transactions.enums import TransactionKind
+from users.enums import STAFF_ROLES, Role, Scope
+from users.models import User
+from users.roles import CAPABILITIES
+from users.scopes import capabilities_of
+from wallet.models import Wallet
+from wallet.selectors import open_wallet_of
+from wallet.services import open_wallet
+
+API = "api/v1/"
+NOBODY = "01a2053d-03df-71d1-8045-26d288669fea"  # an id that nothing has
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Somebody with money: objects are made through `client`, and are theirs."""
+
+    user: User
+    client: Client
+    usd: Wallet
+    eur: Wallet
+
+
+@dataclass
+class World:
+    alice: Owner
+    bob: Owner
+    mallory: Owner
+    staff: Mapping[Role, Client]
+    made: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+
+    def object_of(self, owner: Owner, resource: str) -> dict[str, Any]:
+        """The parameters of a path that leads to the owner's object; it is made at the first asking."""
+        key = (owner.user.email, resource)
+        if key not in self.made:
+            self.made[key] = RESOURCES[resource].make(self, owner)
+        return self.made[key]
+
+
+def build() -> World:
+    """Alice, bob (who deals with her) and mallory (who doesn't), each with money; one of each staff role; rates."""
+    day = clock.now().date()
+    rates = {"EUR": Decimal(1), "USD": Decimal("1.0837")}
+    unit_of_work(lambda: services.load_rates(actor=SYSTEM, source="ecb", as_of=day, rates=rates, now=clock.now()))
+    alice, bob, mallory = (owner(name) for name in ("alice", "bob", "mallory"))
+    return World(alice, bob, mallory, {role: client_for(staff(role)) for role in sorted(STAFF_ROLES)})
+
+
+def owner(name: str) -> Owner:
+    user = kyc(customer(name), 1)
+    wallets = []
+    for currency in ("USD", "EUR"):
+        wallet = open_wallet_of(user.pk, currency) or unit_of_work(
+            lambda currency=currency: open_wallet(  # type: ignore[misc]
+                actor=SYSTEM, owner_user_id=user.pk, currency=currency, now=clock.now()
+            )
+        )
+        fund(wallet)
+        wallets.append(wallet)
+    return Owner(user, client_for(user), *wallets)
+
+
+def fund(wallet: Wallet, amount: str = "1000.00") -> None:
+    leg = ledger.Leg(clearing("simulator", wallet.currency), wallet.pk, Decimal(amount), wallet.currency)
+    posting = ledger.Posting(kind=TransactionKind.DEPOSIT, legs=(leg,))
+    unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM, now=clock.now()))
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """What happens inside is rolled back; use cases may open their durable transactions, as in a `db` test."""
+    block = transaction.atomic()
+    block._from_testcase = True  # type: ignore[attr-defined]
+    with mock.patch.object(db, "read_only_snapshot", _snapshot), block:
+        try:
+            yield
+        finally:
+            transaction.set_rollback(True)
+
+
+@contextmanager
+def _snapshot() -> Iterator[None]:
+    """PostgreSQL sets the isolation of a transaction before its first statement only, and this one has had many."""
+    yield
+
+
+# --- Routes -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Route:
+    method: str
+    path: str
+    capability: Capability
+    needs_key: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def template(self) -> str:
+        """As OpenAPI spells the path."""
+        return "/" + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", self.path).replace("{pk}", "{id}")
+
+    @property
+    def resource(self) -> str | None:
+        """The part of the path that names an object, up to its last parameter."""
+        found = re.match(r".*>", self.path)
+        return found.group(0) if found else None
+
+    def url(self, parameters: Mapping[str, Any]) -> str:
+        return "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda match: str(parameters[match[1]]), self.path)
+
+
+def api_v1() -> list[Route]:
+    """Every verb of every route below /api/v1 that asks who is calling."""
+    found = []
+    for path, view, actions in api_routes():
+        if not path.startswith(API):
+            continue
+        for method, action in (actions or {}).items():
+            capability = view.access[action]  # type: ignore[attr-defined]
+            keyed = getattr(view, "idempotent", {}).get(action, False)
+            if method != "head" and capability is not Capability.PUBLIC:
+                found.append(Route(method.upper(), path, capability, bool(keyed)))
+    return sorted(found, key=lambda route: (route.path, route.method))
+
+
+def call(client: Client, route: Route, parameters: Mapping[str, Any], body: Body | None) -> Any:
+    """One request; a money-moving one gets a key of its own."""
+    multipart = body is not None and any(hasattr(value, "read") for value in body.values())
+    headers = {"Idempotency-Key": str(ids.uuid7())} if route.needs_key else {}
+    if multipart:
+        for value in body.values():  # type: ignore[union-attr]
+            if hasattr(value, "read"):
+                value.seek(0)
+    send = getattr(super(Client, client), route.method.lower())
+    return send(
+        route.url(parameters) + QUERIES.get(route.name, ""),
+        **({} if route.method == "GET" else {"data": body or {}, "format": "multipart" if multipart else "json"}),
+        headers=headers,
+    )
+
+
+# --- Objects ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Resource:
+    """`read_all`: with which capability staff reach everybody's. `platform`: it is nobody's, the capability decides."""
+
+    make: Callable[[World, Owner], dict[str, Any]]
+    read_all: Capability | None = None
+    platform: bool = False
+
+
+def _created(client: Client, path: str, body: Body) -> str:
+    answer = client.post(f"/{API}{path}", body, key="new")
+    assert answer.status_code == 201, (path, answer.status_code, answer.content)
+    return str(answer.json()["id"])
+
+
+def _own(path: str) -> Callable[[World, Owner], dict[str, Any]]:
+    """An object that its owner makes by a POST to the list."""
+
+    def make(world: World, owner: Owner) -> dict[str, Any]:
+        return {"pk": _created(owner.client, path, BODIES[f"POST {API}{path}"](world, owner))}
+
+    return make
+
+
+def _staffs(path: str) -> Callable[[World, Owner], dict[str, Any]]:
+    def make(world: World, owner: Owner) -> dict[str, Any]:
+        return {"pk": _created(world.staff[Role.ADMIN], path, BODIES[f"POST {API}{path}"](world, owner))}
+
+    return make
+
+
+def _wallet(world: World, owner: Owner) -> dict[str, Any]:
+    return {"pk": str(owner.usd.pk)}
+
+
+def _monitor(world: World, owner: Owner) -> dict[str, Any]:
+    body = BODIES[f"POST {API}wallets/<uuid:pk>/monitors"](world, owner)
+    return {"pk": str(owner.usd.pk), "monitor_id": _created(owner.client, f"wallets/{owner.usd.pk}/monitors", body)}
+
+
+def _transaction(world: World, owner: Owner) -> dict[str, Any]:
+    """Money that came in: nobody but the owner has a side of it."""
+    fund(owner.usd)
+    newest = owner.client.get(f"/{API}transactions").json()["results"][0]
+    assert newest["kind"] == "DEPOSIT"
+    return {"pk": newest["id"]}
+
+
+def _statement(world: World, owner: Owner) -> dict[str, Any]:
+    route = Route("POST", f"{API}reconciliation/statements", Capability.RECONCILE, needs_key=False)
+    answer = call(world.staff[Role.OPERATOR], route, {}, BODIES[route.name](world, owner))
+    assert answer.status_code == 201, answer.content
+    return {"pk": answer.json()["results"][0]["id"]}
+
+
+def _break(world: World, owner: Owner) -> dict[str, Any]:
+    world.object_of(owner, f"{API}reconciliation/statements/<uuid:pk>")
+    reconcile()
+    return {"pk": str(Break.objects.latest("id").pk)}
+
+
+def _seal(world: World, owner: Owner) -> dict[str, Any]:
+    return {"pk": unit_of_work(lambda: services.seal_ledger(actor=SYSTEM, now=clock.now())).pk}
+
+
+RESOURCES: Mapping[str, Resource] = {
+    f"{API}wallets/<uuid:pk>": Resource(_wallet, Capability.WALLETS_READ_ALL),
+    f"{API}wallets/<uuid:pk>/monitors/<uuid:monitor_id>": Resource(_monitor, Capability.WALLETS_READ_ALL),
+    f"{API}transactions/<uuid:pk>": Resource(_transaction, Capability.TRANSACTIONS_READ_ALL),
+    f"{API}holds/<uuid:pk>": Resource(_own("holds"), Capability.TRANSACTIONS_READ_ALL),
+    f"{API}scheduled-transfers/<uuid:pk>": Resource(_own("scheduled-transfers"), Capability.TRANSACTIONS_READ_ALL),
+    f"{API}exchange-quotes/<uuid:pk>": Resource(_own("exchange-quotes")),
+    f"{API}payment-intents/<uuid:pk>": Resource(_own("payment-intents"), Capability.PAYMENTS_READ_ALL),
+    f"{API}kyc/submissions/<uuid:pk>": Resource(_own("kyc/submissions"), Capability.KYC_READ_ALL),
+    f"{API}api-keys/<uuid:pk>": Resource(_own("api-keys")),
+    f"{API}fee-schedules/<uuid:pk>": Resource(_staffs("fee-schedules"), platform=True),
+    f"{API}seals/<int:pk>": Resource(_seal, platform=True),
+    f"{API}reconciliation/statements/<uuid:pk>": Resource(_statement, platform=True),
+    f"{API}reconciliation/breaks/<uuid:pk>": Resource(_break, platform=True),
+}
+
+
+# --- Bodies -----------------------------------------------------------------------------------------------------------
+
+MakeBody = Callable[[World, Owner], Body]
+_REASON: Body = {"reason": "for the tests"}
+
+
+def _money(owner: Owner, **more: Any) -> Body:
+    return {"amount": "1.00", "currency": "USD", **more}
+
+
+def _transfer(world: World, owner: Owner) -> Body:
+    return _money(owner, source_wallet=str(owner.usd.pk), destination_wallet=str(world.bob.usd.pk))
+
+
+def _start() -> str:
+    return (datetime.now(UTC) + timedelta(days=30)).isoformat()
+
+
+def _just(**body: Any) -> MakeBody:
+    return lambda world, owner: dict(body)
+
+
+BODIES: Mapping[str, MakeBody] = {
+    f"PATCH {API}users/me": _just(first_name="Alicia"),
+    f"POST {API}api-keys": _just(name="Shop", scopes=["wallets:read"]),
+    f"POST {API}wallets": _just(currency="JPY"),
+    f"POST {API}wallets/<uuid:pk>/close": _just(**_REASON),
+    f"POST {API}wallets/<uuid:pk>/freeze": _just(**_REASON),
+    f"POST {API}wallets/<uuid:pk>/unfreeze": _just(**_REASON),
+    f"POST {API}wallets/<uuid:pk>/policy": _just(currency="USD", credit_limit="5.00", **_REASON),
+    f"POST {API}wallets/<uuid:pk>/monitors": _just(condition="available_below", threshold="5.00", currency="USD"),
+    f"POST {API}kyc/submissions": _just(level=2, **PERSON),
+    f"POST {API}kyc/submissions/<uuid:pk>/approve": _just(level=1),
+    f"POST {API}kyc/submissions/<uuid:pk>/reject": _just(**_REASON),
+    f"POST {API}transfers": _transfer,
+    f"POST {API}transfers/batch": lambda world, owner: {"mode": "atomic", "transfers": [_transfer(world, owner)]},
+    f"POST {API}fee-schedules": _just(kind="TRANSFER", currency="GBP", fixed="0.10", **_REASON),
+    f"POST {API}fee-schedules/<uuid:pk>/end": _just(**_REASON),
+    f"POST {API}exchange-rates": lambda world, owner: {
+        "source": "ecb",
+        "as_of": clock.now().date().isoformat(),
+        "rates": {"GBP": "0.87"},
+    },
+    f"POST {API}exchange-quotes": lambda world, owner: _money(
+        owner, source_wallet=str(owner.usd.pk), destination_wallet=str(owner.eur.pk)
+    ),
+    # A new one each time: quotes live for a minute.
+    f"POST {API}exchanges": lambda world, owner: {"quote": _own("exchange-quotes")(world, owner)["pk"]},
+    f"POST {API}transactions/<uuid:pk>/reverse": _just(**_REASON),
+    f"POST {API}holds": lambda world, owner: _money(owner, wallet=str(owner.usd.pk)),
+    f"POST {API}holds/<uuid:pk>/capture": lambda world, owner: {"destination_wallet": str(world.bob.usd.pk)},
+    f"POST {API}holds/<uuid:pk>/extend": _just(expires_in=86_400),
+    f"POST {API}holds/<uuid:pk>/void": _just(**_REASON),
+    f"POST {API}scheduled-transfers": lambda world, owner: {
+        **_transfer(world, owner),
+        "frequency": "WEEKLY",
+        "start_at": _start(),
+    },
+    f"POST {API}scheduled-transfers/<uuid:pk>/cancel": _just(**_REASON),
+    f"POST {API}scheduled-transfers/<uuid:pk>/pause": _just(),
+    f"POST {API}scheduled-transfers/<uuid:pk>/resume": _just(),
+    f"POST {API}reconciliation/statements": lambda world, owner: {
+        "file": SimpleUploadedFile("statement", csv_of((OLD, "1.00", ids.uuid7().hex))),
+        "format": "csv",
+        "account": ACCOUNT,
+        "currency": "USD",
+    },
+    f"POST {API}reconciliation/breaks/<uuid:pk>/assign": lambda world, owner: {
+        "owner": str(world.staff[Role.OPERATOR].user.pk),
+        **_REASON,
+    },
+    f"POST {API}reconciliation/breaks/<uuid:pk>/resolve": _just(action="ignore", **_REASON),
+    f"POST {API}payment-intents": lambda world, owner: _money(owner, wallet=str(owner.usd.pk), gateway="simulator"),
+    f"POST {API}payment-intents/<uuid:pk>/cancel": _just(),
+    f"POST {API}payment-intents/<uuid:pk>/simulate": _just(outcome="failed"),
+}
+
+# What a route needs in its query.
+QUERIES: Mapping[str, str] = {
+    f"GET {API}wallets/<uuid:pk>/statement": "?from=2026-01-01&to=2026-02-01",
+    f"GET {API}reports/journal": "?from=2026-01-01&to=2026-02-01",
+}
+
+# --- Callers ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks. `owns`: the objects that the world made for alice are theirs."""
+
+    name: str
+    client: Client
+    capabilities: frozenset[Capability]
+    owns: bool = False
+
+
+def callers(world: World) -> list[Caller]:
+    """Alice, each of her keys, others of every role, a stranger's key with every scope."""
+    found = [Caller("the owner", world.alice.client, CAPABILITIES[Role.CLIENT], owns=True)]
+    for scope in Scope:
+        rights = CAPABILITIES[Role.CLIENT] & capabilities_of([scope])
+        found.append(Caller(f"the owner's key for {scope}", key_client(world.alice.user, scope), rights, owns=True))
+    found.append(Caller("a stranger", world.mallory.client, CAPABILITIES[Role.CLIENT]))
+    for role in (Role.AGENT, Role.AGENCY_ADMIN):
+        person = customer(role.value)
+        User.objects.filter(pk=person.pk).update(role=role)
+        found.append(Caller(f"a strange {role}", client_for(person), CAPABILITIES[role]))
+    rights = CAPABILITIES[Role.CLIENT] & capabilities_of(Scope)
+    found.append(Caller("a stranger's key", key_client(world.mallory.user, *Scope), rights))
+    found += [Caller(role.value, client, CAPABILITIES[role]) for role, client in world.staff.items()]
+    return found
+
+
+def nobody() -> Client:
+    return anonymous_client()
+
+
+# --- Ids inside of bodies ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """An id in a body that must be one's own: what it names, and the answer for somebody else's."""
+
+    resource: str
+    status: int = 404
+    code: str = "not_found"
+
+
+ANYBODYS = None  # payees are others by design
+_WALLET = f"{API}wallets/<uuid:pk>"
+NESTED: Mapping[str, Mapping[str, Foreign | None]] = {
+    f"POST {API}transfers": {"source_wallet": Foreign(_WALLET), "destination_wallet": ANYBODYS},
+    f"POST {API}transfers/batch": {
+        "transfers[].source_wallet": Foreign(_WALLET, 422, "batch_refused"),
+        "transfers[].destination_wallet": ANYBODYS,
+    },
+    f"POST {API}exchange-quotes": {"source_wallet": Foreign(_WALLET), "destination_wallet": Foreign(_WALLET)},
+    f"POST {API}exchanges": {"quote": Foreign(f"{API}exchange-quotes/<uuid:pk>")},
+    f"POST {API}holds": {"wallet": Foreign(_WALLET)},
+    f"POST {API}holds/<uuid:pk>/capture": {"destination_wallet": ANYBODYS},
+    f"POST {API}scheduled-transfers": {"source_wallet": Foreign(_WALLET), "destination_wallet": ANYBODYS},
+    f"POST {API}payment-intents": {"wallet": Foreign(_WALLET)},
+    f"POST {API}reconciliation/breaks/<uuid:pk>/assign": {"owner": ANYBODYS},  # staff name staff
+}
+
+
+def with_value(body: Any, path: str, value: Any) -> Any:
+    """A copy of the body with `value` at the path; `[]` stands for the first of a list."""
+    name, _, rest = path.partition(".")
+    many, name = name.endswith("[]"), name.removesuffix("[]")
+    if many:
+        first, *others = body[name]
+        return {**body, name: [with_value(first, rest, value) if rest else value, *others]}
+    return {**body, name: with_value(body[name], rest, value) if rest else value}

@@ -1,0 +1,66 @@
+"""`access_table`: which role and which scope of an API key may call which route, as the Markdown of docs/access.md.
+
+A test compares the two, so that a change of rights is seen where it is reviewed.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from fintech_core.capabilities import Capability
+from users.enums import Role
+from users.roles import CAPABILITIES
+from users.scopes import scopes_with
+
+_INTRODUCTION = """# Who may call what
+
+Made by `manage.py access_table > docs/access.md` from the routes, `users.roles` and `users.scopes`. Whose objects a
+caller reaches is the next question: customers reach their own, staff with a `read_all` everybody's; all else is 404.
+`tests/test_access_matrix.py` asks every route as everybody.
+
+| route | verb | capability | roles | scopes |
+|---|---|---|---|---|
+"""
+
+
+def access_table() -> str:
+    """The document, ending in a newline."""
+    rows = sorted(set(_rows(get_resolver(), "/")))
+    return _INTRODUCTION + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _rows(resolver: URLResolver, prefix: str) -> Iterator[tuple[str, ...]]:
+    for pattern in resolver.url_patterns:
+        path = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _rows(pattern, path)
+        else:
+            yield from _rows_of_view(pattern, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path).replace("{pk}", "{id}"))
+
+
+def _rows_of_view(pattern: URLPattern, path: str) -> Iterator[tuple[str, ...]]:
+    view: Any = getattr(pattern.callback, "cls", None) or getattr(pattern.callback, "view_class", None)
+    access = getattr(view, "access", {})
+    actions = getattr(pattern.callback, "actions", None) or {method: method for method in access}
+    for method, action in actions.items():
+        if method != "head":
+            yield (f"`{path}`", method.upper(), *_who(access[action]))
+
+
+def _who(capability: Capability) -> tuple[str, str, str]:
+    if capability is Capability.PUBLIC:
+        return "`public`", "anybody", ""
+    roles = [role.value for role in Role if capability in CAPABILITIES[role]]
+    scopes = [f"`{scope}`" for scope in scopes_with(capability)]
+    return f"`{capability}`", ", ".join(roles), ", ".join(scopes)
+
+
+class Command(BaseCommand):
+    help = "Print who may call which route, as Markdown."
+    requires_system_checks: list[str] = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.stdout.write(access_table(), ending="")
