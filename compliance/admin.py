@@ -33,8 +33,9 @@ class KycSubmissionAdmin(ReadOnlyModelAdmin):
     list_display = ("id", "user", "level", "status", "granted_level", "created_at", "decided_at")
     list_filter = ("status", "level")
     list_select_related = ("user",)
-    search_fields = ("=user__email",)
-    search_help_text = "The applicant's exact email address"
+    search_fields = ("=id", "=user__id")
+    personal_search = ("user__email", "user__phone")
+    search_help_text = "An id, or the applicant's whole email address or phone number"
     ordering = ("-created_at", "-id")
     fields = (
         "id",

@@ -9,6 +9,7 @@ from django.db.models import F, Q
 from compliance.enums import MAX_LEVEL, MIN_LEVEL, OPEN, DocumentType, SubmissionStatus
 from compliance.triggers import submission_triggers
 from fintech_core import ids
+from fintech_core.encrypted_fields import EncryptedDateField, EncryptedTextField
 from fintech_core.fields import enum_check
 
 _VISIBLE_DIGITS = 4
@@ -28,7 +29,7 @@ _REFUSED = Q(decided_by__isnull=False, decided_at__isnull=False, granted_level__
 
 
 class KycSubmission(models.Model):
-    """One application for a KYC level. Its personal columns go nowhere else: not to audit rows, logs or errors."""
+    """One application for a KYC level. Its personal columns are encrypted, and go to no audit row, log or error."""
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     user = models.ForeignKey(
@@ -42,13 +43,13 @@ class KycSubmission(models.Model):
         choices=SubmissionStatus.choices,
         default=SubmissionStatus.SUBMITTED,
     )
-    first_name = models.CharField(max_length=100)
-    last_name = models.CharField(max_length=100)
-    date_of_birth = models.DateField()
+    first_name = EncryptedTextField()
+    last_name = EncryptedTextField()
+    date_of_birth = EncryptedDateField()
     country = models.CharField(max_length=2)
-    address = models.CharField(max_length=500)
+    address = EncryptedTextField()
     document_type = models.CharField(max_length=16, choices=DocumentType.choices)
-    document_number = models.CharField(max_length=32)
+    document_number = EncryptedTextField()
     decided_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,

@@ -112,6 +112,10 @@ class SubmissionOutput(serializers.ModelSerializer[KycSubmission]):
     """The whole application. The document's number is masked for everyone."""
 
     user = serializers.UUIDField(source="user_id", read_only=True)
+    first_name = serializers.CharField(read_only=True)
+    last_name = serializers.CharField(read_only=True)
+    date_of_birth = serializers.DateField(read_only=True)
+    address = serializers.CharField(read_only=True)
     document_number = serializers.CharField(source="masked_document_number", read_only=True)
 
     class Meta:

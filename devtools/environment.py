@@ -15,7 +15,15 @@ from devtools.places import CHECKOUT, LOCAL, Refusal, write_private
 from devtools.servers import APP_ROLE, OWNER_ROLE, Servers
 
 FILE = LOCAL / "env"
-SECRETS = ("SECRET_KEY", "JWT_SIGNING_KEY", "IDEMPOTENCY_HMAC_KEY", "SIMULATOR_WEBHOOK_SECRET", "LEDGER_SEAL_KEY")
+SECRETS = (
+    "SECRET_KEY",
+    "JWT_SIGNING_KEY",
+    "IDEMPOTENCY_HMAC_KEY",
+    "SIMULATOR_WEBHOOK_SECRET",
+    "LEDGER_SEAL_KEY",
+    "PII_KEYS",
+    "PII_INDEX_KEYS",
+)
 HEADER = "# Written by `make run` at every start; change nothing here, use .env or real variables.\n"
 
 
@@ -71,6 +79,8 @@ def new_secret(name: str) -> str:
         return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     if name == "LEDGER_SEAL_KEY":  # an Ed25519 seed
         return base64.b64encode(secrets.token_bytes(32)).decode()
+    if name in {"PII_KEYS", "PII_INDEX_KEYS"}:  # a ring with one key
+        return "1:" + base64.b64encode(secrets.token_bytes(32)).decode()
     return secrets.token_urlsafe(48)
 
 

@@ -16,6 +16,8 @@ A room's admin looks like this:
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import Any, Protocol, cast
 
 import structlog
@@ -24,7 +26,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
@@ -36,7 +38,9 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from fintech_core import clock, db
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
+from fintech_core.encrypted_fields import indexed
 from fintech_core.exceptions import DomainError
+from fintech_core.identifiers import InvalidIdentifier, normalise_email, normalise_phone
 
 MAX_OBJECTS = 100
 REASON_LENGTHS = (3, 500)  # as serializers.ReasonInput has them for the API
@@ -60,6 +64,14 @@ class ReadOnlyModelAdmin(ModelAdmin):
     actions_on_bottom = False
     show_full_result_count = False
     list_per_page = 50
+    # Encrypted fields, found by a whole address or number: ("email", "phone"), ("owner_user__email",).
+    personal_search: Sequence[str] = ()
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        condition = personal_condition(self.personal_search, search_term)
+        if condition is not None:
+            return queryset.filter(condition), False
+        return super().get_search_results(request, queryset, search_term)
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return False
@@ -109,6 +121,23 @@ class ReadOnlyModelAdmin(ModelAdmin):
                 messages.ERROR,
             )
             return None
+
+
+def personal_condition(fields: Sequence[str], term: str) -> Q | None:
+    """The condition that finds rows by a whole address or number, however it is spelled; None for any other term."""
+    found = [
+        Q(**indexed(field, normal))
+        for field in fields
+        if (normal := _normal_form(field.rpartition("__")[2], term)) is not None
+    ]
+    return reduce(or_, found) if found else None
+
+
+def _normal_form(kind: str, term: str) -> str | None:
+    try:
+        return normalise_email(term) if kind == "email" else normalise_phone(term)
+    except InvalidIdentifier:
+        return None
 
 
 def _may_run(action: Any, actor: Actor) -> bool:

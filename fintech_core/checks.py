@@ -7,6 +7,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+
+from fintech_core import crypto
 
 
 @register(Tags.security, deploy=True)
@@ -27,6 +30,7 @@ def production_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         for name, value in keys.items()
         if len(value) < 32
     ]
+    errors += _pii_rings()
     errors += _seal_keys()
     errors += _proxy_headers()
     if settings.ENVIRONMENT != "production":
@@ -47,6 +51,22 @@ def _proxy_headers() -> list[CheckMessage]:
             Warning("Behind the proxy all clients count as one: no header says who asks.", hint=hint, id="fintech.W020")
         )
     return found
+
+
+def _pii_rings() -> list[Error]:
+    """The rings of keys are spelled right, and the blind indexes have keys of their own."""
+    hint = "Spell it 1:<openssl rand -base64 32>; docs/security.md says how keys rotate."
+    try:
+        crypto.current_key_id()
+        crypto.index_key_ids()
+    except ImproperlyConfigured as error:
+        return [Error(f"PII_KEYS or PII_INDEX_KEYS: {error}.", hint=hint, id="fintech.E009")]
+    secrets = [
+        item.partition(":")[2] for ring in (settings.PII_KEYS, settings.PII_INDEX_KEYS) for item in ring.split(",")
+    ]
+    if len(set(secrets)) < len(secrets):
+        return [Error("PII_KEYS and PII_INDEX_KEYS share a key.", hint=hint, id="fintech.E010")]
+    return []
 
 
 def _seal_keys() -> list[Error]:

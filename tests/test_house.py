@@ -323,7 +323,7 @@ def test_env_example_holds_exactly_the_variables_that_the_settings_read() -> Non
             and re.fullmatch(r"[A-Z][A-Z0-9_]+", first.value)
         ):
             of_env = isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") == "env"
-            if of_env or name in {"secret", "env"}:
+            if of_env or name in {"secret", "env", "key_ring"}:
                 read.add(first.value)
     example = (ROOT / ".env.example").read_text()
     written = set(re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", example, re.MULTILINE))

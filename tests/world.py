@@ -61,7 +61,7 @@ class World:
 
     def object_of(self, owner: Owner, resource: str) -> dict[str, Any]:
         """The parameters of a path that leads to the owner's object; it is made at the first asking."""
-        key = (owner.user.email, resource)
+        key = (str(owner.user.pk), resource)
         if key not in self.made:
             self.made[key] = RESOURCES[resource].make(self, owner)
         return self.made[key]

@@ -1,6 +1,10 @@
-"""People, sessions, API keys and pending claims in the admin: looked at, never edited. Hashes of secrets stay out."""
+"""People, sessions, API keys and pending claims in the admin: looked at, never edited.
+
+Hashes of secrets stay out; who reads addresses and names is written down.
+"""
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,8 +16,9 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse_lazy
 
 from fintech_core.actors import Actor
-from fintech_core.admin_base import ReadOnlyModelAdmin, reason_action
+from fintech_core.admin_base import ReadOnlyModelAdmin, actor_of_request, reason_action
 from fintech_core.capabilities import Capability
+from fintech_core.db import unit_of_work
 from users import services
 from users.forms import OwnPasswordForm
 from users.models import ApiKey, Registration, Session, User
@@ -49,18 +54,16 @@ def _revoke_key(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetim
 
 @admin.register(User)
 class UserAdmin(ReadOnlyModelAdmin):
-    list_display = ("email", "role", "is_active", "kyc_status", "kyc_level", "created_at")
+    list_display = ("id", "role", "is_active", "kyc_status", "kyc_level", "created_at")
     list_filter = ("role", "is_active", "kyc_status", "kyc_level")
-    search_fields = ("email", "=phone")
+    search_fields = ("=id",)
+    personal_search = ("email", "phone")
+    search_help_text = "An id, or a whole email address or phone number"
     ordering = ("-created_at", "-id")
     fields = (
         "id",
-        "email",
         "email_verified_at",
-        "phone",
         "phone_verified_at",
-        "first_name",
-        "last_name",
         "role",
         "kyc_status",
         "kyc_level",
@@ -78,14 +81,27 @@ class UserAdmin(ReadOnlyModelAdmin):
         reason_action("End sessions", Capability.USERS_MANAGE, _end_sessions),
     )
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+        """Addresses, number and name for those who may read them, which leaves an audit row."""
+        may = actor_of_request(request).can(Capability.USERS_READ_PERSONAL)
+        return [*services.PERSONAL_FIELDS, *self.fields] if may else list(self.fields)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        user = super().get_object(request, object_id, from_field)
+        actor = actor_of_request(request)
+        if user is not None and self.has_view_permission(request, user) and actor.can(Capability.USERS_READ_PERSONAL):
+            unit_of_work(lambda: services.record_view(actor=actor, user_id=user.pk))
+        return user
+
 
 @admin.register(Session)
 class SessionAdmin(ReadOnlyModelAdmin):
     list_display = ("id", "user", "created_at", "last_used_at", "expires_at", "ended_at", "end_reason")
     list_filter = ("end_reason",)
     list_select_related = ("user",)
-    search_fields = ("=user__email",)
-    search_help_text = "The user's exact email address"
+    search_fields = ("=id", "=user__id")
+    personal_search = ("user__email", "user__phone")
+    search_help_text = "An id, or the user's whole email address or phone number"
     ordering = ("-created_at", "-id")
     fields = ("id", "user", "user_agent", "created_at", "last_used_at", "expires_at", "ended_at", "end_reason")
 
@@ -119,16 +135,13 @@ class ApiKeyAdmin(ReadOnlyModelAdmin):
 
 @admin.register(Registration)
 class RegistrationAdmin(ReadOnlyModelAdmin):
-    list_display = ("id", "email", "created_at", "expires_at", "mailed_at", "mail_attempts")
-    search_fields = ("=email",)
-    search_help_text = "The exact email address"
+    list_display = ("id", "created_at", "expires_at", "mailed_at", "mail_attempts")
+    search_fields = ("=id",)
+    personal_search = ("email",)
+    search_help_text = "An id, or the whole email address"
     ordering = ("-created_at", "-id")
     fields = (
         "id",
-        "email",
-        "phone",
-        "first_name",
-        "last_name",
         "created_at",
         "expires_at",
         "mail_attempts",

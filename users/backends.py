@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.models import Permission
 
-from users.credentials import InvalidIdentifier, normalise_email
+from fintech_core.identifiers import InvalidIdentifier, normalise_email
 from users.models import User
 from users.passwords import password_matches
 from users.selectors import user_for_log_in

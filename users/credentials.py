@@ -1,47 +1,14 @@
-"""The pure side of credentials: normal forms, the password policy, opaque tokens and their hashes. No database."""
+"""The pure side of credentials: the password policy, opaque tokens and their hashes. No database."""
 
 import hashlib
-import re
 import secrets
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
-from django.utils.encoding import punycode
 
-MAX_EMAIL_LENGTH = 254  # RFC 5321: a path has 256 octets with its angle brackets
 MAX_PASSWORD_LENGTH = 128
 TOKEN_BYTES = 32
-_PHONE = re.compile(r"\+[1-9][0-9]{7,14}", re.ASCII)
 _GENERATED_PASSWORD_BYTES = 18  # 24 characters, 144 bits
-
-
-class InvalidIdentifier(ValueError):
-    """The text isn't an address or number at all."""
-
-
-def normalise_email(text: str) -> str:
-    """The one form in which an address is stored and compared: stripped, lower case, its domain in ASCII (IDNA).
-
-    ASCII before lower-casing, since U+212A (Kelvin) lower-cases to `k` and would make two addresses one. Raises
-    InvalidIdentifier.
-    """
-    local, at, domain = text.strip().rpartition("@")
-    try:
-        email = f"{local}{at}{punycode(domain)}"
-        if not email.isascii() or len(email) > MAX_EMAIL_LENGTH:
-            raise InvalidIdentifier
-        validate_email(email)
-    except (ValidationError, UnicodeError) as error:
-        raise InvalidIdentifier from error
-    return email.lower()
-
-
-def check_phone(text: str) -> str:
-    """The number if it is spelled in E.164 (`+` and 8 to 15 digits). Raises InvalidIdentifier."""
-    if not _PHONE.fullmatch(text):
-        raise InvalidIdentifier
-    return text
 
 
 def check_new_password(password: str) -> None:

@@ -2,6 +2,7 @@
 
 import uuid
 
+from fintech_core.encrypted_fields import indexed
 from fintech_core.exceptions import NotFound
 from users.models import Registration, User
 
@@ -16,4 +17,4 @@ def lock_user(user_id: uuid.UUID) -> User:
 
 def lock_claims(email: str) -> list[Registration]:
     """All pending claims of an address in primary-key order, so that of two being proved one goes first."""
-    return list(Registration.objects.select_for_update(of=("self",)).filter(email=email).order_by("pk"))
+    return list(Registration.objects.select_for_update(of=("self",)).filter(**indexed("email", email)).order_by("pk"))

@@ -7,7 +7,8 @@ from datetime import datetime
 from django.db.models import Q, QuerySet
 
 from fintech_core.actors import Actor
-from users.credentials import InvalidIdentifier, normalise_email
+from fintech_core.encrypted_fields import indexed, indexed_in
+from fintech_core.identifiers import InvalidIdentifier, normalise_email
 from users.models import ApiKey, RefreshToken, Registration, Session, User
 
 
@@ -17,33 +18,35 @@ def user_by_verified_email(email: str) -> User | None:
         address = normalise_email(email)
     except InvalidIdentifier:
         return None  # no account can have it
-    return User.objects.filter(email=address, email_verified_at__isnull=False, is_active=True).first()
+    return User.objects.filter(**indexed("email", address), email_verified_at__isnull=False, is_active=True).first()
 
 
 def user_by_verified_phone(phone: str) -> User | None:
     """The active user who proved this E.164 number; a claimed one resolves to nobody."""
-    return User.objects.filter(phone=phone, phone_verified_at__isnull=False, is_active=True).first()
+    return User.objects.filter(**indexed("phone", phone), phone_verified_at__isnull=False, is_active=True).first()
 
 
 def users_by_verified_emails(emails: Collection[str]) -> dict[str, User]:
     """The active users who proved one of these (normalised) addresses, by address. One statement, however many."""
-    rows = User.objects.filter(email__in=set(emails), email_verified_at__isnull=False, is_active=True)
-    return {user.email: user for user in rows}
+    found, _ = indexed_in("email", set(emails))
+    rows = User.objects.filter(**found, email_verified_at__isnull=False, is_active=True)
+    return {user.email: user for user in rows if user.email is not None}
 
 
 def users_by_verified_phones(phones: Collection[str]) -> dict[str, User]:
     """The active users who proved one of these E.164 numbers, by number. One statement, however many."""
-    rows = User.objects.filter(phone__in=set(phones), phone_verified_at__isnull=False, is_active=True)
+    found, _ = indexed_in("phone", set(phones))
+    rows = User.objects.filter(**found, phone_verified_at__isnull=False, is_active=True)
     return {user.phone: user for user in rows if user.phone is not None}
 
 
 def user_for_log_in(email: str) -> User | None:
     """The user behind a normalised address, active or not: the caller hashes first and judges after."""
-    return User.objects.filter(email=email).first()
+    return User.objects.filter(**indexed("email", email)).first()
 
 
 def email_is_taken(email: str) -> bool:
-    return User.objects.filter(email=email, email_verified_at__isnull=False).exists()
+    return User.objects.filter(**indexed("email", email), email_verified_at__isnull=False).exists()
 
 
 def live_session(*, session_id: uuid.UUID, user_id: uuid.UUID, now: datetime) -> Session | None:

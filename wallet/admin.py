@@ -72,7 +72,9 @@ def _limit(name: str, text: str, currency: str) -> Decimal:
 class WalletAdmin(ReadOnlyModelAdmin):
     list_display = ("id", "owner", "currency", "status", "shown_balance", "shown_held", "shown_available", "created_at")
     list_filter = ("status", "currency", "account_code")
-    search_fields = ("=id", "=owner_user__email", "account_code")
+    search_fields = ("=id", "account_code")
+    personal_search = ("owner_user__email", "owner_user__phone")
+    search_help_text = "A wallet's id, a system account's code, or the owner's whole email address or phone number"
     list_select_related = ("owner_user",)
     ordering = ("-created_at", "-id")
     exclude = ("head",)

@@ -9,7 +9,7 @@ from django.db import connection
 
 from compliance.models import KycSubmission
 from compliance.services import approve_submission, reject_submission, submit_kyc
-from compliance.tests.factories import actions_on, application, approve, standing, submit
+from compliance.tests.factories import actions_on, approve, said, standing, submit
 from fintech_core import clock
 from fintech_core.db import unit_of_work
 from fintech_core.exceptions import DomainError
@@ -55,7 +55,7 @@ def deadlocks() -> int:
 def test_of_many_submissions_at_once_one_is_made(alice: User) -> None:
     before, actor = deadlocks(), actor_for(alice)
 
-    outcomes = race(*[lambda: submit_kyc(actor=actor, now=clock.now(), **application())] * RACERS)
+    outcomes = race(*[lambda: submit_kyc(actor=actor, now=clock.now(), **said())] * RACERS)
 
     assert outcomes == {"done": 1, "kyc_submission_open": RACERS - 1}
     assert actions_on(KycSubmission.objects.get()) == ["kyc.submitted"]
@@ -84,7 +84,7 @@ def test_a_new_submission_racing_a_grant_never_lowers_the_level(alice: User, off
 
     outcomes = race(
         lambda: approve_submission(actor=actor, submission_id=first.pk, level=1, now=clock.now()),
-        *[lambda: submit_kyc(actor=applicant, now=clock.now(), **application(level=2))] * 4,
+        *[lambda: submit_kyc(actor=applicant, now=clock.now(), **said(level=2))] * 4,
     )
 
     assert outcomes["done"] in (1, 2)
@@ -98,7 +98,7 @@ def test_a_new_submission_racing_a_grant_never_lowers_the_level(alice: User, off
 def test_a_submission_for_a_level_granted_meanwhile_leaves_nothing_behind(alice: User, officer: User) -> None:
     approve(submit(alice), officer, level=1)
 
-    outcomes = race(*[lambda: submit_kyc(actor=actor_for(alice), now=clock.now(), **application())] * 4)
+    outcomes = race(*[lambda: submit_kyc(actor=actor_for(alice), now=clock.now(), **said())] * 4)
 
     assert outcomes == {"kyc_level_reached": 4}
     assert KycSubmission.objects.count() == 1

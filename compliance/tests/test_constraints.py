@@ -8,6 +8,7 @@ from psycopg.errors import CheckViolation, InsufficientPrivilege
 from compliance.models import KycSubmission
 from compliance.tests.factories import approve, row_of, submit
 from compliance.triggers import submission_triggers
+from fintech_core.encrypted_fields import Sealed
 from users.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -191,7 +192,10 @@ def test_a_decision_is_whole_and_by_another_person(
 def test_a_submission_is_born_submitted_and_sound(
     as_app: psycopg.Connection, alice: User, values: dict[str, object], constraint: str
 ) -> None:
-    row = {**row_of(submit(alice)), **values}
+    stored = {
+        name: value.token if isinstance(value, Sealed) else value for name, value in row_of(submit(alice)).items()
+    }
+    row = {**stored, **values}
     columns = [column for column in row if column != "id"]
     insert = sql.SQL("INSERT INTO compliance_kycsubmission (id, {}) VALUES (gen_random_uuid(), {})").format(
         sql.SQL(", ").join(map(sql.Identifier, columns)), sql.SQL(", ").join(map(sql.Placeholder, columns))

@@ -12,9 +12,9 @@ from compliance.tests.factories import (
     PERSON,
     SECRETS,
     actions_on,
-    application,
     approve,
     row_of,
+    said,
     standing,
     submit,
 )
@@ -42,7 +42,7 @@ def both(user: User, capabilities: set[Capability]) -> Actor:
 def test_nobody_decides_on_their_own_submission(officer: User) -> None:
     """A-77, the KYC part: maker ≠ checker, whatever credential is used."""
     actor = both(officer, {Capability.KYC_SUBMIT, Capability.KYC_DECIDE})
-    submission = unit_of_work(lambda: submit_kyc(actor=actor, now=clock.now(), **application()))
+    submission = unit_of_work(lambda: submit_kyc(actor=actor, now=clock.now(), **said()))
     before, audited = row_of(submission), actions_on(submission)
 
     with pytest.raises(PermissionDenied):

@@ -14,11 +14,11 @@ from compliance.selectors import kyc_levels_of
 from compliance.services import KycRequired, refused_by_kyc
 from fintech_core.actors import Actor
 from fintech_core.exceptions import DomainError, NotFound
+from fintech_core.identifiers import InvalidIdentifier, normalise_email
 from transactions import fees, ledger, selectors
 from transactions.enums import TransactionKind
 from transactions.models import FeeSchedule
 from transactions.selectors import Party
-from users.credentials import InvalidIdentifier, normalise_email
 from users.models import User
 from users.selectors import users_by_verified_emails, users_by_verified_phones
 from wallet.enums import WalletStatus

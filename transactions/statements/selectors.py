@@ -80,12 +80,12 @@ def find_statement(wallet: Wallet, *, start: datetime, end: datetime, now: datet
         cursor.execute(_TOTALS, {"wallet": wallet.pk, "before": before, "last": last})
         credits, debits, credit_count = cursor.fetchone()
     owner = wallet.owner_user
-    name = f"{owner.first_name} {owner.last_name}".strip() if owner else wallet.account_code or ""
+    name = (owner.full_name or owner.email or "") if owner else wallet.account_code or ""
     return check(
         Statement(
             wallet_id=wallet.pk,
             owner_id=wallet.owner_user_id,
-            owner_name=name or (owner.email if owner else ""),
+            owner_name=name,
             currency=wallet.currency,
             exponent=wallet.exponent,
             start=start,

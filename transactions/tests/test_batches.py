@@ -404,7 +404,10 @@ def test_the_number_of_statements_is_the_same_for_3_and_for_1000_items(
 def test_a_thousand_items_over_http_fit_the_body_and_are_done_at_once(
     rich: Wallet, alice: User, bob: User, mallory: User, alice_client: Client
 ) -> None:
-    destinations = [{"destination_wallet": str(wallet_of(bob).pk)}, {"destination_email": mallory.email}]
+    destinations: list[dict[str, Any]] = [
+        {"destination_wallet": str(wallet_of(bob).pk)},
+        {"destination_email": mallory.email},
+    ]
     items = [
         item(rich, amount="0.05", reference=f"payroll-2026-11-{index:04}", description="Salary " * 20)
         | destinations[index % 2]

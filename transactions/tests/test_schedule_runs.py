@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from fintech_core.db import unit_of_work
 from fintech_core.models import AuditLog, OutboxEvent
-from fintech_core.testing import actor_for, fund_wallet, kyc
+from fintech_core.testing import actor_for, fund_wallet, kyc, with_personal
 from transactions import services, tasks
 from transactions.enums import Frequency
 from transactions.models import ScheduledRun, Transaction, TransferSchedule
@@ -92,7 +92,7 @@ def test_a_payee_named_by_address_is_the_person_of_that_day_whatever_their_addre
 ) -> None:
     by_email = make_schedule(alice, bob, destination=Destination(email=bob.email))
     assert (by_email.destination_user_id, by_email.destination_wallet_id) == (bob.pk, None)
-    User.objects.filter(pk=bob.pk).update(email="bob@elsewhere.example")
+    with_personal(bob, email="bob@elsewhere.example")
 
     job_at(START)
 

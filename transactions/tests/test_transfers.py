@@ -569,7 +569,7 @@ def test_stored_answers_hold_no_personal_data(rich: Wallet, bob: User, alice_cli
     alice_client.post(URL, body(rich, destination_email=bob.email), key="k-1")
 
     record = IdempotencyRecord.objects.get()
-    assert bob.email.encode() not in bytes(record.body or b"")
+    assert str(bob.email).encode() not in bytes(record.body or b"")
 
 
 # --- Bodies that are no JSON objects (A-70) ---------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """People (customers and staff), and pending claims of an address.
 
-No secret is stored: passwords as Argon2id hashes, tokens as SHA-256 of 256 random bits. Rows are written by
-`users.services` only.
+No secret is stored: passwords as Argon2id hashes, tokens as SHA-256 of 256 random bits. Addresses, numbers and names
+are encrypted, and found by blind indexes over their normal forms (fintech_core/encrypted_fields.py). Rows are written
+by `users.services` only.
 """
 
 from typing import Any, ClassVar
@@ -10,9 +11,9 @@ from django.contrib import auth
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Lower
 
 from fintech_core import ids
+from fintech_core.encrypted_fields import BlindIndexField, EncryptedTextField, indexed
 from fintech_core.fields import enum_check
 from users.enums import STAFF_ROLES, KycStatus, Role
 from users.passwords import hash_password, password_matches
@@ -29,19 +30,23 @@ class UserManager(BaseUserManager["User"]):
     """Has no create_user: `users.services` makes customers and staff."""
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        return self.get(email=(username or "").strip().lower())
+        return self.get(**indexed("email", (username or "").strip().lower()))
 
 
 class User(AbstractBaseUser):
     """A customer or a member of staff. `role` is the one source of rights; kyc_* are written by `set_kyc` only."""
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
-    email = models.EmailField(max_length=254)
+    email = EncryptedTextField(null=True)  # normalised; None for an agent who came by phone
+    email_index_a = BlindIndexField(source="email", slot="a")
+    email_index_b = BlindIndexField(source="email", slot="b")
     email_verified_at = models.DateTimeField(null=True)
-    phone = models.CharField(max_length=16, null=True)  # noqa: DJ001 - absent is NULL: verified phones are unique
+    phone = EncryptedTextField(null=True)  # E.164
+    phone_index_a = BlindIndexField(source="phone", slot="a")
+    phone_index_b = BlindIndexField(source="phone", slot="b")
     phone_verified_at = models.DateTimeField(null=True)
-    first_name = models.CharField(max_length=100, blank=True)
-    last_name = models.CharField(max_length=100, blank=True)
+    first_name = EncryptedTextField(empty=True)
+    last_name = EncryptedTextField(empty=True)
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.CLIENT)
     kyc_status = models.CharField(max_length=16, choices=KycStatus.choices, default=KycStatus.NOT_SUBMITTED)
     kyc_level = models.PositiveSmallIntegerField(default=0)
@@ -55,14 +60,29 @@ class User(AbstractBaseUser):
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["email"], name="user_email_once"),
-            models.UniqueConstraint(
-                fields=["phone"], condition=Q(phone_verified_at__isnull=False), name="user_verified_phone_once"
+            *(
+                models.UniqueConstraint(fields=[f"email_index_{slot}"], name=f"user_email_once_{slot}")
+                for slot in ("a", "b")
             ),
-            models.CheckConstraint(condition=Q(email=Lower("email")), name="user_email_lower_case"),
+            *(
+                models.UniqueConstraint(
+                    fields=[f"phone_index_{slot}"],
+                    condition=Q(phone_verified_at__isnull=False),
+                    name=f"user_verified_phone_once_{slot}",
+                )
+                for slot in ("a", "b")
+            ),
+            models.CheckConstraint(
+                condition=Q(email_verified_at__isnull=True) | Q(email__isnull=False),
+                name="user_verified_email_is_there",
+            ),
             models.CheckConstraint(
                 condition=Q(phone_verified_at__isnull=True) | Q(phone__isnull=False),
                 name="user_verified_phone_is_there",
+            ),
+            models.CheckConstraint(
+                condition=Q(email__isnull=False) | Q(phone__isnull=False) | Q(is_active=False),
+                name="user_can_be_reached",
             ),
             models.CheckConstraint(condition=Q(kyc_level__lte=MAX_KYC_LEVEL), name="user_kyc_level"),
             enum_check("role", Role, "user_role"),
@@ -71,11 +91,16 @@ class User(AbstractBaseUser):
         indexes: ClassVar = [models.Index(fields=["-created_at", "-id"], name="user_newest")]
 
     def __str__(self) -> str:
-        return self.email
+        """Without personal data: it stands in lists, messages and logs."""
+        return f"{self.role} …{str(self.pk)[-12:]}"
 
     @property
     def is_staff(self) -> bool:
         return self.role in STAFF_ROLES
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.first_name or ''} {self.last_name or ''}".strip()
 
     # Django's own forms go through these two: the one normal form and hasher for every password.
 
@@ -106,11 +131,13 @@ class Registration(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
-    email = models.EmailField(max_length=254)
+    email = EncryptedTextField()
+    email_index_a = BlindIndexField(source="email", slot="a")
+    email_index_b = BlindIndexField(source="email", slot="b")
     password = models.CharField(max_length=128)
-    phone = models.CharField(max_length=16, null=True)  # noqa: DJ001 - as on the user
-    first_name = models.CharField(max_length=100, blank=True)
-    last_name = models.CharField(max_length=100, blank=True)
+    phone = EncryptedTextField(null=True)
+    first_name = EncryptedTextField(empty=True)
+    last_name = EncryptedTextField(empty=True)
     token_hash = models.CharField(max_length=HASH_LENGTH, null=True)  # noqa: DJ001 - unique, absent until mailed
     mail_attempts = models.PositiveSmallIntegerField(default=0)
     mail_due_at = models.DateTimeField()
@@ -121,10 +148,10 @@ class Registration(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["token_hash"], name="registration_token_once"),
-            models.CheckConstraint(condition=Q(email=Lower("email")), name="registration_email_lower_case"),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["email"], name="registration_email"),
+            models.Index(fields=["email_index_a"], name="registration_email_a"),
+            models.Index(fields=["email_index_b"], name="registration_email_b"),
             models.Index(fields=["expires_at"], name="registration_expiry"),
             models.Index(fields=["mail_due_at"], condition=Q(mailed_at__isnull=True), name="registration_mail_due"),
         ]

@@ -7,13 +7,14 @@ from django.core.exceptions import ValidationError
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from fintech_core import identifiers
 from fintech_core.serializers import TextField
 from users import credentials
 
 MAX_TOKEN_LENGTH = 512
 
 
-@extend_schema_field({"type": "string", "format": "email", "maxLength": credentials.MAX_EMAIL_LENGTH})
+@extend_schema_field({"type": "string", "format": "email", "maxLength": identifiers.MAX_EMAIL_LENGTH})
 class EmailField(TextField):
     """An address, in its normal form afterwards."""
 
@@ -21,21 +22,21 @@ class EmailField(TextField):
 
     def to_internal_value(self, data: Any) -> str:
         try:
-            return credentials.normalise_email(super().to_internal_value(data))
-        except credentials.InvalidIdentifier:
+            return identifiers.normalise_email(super().to_internal_value(data))
+        except identifiers.InvalidIdentifier:
             self.fail("invalid_email")
 
 
-@extend_schema_field({"type": "string", "pattern": r"^\+[1-9][0-9]{7,14}$", "example": "+12025550123"})
+@extend_schema_field({"type": "string", "maxLength": identifiers.MAX_PHONE_LENGTH, "example": "+12025550123"})
 class PhoneField(TextField):
-    """A number in E.164."""
+    """A number with its country's code, in E.164 afterwards."""
 
-    default_error_messages: ClassVar = {"invalid_phone": "Spell it in E.164: + and 8 to 15 digits."}
+    default_error_messages: ClassVar = {"invalid_phone": "Begin with + and the country's code: +12025550123."}
 
     def to_internal_value(self, data: Any) -> str:
         try:
-            return credentials.check_phone(super().to_internal_value(data))
-        except credentials.InvalidIdentifier:
+            return identifiers.normalise_phone(super().to_internal_value(data))
+        except identifiers.InvalidIdentifier:
             self.fail("invalid_phone")
 
 

@@ -16,6 +16,10 @@ class ProfileInput(StrictInput):
 
 
 class UserOutput(serializers.ModelSerializer[User]):
+    email = serializers.EmailField(read_only=True, allow_null=True)
+    phone = serializers.CharField(read_only=True, allow_null=True)
+    first_name = serializers.CharField(read_only=True)
+    last_name = serializers.CharField(read_only=True)
     email_verified = serializers.SerializerMethodField()
     phone_verified = serializers.SerializerMethodField()
 

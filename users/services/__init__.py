@@ -4,10 +4,12 @@ Each runs inside the caller's `unit_of_work` and commits with its audit row.
 """
 
 from users.services.accounts import (
+    PERSONAL_FIELDS,
     EmailTaken,
     create_customer,
     create_staff,
     deactivate_user,
+    record_view,
     set_kyc,
     set_password,
     set_role,
@@ -44,6 +46,7 @@ from users.services.sessions import (
 
 __all__ = [
     "MAIL_TASK",
+    "PERSONAL_FIELDS",
     "EmailTaken",
     "InvalidCredentials",
     "InvalidRefreshToken",
@@ -63,6 +66,7 @@ __all__ = [
     "log_out",
     "prepare_registration_mail",
     "purge_credentials",
+    "record_view",
     "register",
     "revoke_api_key",
     "revoke_keys_of",

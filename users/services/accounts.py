@@ -13,16 +13,19 @@ from fintech_core import audit
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.db import LostRace, violated_constraint
+from fintech_core.encrypted_fields import crypto_columns
 from fintech_core.exceptions import DomainError
-from users.credentials import normalise_email
+from fintech_core.identifiers import normalise_email
 from users.enums import STAFF_ROLES, EndReason, KycStatus, Role
 from users.locks import lock_user
 from users.models import User
 from users.passwords import hash_password
+from users.selectors import user_for_log_in
 from users.services.api_keys import revoke_keys_of
 from users.services.sessions import close_sessions
 from wallet.services import open_wallet
 
+PERSONAL_FIELDS = ("email", "phone", "first_name", "last_name")
 _PROFILE_FIELDS = frozenset({"first_name", "last_name", "phone"})
 
 
@@ -105,12 +108,12 @@ def create_staff(*, actor: Actor, email: str, password: str, role: Role, now: da
 
 
 def _insert(actor: Actor, user: User) -> None:
-    if User.objects.filter(email=user.email).exists():
+    if user.email is not None and user_for_log_in(user.email) is not None:
         raise EmailTaken
     try:
         user.save(force_insert=True)
     except IntegrityError as error:
-        if violated_constraint(error) == "user_email_once":
+        if violated_constraint(error).startswith("user_email_once"):
             raise LostRace from error  # the second try sees the winner's row
         raise
     _record(
@@ -128,7 +131,14 @@ def adopt_unverified(
     locked.password, locked.phone, locked.phone_verified_at = password_hash, phone, None
     locked.first_name, locked.last_name, locked.email_verified_at = first_name, last_name, now
     locked.save(
-        update_fields=["password", "phone", "phone_verified_at", "first_name", "last_name", "email_verified_at"]
+        update_fields=[
+            "password",
+            *crypto_columns("phone"),
+            "phone_verified_at",
+            "first_name",
+            "last_name",
+            "email_verified_at",
+        ]
     )
     close_sessions(user_id=locked.pk, reason=EndReason.PASSWORD_CHANGED, now=now)
     _record(actor, locked, "user.email_verified", after={"email_verified": True, "fields": ["password"]})
@@ -149,10 +159,23 @@ def update_profile(*, actor: Actor, user_id: uuid.UUID, changes: Mapping[str, st
     fields = list(changed)
     if "phone" in changed:
         user.phone_verified_at = None
-        fields.append("phone_verified_at")
+        fields += [*crypto_columns("phone"), "phone_verified_at"]
     user.save(update_fields=fields)
     _record(actor, user, "user.profile_updated", after={"fields": changed})
     return user
+
+
+def record_view(*, actor: Actor, user_id: uuid.UUID) -> None:
+    """Write down that a member of staff reads somebody's personal data; their own is nobody's business."""
+    actor.require(Capability.USERS_READ_PERSONAL)
+    if actor.user_id != user_id:
+        audit.record(
+            actor=actor,
+            action="user.viewed",
+            entity_type="user",
+            entity_id=user_id,
+            after={"fields": list(PERSONAL_FIELDS)},
+        )
 
 
 def set_kyc(*, actor: Actor, user_id: uuid.UUID, status: KycStatus, level: int, now: datetime) -> User:

@@ -15,6 +15,7 @@ from django.db.models import F
 
 from fintech_core import audit
 from fintech_core.actors import Actor
+from fintech_core.encrypted_fields import indexed
 from fintech_core.exceptions import DomainError
 from fintech_core.queue import enqueue
 from users.credentials import hash_token, new_token
@@ -117,7 +118,7 @@ def _prove(actor: Actor, claim: Registration, now: datetime) -> User:
     else:
         user = adopt_unverified(actor=actor, user=unproved, password_hash=claim.password, now=now, **account)
     _record(actor, "registration.verified", claim.pk, user_id=user.pk)
-    Registration.objects.filter(email=claim.email).delete()
+    Registration.objects.filter(**indexed("email", claim.email)).delete()
     return user
 
 

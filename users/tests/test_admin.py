@@ -7,10 +7,12 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
+from fintech_core.capabilities import Capability
 from fintech_core.models import AuditLog
-from fintech_core.testing import PASSWORD, anonymous_client, staff
+from fintech_core.testing import PASSWORD, anonymous_client, staff, with_personal
 from users.enums import STAFF_ROLES, Role
 from users.models import Registration, Session, User
+from users.roles import CAPABILITIES
 from users.tests.helpers import log_in, me, register
 
 pytestmark = pytest.mark.django_db
@@ -38,11 +40,29 @@ def test_every_staff_role_sees_people_and_sessions_but_no_hashes(role: Role, ali
         pages[f"{name} detail"] = browser.get(reverse(f"admin:users_{name}_change", args=[pk]))
 
     assert {name: page.status_code for name, page in pages.items()} == dict.fromkeys(pages, 200)
+    lists = "".join(page.content.decode() for name, page in pages.items() if "detail" not in name)
     shown = "".join(page.content.decode() for page in pages.values())
-    assert "alice@customer.example" in shown
+    may_read = Capability.USERS_READ_PERSONAL in CAPABILITIES[role]
+    assert "alice@customer.example" not in lists
+    assert ("alice@customer.example" in pages["user detail"].content.decode()) == may_read
+    viewed = list(AuditLog.objects.filter(action="user.viewed").values_list("entity_id", flat=True))
+    assert viewed == ([str(alice.pk)] if may_read else [])
     assert "md5$" not in shown
     assert "argon2" not in shown
     assert "token_hash" not in shown
+
+
+@pytest.mark.parametrize("spelling", ["Alice@Customer.example ", "+1 (202) 555-0123"])
+def test_people_are_found_by_a_whole_address_or_number(officer: User, alice: User, bob: User, spelling: str) -> None:
+    with_personal(alice, phone="+12025550123")
+    browser, _ = enter(officer)
+    people = reverse("admin:users_user_changelist")
+
+    found = browser.get(people, {"q": spelling}).content.decode()
+    part = browser.get(people, {"q": "alice"}).content.decode()
+
+    assert (str(alice.pk) in found, str(bob.pk) in found) == (True, False)
+    assert str(alice.pk) not in part
 
 
 def test_a_customer_and_a_wrong_password_do_not_get_in(alice: User, officer: User) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from fintech_core.encrypted_fields import indexed
 from users.models import Session, User
 from users.tests.helpers import log_in
 from wallet.models import Wallet
@@ -40,8 +41,8 @@ def test_load_demo_makes_the_accounts_prints_and_keeps_the_passwords(path: Path,
         assert len(account["password"]) >= 20
         assert account["email"] in printed
         assert account["password"] in printed
-        assert log_in(anonymous, User.objects.get(email=account["email"]), account["password"])
-    roles = {name: User.objects.get(email=account["email"]).role for name, account in kept.items()}
+        assert log_in(anonymous, User.objects.get(**indexed("email", account["email"])), account["password"])
+    roles = {name: User.objects.get(**indexed("email", account["email"])).role for name, account in kept.items()}
     assert roles == {name: name for name in NAMES[:4]} | {"alice": "client", "bob": "client"}
     assert Wallet.objects.filter(owner_user__isnull=False).count() == 2
 
@@ -62,7 +63,7 @@ def test_a_lost_file_means_new_passwords_for_the_same_accounts(path: Path, anony
     load_demo(path)
     old = json.loads(path.read_text())
     ids = set(User.objects.values_list("pk", flat=True))
-    log_in(anonymous, User.objects.get(email=old["alice"]["email"]), old["alice"]["password"])
+    log_in(anonymous, User.objects.get(**indexed("email", old["alice"]["email"])), old["alice"]["password"])
     if damage:
         path.write_text(damage)
     else:
@@ -73,7 +74,7 @@ def test_a_lost_file_means_new_passwords_for_the_same_accounts(path: Path, anony
     new = json.loads(path.read_text())
     assert set(User.objects.values_list("pk", flat=True)) == ids
     assert not {account["password"] for account in new.values()} & {account["password"] for account in old.values()}
-    assert log_in(anonymous, User.objects.get(email=new["alice"]["email"]), new["alice"]["password"])
+    assert log_in(anonymous, User.objects.get(**indexed("email", new["alice"]["email"])), new["alice"]["password"])
     assert Session.objects.filter(end_reason="password_changed").count() == 1
 
 

@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from fintech_core.models import AuditLog
+from fintech_core.testing import with_personal
 from users.models import User
 from users.tests.helpers import field_errors, problem
 
@@ -56,7 +57,7 @@ def test_names_and_phone_can_be_changed_and_the_audit_row_holds_no_values(alice_
 
 
 def test_a_changed_phone_is_unverified_again(alice_client: Any, alice: User) -> None:
-    User.objects.filter(pk=alice.pk).update(phone="+12025550100", phone_verified_at=timezone.now())
+    with_personal(alice, phone="+12025550100", phone_verified_at=timezone.now())
 
     alice_client.patch(ME, {"phone": "+12025550123"})
 
@@ -65,7 +66,7 @@ def test_a_changed_phone_is_unverified_again(alice_client: Any, alice: User) -> 
 
 
 def test_the_same_phone_stays_verified(alice_client: Any, alice: User) -> None:
-    User.objects.filter(pk=alice.pk).update(phone="+12025550100", phone_verified_at=timezone.now())
+    with_personal(alice, phone="+12025550100", phone_verified_at=timezone.now())
 
     answer = alice_client.patch(ME, {"phone": "+12025550100"})
 

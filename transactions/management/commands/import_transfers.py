@@ -29,12 +29,12 @@ from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.db import read_only_snapshot
 from fintech_core.exceptions import DomainError
+from fintech_core.identifiers import InvalidIdentifier
 from fintech_core.money import Money
 from fintech_core.spreadsheets import neutralise
 from transactions import services
 from transactions.serializers.imports import COLUMNS, ImportFileInvalid, ImportRow, read_rows
 from users.authentication import actor_of_user
-from users.credentials import InvalidIdentifier
 from users.selectors import user_by_verified_email
 
 CHUNK_ROWS = 500

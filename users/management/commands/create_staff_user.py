@@ -7,7 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from fintech_core import clock
+from fintech_core import clock, identifiers
 from fintech_core.actors import Actor
 from fintech_core.db import unit_of_work
 from fintech_core.exceptions import DomainError
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         asked = sys.stdin.isatty() and not options["generate"]
         password = self._ask() if asked else credentials.generate_password()
         try:
-            email = credentials.normalise_email(options["email"])
+            email = identifiers.normalise_email(options["email"])
             credentials.check_new_password(password)
             user = unit_of_work(
                 lambda: services.create_staff(
@@ -38,7 +38,7 @@ class Command(BaseCommand):
                     now=clock.now(),
                 )
             )
-        except credentials.InvalidIdentifier as error:
+        except identifiers.InvalidIdentifier as error:
             raise CommandError("This is not an email address.") from error
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
