@@ -1,12 +1,14 @@
 """What the database refuses whoever writes: Python is bypassed, and each statement runs on a connection of its own."""
 
+from datetime import date
+
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.errors import CheckViolation, InsufficientPrivilege
 
 from compliance.models import KycSubmission
-from compliance.tests.factories import approve, row_of, submit
+from compliance.tests.factories import PERSON, approve, row_of, submit
 from compliance.triggers import submission_triggers
 from fintech_core.encrypted_fields import Sealed
 from users.models import User
@@ -206,3 +208,14 @@ def test_a_submission_is_born_submitted_and_sound(
 
     assert refusal.value.diag.constraint_name == constraint
     assert KycSubmission.objects.count() == 1
+
+
+def test_what_was_said_is_stored_encrypted_and_reads_as_it_was(as_app: psycopg.Connection, alice: User) -> None:
+    submission = KycSubmission.objects.get(pk=submit(alice).pk)
+
+    (stored,) = as_app.execute("SELECT row_to_json(s)::text FROM compliance_kycsubmission s").fetchone() or ("",)
+    assert submission.date_of_birth == date.fromisoformat(PERSON["date_of_birth"])
+    assert submission.document_number == PERSON["document_number"]
+    for value in ("first_name", "last_name", "date_of_birth", "address", "document_number"):
+        assert PERSON[value].encode().hex() not in stored
+        assert PERSON[value] not in stored

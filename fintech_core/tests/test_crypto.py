@@ -1,14 +1,12 @@
 """Personal data at rest: the ciphertexts, the rings of keys, the fields and their blind indexes."""
 
 import base64
-from datetime import date
 from typing import Any
 
 import pytest
 from django.core.exceptions import FieldError, ImproperlyConfigured
 from django.db import IntegrityError, connection
 
-from compliance.models import KycSubmission
 from fintech_core import crypto
 from fintech_core.encrypted_fields import Sealed, indexed, indexed_in
 from fintech_core.testing import customer, with_personal
@@ -159,14 +157,6 @@ def test_values_show_nothing(alice: User) -> None:
 
     assert type(value).__name__ == Sealed.__name__
     assert "alice" not in repr(value)
-
-
-def test_a_date_comes_back_as_a_date(alice: User) -> None:
-    from compliance.tests.factories import submit
-
-    submission = KycSubmission.objects.get(pk=submit(alice).pk)
-
-    assert submission.date_of_birth == date(1987, 3, 14)
 
 
 def test_deferred_and_refreshed_values_open_too(alice: User) -> None:
