@@ -137,8 +137,8 @@ def test_the_next_seal_continues_it_and_keeps_only_the_heads_that_moved(db: None
     third = seal()
 
     assert (second.number, second.previous, third.previous) == (2, first.hash, second.hash)
-    moved = SealedHead.objects.filter(seal=second).values_list("wallet__owner_user__first_name", "sequence")
-    assert sorted(moved) == [("Alice", 2), ("Bob", 1)]
+    moved = SealedHead.objects.filter(seal=second).select_related("wallet__owner_user")
+    assert sorted((head.wallet.owner_user.first_name, head.sequence) for head in moved) == [("Alice", 2), ("Bob", 1)]
     assert SealedHead.objects.filter(seal=third).count() == 0
     assert (third.root, third.leaves) == (second.root, second.leaves)
     assert verification.verify() == []

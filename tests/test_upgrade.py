@@ -1,0 +1,101 @@
+"""An existing database is brought up: what stood in plain columns is encrypted where it stands, and nothing is lost."""
+
+import os
+import subprocess
+import sys
+import uuid
+
+import pytest
+
+from devtools import places, servers, testing
+from fintech_core import crypto
+
+pytestmark = pytest.mark.slow
+
+ALICE, BOB, CLAIM, SUBMISSION = (uuid.uuid4() for _ in range(4))
+OLD_USER = """
+    INSERT INTO users_user (id, password, email, email_verified_at, phone, first_name, last_name, role, kyc_status,
+        kyc_level, is_active, created_at)
+    VALUES (%s, 'x', %s, now(), %s, %s, %s, 'client', 'NOT_SUBMITTED', 0, true, now())
+"""
+OLD_CLAIM = """
+    INSERT INTO users_registration (id, email, password, first_name, last_name, mail_attempts, mail_due_at, created_at,
+        expires_at) VALUES (%s, 'carol@customer.example', 'x', 'Carol', '', 0, now(), now(), now() + interval '1 day')
+"""
+OLD_SUBMISSION = """
+    INSERT INTO compliance_kycsubmission (id, user_id, level, status, first_name, last_name, date_of_birth, country,
+        address, document_type, document_number, reject_reason, created_at, updated_at)
+    VALUES (%s, %s, 1, 'SUBMITTED', 'Alice', 'O''Hara \\ Sons', '1987-03-14', 'LI', '17 Zwiebelgasse', 'passport',
+        'XQ7731954', '', now(), now())
+"""
+
+
+def test_plain_personal_data_is_encrypted_by_migrate(cluster: servers.Servers) -> None:
+    database = f"upgrade_{uuid.uuid4().hex[:8]}"
+    servers.create_database(cluster, database)
+    manage(cluster, database, "setup_database_roles")
+    manage(cluster, database, "migrate", "users", "0003_api_keys")
+    manage(cluster, database, "migrate", "compliance", "0001_initial")
+    with servers.connect(cluster, database=database) as connection:
+        connection.execute(OLD_USER, [ALICE, "alice@customer.example", "+12025550123", "Alice", "O'Hara"])
+        connection.execute(OLD_USER, [BOB, "bob@customer.example", None, "", ""])
+        connection.execute(OLD_CLAIM, [CLAIM])
+        connection.execute(OLD_SUBMISSION, [SUBMISSION, ALICE])
+
+    manage(cluster, database, "migrate")
+
+    with servers.connect(cluster, database=database) as connection:
+        users = {row[0]: row[1:] for row in connection.execute(READ_USERS).fetchall()}
+        alice, bob = users[ALICE], users[BOB]
+        assert opened("users_user", ALICE, email=alice[0], phone=alice[1], last_name=alice[2]) == {
+            "email": "alice@customer.example",
+            "phone": "+12025550123",
+            "last_name": "O'Hara",
+        }
+        assert bytes(alice[3]) == digest("alice@customer.example")
+        assert (opened("users_user", BOB, email=bob[0]), bob[1], bob[2]) == (
+            {"email": "bob@customer.example"},
+            None,
+            None,
+        )
+        claim = connection.execute(f"SELECT email, {index_column()} FROM users_registration").fetchone()
+        assert claim is not None
+        assert opened("users_registration", CLAIM, email=claim[0]) == {"email": "carol@customer.example"}
+        assert bytes(claim[1]) == digest("carol@customer.example")
+        said = connection.execute("SELECT last_name, date_of_birth FROM compliance_kycsubmission").fetchone()
+        assert said is not None
+        assert opened("compliance_kycsubmission", SUBMISSION, last_name=said[0], date_of_birth=said[1]) == {
+            "last_name": "O'Hara \\ Sons",
+            "date_of_birth": "1987-03-14",
+        }
+        refused = connection.execute(
+            "SELECT count(*) FROM pg_trigger WHERE tgname LIKE '%kyc_submission_map%'"
+        ).fetchone()
+        assert refused == (1,)
+
+
+def index_column() -> str:
+    return f"email_index_{'a' if crypto.index_key_ids()[-1] % 2 else 'b'}"
+
+
+def digest(email: str) -> bytes:
+    return crypto.index_digest("email", email, key_id=crypto.index_key_ids()[-1])
+
+
+READ_USERS = "SELECT id, email, phone, last_name, email_index_a FROM users_user"
+
+
+def opened(table: str, key: uuid.UUID, **columns: bytes) -> dict[str, str]:
+    return {name: crypto.decrypt(bytes(token), place=f"{table}.{name}:{key}") for name, token in columns.items()}
+
+
+def manage(cluster: servers.Servers, database: str, *arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=places.CHECKOUT,
+        env=os.environ | testing.django_environment(cluster, database=database, redis_number=0),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
