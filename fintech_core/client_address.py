@@ -5,8 +5,6 @@ else a client sends (X-Forwarded-For, Forwarded, X-Real-IP) changes nothing. Add
 neither stored nor logged; what goes on is a keyed digest of the network.
 """
 
-import hashlib
-import hmac
 import ipaddress
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -16,17 +14,13 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from fintech_core.crypto import keyed_digest
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPV6_PREFIX = 64  # what a provider gives to one customer; one machine may use all of it
 LOGGED_DIGITS = 12
 logger = structlog.get_logger(__name__)
 _network: ContextVar[bytes] = ContextVar("client_network", default=b"")
-
-
-def keyed_digest(purpose: str, text: str) -> bytes:
-    """32 bytes that tell nothing about the text without SECRET_KEY."""
-    key = hmac.digest(settings.SECRET_KEY.encode(), f"digest:{purpose}".encode(), hashlib.sha256)
-    return hmac.digest(key, text.encode(), hashlib.sha256)
 
 
 def of(request: HttpRequest) -> str:

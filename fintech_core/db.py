@@ -23,7 +23,7 @@ from django.db import (
 )
 
 from fintech_core import prepared
-from fintech_core.exceptions import OutcomeUnknown, ServiceUnavailable
+from fintech_core.exceptions import DomainError, OutcomeUnknown, ServiceUnavailable
 
 T = TypeVar("T")
 
@@ -83,6 +83,16 @@ def unit_of_work(use_case: Callable[[], T]) -> T:
                 raise ServiceUnavailable from error
             time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, not a secret
     raise AssertionError("unreachable")
+
+
+def unit_of_work_with_trace(use_case: Callable[[], T]) -> T:
+    """As `unit_of_work`; what a refusal must leave behind (its `trace`) is committed after the use case was undone."""
+    try:
+        return unit_of_work(use_case)
+    except DomainError as refusal:
+        if refusal.trace is not None:
+            unit_of_work(refusal.trace)
+        raise
 
 
 def _attempt(use_case: Callable[[], T]) -> T:

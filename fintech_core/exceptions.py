@@ -20,7 +20,7 @@ class DomainError(Exception):
     status: ClassVar[int] = 422
     title: ClassVar[str] = "The request was refused."
     retry_after: int | None = None  # seconds; some refusals know only when they are raised
-    # Writes what the refusal must leave behind; run after the use case is undone and before COMMIT.
+    # Writes what the refusal must leave behind; run after the use case is undone, and committed.
     trace: Callable[[], None] | None = None
 
     def __init__(self, detail: str = "", *, extensions: Mapping[str, Any] | None = None) -> None:

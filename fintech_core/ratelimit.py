@@ -24,7 +24,7 @@ from rest_framework.throttling import BaseThrottle
 
 from fintech_core import budgets, client_address, clock, problems
 from fintech_core.actors import Actor
-from fintech_core.client_address import keyed_digest
+from fintech_core.crypto import keyed_digest
 from fintech_core.db import unit_of_work
 from fintech_core.exceptions import DomainError, RateLimited, TooManyAttempts
 

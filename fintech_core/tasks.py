@@ -23,7 +23,9 @@ def purge_idempotency_records() -> None:
 
 @shared_task(name="fintech_core.purge_attempt_budgets")
 def purge_attempt_budgets() -> None:
-    unit_of_work(lambda: budgets.purge(now=clock.now()))
+    for _ in range(_DRAINS):
+        if unit_of_work(lambda: budgets.purge(now=clock.now())) < budgets.PURGED_AT_ONCE:
+            return
 
 
 @shared_task(name="fintech_core.drain_outbox")

@@ -86,7 +86,7 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
         if key is None:
             if needs_key:
                 raise IdempotencyKeyRequired
-            return _http(db.unit_of_work(lambda: render(use_case())))
+            return _http(db.unit_of_work_with_trace(lambda: render(use_case())))
         if not _PRINTABLE_ASCII.fullmatch(key):
             raise IdempotencyKeyInvalid
         fingerprint = idempotency.fingerprint(

@@ -425,6 +425,7 @@ TABLE_GRANTS: Grants = {
     # Identity, KYC, payments.
     "users_user": "INSERT, SELECT, UPDATE",
     "users_registration": SID,
+    "users_familiarnetwork": SID,
     "users_session": SID,
     "users_refreshtoken": SID,
     "users_apikey": SI,
@@ -470,6 +471,7 @@ COLUMN_UPDATES: dict[str, set[str]] = {
     "fintech_core_idempotencyrecord": {"status", "content_type", "body"},
     "fintech_core_attemptbudget": {"attempts", "expires_at"},
     "fintech_core_outboxcursor": {"txid", "last_id", "moved_at"},
+    "users_familiarnetwork": {"last_seen_at"},
     "users_registration": {"token_hash", "mail_attempts", "mail_due_at", "mailed_at"},
     "users_session": {"last_used_at", "ended_at", "end_reason"},
     "users_refreshtoken": {"used_at"},

@@ -21,7 +21,7 @@ from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
 from users import services
 from users.forms import OwnPasswordForm
-from users.models import ApiKey, Registration, Session, User
+from users.models import ApiKey, FamiliarNetwork, Registration, Session, User
 
 # Groups mirror the roles (users.roles); editing one here would be undone by the next migrate.
 admin.site.unregister(Group)
@@ -131,6 +131,18 @@ class ApiKeyAdmin(ReadOnlyModelAdmin):
             "Revoke", Capability.USERS_MANAGE, _revoke_key, explanation="The key is refused from now on, for good."
         ),
     )
+
+
+@admin.register(FamiliarNetwork)
+class FamiliarNetworkAdmin(ReadOnlyModelAdmin):
+    """From how many places somebody logs in, and when last; the places themselves are digests."""
+
+    list_display = ("id", "user_id", "last_seen_at")
+    search_fields = ("=user__id",)
+    search_help_text = "The user's id"
+    ordering = ("-last_seen_at", "-id")
+    fields = ("id", "user_id", "last_seen_at")
+    readonly_fields = fields
 
 
 @admin.register(Registration)

@@ -5,10 +5,15 @@ from typing import Any
 from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.models import Permission
 
+from fintech_core import clock
+from fintech_core.db import unit_of_work
 from fintech_core.identifiers import InvalidIdentifier, normalise_email
+from users.authentication import anonymous
 from users.models import User
 from users.passwords import password_matches
 from users.selectors import user_for_log_in
+from users.services import lockout
+from users.services.sessions import may_log_in
 
 
 class RoleBackend(BaseBackend):
@@ -17,14 +22,24 @@ class RoleBackend(BaseBackend):
     def authenticate(
         self, request: Any, username: str | None = None, password: str | None = None, **kwargs: Any
     ) -> User | None:
-        """One password hash is computed whatever is wrong."""
+        """One password hash is computed whatever is wrong; tries are counted as those of the API are.
+
+        Raises TooManyAttempts, which a middleware makes a page of.
+        """
+        actor, now = anonymous("admin.log_in"), clock.now()
         try:
-            user = user_for_log_in(normalise_email(username or ""))
+            address = normalise_email(username or "")
         except InvalidIdentifier:
-            user = None
-        if not password_matches(user, password or "") or user is None:
+            password_matches(None, password or "")
             return None
-        return user if user.is_active and user.email_verified_at is not None else None
+        unit_of_work(lambda: lockout.count_try(actor=actor, address=address, now=now))
+        user = user_for_log_in(address)
+        if not password_matches(user, password or "") or user is None or not may_log_in(user):
+            unit_of_work(lambda: lockout.record_refusal(actor=actor, address=address, user=user))
+            return None
+        known = user
+        unit_of_work(lambda: lockout.succeeded(actor=actor, user=known, address=address, now=now))
+        return user
 
     def get_user(self, user_id: Any) -> User | None:
         """Asked at every request of a browser session: deactivation takes effect at once."""

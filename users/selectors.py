@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from fintech_core.actors import Actor
 from fintech_core.encrypted_fields import indexed, indexed_in
 from fintech_core.identifiers import InvalidIdentifier, normalise_email
-from users.models import ApiKey, RefreshToken, Registration, Session, User
+from users.models import ApiKey, FamiliarNetwork, RefreshToken, Registration, Session, User
 
 
 def user_by_verified_email(email: str) -> User | None:
@@ -43,6 +43,11 @@ def users_by_verified_phones(phones: Collection[str]) -> dict[str, User]:
 def user_for_log_in(email: str) -> User | None:
     """The user behind a normalised address, active or not: the caller hashes first and judges after."""
     return User.objects.filter(**indexed("email", email)).first()
+
+
+def is_familiar_network(*, user_id: uuid.UUID, network: bytes) -> bool:
+    """Whether the user has proved who they are in this network before."""
+    return FamiliarNetwork.objects.filter(user_id=user_id, network=network).exists()
 
 
 def email_is_taken(email: str) -> bool:

@@ -21,9 +21,10 @@ from users.authentication import actor_of_user
 from users.credentials import hash_token, new_token
 from users.enums import EndReason
 from users.locks import lock_user
-from users.models import RefreshToken, Registration, Session
+from users.models import RefreshToken, Registration, Session, User
 from users.passwords import password_matches
 from users.selectors import live_sessions, refresh_token_by_hash, user_for_log_in
+from users.services import lockout
 from users.tokens import issue_access_token
 
 MAX_USER_AGENT = 200
@@ -55,16 +56,18 @@ class TokenPair:
 
 
 def log_in(*, actor: Actor, email: str, password: str, user_agent: str, now: datetime) -> TokenPair:
-    """Open a session. Computes one password hash whatever is wrong. Raises InvalidCredentials."""
+    """Open a session. Computes one password hash whatever is wrong. Raises InvalidCredentials.
+
+    `lockout.count_try` comes before, in a unit of work of its own.
+    """
     user = user_for_log_in(email)
-    if not password_matches(user, password) or user is None:
-        logger.info("log_in_refused", user_id=str(user.pk) if user else None)
-        raise InvalidCredentials
+    if not password_matches(user, password) or user is None or not may_log_in(user):
+        raise lockout.refusal(InvalidCredentials(), actor=actor, address=email, user=user)
     # The hash took a while: a deactivation or a new password in between counts (they lock the user too).
     fresh = lock_user(user.pk)
-    if not fresh.is_active or fresh.email_verified_at is None or fresh.password != user.password:
-        logger.info("log_in_refused", user_id=str(user.pk))
-        raise InvalidCredentials
+    if not may_log_in(fresh) or fresh.password != user.password:
+        raise lockout.refusal(InvalidCredentials(), actor=actor, address=email, user=user)
+    lockout.succeeded(actor=actor, user=fresh, address=email, now=now)
     session = Session(
         user=fresh,
         user_agent=user_agent[:MAX_USER_AGENT],
@@ -76,6 +79,10 @@ def log_in(*, actor: Actor, email: str, password: str, user_agent: str, now: dat
     as_user = actor_of_user(user=fresh, request_id=actor.request_id, credential_id=session.pk)
     _record(as_user, session, "session.started", user_id=fresh.pk)
     return _issue(session, now)
+
+
+def may_log_in(user: User) -> bool:
+    return user.is_active and user.email_verified_at is not None
 
 
 def rotate_refresh_token(*, actor: Actor, refresh: str, now: datetime) -> TokenPair:
@@ -137,7 +144,7 @@ def purge_credentials(*, now: datetime) -> int:
     old = Session.objects.filter(over).values("pk")
     tokens, _ = RefreshToken.objects.filter(Q(expires_at__lte=now) | Q(session__in=old)).delete()
     sessions, _ = Session.objects.filter(over, refresh_tokens__isnull=True).delete()
-    return claims + tokens + sessions
+    return claims + tokens + sessions + lockout.purge_networks(now=now)
 
 
 def _close(condition: Q, reason: EndReason, now: datetime) -> int:

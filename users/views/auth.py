@@ -25,6 +25,7 @@ from users.serializers.auth import (
     TokenPairOutput,
     VerifyEmailInput,
 )
+from users.services import lockout
 
 _EMAIL = "alice@customer.example"
 _PASSWORD = "correct horse battery staple"  # noqa: S105 - an example in the docs
@@ -100,11 +101,17 @@ class AuthViewSet(DomainViewSet):
         ],
     )
     def log_in(self, request: Request) -> HttpResponse:
-        """Log in. 401 `invalid_credentials` for an unknown address, a wrong password, an inactive account alike."""
+        """Log in. 401 `invalid_credentials` for an unknown address, a wrong password, an inactive account alike.
+
+        Ten failures for an address from one network: 429 `too_many_attempts` for half an hour.
+        """
         data = self.validated(LogInInput)
         user_agent = request.headers.get("User-Agent", "")
+        actor = anonymous("auth.log_in")
+        # Committed on its own: a try counts whatever becomes of it.
+        unit_of_work(lambda: lockout.count_try(actor=actor, address=data["email"], now=clock.now()))
         return self.write(
-            lambda: services.log_in(actor=anonymous("auth.log_in"), user_agent=user_agent, now=clock.now(), **data),
+            lambda: services.log_in(actor=actor, user_agent=user_agent, now=clock.now(), **data),
             TokenPairOutput,
             takes_key=False,
         )
