@@ -78,7 +78,7 @@ def remember_network(*, actor: Actor, user_id: uuid.UUID, now: datetime) -> None
         )
 
 
-def refusal(error: E, *, actor: Actor, address: str, user: User | None) -> E:
+def refusal(*, actor: Actor, error: E, address: str, user: User | None) -> E:
     """The error, leaving an audit row behind though the log-in is undone: one row for known and unknown addresses.
 
     It names the user, or the digest of an address that nobody has, and a few digits of the network's.

@@ -62,11 +62,11 @@ def log_in(*, actor: Actor, email: str, password: str, user_agent: str, now: dat
     """
     user = user_for_log_in(email)
     if not password_matches(user, password) or user is None or not may_log_in(user):
-        raise lockout.refusal(InvalidCredentials(), actor=actor, address=email, user=user)
+        raise lockout.refusal(actor=actor, error=InvalidCredentials(), address=email, user=user)
     # The hash took a while: a deactivation or a new password in between counts (they lock the user too).
     fresh = lock_user(user.pk)
     if not may_log_in(fresh) or fresh.password != user.password:
-        raise lockout.refusal(InvalidCredentials(), actor=actor, address=email, user=user)
+        raise lockout.refusal(actor=actor, error=InvalidCredentials(), address=email, user=user)
     lockout.succeeded(actor=actor, user=fresh, address=email, now=now)
     session = Session(
         user=fresh,
