@@ -58,6 +58,9 @@ def key_ring(name: str) -> str:
 # Personal data: what encrypts it, and what its blind indexes are made with. Losing them is losing the data.
 PII_KEYS = key_ring("PII_KEYS")
 PII_INDEX_KEYS = key_ring("PII_INDEX_KEYS")
+# Encrypts backups: the base64 of 32 random bytes. Only `backup` and `restore_backup` need it.
+BACKUP_KEY: str = env.str("BACKUP_KEY", default="")
+RESTORE_DATABASE_URL: str = env.str("RESTORE_DATABASE_URL", default="")
 DEBUG: bool = env.bool("DEBUG", default=False)
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEVELOPMENT else [])
 PUBLIC_URL: str = env.str("PUBLIC_URL", default="http://localhost:8000").rstrip("/")

@@ -1,0 +1,57 @@
+"""`restore_backup`: a file of `backup` into an empty database, after all of it proved to be authentic."""
+
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from fintech_core import backups
+
+NEXT = """\
+Restored {rows} rows of {tables} tables, as counted when it was made, at {made_at} (PostgreSQL {server_version}).
+
+Next, with DATABASE_URL and DATABASE_OWNER_URL set to the new database:
+  1. In a new cluster, stop the server and raise its epoch above the old one's (docs/deployment.md, Backups):
+     transaction ids were at {snapshot}.
+  2. python manage.py migrate            # makes the system accounts of a newer version, if this is one
+  3. python manage.py verify_ledger --seals <the file kept elsewhere>
+  4. Erase again who was erased since {made_at}: python manage.py erase_user (the list kept beside the backups)
+"""
+
+
+class Command(BaseCommand):
+    help = "Restore an encrypted backup into an empty database. The file is authenticated as a whole first."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", type=Path)
+        parser.add_argument(
+            "--database-url",
+            help="The empty database, as the owner's log-in. Default: RESTORE_DATABASE_URL of the environment, which"
+            " keeps the password off the command line.",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        url = options["database_url"] or settings.RESTORE_DATABASE_URL
+        if not url:
+            raise CommandError("Name the database: --database-url, or RESTORE_DATABASE_URL in the environment.")
+        console = Console(stderr=True, soft_wrap=True)
+        columns = (TextColumn("Verifying, then restoring"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        try:
+            config = backups.config_of(url)
+            with Progress(*columns, console=console, transient=True) as progress:
+                size = options["file"].stat().st_size if options["file"].is_file() else 0
+                bar = progress.add_task("", total=2 * size)
+                facts, rows = backups.restore(
+                    options["file"],
+                    config=config,
+                    role=settings.DATABASE_OWNER_ROLE,
+                    key=backups.key_from(settings.BACKUP_KEY),
+                    advance=lambda count: progress.advance(bar, count),
+                )
+        except backups.BackupRefused as refusal:
+            raise CommandError(str(refusal)) from refusal
+        self.stdout.write(NEXT.format(**{**facts, "rows": sum(rows.values()), "tables": len(rows)}))
