@@ -31,6 +31,7 @@ def production_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         if len(value) < 32
     ]
     errors += _pii_rings()
+    errors += _text_messages()
     errors += _seal_keys()
     errors += _proxy_headers()
     if settings.ENVIRONMENT != "production":
@@ -51,6 +52,21 @@ def _proxy_headers() -> list[CheckMessage]:
             Warning("Behind the proxy all clients count as one: no header says who asks.", hint=hint, id="fintech.W020")
         )
     return found
+
+
+def _text_messages() -> list[Error]:
+    """No codes that strangers know or read, and a provider that can be asked."""
+    errors = []
+    if settings.SMS_TEST_MODE:
+        errors.append(Error("SMS_TEST_MODE gives known codes out.", hint="Set it to off.", id="fintech.E014"))
+    if settings.SMS_PROVIDER not in {"smsru", "none"}:
+        hint = "Set it to smsru, or to none where there are no text messages."
+        errors.append(Error(f"SMS_PROVIDER is {settings.SMS_PROVIDER}.", hint=hint, id="fintech.E015"))
+    if settings.SMS_PROVIDER == "smsru" and not settings.SMSRU_API_ID:
+        errors.append(Error("SMSRU_API_ID is empty.", hint="Take it from https://sms.ru.", id="fintech.E016"))
+    if not settings.SMSRU_URL.startswith("https://"):
+        errors.append(Error("SMSRU_URL is not https.", hint="Leave it out.", id="fintech.E017"))
+    return errors
 
 
 def _pii_rings() -> list[Error]:

@@ -223,6 +223,7 @@ CELERY_BEAT_SCHEDULE = {
     "purge-attempt-budgets": {"task": "fintech_core.purge_attempt_budgets", "schedule": 600.0},
     "drain-outbox": {"task": "fintech_core.drain_outbox", "schedule": 2.0, "options": {"expires": 10}},
     "purge-credentials": {"task": "users.purge_credentials", "schedule": 60.0, "options": {"expires": 60}},
+    "sweep-messages": {"task": "users.sweep_messages", "schedule": 15.0, "options": {"expires": 15}},
     "sweep-webhook-events": {"task": "payments.sweep_webhook_events", "schedule": 10.0, "options": {"expires": 30}},
     "expire-holds": {"task": "transactions.expire_holds", "schedule": 30.0, "options": {"expires": 30}},
     "run-schedules": {"task": "transactions.run_schedules", "schedule": 30.0, "options": {"expires": 30}},
@@ -272,6 +273,16 @@ EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://" if DEVELOPMEN
 vars().update(EMAIL_CONFIG)
 EMAIL_TIMEOUT = 10  # seconds; a mail server that hangs must not hold a worker
 DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", default="Fintech Core <no-reply@localhost>")
+# console (development) | smsru | none; tests keep them in memory. Test mode: numbers 79999XXXXXX have known codes.
+SMS_PROVIDER: str = (
+    "memory" if ENVIRONMENT == "test" else env.str("SMS_PROVIDER", default="console" if DEVELOPMENT else "none")
+)
+if SMS_PROVIDER not in {"console", "memory", "none", "smsru"}:
+    raise ImproperlyConfigured("SMS_PROVIDER is console, smsru or none")
+SMS_TEST_MODE: bool = env.bool("SMS_TEST_MODE", default=False)
+SMSRU_API_ID: str = env.str("SMSRU_API_ID", default="")
+SMSRU_FROM: str = env.str("SMSRU_FROM", default="")
+SMSRU_URL: str = env.str("SMSRU_URL", default="https://sms.ru").rstrip("/")
 LOGIN_URL = reverse_lazy("admin:login")
 
 # --- Limits (fintech_core/ratelimit.py) -----------------------------------------------------------------------------

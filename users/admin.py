@@ -21,7 +21,7 @@ from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
 from users import services
 from users.forms import OwnPasswordForm
-from users.models import ApiKey, FamiliarNetwork, Registration, Session, User
+from users.models import ApiKey, FamiliarNetwork, Message, Registration, Session, User
 
 # Groups mirror the roles (users.roles); editing one here would be undone by the next migrate.
 admin.site.unregister(Group)
@@ -159,4 +159,28 @@ class RegistrationAdmin(ReadOnlyModelAdmin):
         "mail_attempts",
         "mail_due_at",
         "mailed_at",
+    )
+
+
+@admin.register(Message)
+class MessageAdmin(ReadOnlyModelAdmin):
+    """Recipients and words aren't shown, and are gone once a message is settled."""
+
+    list_display = ("id", "kind", "template", "state", "attempts", "created_at", "due_at", "settled_at")
+    list_filter = ("kind", "state", "template")
+    search_fields = ("=id", "=provider_id")
+    search_help_text = "An id, of ours or of the provider"
+    ordering = ("-created_at", "-id")
+    fields = (
+        "id",
+        "kind",
+        "template",
+        "state",
+        "attempts",
+        "provider_code",
+        "provider_id",
+        "created_at",
+        "due_at",
+        "expires_at",
+        "settled_at",
     )

@@ -55,3 +55,39 @@ class RegistrationStatus(models.TextChoices):
 
     VERIFICATION_SENT = "VERIFICATION_SENT", "verification sent"
     VERIFIED = "VERIFIED", "verified"
+
+
+class CodePurpose(models.TextChoices):
+    """What a one-time code confirms; one issued for one purpose is worth nothing for another."""
+
+    AGENT_LOG_IN = "agent_log_in", "log-in by text message"
+    CLIENT_LOG_IN = "client_log_in", "log-in by mail"
+    STEP_UP = "step_up", "a sensitive request"
+    EMAIL_CHANGE = "email_change", "a new email address"
+    PHONE_CHANGE = "phone_change", "a new phone number"
+
+
+class MessageKind(models.TextChoices):
+    EMAIL = "email", "email"
+    SMS = "sms", "text message"
+
+
+class MessageState(models.TextChoices):
+    QUEUED = "queued", "to be sent"
+    SENT = "sent", "taken by the mail server or provider"
+    WITHHELD = "withheld", "there was nothing to send"
+    REFUSED = "refused", "refused for good"
+    UNKNOWN = "unknown", "perhaps sent: no answer in time"
+    EXPIRED = "expired", "not sent in time"
+
+
+class CredentialChange(models.TextChoices):
+    """What the owner of an account is told about."""
+
+    PASSWORD = "password", "The password of your account was changed."
+    EMAIL = "email", "The email address of your account was changed."
+    PHONE = "phone", "The phone number of your account was changed."
+    SECOND_FACTOR_ON = "second_factor_on", "A second factor was added to your account."
+    SECOND_FACTOR_OFF = "second_factor_off", "The second factor of your account was removed."
+    API_KEY_MADE = "api_key_made", "An API key was made for your account."
+    API_KEY_REVOKED = "api_key_revoked", "An API key of your account was revoked."

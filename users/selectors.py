@@ -9,7 +9,8 @@ from django.db.models import Q, QuerySet
 from fintech_core.actors import Actor
 from fintech_core.encrypted_fields import indexed, indexed_in
 from fintech_core.identifiers import InvalidIdentifier, normalise_email
-from users.models import ApiKey, FamiliarNetwork, RefreshToken, Registration, Session, User
+from users.enums import MessageState
+from users.models import ApiKey, FamiliarNetwork, Message, RefreshToken, Registration, Session, User
 
 
 def user_by_verified_email(email: str) -> User | None:
@@ -94,3 +95,9 @@ def api_keys_visible_to(actor: Actor) -> QuerySet[ApiKey]:
 
 def live_api_keys(*, now: datetime) -> QuerySet[ApiKey]:
     return ApiKey.objects.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), revoked_at__isnull=True)
+
+
+def messages_due(*, now: datetime, limit: int) -> list[uuid.UUID]:
+    """Messages to be tried now: those whose task got lost, and those that a server put off."""
+    due = Q(state=MessageState.QUEUED, due_at__lte=now, expires_at__gt=now)
+    return list(Message.objects.filter(due).order_by("due_at", "id").values_list("pk", flat=True)[:limit])

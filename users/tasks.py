@@ -10,7 +10,7 @@ from fintech_core import clock
 from fintech_core.actors import Actor
 from fintech_core.db import unit_of_work
 from fintech_core.queue import enqueue
-from users import mail, selectors, services
+from users import letters, mail, selectors, services
 
 SWEEP_LIMIT = 500
 logger = structlog.get_logger(__name__)
@@ -34,10 +34,28 @@ def send_registration_mail(registration_id: str) -> None:
     unit_of_work(lambda: services.confirm_registration_mail(actor=actor, registration_id=claim, now=clock.now()))
 
 
+@shared_task(name="users.send_message")
+def send_message(message_id: str) -> None:
+    """Send what somebody is owed. Not in a transaction: a slow server holds no lock."""
+    message = uuid.UUID(message_id)
+    letter = unit_of_work(lambda: services.prepare_message(message_id=message, now=clock.now()))
+    if letter is None:
+        return
+    delivery = letters.send(letter)
+    unit_of_work(lambda: services.settle_message(message_id=message, delivery=delivery, now=clock.now()))
+
+
+@shared_task(name="users.sweep_messages")
+def sweep_messages() -> None:
+    """Wake up the messages that are due, and forget those that are too late."""
+    unit_of_work(lambda: services.sweep_messages(now=clock.now()))
+
+
 @shared_task(name="users.purge_credentials")
 def purge_credentials() -> None:
     """Delete what expired, and wake up the mails that are due."""
     unit_of_work(lambda: services.purge_credentials(now=clock.now()))
+    unit_of_work(lambda: services.purge_codes(now=clock.now()))
     unit_of_work(_enqueue_due_mails)
 
 

@@ -23,6 +23,9 @@ from users.services.api_keys import (
     revoke_keys_of,
     revoke_somebodys_key,
 )
+from users.services.codes import purge_codes
+from users.services.delivery import prepare_message, settle_message, sweep_messages
+from users.services.messages import notify_credential_change
 from users.services.registrations import (
     MAIL_TASK,
     RegistrationMail,
@@ -64,7 +67,10 @@ __all__ = [
     "end_sessions",
     "log_in",
     "log_out",
+    "notify_credential_change",
+    "prepare_message",
     "prepare_registration_mail",
+    "purge_codes",
     "purge_credentials",
     "record_view",
     "register",
@@ -75,6 +81,8 @@ __all__ = [
     "set_kyc",
     "set_password",
     "set_role",
+    "settle_message",
+    "sweep_messages",
     "update_profile",
     "verify_email",
 ]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 from unittest import mock
 
@@ -71,3 +72,10 @@ def counted_hashes() -> Iterator[list[str]]:
 
     with mock.patch.object(MD5PasswordHasher, "encode", encode):
         yield hashed
+
+
+@contextmanager
+def at(now: datetime) -> Iterator[None]:
+    """The clock of views and tasks stands at `now`."""
+    with mock.patch("fintech_core.clock.now", return_value=now):
+        yield

@@ -1,0 +1,84 @@
+"""Mails and text messages to be sent, and one-time codes. Written by `users.services` only."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import F, Q
+
+from fintech_core import ids
+from fintech_core.encrypted_fields import EncryptedTextField
+from fintech_core.fields import enum_check
+from fintech_core.models import SUBJECT_LENGTH
+from users.enums import CodePurpose, MessageKind, MessageState
+
+
+class Message(models.Model):
+    """One mail or text message that the worker owes somebody. Recipient and words go once it is settled.
+
+    What it says, and whether it is sent at all, is decided by the worker: `template` and `context` are what the
+    request knew. `due_at` says when it is (next) to be tried.
+    """
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    kind = models.CharField(max_length=8, choices=MessageKind.choices)
+    template = models.CharField(max_length=40)
+    recipient = EncryptedTextField(null=True)  # a normalised address or number
+    context = EncryptedTextField(null=True)  # JSON
+    state = models.CharField(max_length=8, choices=MessageState.choices, default=MessageState.QUEUED)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    provider_code = models.IntegerField(null=True)  # why the provider refused
+    provider_id = models.CharField(max_length=64, blank=True)
+    created_at = models.DateTimeField()
+    due_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    settled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            enum_check("kind", MessageKind, "message_kind"),
+            enum_check("state", MessageState, "message_state"),
+            models.CheckConstraint(
+                condition=Q(state=MessageState.QUEUED, settled_at__isnull=True, recipient__isnull=False)
+                | Q(
+                    ~Q(state=MessageState.QUEUED),
+                    settled_at__isnull=False,
+                    recipient__isnull=True,
+                    context__isnull=True,
+                ),
+                name="message_is_forgotten_once_settled",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["due_at"], condition=Q(state=MessageState.QUEUED), name="message_due"),
+            models.Index(fields=["expires_at"], name="message_expiry"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.template} {self.id}"
+
+
+class OneTimeCode(models.Model):
+    """The code that lives for one subject and purpose, as a keyed digest. A newer one takes its place.
+
+    `subject` is the keyed digest of whose it is, `binding` the digest of what exactly it confirms, or empty.
+    """
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    purpose = models.CharField(max_length=16, choices=CodePurpose.choices)
+    subject = models.BinaryField(max_length=SUBJECT_LENGTH)
+    binding = models.BinaryField(max_length=SUBJECT_LENGTH)
+    code_digest = models.BinaryField(max_length=SUBJECT_LENGTH)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["purpose", "subject"], name="code_once_per_subject"),
+            enum_check("purpose", CodePurpose, "code_purpose"),
+            models.CheckConstraint(condition=Q(expires_at__gt=F("created_at")), name="code_expires_later"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["expires_at"], name="code_expiry")]
+
+    def __str__(self) -> str:
+        return str(self.id)

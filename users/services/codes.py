@@ -1,0 +1,109 @@
+"""One-time codes: six digits that confirm one thing, to one subject, once (security.md 9).
+
+Stored as a keyed digest over purpose, subject and binding; the digits themselves are in the message alone. A try is
+counted before it is looked at, in a unit of work of its own, and the count outlives codes, resends and restarts. Whose
+a code is says `subject`: `subject_of("phone", <normalised number>)`, so that all spellings of a number share one.
+"""
+
+import hmac
+import secrets
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from http import HTTPStatus
+
+from fintech_core import audit, budgets, crypto
+from fintech_core.actors import Actor
+from fintech_core.exceptions import DomainError
+from users.enums import CodePurpose
+from users.models import OneTimeCode
+from users.sms import CODE_DIGITS, test_code
+
+LIFETIME = timedelta(minutes=10)
+TRIES = 5
+WINDOW = timedelta(minutes=15)
+# Every try of a log-in counts. Who confirms many deeds in a row counts the wrong ones only.
+_RIGHT_ONES_COUNT = frozenset({CodePurpose.AGENT_LOG_IN, CodePurpose.CLIENT_LOG_IN})
+
+
+class InvalidCode(DomainError):
+    """Wrong, used, expired, replaced by a newer one, or nobody's: one answer."""
+
+    code = "invalid_code"
+    status = HTTPStatus.UNAUTHORIZED
+    title = "The code is wrong or has expired."
+
+
+def subject_of(kind: str, text: str) -> bytes:
+    """Whose code it is: `kind` is user, phone or email, `text` the id or the normal form."""
+    return crypto.keyed_digest(f"code-subject:{kind}", text)
+
+
+def issue(
+    *,
+    actor: Actor,
+    purpose: CodePurpose,
+    subject: bytes,
+    binding: bytes,
+    deliver: Callable[[str], object],
+    phone: str = "",
+    now: datetime,
+) -> datetime:
+    """Make a code, kill the one before it, and hand the digits to `deliver`, which queues the message. Returns its end.
+
+    `phone` is where it goes, if it goes by text message: in SMS_TEST_MODE test numbers have codes that testers know.
+    """
+    digits = (test_code(phone) if phone else None) or f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
+    row = OneTimeCode(
+        purpose=purpose,
+        subject=subject,
+        binding=binding,
+        code_digest=_digest(purpose, subject, binding, digits),
+        created_at=now,
+        expires_at=now + LIFETIME,
+    )
+    OneTimeCode.objects.bulk_create(
+        [row],
+        update_conflicts=True,
+        unique_fields=["purpose", "subject"],
+        update_fields=["binding", "code_digest", "created_at", "expires_at", "used_at"],
+    )
+    _record(actor, "code.issued", purpose)
+    deliver(digits)
+    return row.expires_at
+
+
+def take_try(*, purpose: CodePurpose, subject: bytes, now: datetime) -> None:
+    """Count one try, in a unit of work of its own before `consume`. Raises TooManyAttempts."""
+    budgets.take(scope=f"code:{purpose}", subject=subject, limit=TRIES, window=WINDOW, now=now)
+
+
+def consume(*, actor: Actor, purpose: CodePurpose, subject: bytes, binding: bytes, code: str, now: datetime) -> bool:
+    """Whether it was the right code, which is spent by that (one conditional UPDATE), with what it confirms."""
+    row = OneTimeCode.objects.filter(purpose=purpose, subject=subject, used_at__isnull=True, expires_at__gt=now).first()
+    wanted = bytes(row.code_digest) if row else bytes(crypto.DIGEST_BYTES)
+    right = hmac.compare_digest(wanted, _digest(purpose, subject, binding, code))
+    if row is None or not right:
+        return False
+    spent = OneTimeCode.objects.filter(
+        pk=row.pk, code_digest=row.code_digest, used_at__isnull=True, expires_at__gt=now
+    ).update(used_at=now)
+    if not spent:
+        return False
+    if purpose not in _RIGHT_ONES_COUNT:
+        budgets.give_back(scope=f"code:{purpose}", subject=subject)
+    _record(actor, "code.used", purpose)
+    return True
+
+
+def purge_codes(*, now: datetime) -> int:
+    deleted, _ = OneTimeCode.objects.filter(expires_at__lte=now).delete()
+    return deleted
+
+
+def _digest(purpose: CodePurpose, subject: bytes, binding: bytes, code: str) -> bytes:
+    return crypto.keyed_digest(f"code:{purpose.value}", f"{subject.hex()}:{binding.hex()}:{code}")
+
+
+def _record(actor: Actor, action: str, purpose: CodePurpose) -> None:
+    """Whose it was is told by the actor, where there is one: a digest of a number would be personal data, too."""
+    audit.record(actor=actor, action=action, entity_type="one_time_code", entity_id=purpose.value)

@@ -1,0 +1,135 @@
+"""The worker's half of messages: take the next try of one, decide what it says, write down what came of it.
+
+A mail that may have gone out already is sent again: twice is better than never. A text message costs money and confuses
+people with a second code: it is tried again only if the provider surely didn't take it.
+"""
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db.models import F
+from django.template import Context
+from django.template.loader import get_template
+
+from fintech_core.queue import enqueue
+from users.enums import MessageKind, MessageState
+from users.models import Message
+from users.selectors import messages_due
+from users.services.messages import SEND_TASK
+from users.sms import Delivery, Outcome
+
+# 15, 30, 60 ... seconds apart, at most about an hour.
+RETRY = timedelta(seconds=15)
+MAX_DOUBLINGS = 8
+RETENTION = timedelta(days=30)
+SWEEP_LIMIT = 500
+logger = structlog.get_logger(__name__)
+_STATES = {
+    Outcome.SENT: MessageState.SENT,
+    Outcome.REFUSED: MessageState.REFUSED,
+    Outcome.UNKNOWN: MessageState.UNKNOWN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What the worker is to send now. `text` of a mail has its subject apart."""
+
+    kind: MessageKind
+    recipient: str
+    subject: str
+    text: str
+    lifetime: timedelta
+
+
+Words = tuple[str, Mapping[str, Any]]  # a template and what it is filled with
+Decide = Callable[[Message, dict[str, Any], datetime], Words | None]
+
+
+def _as_asked(message: Message, context: dict[str, Any], now: datetime) -> Words | None:
+    return message.template, context
+
+
+# Messages whose words, or whether there are any, depend on who the recipient is.
+DECISIONS: Mapping[str, Decide] = MappingProxyType({})
+
+
+def prepare_message(*, message_id: uuid.UUID, now: datetime) -> Letter | None:
+    """Take the next try by one conditional UPDATE, so one worker has it; None where there is nothing to send."""
+    message = Message.objects.filter(pk=message_id).first()
+    if message is None or message.recipient is None:
+        return None
+    # Until the provider says "not taken" a text message isn't due again.
+    delay = RETRY * 2 ** min(message.attempts, MAX_DOUBLINGS)
+    next_try = now + delay if message.kind == MessageKind.EMAIL else message.expires_at
+    taken = Message.objects.filter(
+        pk=message.pk, state=MessageState.QUEUED, due_at__lte=now, expires_at__gt=now
+    ).update(attempts=F("attempts") + 1, due_at=next_try)
+    if not taken:
+        return None
+    words = DECISIONS.get(message.template, _as_asked)(message, json.loads(message.context or "{}"), now)
+    if words is None:
+        _settle(message.pk, MessageState.WITHHELD, now)
+        return None
+    subject, text = rendered(message.kind, *words)
+    return Letter(MessageKind(message.kind), message.recipient, subject, text, message.expires_at - now)
+
+
+def settle_message(*, message_id: uuid.UUID, delivery: Delivery, now: datetime) -> None:
+    """Write down what came of a try. Recipient and words are forgotten unless it is to be tried again."""
+    if delivery.outcome is Outcome.LATER:
+        message = Message.objects.filter(pk=message_id, state=MessageState.QUEUED).first()
+        if message is not None:
+            delay = RETRY * 2 ** min(message.attempts - 1, MAX_DOUBLINGS)
+            Message.objects.filter(pk=message.pk, state=MessageState.QUEUED).update(
+                due_at=now + delay, provider_code=delivery.code
+            )
+        return
+    _settle(message_id, _STATES[delivery.outcome], now, code=delivery.code, provider_id=delivery.provider_id)
+
+
+def sweep_messages(*, now: datetime) -> int:
+    """Wake up what is due, give up what is too late, delete what was settled long ago. Returns how many are due."""
+    late = Message.objects.filter(state=MessageState.QUEUED, expires_at__lte=now)
+    # A text message whose worker died in the middle may have gone out.
+    late.filter(kind=MessageKind.SMS, attempts__gt=0, due_at=F("expires_at")).update(
+        **_forgotten(MessageState.UNKNOWN, now)
+    )
+    given_up = late.update(**_forgotten(MessageState.EXPIRED, now))
+    if given_up:
+        logger.warning("messages_expired", count=given_up)
+    Message.objects.filter(expires_at__lte=now - RETENTION).exclude(state=MessageState.QUEUED).delete()
+    due = messages_due(now=now, limit=SWEEP_LIMIT)
+    for message_id in due:
+        enqueue(SEND_TASK, str(message_id))
+    return len(due)
+
+
+def rendered(kind: str, template: str, context: Mapping[str, Any]) -> tuple[str, str]:
+    """Subject (the first line of a mail's template) and text."""
+    folder = "mail" if kind == MessageKind.EMAIL else "sms"
+    source: Any = get_template(f"users/{folder}/{template}.txt")
+    words = source.template.render(Context({"public_url": settings.PUBLIC_URL, **context}, autoescape=False))
+    if kind == MessageKind.SMS:
+        return "", words.strip()
+    subject, _, text = words.partition("\n")
+    return subject.strip(), text.lstrip("\n")
+
+
+def _settle(
+    message_id: uuid.UUID, state: MessageState, now: datetime, *, code: int | None = None, provider_id: str = ""
+) -> None:
+    Message.objects.filter(pk=message_id, state=MessageState.QUEUED).update(
+        **_forgotten(state, now), provider_code=code, provider_id=provider_id
+    )
+
+
+def _forgotten(state: MessageState, now: datetime) -> dict[str, Any]:
+    return {"state": state, "settled_at": now, "recipient": None, "context": None}
