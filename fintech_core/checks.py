@@ -42,7 +42,7 @@ def production_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 def _proxy_headers() -> list[CheckMessage]:
     """Headers are spelled as in META, and a proxy that is believed about TLS is about addresses as well."""
     found: list[CheckMessage] = [
-        Error(f"{name} is not spelled as in request.META.", hint="For example HTTP_X_REAL_IP.", id="fintech.E020")
+        Error(f"{name} is not spelled as in request.META.", hint="For example HTTP_CLIENTADDRESS.", id="fintech.E020")
         for name in ("TRUSTED_PROXY_PROTO_HEADER", "TRUSTED_PROXY_ADDRESS_HEADER")
         if not re.fullmatch(r"(HTTP_[A-Z0-9_]+)?", getattr(settings, name))
     ]

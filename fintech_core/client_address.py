@@ -46,7 +46,8 @@ def network_of(address: str) -> str:
 
 
 def current_network() -> bytes:
-    """The digest of the network behind the request that is being answered; b"" outside one."""
+    """The digest of the network behind the request that is being answered; b"" outside one and for a client without an
+    address, who is in no network that anybody is familiar with."""
     return _network.get()
 
 
@@ -67,7 +68,8 @@ class ClientAddressMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        network = keyed_digest("network", network_of(of(request)))
+        place = network_of(of(request))
+        network = keyed_digest("network", place) if place else b""
         structlog.contextvars.bind_contextvars(network=network.hex()[:LOGGED_DIGITS])
         token = _network.set(network)
         try:

@@ -431,7 +431,7 @@ SECURE_SSL_REDIRECT = HTTPS
 # Set by the proxy in front, which must strip the client's own (docs/deployment); empty means: nobody is believed.
 TRUSTED_PROXY_PROTO_HEADER: str = env.str("TRUSTED_PROXY_PROTO_HEADER", default="")
 SECURE_PROXY_SSL_HEADER = (TRUSTED_PROXY_PROTO_HEADER, "https") if TRUSTED_PROXY_PROTO_HEADER else None
-# Likewise the header with the client's address, one address and nothing else: HTTP_X_REAL_IP. Empty: the peer counts.
+# Likewise the header with the client's address, one address and nothing else. Empty: the peer counts.
 TRUSTED_PROXY_ADDRESS_HEADER: str = env.str("TRUSTED_PROXY_ADDRESS_HEADER", default="")
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
+import psycopg
 import pytest
 from django.db import connection
 
@@ -173,3 +174,22 @@ def test_the_purge_deletes_what_has_ended() -> None:
     tasks.purge_attempt_budgets()
 
     assert [bytes(row.subject) for row in AttemptBudget.objects.all()] == [BOB]
+
+
+@durable
+@pytest.mark.parametrize(
+    ("values", "constraint"),
+    [
+        ("'codes', 'x', 1, 'infinity'", "attempt_budget_times_finite"),
+        ("'codes', 'x', -1, now()", "fintech_core_attemptbudget_attempts_check"),
+        ("'codes', 'taken', 1, now()", "attempt_budget_once"),
+    ],
+)
+def test_the_table_refuses_what_no_counter_is(as_app: psycopg.Connection, values: str, constraint: str) -> None:
+    insert = "INSERT INTO fintech_core_attemptbudget (id, scope, subject, attempts, expires_at) VALUES"
+    as_app.execute(f"{insert} (gen_random_uuid(), 'codes', 'taken', 1, now())")
+
+    with pytest.raises(psycopg.IntegrityError) as caught:
+        as_app.execute(f"{insert} (gen_random_uuid(), {values})")
+
+    assert caught.value.diag.constraint_name == constraint

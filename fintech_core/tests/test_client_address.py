@@ -103,6 +103,19 @@ def test_the_digest_is_bound_for_the_request_alone_and_shows_no_address() -> Non
     assert client_address.current_network() == b""
 
 
+def test_a_client_without_an_address_is_in_no_network() -> None:
+    seen: list[bytes] = []
+
+    def view(_: HttpRequest) -> HttpResponse:
+        seen.append(client_address.current_network())
+        return HttpResponse()
+
+    ClientAddressMiddleware(view)(request(REMOTE_ADDR=""))
+    structlog.contextvars.clear_contextvars()
+
+    assert seen == [b""]
+
+
 def test_the_digest_is_unbound_after_an_error() -> None:
     def view(_: HttpRequest) -> HttpResponse:
         raise RuntimeError
