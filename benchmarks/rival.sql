@@ -75,7 +75,7 @@ BEGIN
         VALUES ('user', initiator, '', '["client"]', 'transfer.created', 'transaction', tx::text, '{}',
             jsonb_build_object('status', 'POSTED', 'money', amount || ' ' || currency, 'fee', '0.00 ' || currency,
                 'source_wallet', source, 'destination_wallet', destination), '', '');
-    INSERT INTO fintech_core_outboxevent (event_id, type, entity_type, entity_id, owner_user_id, payload)
+    INSERT INTO fintech_core_outboxevent (event_id, type, entity_type, entity_id, owner_id, payload)
         VALUES (uuidv7(), 'transaction.posted', 'transaction', tx, s.owner_user_id,
                 @schema.told(source, 'DEBIT', amount, s.balance - amount, s.exponent)),
                (uuidv7(), 'transaction.posted', 'transaction', tx, d.owner_user_id,
@@ -147,7 +147,7 @@ BEGIN
             jsonb_build_object('status', 'POSTED', 'money', amount || ' USD', 'fee', '0.00 USD',
                 'source_wallet', source, 'destination_wallet', destination), '', ''
         FROM batch;
-    INSERT INTO fintech_core_outboxevent (event_id, type, entity_type, entity_id, owner_user_id, payload)
+    INSERT INTO fintech_core_outboxevent (event_id, type, entity_type, entity_id, owner_id, payload)
         SELECT uuidv7(), 'transaction.posted', 'transaction', tx, owner,
             @schema.told(wallet, direction, amount, balance, exponent)
         FROM drawn;

@@ -11,7 +11,6 @@ from fintech_core import prepared
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.models import AuditLog
-from users.models import User
 
 
 def submissions_visible_to(actor: Actor) -> QuerySet[KycSubmission]:
@@ -28,9 +27,17 @@ def open_submission_of(user_id: uuid.UUID) -> KycSubmission | None:
     return KycSubmission.objects.filter(user_id=user_id, status__in=sorted(OPEN)).first()
 
 
-def kyc_level_of(user_id: uuid.UUID) -> int:
-    """The level that the user has been granted; 0 is none."""
-    return User.objects.values_list("kyc_level", flat=True).get(pk=user_id)
+_LEVEL = """
+    SELECT kyc_level FROM users_user WHERE id = %(owner)s
+    UNION ALL SELECT CASE kyb_status WHEN 'APPROVED' THEN 2 ELSE 0 END FROM organizations_organization
+    WHERE id = %(owner)s
+"""
+
+
+def kyc_level_of(owner_id: uuid.UUID) -> int:
+    """The level that a person has been granted, 0 is none; of an organization 2 once its KYB is approved."""
+    level: int = prepared.rows(_LEVEL, {"owner": owner_id})[0][0]
+    return level
 
 
 def kyc_levels_of(user_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:

@@ -156,15 +156,16 @@ def view_submission(*, actor: Actor, submission_id: uuid.UUID) -> KycSubmission:
     return submission
 
 
-def require_kyc(*, owner_user_id: uuid.UUID | None, operation: str) -> None:
+def require_kyc(*, owner_id: uuid.UUID | None, operation: str) -> None:
     """The gate: refuse unless the wallet's owner has the level that settings.KYC_REQUIRED asks for `operation`.
 
+    An approved organization counts as level 2, any other as 0.
     A wallet without an owner is the system's and passes. Raises KycRequired (422, extension `required_level`).
     """
-    if owner_user_id is None or settings.KYC_REQUIRED[operation] == 0:
+    if owner_id is None or settings.KYC_REQUIRED[operation] == 0:
         return
-    levels = {owner_user_id: selectors.kyc_level_of(owner_user_id)}
-    refusal = refused_by_kyc(levels=levels, operation=operation).get(owner_user_id)
+    levels = {owner_id: selectors.kyc_level_of(owner_id)}
+    refusal = refused_by_kyc(levels=levels, operation=operation).get(owner_id)
     if refusal is not None:
         raise refusal
 
@@ -223,7 +224,7 @@ def _decide(submission: KycSubmission, status: SubmissionStatus, actor: Actor, n
         type="kyc.decided",
         entity_type=ENTITY,
         entity_id=submission.pk,
-        owner_user_id=submission.user_id,
+        owner_id=submission.user_id,
         payload={"status": submission.status, "granted_level": submission.granted_level},
     )
 

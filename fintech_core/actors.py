@@ -37,6 +37,11 @@ class Actor:
     request_id: str = ""
     network: bytes = field(default=b"", repr=False)
 
+    @property
+    def owner_id(self) -> uuid.UUID | None:
+        """Whose money the actor reads and moves: the organization's that it acts in, else its own; None for jobs."""
+        return self.organization_id or self.user_id
+
     @classmethod
     def system(cls, name: str) -> "Actor":
         """A job of ours, for example `Actor.system("beat.sweep_webhook_events")`. It has every capability."""

@@ -83,9 +83,9 @@ class WorkerHeartbeatAdmin(ReadOnlyModelAdmin):
 
 @admin.register(OutboxEvent)
 class OutboxEventAdmin(ReadOnlyModelAdmin):
-    list_display = ("id", "created_at", "type", "entity_type", "entity_id", "owner_user_id")
+    list_display = ("id", "created_at", "type", "entity_type", "entity_id", "owner_id")
     list_filter = ("type",)
-    search_fields = ("=entity_id", "=owner_user_id", "=event_id")
+    search_fields = ("=entity_id", "=owner_id", "=event_id")
     search_help_text = "Exact: an object's id, an owner's id, an event's id"
     ordering = ("-id",)
     exclude = ("txid",)

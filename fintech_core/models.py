@@ -131,8 +131,8 @@ class OutboxEvent(models.Model):
     type = models.CharField(max_length=64)
     entity_type = models.CharField(max_length=64)
     entity_id = models.UUIDField()
-    # Who may see it besides staff; NULL: nobody else.
-    owner_user_id = models.UUIDField(null=True)
+    # Which person or organization may see it besides staff; NULL: nobody else.
+    owner_id = models.UUIDField(null=True)
     payload = models.JSONField(default=dict)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -143,8 +143,8 @@ class OutboxEvent(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["txid", "id"], name="outbox_order"),
             models.Index(
-                fields=["owner_user_id", "txid", "id"],
-                condition=models.Q(owner_user_id__isnull=False),
+                fields=["owner_id", "txid", "id"],
+                condition=models.Q(owner_id__isnull=False),
                 name="outbox_of_owner",
             ),
             models.Index(fields=["entity_id", "txid", "id"], name="outbox_of_entity"),

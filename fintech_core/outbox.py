@@ -32,12 +32,12 @@ Handler = Callable[[Sequence[OutboxEvent], datetime], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """An event to be. `owner_user_id` is the customer who may see it; None: staff only."""
+    """An event to be. `owner_id` is the customer (person or organization) who may see it; None: staff only."""
 
     type: str
     entity_type: str
     entity_id: uuid.UUID
-    owner_user_id: uuid.UUID | None = None
+    owner_id: uuid.UUID | None = None
     payload: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -46,16 +46,14 @@ def publish(
     type: str,
     entity_type: str,
     entity_id: uuid.UUID,
-    owner_user_id: uuid.UUID | None = None,
+    owner_id: uuid.UUID | None = None,
     payload: Mapping[str, Any] | None = None,
 ) -> None:
     """Say that something happened to an entity: `type` is like "wallet.frozen". It commits with the deed or not at all.
 
     Raises RuntimeError outside a unit of work.
     """
-    event = Event(
-        type=type, entity_type=entity_type, entity_id=entity_id, owner_user_id=owner_user_id, payload=payload or {}
-    )
+    event = Event(type=type, entity_type=entity_type, entity_id=entity_id, owner_id=owner_id, payload=payload or {})
     publish_many([event])
 
 
@@ -66,9 +64,9 @@ def publish_many(events: Iterable[Event]) -> None:
 
 # One JSON document takes the driver half the time that arrays of ids and payloads take.
 _INSERT = """
-    INSERT INTO fintech_core_outboxevent (event_id, type, entity_type, entity_id, owner_user_id, payload)
+    INSERT INTO fintech_core_outboxevent (event_id, type, entity_type, entity_id, owner_id, payload)
     SELECT * FROM jsonb_to_recordset(%s::jsonb)
-        AS e (event_id uuid, type text, entity_type text, entity_id uuid, owner_user_id uuid, payload jsonb)
+        AS e (event_id uuid, type text, entity_type text, entity_id uuid, owner_id uuid, payload jsonb)
 """
 
 
@@ -81,7 +79,7 @@ def _insert(events: list[Event]) -> None:
             "type": event.type,
             "entity_type": event.entity_type,
             "entity_id": str(event.entity_id),
-            "owner_user_id": event.owner_user_id and str(event.owner_user_id),
+            "owner_id": event.owner_id and str(event.owner_id),
             "payload": dict(event.payload),
         }
         for event in events
@@ -94,9 +92,9 @@ def events_visible_to(actor: Actor) -> QuerySet[OutboxEvent]:
     settled = OutboxEvent.objects.filter(txid__lt=Horizon())
     if actor.can(Capability.TRANSACTIONS_READ_ALL):
         return settled
-    if actor.user_id is None:
+    if actor.owner_id is None:
         return settled.none()
-    return settled.filter(owner_user_id=actor.user_id)
+    return settled.filter(owner_id=actor.owner_id)
 
 
 def drain(*, consumer: str, handler: Handler, now: datetime, limit: int = 500) -> int:

@@ -2,7 +2,10 @@
 
 from typing import Any
 
+from django.conf import settings
+from django.utils.module_loading import import_string
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
 
 from fintech_core.exceptions import error_classes
@@ -58,6 +61,15 @@ class ProblemSchema(AutoSchema):
                     description="1 to 255 printable ASCII characters. A repeated key gets the stored answer.",
                 )
             )
+        if self._may_be_a_members():
+            parameters.append(
+                OpenApiParameter(
+                    "X-Organization",
+                    OpenApiTypes.UUID,
+                    OpenApiParameter.HEADER,
+                    description="Act in this organization, by the rights of your membership; 404 without one.",
+                )
+            )
         if self._is_list_view() and isinstance(self.view, DomainViewSet):
             parameters += [
                 OpenApiParameter("limit", int, description="1 to 100, default 25"),
@@ -66,6 +78,12 @@ class ProblemSchema(AutoSchema):
             if self.view.filter_input is not None:
                 parameters.append(self.view.filter_input)
         return parameters
+
+    def _may_be_a_members(self) -> bool:
+        """Whether some member of an organization may do this as a member."""
+        action = getattr(self.view, "action", None) or self.method.lower()
+        capability = getattr(self.view, "access", {}).get(action)
+        return bool(import_string(settings.MEMBERS_MAY)(capability))
 
     def _is_list_view(self, serializer: Any = None) -> bool:
         # Lists are the actions that say so: `list`, and sub-collections like a wallet's entries.
@@ -103,6 +121,8 @@ class ProblemSchema(AutoSchema):
             statuses.add(429)
         if "{" in self.path:
             statuses.add(404)
+        if self._may_be_a_members():
+            statuses |= {400, 404}
         action = getattr(self.view, "action", None) or self.method.lower()
         if action in getattr(self.view, "idempotent", {}):
             statuses |= {409, 422}

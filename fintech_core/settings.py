@@ -85,6 +85,7 @@ INSTALLED_APPS = [
     "fintech_core",
     "wallet",
     "users",
+    "organizations",
     "compliance",
     "transactions",
     "reconciliation",
@@ -239,6 +240,8 @@ OUTBOX_CONSUMERS: dict[str, str] = {}
 
 AUTH_USER_MODEL = "users.User"
 AUTHENTICATION_BACKENDS = ["users.backends.RoleBackend"]
+ACTING_IN = "organizations.selectors.acting_in"  # how authentication puts an Actor into an organization
+MEMBERS_MAY = "organizations.roles.members_may"  # which capabilities a member may have, for the OpenAPI file
 ADMIN_ACTOR_OF_USER = "users.authentication.actor_of_user"  # how the kernel's admin helper makes its Actor
 PASSWORD_HASHERS = (
     ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -408,6 +411,8 @@ SPECTACULAR_SETTINGS = {
         "SubmissionStatus": "compliance.enums.SubmissionStatus",
         "KycStatus": "users.enums.KycStatus",
         "Role": "users.enums.Role",
+        "KybStatus": "organizations.enums.KybStatus",
+        "MemberRole": "organizations.enums.MemberRole",
         "RegistrationStatus": "users.enums.RegistrationStatus",
     },
     "POSTPROCESSING_HOOKS": [

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
 from payments.models import IncomingPayment, PaymentIntent, SimulatorDelivery
+from wallet.selectors import owned_by
 
 _LOOKUPS = {
     "status": "status",
@@ -30,9 +31,7 @@ def intents_owned_by(actor: Actor) -> QuerySet[PaymentIntent]:
     """The intents that the actor may pay or cancel: those on own wallets; any for a job of ours."""
     if actor.kind is ActorKind.SYSTEM:
         return PaymentIntent.objects.all()
-    if actor.user_id is None:
-        return PaymentIntent.objects.none()
-    return PaymentIntent.objects.filter(wallet__owner_user_id=actor.user_id)
+    return PaymentIntent.objects.filter(owned_by(actor, "wallet__"))
 
 
 def filter_intents(queryset: QuerySet[PaymentIntent], filters: Mapping[str, Any]) -> QuerySet[PaymentIntent]:

@@ -131,6 +131,18 @@ class Forge:
         self.insert("users_user", [row])
         return row["id"]
 
+    def organization(self, admin: uuid.UUID | None = None) -> uuid.UUID:
+        """An organization with its administrator, in one statement: there is never one without."""
+        organization = uuid.uuid4()
+        self(
+            "WITH o AS (INSERT INTO organizations_organization (id, legal_name, country, kyb_status, created_at)"
+            " VALUES (%s, 'Forged Ltd', 'GB', 'NOT_SUBMITTED', %s) RETURNING id)"
+            " INSERT INTO organizations_organizationmember (id, organization_id, user_id, role, created_at)"
+            " SELECT %s, o.id, %s, 'admin', %s FROM o",
+            [organization, NOW, uuid.uuid4(), admin or self.user(), NOW],
+        )
+        return organization
+
     def wallet(self, owner: uuid.UUID | None = None, **changes: Any) -> uuid.UUID:
         """A wallet as the database accepts it, with `changes`."""
         row = self.wallet_row(owner, **changes)
@@ -142,6 +154,7 @@ class Forge:
         return {
             "id": wallet_id,
             "owner_user_id": owner or self.user(),
+            "owner_organization_id": None,
             "account_code": None,
             "lane": 0,
             "currency": "USD",

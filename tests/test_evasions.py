@@ -326,6 +326,13 @@ TRIGGERS = {
     },
     "fintech_core_outboxevent": {"outbox_no_update", "outbox_no_delete", "outbox_no_truncate"},
     "wallet_wallet": {"wallet_born_empty", "wallet_figures", "wallet_no_delete", "wallet_no_truncate"},
+    "organizations_organization": {
+        "organization_kyb_moves",
+        "organization_has_admin",
+        "organization_no_delete",
+        "organization_no_truncate",
+    },
+    "organizations_organizationmember": {"member_facts", "member_leaves_an_admin", "member_no_truncate"},
     "transactions_transaction": {
         "transaction_facts",
         "transaction_complete",
@@ -356,7 +363,14 @@ TRIGGERS = {
     },
 }
 # Checked at COMMIT, since what they are about comes in several statements.
-DEFERRED = ("transaction_complete", "recon_match_balances", "recon_mline_balances", "recon_mentry_balances")
+DEFERRED = (
+    "organization_has_admin",
+    "member_leaves_an_admin",
+    "transaction_complete",
+    "recon_match_balances",
+    "recon_mline_balances",
+    "recon_mentry_balances",
+)
 
 
 def test_every_trigger_is_enabled_sealed_and_the_owners(owner: Forge) -> None:
@@ -403,6 +417,8 @@ TABLE_GRANTS: Grants = {
     # The books: read and add. What may change of them stands below, by column.
     "wallet_wallet": SI,
     "wallet_claim": SID,
+    "organizations_organization": SI,
+    "organizations_organizationmember": SID,
     "transactions_transaction": SI,
     "transactions_ledgerentry": SI,
     "transactions_hold": SI,
@@ -456,6 +472,8 @@ TABLE_GRANTS: Grants = {
 COLUMN_UPDATES: dict[str, set[str]] = {
     "wallet_wallet": {"status", "floor", "maximum_balance"},
     "wallet_claim": {"expires_at"},
+    "organizations_organization": {"legal_name", "country", "kyb_status"},
+    "organizations_organizationmember": {"role"},
     "transactions_monitor": {"state", "fired_at"},
     "transactions_transaction": {"status", "posted_at", "description", "metadata", "salt"},
     "transactions_hold": {"status", "captured", "released", "expires_at"},

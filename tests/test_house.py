@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from fintech_core.capabilities import Capability
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("fintech_core", "wallet", "users", "compliance", "transactions", "reconciliation", "payments")
+ROOMS = ("fintech_core", "wallet", "users", "organizations", "compliance", "transactions", "reconciliation", "payments")
 
 
 @cache

@@ -24,8 +24,8 @@ def events_of(
     legs: dict[uuid.UUID, dict[Owner, list[dict[str, Any]]]] = {transaction.pk: {} for transaction in transactions}
     for entry in entries:
         wallet = wallets[entry.wallet_id]
-        if wallet.owner_user_id is not None:
-            legs[entry.transaction_id].setdefault(wallet.owner_user_id, []).append(_leg(entry, wallet))
+        if wallet.owner_id is not None:
+            legs[entry.transaction_id].setdefault(wallet.owner_id, []).append(_leg(entry, wallet))
     for transaction in transactions:
         for owner, own_legs in (legs[transaction.pk] or {None: []}).items():
             yield _posted(transaction, owner, own_legs)
@@ -38,7 +38,7 @@ def _posted(transaction: Transaction, owner: Owner, legs: list[dict[str, Any]]) 
         type="transaction.posted",
         entity_type="transaction",
         entity_id=transaction.pk,
-        owner_user_id=owner,
+        owner_id=owner,
         payload={"kind": transaction.kind, "entries": legs},
     )
 
@@ -48,7 +48,7 @@ def _reversed(reversal: Transaction, original: uuid.UUID, owner: Owner) -> Event
         type="transaction.reversed",
         entity_type="transaction",
         entity_id=original,
-        owner_user_id=owner,
+        owner_id=owner,
         payload={"reversal": str(reversal.pk)},
     )
 

@@ -256,7 +256,7 @@ def figures_of(wallet: Wallet) -> Figures:
     """What the pure core needs to know of a wallet."""
     return Figures(
         id=wallet.pk,
-        owner=wallet.owner_user_id,
+        owner=wallet.owner_id,
         currency=wallet.currency,
         status=wallet.status,
         balance=wallet.balance,
@@ -288,7 +288,7 @@ def _references_in_use(
     references = {posting.reference for posting in postings if posting.reference is not None}
     if not references:
         return {}
-    owners = {wallets[p.movements[0].source].owner_user_id for p in proposals if p.movements[0].source in wallets}
+    owners = {wallets[p.movements[0].source].owner_id for p in proposals if p.movements[0].source in wallets}
     return journal.references_in_use(owners, references)
 
 

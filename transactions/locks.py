@@ -29,11 +29,12 @@ def lock_open_fee_schedule(*, kind: str, currency: str, kyc_level: int | None) -
 
 
 def lock_quote(quote_id: uuid.UUID) -> ExchangeQuote | None:
-    """The business row of an exchange, before its wallets."""
-    return ExchangeQuote.objects.filter(pk=quote_id).select_for_update(of=("self",), no_key=True).first()
+    """The business row of an exchange, before its wallets; the source is read with it, for whose it is."""
+    rows = ExchangeQuote.objects.filter(pk=quote_id).select_related("source_wallet")
+    return rows.select_for_update(of=("self",), no_key=True).first()
 
 
 def lock_transfer_schedule(schedule_id: uuid.UUID, *, skip_locked: bool = False) -> TransferSchedule | None:
     """Everything about a schedule and its runs changes under this lock. None also where somebody has it, if skipped."""
-    rows = TransferSchedule.objects.filter(pk=schedule_id).order_by("pk")
+    rows = TransferSchedule.objects.filter(pk=schedule_id).select_related("source_wallet").order_by("pk")
     return rows.select_for_update(of=("self",), no_key=True, skip_locked=skip_locked).first()

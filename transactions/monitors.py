@@ -25,9 +25,9 @@ _CROSS = """
                 WHEN 'available_below' THEN w.balance - w.held < m.threshold
                 ELSE w.balance - w.held > m.threshold END
         RETURNING m.id, m.state, m.condition, m.threshold, m.wallet_id, w.balance - w.held AS available, w.currency,
-            w.owner_user_id
+            coalesce(w.owner_user_id, w.owner_organization_id) AS owner
     )
-    SELECT id, condition, threshold, wallet_id, available, currency, owner_user_id FROM crossed
+    SELECT id, condition, threshold, wallet_id, available, currency, owner FROM crossed
     WHERE state = %(fired)s ORDER BY id
 """
 
@@ -56,7 +56,7 @@ def _event(
         type="wallet.monitor_crossed",
         entity_type="wallet",
         entity_id=wallet,
-        owner_user_id=owner,
+        owner_id=owner,
         payload={
             "monitor": str(monitor),
             "condition": condition,

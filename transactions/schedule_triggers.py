@@ -49,7 +49,9 @@ _RUN_MOVES = """
     END IF;
     IF NEW.transaction_id IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM transactions_transaction t JOIN transactions_transferschedule s ON s.id = NEW.schedule_id
-        WHERE t.id = NEW.transaction_id AND t.source_owner = s.owner_id AND t.status IN ('POSTED', 'REVERSED')
+        JOIN wallet_wallet w ON w.id = s.source_wallet_id
+        WHERE t.id = NEW.transaction_id AND t.source_owner = coalesce(w.owner_user_id, w.owner_organization_id)
+          AND t.status IN ('POSTED', 'REVERSED')
           AND t.reference = concat('sch-', replace(s.id::text, '-', ''), '-', NEW.occurrence)) THEN
         RAISE EXCEPTION 'run % was not paid by transaction %', NEW.id, NEW.transaction_id
             USING ERRCODE = '23514', CONSTRAINT = 'run_moves';

@@ -25,6 +25,7 @@ from transactions.models import (
     TransferSchedule,
 )
 from wallet.models import Wallet
+from wallet.selectors import owned_by
 
 FEES = "fees"  # the account code that fees are paid to
 
@@ -34,20 +35,22 @@ def transactions_visible_to(actor: Actor) -> QuerySet[Transaction]:
     rows = Transaction.objects.all()
     if actor.can(Capability.TRANSACTIONS_READ_ALL):
         return rows
-    if actor.user_id is None:
-        return rows.none()
-    own = LedgerEntry.objects.filter(transaction=OuterRef("pk"), wallet__owner_user_id=actor.user_id)
+    own = LedgerEntry.objects.filter(owned_by(actor, "wallet__"), transaction=OuterRef("pk"))
     return rows.filter(Exists(own))
 
 
 def initiated_by(actor: Actor, transaction: Transaction) -> bool:
-    """Whether it is the actor's own deed. What an API key did for the payer is the payer's, whatever key it was."""
-    if transaction.initiator_id is None:
+    """Whether it is the actor's own deed, who then sees by whom it was begun and the metadata.
+
+    What an API key did for the payer is the payer's, whatever key it was. In an organization what any member did for
+    it is every member's; outside of it it is nobody's.
+    """
+    payer = transaction.source_owner
+    if transaction.initiator_id is None or (payer is not None and payer != actor.owner_id):
         return False
-    by_key_of_payer = transaction.initiator_kind == ActorKind.API_KEY and transaction.source_owner is not None
-    if by_key_of_payer and transaction.source_owner in {actor.user_id, actor.organization_id}:
-        return True
-    return transaction.initiator_id in {actor.id, actor.user_id}
+    by_key = transaction.initiator_kind == ActorKind.API_KEY
+    by_member = actor.organization_id is not None and transaction.reverses_id is None
+    return transaction.initiator_id in {actor.id, actor.user_id} or (payer is not None and (by_key or by_member))
 
 
 def with_entries(rows: QuerySet[Transaction]) -> QuerySet[Transaction]:
@@ -74,7 +77,7 @@ def filter_transactions(rows: QuerySet[Transaction], filters: dict[str, Any], *,
         # Only by a wallet that the actor sees: else the filter would tell whose wallet stands behind a masked leg.
         entries = LedgerEntry.objects.filter(transaction=OuterRef("pk"), wallet_id=wallet)
         if not actor.can(Capability.TRANSACTIONS_READ_ALL):
-            entries = entries.filter(wallet__owner_user_id=actor.user_id)
+            entries = entries.filter(owned_by(actor, "wallet__"))
         rows = rows.filter(Exists(entries))
     lookups = {
         "kind": "kind",
@@ -114,10 +117,10 @@ def fee_schedules_visible_to(actor: Actor) -> QuerySet[FeeSchedule]:
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """A customer's wallet without its figures, and the KYC level of its owner."""
+    """A customer's wallet without its figures, and the KYC level of its owner (of an organization: by its KYB)."""
 
     pk: uuid.UUID
-    owner_user_id: uuid.UUID
+    owner_id: uuid.UUID
     currency: str
     status: str
     kyc_level: int
@@ -126,8 +129,11 @@ class Party:
 Schedules = Mapping[tuple[str, int | None], FeeSchedule]
 
 _PARTIES = """
-    SELECT w.id, w.owner_user_id, w.currency, w.status, u.kyc_level
-    FROM wallet_wallet w JOIN users_user u ON u.id = w.owner_user_id WHERE w.id = ANY(%s)
+    SELECT w.id, coalesce(w.owner_user_id, w.owner_organization_id), w.currency, w.status,
+        coalesce(u.kyc_level, CASE o.kyb_status WHEN 'APPROVED' THEN 2 ELSE 0 END)
+    FROM wallet_wallet w LEFT JOIN users_user u ON u.id = w.owner_user_id
+    LEFT JOIN organizations_organization o ON o.id = w.owner_organization_id
+    WHERE w.id = ANY(%s) AND w.account_code IS NULL
 """
 _FEES_IN_FORCE = f"""
     SELECT {prepared.columns_of(FeeSchedule)} FROM transactions_feeschedule
@@ -170,17 +176,13 @@ def newest_rates(currencies: Collection[str], *, not_before: date, today: date) 
 
 
 def quotes_of(actor: Actor) -> QuerySet[ExchangeQuote]:
-    """The actor's own quotes."""
-    if actor.user_id is None:
-        return ExchangeQuote.objects.none()
-    return ExchangeQuote.objects.filter(owner_user_id=actor.user_id)
+    """The quotes on wallets of the actor."""
+    return ExchangeQuote.objects.filter(owned_by(actor, "source_wallet__"))
 
 
 def holds_owned_by(actor: Actor) -> QuerySet[Hold]:
     """Holds on wallets of the actor."""
-    if actor.user_id is None:
-        return Hold.objects.none()
-    return Hold.objects.filter(wallet__owner_user_id=actor.user_id)
+    return Hold.objects.filter(owned_by(actor, "wallet__"))
 
 
 def holds_visible_to(actor: Actor) -> QuerySet[Hold]:
@@ -230,9 +232,10 @@ def schedules_visible_to(actor: Actor) -> QuerySet[TransferSchedule]:
 
 
 def schedules_owned_by(actor: Actor) -> QuerySet[TransferSchedule]:
-    if actor.user_id is None:
-        return TransferSchedule.objects.none()
-    return TransferSchedule.objects.filter(owner_id=actor.user_id)
+    """The schedules that pay from wallets of the actor."""
+    rows = TransferSchedule.objects.filter(owned_by(actor, "source_wallet__")).select_related("source_wallet")
+    # A person's are those that they set up: the same rows, by the index schedule_of_owner.
+    return rows if actor.organization_id is not None else rows.filter(owner_id=actor.user_id)
 
 
 def runs_of_schedule(schedule: TransferSchedule) -> QuerySet[ScheduledRun]:

@@ -33,7 +33,8 @@ _ENTRIES_CONTINUE_THE_BOOKS = f"""
             sum(CASE n.direction WHEN 'CREDIT' THEN n.amount ELSE -n.amount END)
                 OVER (PARTITION BY n.transaction_id, n.currency) AS surplus,
             count(*) OVER (PARTITION BY n.transaction_id) AS legs,
-            bool_or(n.direction = 'DEBIT' AND w.owner_user_id IS NOT DISTINCT FROM t.source_owner)
+            bool_or(n.direction = 'DEBIT' AND coalesce(w.owner_user_id, w.owner_organization_id)
+                        IS NOT DISTINCT FROM t.source_owner)
                 OVER (PARTITION BY n.transaction_id) AS has_source
         FROM new_rows n
         LEFT JOIN wallets w ON w.id = n.wallet_id

@@ -7,12 +7,14 @@ import hmac
 from typing import Any
 
 import structlog
+from django.conf import settings
+from django.utils.module_loading import import_string
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 
 from fintech_core import client_address, clock
 from fintech_core.actors import Actor, ActorKind
-from users.authentication import current_request_id
+from users.authentication import ORGANIZATION_HEADER, current_request_id, in_organization
 from users.credentials import hash_token
 from users.enums import CUSTOMER_ROLES, Role
 from users.models import ApiKey, User
@@ -40,7 +42,8 @@ class ApiKeyAuthentication(BaseAuthentication):
             raise AuthenticationFailed("The API key is not valid.")
         structlog.contextvars.bind_contextvars(user_id=str(api_key.user_id), key_prefix=api_key.prefix)
         note_use(api_key=api_key, now=now)
-        return api_key.user, actor_of_key(api_key=api_key, request_id=current_request_id())
+        actor = _in_its_organization(actor_of_key(api_key=api_key, request_id=current_request_id()), api_key)
+        return api_key.user, in_organization(actor, request.headers.get(ORGANIZATION_HEADER))
 
     def authenticate_header(self, request: Any) -> str:
         """Makes DRF answer 401 instead of 403."""
@@ -55,25 +58,33 @@ def _key_of(raw: bytes) -> ApiKey | None:
     return api_key if hmac.compare_digest(stored, hash_token(secret)) else None
 
 
+def _in_its_organization(actor: Actor, api_key: ApiKey) -> Actor:
+    """A key of an organization acts there, by its owner's membership of today, and is dead without one."""
+    if api_key.organization_id is None:
+        return actor
+    member: Actor | None = import_string(settings.ACTING_IN)(actor, api_key.organization_id)
+    if member is None:
+        raise AuthenticationFailed("The API key is not valid.")
+    return member
+
+
 def _is_live(api_key: ApiKey, now: Any) -> bool:
     return (
         api_key.revoked_at is None
         and (api_key.expires_at is None or api_key.expires_at > now)
         and api_key.user.is_active
         and api_key.user.role in CUSTOMER_ROLES
-        and api_key.organization_id is None
     )
 
 
 def actor_of_key(*, api_key: ApiKey, request_id: str) -> Actor:
-    """The Actor that a key is: its owner's rights, narrowed to its scopes. The caller has checked that it is live."""
+    """The Actor that a key is outside of organizations: its owner's rights, narrowed to its scopes."""
     role = Role(api_key.user.role)
     scopes = frozenset(api_key.scopes)
     return Actor(
         kind=ActorKind.API_KEY,
         id=api_key.pk,
         user_id=api_key.user_id,
-        organization_id=api_key.organization_id,
         roles=frozenset({role.value}),
         capabilities=CAPABILITIES[role] & capabilities_of(scopes),
         scopes=scopes,

@@ -1,14 +1,18 @@
 """Who is asking: a bearer token becomes a user and an Actor, with one query. Nothing is written here."""
 
+import re
 import uuid
 from typing import Any
 
 import structlog
+from django.conf import settings
+from django.utils.module_loading import import_string
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 
 from fintech_core import client_address, clock, ids
 from fintech_core.actors import Actor, ActorKind
+from fintech_core.exceptions import NotFound, ValidationFailed
 from users.enums import Role
 from users.models import User
 from users.roles import CAPABILITIES
@@ -16,6 +20,8 @@ from users.selectors import live_session
 from users.tokens import InvalidAccessToken, read_access_token
 
 _SCHEME = "Bearer"
+ORGANIZATION_HEADER = "X-Organization"
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
 class AccessTokenAuthentication(BaseAuthentication):
@@ -30,7 +36,7 @@ class AccessTokenAuthentication(BaseAuthentication):
         user, session_id = _user_of(parts[1])
         structlog.contextvars.bind_contextvars(user_id=str(user.pk))
         actor = actor_of_user(user=user, request_id=current_request_id(), credential_id=session_id)
-        return user, actor
+        return user, in_organization(actor, request.headers.get(ORGANIZATION_HEADER))
 
     def authenticate_header(self, request: Any) -> str:
         """Makes DRF answer 401 instead of 403."""
@@ -46,6 +52,27 @@ def _user_of(raw: bytes) -> tuple[User, uuid.UUID]:
     if session is None:
         raise AuthenticationFailed("The access token is not valid.")
     return session.user, session.pk
+
+
+def in_organization(actor: Actor, header: str | None) -> Actor:
+    """The actor as the X-Organization header wants it: in that organization, or as it is without one.
+
+    What is bound to an organization (a key) stays in it. Raises ValidationFailed (no UUID) and NotFound (not a member,
+    or no such organization: nobody is told which).
+    """
+    if header is None:
+        return actor
+    if not _UUID.fullmatch(header):
+        message = "A UUID: the id of an organization that you are a member of."
+        raise ValidationFailed([{"field": ORGANIZATION_HEADER, "code": "invalid", "message": message}])
+    organization_id = uuid.UUID(header)
+    if actor.organization_id == organization_id:
+        return actor
+    is_bound = actor.kind is not ActorKind.USER or actor.organization_id is not None
+    member: Actor | None = None if is_bound else import_string(settings.ACTING_IN)(actor, organization_id)
+    if member is None:
+        raise NotFound
+    return member
 
 
 def actor_of_user(*, user: User, request_id: str, credential_id: uuid.UUID | None = None) -> Actor:

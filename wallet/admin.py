@@ -72,10 +72,10 @@ def _limit(name: str, text: str, currency: str) -> Decimal:
 class WalletAdmin(ReadOnlyModelAdmin):
     list_display = ("id", "owner", "currency", "status", "shown_balance", "shown_held", "shown_available", "created_at")
     list_filter = ("status", "currency", "account_code")
-    search_fields = ("=id", "account_code")
+    search_fields = ("=id", "=owner_organization__id", "account_code")
     personal_search = ("owner_user__email", "owner_user__phone")
-    search_help_text = "A wallet's id, a system account's code, or the owner's whole email address or phone number"
-    list_select_related = ("owner_user",)
+    search_help_text = "A wallet's or an organization's id, a system account's code, or the owner's whole email address or phone number"
+    list_select_related = ("owner_user", "owner_organization")
     ordering = ("-created_at", "-id")
     exclude = ("head",)
     actions = (
@@ -103,7 +103,7 @@ class WalletAdmin(ReadOnlyModelAdmin):
 
     @admin.display(description="owner")
     def owner(self, wallet: Wallet) -> str:
-        return wallet.account_code or str(wallet.owner_user)
+        return wallet.account_code or str(wallet.owner_user or wallet.owner_organization)
 
     @admin.display(description="balance", ordering="balance")
     def shown_balance(self, wallet: Wallet) -> str:

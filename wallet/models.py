@@ -21,11 +21,15 @@ def genesis(wallet_id: uuid.UUID) -> bytes:
 
 
 class Wallet(models.Model):
-    """An account in one currency, of a user or (with an `account_code`) of the system, then one of several lanes."""
+    """An account in one currency: of a user, of an organization, or (with an `account_code`) of the system, then one of
+    several lanes."""
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     owner_user = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="wallets"
+    )
+    owner_organization = models.ForeignKey(
+        "organizations.Organization", null=True, blank=True, on_delete=models.PROTECT, related_name="wallets"
     )
     account_code = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001 - NULL is "not the system's"
     lane = models.PositiveSmallIntegerField(default=0)
@@ -47,7 +51,10 @@ class Wallet(models.Model):
         constraints: ClassVar = [
             enum_check("status", WalletStatus, "wallet_status_known"),
             models.CheckConstraint(
-                condition=Q(owner_user__isnull=True) ^ Q(account_code__isnull=True), name="wallet_one_owner"
+                condition=Q(owner_user__isnull=False, owner_organization__isnull=True, account_code__isnull=True)
+                | Q(owner_user__isnull=True, owner_organization__isnull=False, account_code__isnull=True)
+                | Q(owner_user__isnull=True, owner_organization__isnull=True, account_code__isnull=False),
+                name="wallet_one_owner",
             ),
             models.CheckConstraint(
                 condition=Q(account_code__isnull=True, floor__isnull=False)
@@ -73,6 +80,11 @@ class Wallet(models.Model):
                 name="wallet_one_per_user_and_currency",
             ),
             models.UniqueConstraint(
+                fields=["owner_organization", "currency"],
+                condition=~Q(status=WalletStatus.CLOSED),
+                name="wallet_one_per_organization_and_currency",
+            ),
+            models.UniqueConstraint(
                 fields=["account_code", "currency", "lane"],
                 condition=Q(account_code__isnull=False),
                 name="wallet_one_per_lane",
@@ -82,7 +94,12 @@ class Wallet(models.Model):
         triggers: ClassVar = wallet_triggers()
 
     def __str__(self) -> str:
-        return f"{self.account_code or self.owner_user_id} {self.currency}"
+        return f"{self.account_code or self.owner_id} {self.currency}"
+
+    @property
+    def owner_id(self) -> uuid.UUID | None:
+        """The person or organization whose money it is; None: the system's."""
+        return self.owner_user_id or self.owner_organization_id
 
     @property
     def available(self) -> Decimal:

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import DecimalField, F, OuterRef, QuerySet, Subquery, Sum, Value
+from django.db.models import DecimalField, F, OuterRef, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
 from fintech_core.actors import Actor
@@ -15,8 +15,20 @@ from wallet.enums import WalletStatus
 from wallet.models import Claim, Wallet
 
 
+def owned_by(actor: Actor, wallet: str = "") -> Q:
+    """The condition that a wallet is the actor's to spend from: the organization's that it acts in, else its own.
+
+    `wallet` is the way to the wallet from the filtered model, like "wallet__". Nothing is a job's.
+    """
+    if actor.organization_id is not None:
+        return Q(**{f"{wallet}owner_organization_id": actor.organization_id})
+    if actor.user_id is not None:
+        return Q(**{f"{wallet}owner_user_id": actor.user_id})
+    return Q(pk__in=[])
+
+
 def wallets_visible_to(actor: Actor) -> QuerySet[Wallet]:
-    """The actor's own wallets; all customers' wallets for staff who may read them."""
+    """The actor's own wallets, or those of the organization that it acts in; all customers' for staff who may read."""
     if actor.can(Capability.WALLETS_READ_ALL):
         return Wallet.objects.filter(account_code__isnull=True)
     return wallets_owned_by(actor)
@@ -24,14 +36,18 @@ def wallets_visible_to(actor: Actor) -> QuerySet[Wallet]:
 
 def wallets_owned_by(actor: Actor) -> QuerySet[Wallet]:
     """The wallets that the actor may spend from."""
-    if actor.user_id is None:
-        return Wallet.objects.none()
-    return Wallet.objects.filter(owner_user_id=actor.user_id)
+    return Wallet.objects.filter(owned_by(actor))
 
 
 def open_wallet_of(user_id: uuid.UUID, currency: str) -> Wallet | None:
     """The user's wallet in the currency, unless there is none that isn't closed."""
     return Wallet.objects.filter(owner_user_id=user_id, currency=currency).exclude(status=WalletStatus.CLOSED).first()
+
+
+def open_wallet_of_organization(organization_id: uuid.UUID, currency: str) -> Wallet | None:
+    """The organization's wallet in the currency, unless there is none that isn't closed."""
+    rows = Wallet.objects.filter(owner_organization_id=organization_id, currency=currency)
+    return rows.exclude(status=WalletStatus.CLOSED).first()
 
 
 def open_wallets_by_id(wallet_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Wallet]:
@@ -41,10 +57,10 @@ def open_wallets_by_id(wallet_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Wal
 
 
 def open_wallets_by_owner(
-    owner_ids: Collection[uuid.UUID], currencies: Collection[str]
+    user_ids: Collection[uuid.UUID], currencies: Collection[str]
 ) -> dict[tuple[uuid.UUID, str], Wallet]:
     """The wallets of these users in these currencies that aren't closed, by owner and currency."""
-    rows = Wallet.objects.filter(owner_user_id__in=set(owner_ids), currency__in=set(currencies))
+    rows = Wallet.objects.filter(owner_user_id__in=set(user_ids), currency__in=set(currencies))
     return {
         (wallet.owner_user_id, wallet.currency): wallet
         for wallet in rows.exclude(status=WalletStatus.CLOSED)

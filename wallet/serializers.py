@@ -40,7 +40,7 @@ class PolicyInput(LimitsInput):
 class WalletOutput(serializers.ModelSerializer[Wallet]):
     """Takes wallets from `selectors.with_figures`."""
 
-    owner = serializers.UUIDField(source="owner_user_id", read_only=True)
+    owner = serializers.UUIDField(source="owner_id", read_only=True, help_text="A person or an organization.")
     balance = MoneyOutput()
     held = MoneyOutput(source="held_now", help_text="What holds that aren't due reserve.")
     available = MoneyOutput(source="available_now", help_text="balance - held")

@@ -18,7 +18,7 @@ from fintech_core.exceptions import CurrencyMismatch, DomainError, InvalidTransi
 from wallet.enums import TRANSITIONS, WalletStatus
 from wallet.locks import lock_wallets
 from wallet.models import Claim, Wallet, genesis
-from wallet.selectors import open_wallet_of, wallets_visible_to
+from wallet.selectors import open_wallet_of, open_wallet_of_organization, wallets_visible_to
 
 
 class WalletExists(DomainError):
@@ -57,13 +57,22 @@ class WalletInUse(DomainError):
     title = "Something is still open on this wallet."
 
 
-def open_wallet(*, actor: Actor, owner_user_id: uuid.UUID, currency: str, now: datetime) -> Wallet:
-    """A new, empty wallet of the user. Raises WalletExists where an open one in the currency exists."""
-    existing = open_wallet_of(owner_user_id, currency)
+def open_wallet(
+    *,
+    actor: Actor,
+    owner_user_id: uuid.UUID | None = None,
+    owner_organization_id: uuid.UUID | None = None,
+    currency: str,
+    now: datetime,
+) -> Wallet:
+    """A new, empty wallet of the user or of the organization. Raises WalletExists where it has an open one in the
+    currency."""
+    existing = _open_one(owner_user_id, owner_organization_id, currency)
     if existing is not None:
         raise WalletExists(extensions={"wallet": str(existing.pk)})
     wallet = Wallet(
         owner_user_id=owner_user_id,
+        owner_organization_id=owner_organization_id,
         currency=currency,
         exponent=money.exponent_of(currency),
         floor=Decimal(0),
@@ -73,7 +82,7 @@ def open_wallet(*, actor: Actor, owner_user_id: uuid.UUID, currency: str, now: d
     try:
         wallet.save(force_insert=True)
     except IntegrityError as error:
-        if violated_constraint(error) == "wallet_one_per_user_and_currency":
+        if violated_constraint(error) in _ONE_PER_OWNER:
             raise LostRace from error
         raise
     audit.record(
@@ -81,10 +90,29 @@ def open_wallet(*, actor: Actor, owner_user_id: uuid.UUID, currency: str, now: d
         action="wallet.opened",
         entity_type="wallet",
         entity_id=wallet.pk,
-        after={"status": wallet.status, "currency": currency, "owner": str(owner_user_id)},
+        after={"status": wallet.status, "currency": currency, "owner": str(wallet.owner_id)},
     )
     _publish("wallet.opened", wallet)
     return wallet
+
+
+_ONE_PER_OWNER = frozenset({"wallet_one_per_user_and_currency", "wallet_one_per_organization_and_currency"})
+
+
+def _open_one(user_id: uuid.UUID | None, organization_id: uuid.UUID | None, currency: str) -> Wallet | None:
+    if user_id is not None and organization_id is None:
+        return open_wallet_of(user_id, currency)
+    if organization_id is not None and user_id is None:
+        return open_wallet_of_organization(organization_id, currency)
+    raise ValueError("a wallet is a user's or an organization's")
+
+
+def open_own_wallet(*, actor: Actor, currency: str, now: datetime) -> Wallet:
+    """A further wallet of whom the actor acts for: its organization, else itself. Raises WalletExists."""
+    actor.require(Capability.WALLETS_WRITE)
+    if actor.organization_id is not None:
+        return open_wallet(actor=actor, owner_organization_id=actor.organization_id, currency=currency, now=now)
+    return open_wallet(actor=actor, owner_user_id=actor.user_id, currency=currency, now=now)
 
 
 def freeze_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str, now: datetime) -> Wallet:
@@ -101,7 +129,7 @@ def unfreeze_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str, now: dat
 def close_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str, now: datetime) -> Wallet:
     """Close for good. Its owner or compliance may; raises WalletNotEmpty, WalletInUse, InvalidTransition (frozen)."""
     wallet = _locked(actor, wallet_id)
-    is_owner = actor.user_id is not None and wallet.owner_user_id == actor.user_id
+    is_owner = actor.owner_id is not None and wallet.owner_id == actor.owner_id
     if not is_owner and not actor.can(Capability.WALLETS_FREEZE):
         raise PermissionDenied("Only its owner or compliance may close a wallet.")
     _check_move(wallet, WalletStatus.CLOSED)
@@ -224,6 +252,6 @@ def _publish(type: str, wallet: Wallet, payload: Mapping[str, Any] | None = None
         type=type,
         entity_type="wallet",
         entity_id=wallet.pk,
-        owner_user_id=wallet.owner_user_id,
+        owner_id=wallet.owner_id,
         payload={"status": wallet.status, "currency": wallet.currency, **(payload or {})},
     )

@@ -25,8 +25,11 @@ _FIGURES = """
     SELECT n.id,
         CASE
             WHEN o.id IS NULL
-              OR (n.owner_user_id, n.account_code, n.lane, n.currency, n.exponent, n.created_at)
-                 IS DISTINCT FROM (o.owner_user_id, o.account_code, o.lane, o.currency, o.exponent, o.created_at)
+              OR (n.owner_user_id, n.owner_organization_id, n.account_code, n.lane, n.currency, n.exponent,
+                  n.created_at)
+                 IS DISTINCT FROM
+                 (o.owner_user_id, o.owner_organization_id, o.account_code, o.lane, o.currency, o.exponent,
+                  o.created_at)
                 THEN 'its identity never changes'
             WHEN (n.balance, n.sequence, n.head, n.last_posted_at)
                  IS DISTINCT FROM (o.balance, o.sequence, o.head, o.last_posted_at)

@@ -44,7 +44,7 @@ class WalletViewSet(DomainViewSet):
 
     @extend_schema(operation_id="wallets_list")
     def list(self, request: Request) -> Response:
-        """The caller's wallets; staff see all customers'."""
+        """The caller's wallets, or those of the organization it acts in; staff see all customers'."""
         return self.list_page()
 
     @extend_schema(operation_id="wallets_retrieve")
@@ -55,10 +55,8 @@ class WalletViewSet(DomainViewSet):
     def create(self, request: Request) -> HttpResponse:
         """Open a wallet in a further currency. 409 `wallet_exists` where an open one exists."""
         data = self.validated(OpenWalletInput)
-        user_id = self.actor.user_id
-        assert user_id is not None  # noqa: S101 - the capability is a customer's
         return self.write(
-            lambda: read_back(services.open_wallet(actor=self.actor, owner_user_id=user_id, now=clock.now(), **data)),
+            lambda: read_back(services.open_own_wallet(actor=self.actor, now=clock.now(), **data)),
             WalletOutput,
             status=201,
         )

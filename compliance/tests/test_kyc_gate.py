@@ -14,7 +14,7 @@ REQUIRED = {"deposit": 1, "transfer_out": 1, "payout": 2, "receive": 0}
 @pytest.mark.parametrize(("operation", "level"), [(name, level) for name, level in REQUIRED.items() if level])
 def test_a_customer_without_a_level_is_refused(alice: User, operation: str, level: int) -> None:
     with pytest.raises(KycRequired) as refusal:
-        require_kyc(owner_user_id=alice.pk, operation=operation)
+        require_kyc(owner_id=alice.pk, operation=operation)
 
     assert (refusal.value.code, refusal.value.status) == ("kyc_required", 422)
     assert refusal.value.extensions == {"required_level": level}
@@ -22,37 +22,37 @@ def test_a_customer_without_a_level_is_refused(alice: User, operation: str, leve
 
 
 def test_a_customer_without_a_level_may_receive(alice: User) -> None:
-    require_kyc(owner_user_id=alice.pk, operation="receive")
+    require_kyc(owner_id=alice.pk, operation="receive")
 
 
 def test_a_waiting_submission_opens_nothing(alice: User) -> None:
     submit(alice)
 
     with pytest.raises(KycRequired):
-        require_kyc(owner_user_id=alice.pk, operation="deposit")
+        require_kyc(owner_id=alice.pk, operation="deposit")
 
 
 def test_level_1_opens_deposits_and_transfers_but_no_payouts(alice: User, officer: User) -> None:
     approve(submit(alice), officer, level=1)
 
-    require_kyc(owner_user_id=alice.pk, operation="deposit")
-    require_kyc(owner_user_id=alice.pk, operation="transfer_out")
+    require_kyc(owner_id=alice.pk, operation="deposit")
+    require_kyc(owner_id=alice.pk, operation="transfer_out")
     with pytest.raises(KycRequired) as refusal:
-        require_kyc(owner_user_id=alice.pk, operation="payout")
+        require_kyc(owner_id=alice.pk, operation="payout")
     assert refusal.value.extensions == {"required_level": 2}
 
 
 def test_level_2_opens_payouts(alice: User, officer: User) -> None:
     approve(submit(alice, level=2), officer, level=2)
 
-    require_kyc(owner_user_id=alice.pk, operation="payout")
+    require_kyc(owner_id=alice.pk, operation="payout")
 
 
 @pytest.mark.parametrize("operation", REQUIRED)
 def test_a_wallet_without_an_owner_passes(operation: str) -> None:
-    require_kyc(owner_user_id=None, operation=operation)
+    require_kyc(owner_id=None, operation=operation)
 
 
 def test_an_unknown_operation_is_a_bug_and_never_passes(alice: User) -> None:
     with pytest.raises(KeyError):
-        require_kyc(owner_user_id=alice.pk, operation="teleport")
+        require_kyc(owner_id=alice.pk, operation="teleport")

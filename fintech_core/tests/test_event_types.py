@@ -11,7 +11,7 @@ pytestmark = pytest.mark.django_db
 
 def heard(prefix: str) -> list[tuple[str, object, object]]:
     rows = OutboxEvent.objects.filter(type__startswith=prefix).order_by("id")
-    return [(row.type, row.owner_user_id, row.payload) for row in rows]
+    return [(row.type, row.owner_id, row.payload) for row in rows]
 
 
 def test_the_life_of_a_wallet(alice: User, alice_client: Client, officer_client: Client) -> None:

@@ -24,13 +24,13 @@ durable = pytest.mark.django_db(transaction=True)
 rolled_back = pytest.mark.django_db
 ACTOR = Actor.system("test")
 INSERT = (
-    "INSERT INTO fintech_core_outboxevent (event_id, type, entity_type, entity_id, owner_user_id, payload)"
+    "INSERT INTO fintech_core_outboxevent (event_id, type, entity_type, entity_id, owner_id, payload)"
     " VALUES (gen_random_uuid(), %s, 'thing', gen_random_uuid(), %s, '{}')"
 )
 
 
 def publish(type: str = "thing.done", owner: uuid.UUID | None = None, **payload: Any) -> None:
-    outbox.publish(type=type, entity_type="thing", entity_id=ids.uuid7(), owner_user_id=owner, payload=payload)
+    outbox.publish(type=type, entity_type="thing", entity_id=ids.uuid7(), owner_id=owner, payload=payload)
 
 
 def publish_numbers(count: int) -> None:
@@ -67,13 +67,13 @@ def test_an_event_commits_with_the_deed_and_carries_what_was_said() -> None:
 
     unit_of_work(
         lambda: outbox.publish(
-            type="thing.done", entity_type="thing", entity_id=entity, owner_user_id=owner, payload={"amount": "1.00"}
+            type="thing.done", entity_type="thing", entity_id=entity, owner_id=owner, payload={"amount": "1.00"}
         )
     )
 
     event = OutboxEvent.objects.get()
     assert (event.type, event.entity_type, event.entity_id) == ("thing.done", "thing", entity)
-    assert (event.owner_user_id, event.payload) == (owner, {"amount": "1.00"})
+    assert (event.owner_id, event.payload) == (owner, {"amount": "1.00"})
 
 
 @rolled_back
@@ -322,7 +322,7 @@ def test_the_feed_is_paged_and_filtered_by_an_allow_list(alice: User, alice_clie
     assert rest.json()["next"] is None
     assert types_of(alice_client.get("/api/v1/events?type=thing.b")) == ["thing.b"]
     assert types_of(alice_client.get(f"/api/v1/events?entity_id={entity}")) == ["thing.b"]
-    assert alice_client.get("/api/v1/events?owner_user_id=1").json()["code"] == "validation_error"
+    assert alice_client.get("/api/v1/events?owner_id=1").json()["code"] == "validation_error"
 
 
 @rolled_back

@@ -54,7 +54,7 @@ def create_intent(
         raise ledger.WalletClosed
     if wallet.status == WalletStatus.FROZEN:
         raise ledger.WalletFrozen
-    require_kyc(owner_user_id=wallet.owner_user_id, operation="deposit")
+    require_kyc(owner_id=wallet.owner_id, operation="deposit")
     if wallet.would_exceed_maximum(amount):
         raise LimitExceeded("The wallet's balance would be above its maximum.")
     intent = PaymentIntent.objects.create(

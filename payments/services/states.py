@@ -50,7 +50,7 @@ def move_intent(
         type=f"payment_intent.{status.value}",
         entity_type="payment_intent",
         entity_id=intent.pk,
-        owner_user_id=intent.wallet.owner_user_id,
+        owner_id=intent.wallet.owner_id,
         payload={
             "wallet": str(intent.wallet_id),
             "amount": format_amount(intent.amount, exponent_of(intent.currency)),

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 def heard(intent_id: uuid.UUID) -> list[tuple[str, object]]:
     rows = OutboxEvent.objects.filter(entity_type="payment_intent", entity_id=intent_id).order_by("id")
-    return [(row.type, row.owner_user_id) for row in rows]
+    return [(row.type, row.owner_id) for row in rows]
 
 
 def test_a_payment_that_succeeds_is_told_with_its_money(alice: User) -> None:
@@ -26,7 +26,7 @@ def test_a_payment_that_succeeds_is_told_with_its_money(alice: User) -> None:
     assert heard(intent.pk) == [("payment_intent.succeeded", alice.pk)]
     payload = OutboxEvent.objects.get(type="payment_intent.succeeded").payload
     assert payload == {"wallet": str(wallet_of(alice).pk), "amount": "25.00", "currency": "USD"}
-    assert OutboxEvent.objects.filter(type="transaction.posted", owner_user_id=alice.pk).count() == 1
+    assert OutboxEvent.objects.filter(type="transaction.posted", owner_id=alice.pk).count() == 1
 
 
 def test_a_payment_that_fails_is_told(alice: User) -> None:
@@ -44,4 +44,4 @@ def test_money_that_does_not_match_is_told_as_under_review_and_goes_to_no_custom
 
     assert heard(intent.pk) == [("payment_intent.requires_review", alice.pk)]
     posted = OutboxEvent.objects.get(type="transaction.posted")
-    assert (posted.owner_user_id, posted.payload["entries"]) == (None, [])
+    assert (posted.owner_id, posted.payload["entries"]) == (None, [])

@@ -99,7 +99,10 @@ class ExchangeRate(models.Model):
 
 
 class ExchangeQuote(models.Model):
-    """What a user was offered: every figure of the exchange, fixed until `expires_at`, used at most once."""
+    """What a customer was offered: every figure of the exchange, fixed until `expires_at`, used at most once.
+
+    The source wallet's owner may use it; `owner_user` is who asked, for themselves or for their organization.
+    """
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     owner_user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")

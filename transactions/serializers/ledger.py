@@ -59,7 +59,7 @@ class EntryOutput(serializers.Serializer[LedgerEntry]):
 
     def to_representation(self, instance: LedgerEntry) -> dict[str, Any]:
         wallet = instance.wallet
-        seen = may_see_wallet(self.context["actor"], wallet.owner_user_id)
+        seen = may_see_wallet(self.context["actor"], wallet.owner_id)
         return {
             "leg": instance.leg,
             "direction": instance.direction,
@@ -76,7 +76,7 @@ class EntryOutput(serializers.Serializer[LedgerEntry]):
 def may_see_wallet(actor: Actor, owner_id: Any) -> bool:
     if actor.can(Capability.TRANSACTIONS_READ_ALL):
         return True
-    return owner_id is not None and owner_id == actor.user_id
+    return owner_id is not None and owner_id == actor.owner_id
 
 
 class TransactionOutput(serializers.ModelSerializer[Transaction]):

@@ -1,4 +1,4 @@
-"""Exchange between a user's own wallets: a quote fixes every figure, using it once posts exactly that."""
+"""Exchange between an owner's own wallets: a quote fixes every figure, using it once posts exactly that."""
 
 import uuid
 from datetime import datetime
@@ -62,15 +62,15 @@ def create_quote(
         raise ledger.CurrencyMismatch
     if source.pk == destination.pk:
         raise ledger.SameWallet
-    require_kyc(owner_user_id=source.owner_user_id, operation="transfer_out")
-    assert source.owner_user_id is not None  # noqa: S101 - it is the actor's
+    require_kyc(owner_id=source.owner_id, operation="transfer_out")
+    assert actor.user_id is not None  # noqa: S101 - the source is the actor's
     rates = _rates(source, destination, now)
     rate = fx.cross_rate(rates[source.currency].per_base, rates[destination.currency].per_base)
     result = fx.convert(amount, rate, Decimal(settings.FX_SPREAD), destination.currency)
     if result.destination <= 0:
         raise AmountTooSmall
     quote = ExchangeQuote(
-        owner_user_id=source.owner_user_id,
+        owner_user_id=actor.user_id,
         source_wallet=source,
         destination_wallet=destination,
         source_currency=source.currency,
@@ -103,13 +103,13 @@ def execute_exchange(*, actor: Actor, quote_id: uuid.UUID, now: datetime) -> Tra
     """Use a quote of the actor's: one transaction over both currencies. Raises NotFound, QuoteUsed, QuoteExpired and
     what the ledger raises."""
     quote = lock_quote(quote_id)
-    if quote is None or actor.user_id is None or quote.owner_user_id != actor.user_id:
+    if quote is None or actor.owner_id is None or quote.source_wallet.owner_id != actor.owner_id:
         raise NotFound("There is no such quote.")
     if quote.transaction_id is not None:
         raise QuoteUsed(extensions={"transaction": str(quote.transaction_id)})
     if quote.expires_at <= now:
         raise QuoteExpired
-    require_kyc(owner_user_id=quote.owner_user_id, operation="transfer_out")
+    require_kyc(owner_id=quote.source_wallet.owner_id, operation="transfer_out")
     posting = ledger.Posting(kind=TransactionKind.EXCHANGE, legs=_legs(quote), description=_describe(quote))
     transaction = ledger.post_one(posting, actor=actor, now=now)
     quote.transaction = transaction

@@ -106,7 +106,7 @@ def create_hold(
     )
     add_claim(wallet=wallet, kind=CLAIM_KIND, ref=hold.pk, expires_at=hold.expires_at, now=now)
     evaluate_monitors([wallet_id], now)
-    _tell(actor, "hold.created", hold, wallet.owner_user_id, multi_capture=multi_capture)
+    _tell(actor, "hold.created", hold, wallet.owner_id, multi_capture=multi_capture)
     return hold
 
 
@@ -138,7 +138,7 @@ def _own_wallet(actor: Actor, wallet_id: uuid.UUID) -> Wallet:
 def _gates(wallet: Wallet, currency: str) -> None:
     if wallet.currency != currency:
         raise ledger.CurrencyMismatch
-    require_kyc(owner_user_id=wallet.owner_user_id, operation="transfer_out")
+    require_kyc(owner_id=wallet.owner_id, operation="transfer_out")
 
 
 def _refusal(wallet: Wallet, amount: Decimal, now: datetime | None = None) -> DomainError | None:
@@ -179,8 +179,8 @@ def capture_hold(
         _refuse_finer(amount, hold.currency)
     _refuse_unless_open(hold, now)
     target = _destination(actor, hold, destination_wallet)
-    require_kyc(owner_user_id=hold.wallet.owner_user_id, operation="transfer_out")
-    require_kyc(owner_user_id=target.owner_user_id, operation="receive")
+    require_kyc(owner_id=hold.wallet.owner_id, operation="transfer_out")
+    require_kyc(owner_id=target.owner_id, operation="receive")
     # Nobody changes a hold without its wallet's lock, so from here on it stays as it is read. Its own lock is taken
     # by the ledger, after the lanes.
     source = lock_wallets([hold.wallet_id, target.pk])[hold.wallet_id]
@@ -193,7 +193,7 @@ def capture_hold(
     if hold.status != HoldStatus.ACTIVE:
         remove_claims(kind=CLAIM_KIND, refs=[hold.pk])
     paid = {"transaction": str(transaction.pk), "destination_wallet": str(target.pk)}
-    _tell(actor, "hold.captured", hold, source.owner_user_id, before=before, **paid)
+    _tell(actor, "hold.captured", hold, source.owner_id, before=before, **paid)
     return transaction
 
 
@@ -254,7 +254,7 @@ def void_hold(*, actor: Actor, hold_id: uuid.UUID, reason: str = "", now: dateti
     seen = holds_visible_to(actor).select_related("wallet").filter(pk=hold_id).first()
     if seen is None:
         raise NotFound
-    if seen.wallet.owner_user_id != actor.user_id and not reason:
+    if seen.wallet.owner_id != actor.owner_id and not reason:
         message = "Say why: it is not your own hold."
         raise ValidationFailed([{"field": "reason", "code": "required", "message": message}])
     hold = _locked(seen, now)
@@ -263,7 +263,7 @@ def void_hold(*, actor: Actor, hold_id: uuid.UUID, reason: str = "", now: dateti
     hold.save(update_fields=["status", "released"])
     remove_claims(kind=CLAIM_KIND, refs=[hold.pk])
     evaluate_monitors([hold.wallet_id], now)
-    _tell(actor, "hold.voided", hold, seen.wallet.owner_user_id, before=before, reason=reason)
+    _tell(actor, "hold.voided", hold, seen.wallet.owner_id, before=before, reason=reason)
     return hold
 
 
@@ -284,7 +284,7 @@ def extend_hold(*, actor: Actor, hold_id: uuid.UUID, expires_in: timedelta, now:
     hold.expires_at = expires_at
     hold.save(update_fields=["expires_at"])
     extend_claim(kind=CLAIM_KIND, ref=hold.pk, expires_at=expires_at)
-    _tell(actor, "hold.extended", hold, seen.wallet.owner_user_id, before=before)
+    _tell(actor, "hold.extended", hold, seen.wallet.owner_id, before=before)
     return hold
 
 
@@ -340,7 +340,7 @@ def _announce(holds: Sequence[Hold]) -> None:
     """That the holds have expired, said once for each: audit rows in one statement, events in one."""
     actor = Actor.system("transactions.expire_holds")
     wallets = {hold.wallet_id for hold in holds}
-    owner_of = dict(Wallet.objects.filter(pk__in=wallets).values_list("pk", "owner_user_id"))
+    owner_of = {wallet.pk: wallet.owner_id for wallet in Wallet.objects.filter(pk__in=wallets)}
     before = {"status": HoldStatus.ACTIVE}
     audit.record_many([_audit_row(actor, "hold.expired", hold, before=before, after=_state(hold)) for hold in holds])
     outbox.publish_many([_event("hold.expired", hold, owner_of[hold.wallet_id]) for hold in holds])
@@ -402,4 +402,4 @@ def _audit_row(
 
 def _event(kind: str, hold: Hold, owner: uuid.UUID | None, **more: Any) -> outbox.Event:
     payload = {"wallet": str(hold.wallet_id), **_state(hold), **more}
-    return outbox.Event(type=kind, entity_type="hold", entity_id=hold.pk, owner_user_id=owner, payload=payload)
+    return outbox.Event(type=kind, entity_type="hold", entity_id=hold.pk, owner_id=owner, payload=payload)

@@ -103,7 +103,7 @@ def _read(actor: Actor, items: Sequence[TransferItem], now: datetime) -> _Facts:
     wallets, schedules = selectors.parties_and_fees(
         wallet_ids=source_ids | wallet_ids, kind=TransactionKind.TRANSFER, currencies=currencies, now=now
     )
-    own = {pk: wallet for pk, wallet in wallets.items() if wallet.owner_user_id == actor.user_id}
+    own = {pk: wallet for pk, wallet in wallets.items() if wallet.owner_id == actor.owner_id}
     sources = {pk: wallet for pk, wallet in own.items() if pk in source_ids}
     emails = {_normal(i.destination.email) for i in items if i.destination.email is not None}
     phones = {i.destination.phone for i in items if i.destination.phone is not None}
@@ -112,7 +112,7 @@ def _read(actor: Actor, items: Sequence[TransferItem], now: datetime) -> _Facts:
     by_phone = users_by_verified_phones(phones) if phones else {}
     payees = {user.pk for user in (*by_email.values(), *by_phone.values())}
     by_owner = open_wallets_by_owner(payees, currencies) if payees else {}
-    levels = {party.owner_user_id: party.kyc_level for party in (*sources.values(), *by_wallet.values())}
+    levels = {party.owner_id: party.kyc_level for party in (*sources.values(), *by_wallet.values())}
     if payees:
         levels |= kyc_levels_of(payees)
     return _Facts(
@@ -138,19 +138,19 @@ def _normal(email: str) -> str:
 
 def _plan(facts: _Facts, item: TransferItem) -> Plan | DomainError:
     source = facts.sources.get(item.source_wallet)
-    if source is None or source.owner_user_id is None:
+    if source is None or source.owner_id is None:
         return NotFound("There is no such source wallet.")
     if source.currency != item.currency:
         return ledger.CurrencyMismatch()
     target = _target(facts, item)
-    if target is None or target.owner_user_id is None:
+    if target is None or target.owner_id is None:
         return DestinationUnavailable()
     if target.pk == source.pk:
         return ledger.SameWallet()
-    refusal = facts.may_not_send.get(source.owner_user_id) or facts.may_not_receive.get(target.owner_user_id)
+    refusal = facts.may_not_send.get(source.owner_id) or facts.may_not_receive.get(target.owner_id)
     if refusal is not None:
         return refusal
-    schedule = schedule_for(facts.schedules, item.currency, facts.levels[source.owner_user_id])
+    schedule = schedule_for(facts.schedules, item.currency, facts.levels[source.owner_id])
     fee = fees.fee_of(schedule, item.amount) if schedule is not None else Decimal(0)
     return Plan(
         item=item,

@@ -20,6 +20,7 @@ from fintech_core import audit
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import PermissionDenied
+from organizations.selectors import acting_in
 from transactions import ledger, recurrence
 from transactions.enums import Frequency, RunStatus, ScheduleStatus, TransactionKind
 from transactions.locks import lock_transfer_schedule
@@ -172,7 +173,8 @@ def _current(schedule: TransferSchedule | None, run: ScheduledRun) -> ScheduledR
 
 
 def _owner(schedule: TransferSchedule) -> Actor:
-    """The owner with the rights of today, acting through the job. Raises PermissionDenied."""
+    """Who set the schedule up, with the rights of today, acting through the job (in their organization where its
+    wallet pays). Raises PermissionDenied."""
     user = User.objects.get(pk=schedule.owner_id)
     if not user.is_active:
         raise PermissionDenied("The account of the schedule's owner is not active.")
@@ -185,6 +187,12 @@ def _owner(schedule: TransferSchedule) -> Actor:
         roles=frozenset({role.value}),
         capabilities=CAPABILITIES[role],
     )
+    organization_id = schedule.source_wallet.owner_organization_id
+    if organization_id is not None:
+        member = acting_in(actor, organization_id)
+        if member is None:
+            raise PermissionDenied("Who set the schedule up is no member of the organization any more.")
+        actor = member
     actor.require(Capability.TRANSFERS_WRITE)
     return actor
 
@@ -203,7 +211,7 @@ def _payee_wallet(schedule: TransferSchedule) -> uuid.UUID:
 def _paid_before(schedule: TransferSchedule, run: ScheduledRun) -> Transaction:
     """The transaction of this run's reference. Raises ReferenceExists if it is another payment."""
     reference = reference_of(schedule.pk, run.occurrence)
-    transaction = Transaction.objects.get(source_owner=schedule.owner_id, reference=reference)
+    transaction = Transaction.objects.get(source_owner=schedule.source_wallet.owner_id, reference=reference)
     legs = LedgerEntry.objects.filter(transaction=transaction, leg=0, amount=schedule.amount)
     sides = set(legs.values_list("wallet_id", flat=True))
     if transaction.kind != TransactionKind.TRANSFER or sides != {schedule.source_wallet_id, _payee_wallet(schedule)}:

@@ -234,7 +234,11 @@ def tell(
     # A payee who was asked for by address stays unknown to the owner.
     payload = {name: value for name, value in after.items() if name != "payee_wallet"}
     outbox.publish(
-        type=action, entity_type=ENTITY, entity_id=schedule.pk, owner_user_id=schedule.owner_id, payload=payload
+        type=action,
+        entity_type=ENTITY,
+        entity_id=schedule.pk,
+        owner_id=schedule.source_wallet.owner_id,
+        payload=payload,
     )
 
 
@@ -251,8 +255,8 @@ def _parties(actor: Actor, source_wallet: uuid.UUID, destination: Destination, c
     payee = _resolve(actor, destination, currency)
     if payee.wallet.pk == source.pk:
         raise ledger.SameWallet
-    require_kyc(owner_user_id=source.owner_user_id, operation="transfer_out")
-    require_kyc(owner_user_id=payee.wallet.owner_user_id, operation="receive")
+    require_kyc(owner_id=source.owner_id, operation="transfer_out")
+    require_kyc(owner_id=payee.wallet.owner_id, operation="receive")
     # Nobody adds another one to the source while they are counted: its lock is held.
     wallets = lock_wallets([source.pk, payee.wallet.pk])
     source, payee = wallets[source.pk], _Payee(wallets[payee.wallet.pk], payee.user)
@@ -276,7 +280,7 @@ def _resolve(actor: Actor, destination: Destination, currency: str) -> _Payee:
     user: User | None = None
     wallet: Wallet | None
     if destination.wallet_id is not None:
-        rows = Wallet.objects.filter(pk=destination.wallet_id, owner_user__isnull=False, currency=currency)
+        rows = Wallet.objects.filter(pk=destination.wallet_id, account_code__isnull=True, currency=currency)
         wallet = rows.exclude(status=WalletStatus.CLOSED).first()
     else:
         find: Callable[[], User | None] = (

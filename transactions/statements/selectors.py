@@ -79,13 +79,11 @@ def find_statement(wallet: Wallet, *, start: datetime, end: datetime, now: datet
         before, opening, last, closing = cursor.fetchone()
         cursor.execute(_TOTALS, {"wallet": wallet.pk, "before": before, "last": last})
         credits, debits, credit_count = cursor.fetchone()
-    owner = wallet.owner_user
-    name = (owner.full_name or owner.email or "") if owner else wallet.account_code or ""
     return check(
         Statement(
             wallet_id=wallet.pk,
-            owner_id=wallet.owner_user_id,
-            owner_name=name,
+            owner_id=wallet.owner_id,
+            owner_name=_owner_name(wallet),
             currency=wallet.currency,
             exponent=wallet.exponent,
             start=start,
@@ -103,9 +101,20 @@ def find_statement(wallet: Wallet, *, start: datetime, end: datetime, now: datet
     )
 
 
+def _owner_name(wallet: Wallet) -> str:
+    """A person's name (without one, the address), an organization's legal name, a system account's code."""
+    if wallet.owner_organization is not None:
+        return wallet.owner_organization.legal_name
+    user = wallet.owner_user
+    if user is None:
+        return wallet.account_code or ""
+    return user.full_name or user.email or ""
+
+
 _LINES = """
     SELECT e.sequence, e.transaction_id, e.posted_at, t.effective_at, t.kind, t.reference, t.description, e.direction,
-        e.amount, e.balance_after, other.account_code, other.id, other.owner_user_id
+        e.amount, e.balance_after, other.account_code, other.id,
+        coalesce(other.owner_user_id, other.owner_organization_id)
     FROM transactions_ledgerentry e
     JOIN transactions_transaction t ON t.id = e.transaction_id
     JOIN transactions_ledgerentry o
@@ -155,5 +164,5 @@ def _line(row: tuple[Any, ...], actor: Actor) -> Line:
 def _counterparty(actor: Actor, code: str | None, wallet_id: uuid.UUID, owner_id: uuid.UUID | None) -> str:
     if code is not None:
         return code
-    mine = owner_id is not None and owner_id == actor.user_id
+    mine = owner_id is not None and owner_id == actor.owner_id
     return str(wallet_id) if mine or actor.can(Capability.TRANSACTIONS_READ_ALL) else ""

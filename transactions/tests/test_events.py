@@ -40,7 +40,7 @@ def test_each_side_of_a_transfer_hears_of_its_own_leg(
 ) -> None:
     answer = alice_client.post("/api/v1/transfers", body(alices, wallet_of(bob), "30.50"), key="new").json()
 
-    heard = {event.owner_user_id: event.payload for event in events(entity_id=answer["id"])}
+    heard = {event.owner_id: event.payload for event in events(entity_id=answer["id"])}
     assert heard == {
         alice.pk: {
             "kind": "TRANSFER",
@@ -96,7 +96,7 @@ def test_both_sides_hear_of_a_reversal_under_the_original(
     reversal = operator_client.post(url, {"reason": "Wrong person"}, key="new").json()["id"]
 
     heard = events("transaction.reversed", entity_id=original)
-    assert {event.owner_user_id for event in heard} == {alice.pk, bob.pk}
+    assert {event.owner_id for event in heard} == {alice.pk, bob.pk}
     assert [event.payload for event in heard] == [{"reversal": reversal}] * 2
     assert len(events(entity_id=reversal)) == 2
 
@@ -107,7 +107,7 @@ def test_an_owner_of_both_sides_hears_once(alices: Wallet, alice: User) -> None:
     transaction = post((alices.pk, payouts, "10.00"), (payouts, alices.pk, "4.00"), kind=TransactionKind.SPLIT)
 
     heard = events(entity_id=transaction.pk)
-    assert [event.owner_user_id for event in heard] == [alice.pk]
+    assert [event.owner_id for event in heard] == [alice.pk]
     assert [entry["balance_after"] for entry in heard[0].payload["entries"]] == ["90.00", "94.00"]
 
 
@@ -117,7 +117,7 @@ def test_what_touches_no_customer_is_told_to_staff_alone(alices: Wallet) -> None
     transaction = post((*accounts, "5.00"), kind=TransactionKind.ADJUSTMENT)
 
     heard = events(entity_id=transaction.pk)
-    assert [(event.owner_user_id, event.payload["entries"]) for event in heard] == [(None, [])]
+    assert [(event.owner_id, event.payload["entries"]) for event in heard] == [(None, [])]
 
 
 @pytest.mark.parametrize("count", [1, 50])

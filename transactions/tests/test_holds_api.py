@@ -250,7 +250,7 @@ def test_a_capture_pays_all_that_is_held(alice: User, bob: User, alice_client: C
     assert alice_client.get(f"{PATH}/{hold.pk}").json()["captures"] == [answer["id"]]
     assert audited(hold) == ["hold.created", "hold.captured"]
     events = OutboxEvent.objects.filter(entity_id=hold.pk).order_by("id")
-    assert [(event.type, event.owner_user_id) for event in events] == [
+    assert [(event.type, event.owner_id) for event in events] == [
         ("hold.created", alice.pk),
         ("hold.captured", alice.pk),
     ]

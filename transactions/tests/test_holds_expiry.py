@@ -66,7 +66,7 @@ def test_the_job_expires_what_is_due_and_nothing_else(alice: User) -> None:
     assert [claim.ref for claim in Claim.objects.all()] == [open_hold.pk]
     (row,) = expired_rows(due)
     (event,) = OutboxEvent.objects.filter(type="hold.expired")
-    assert (event.entity_id, event.owner_user_id, event.payload["status"]) == (due.pk, alice.pk, "EXPIRED")
+    assert (event.entity_id, event.owner_id, event.payload["status"]) == (due.pk, alice.pk, "EXPIRED")
     assert (row.actor_kind, row.actor_name) == ("system", "transactions.expire_holds")
     assert row.before == {"status": "ACTIVE"}
     assert (row.after["status"], row.after["released"]) == ("EXPIRED", "20.00")

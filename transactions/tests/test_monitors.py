@@ -100,7 +100,7 @@ def test_the_event_is_the_owners_and_names_monitor_threshold_and_what_is_availab
     alice_client.post("/api/v1/transfers", body(alices, wallet_of(bob), "60.00"), key="new")
 
     row = OutboxEvent.objects.get(type="wallet.monitor_crossed")
-    assert (row.owner_user_id, row.entity_type, row.entity_id) == (alice.pk, "wallet", alices.pk)
+    assert (row.owner_id, row.entity_type, row.entity_id) == (alice.pk, "wallet", alices.pk)
     assert row.payload == {
         "monitor": low,
         "condition": "available_below",

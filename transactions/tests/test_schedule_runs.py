@@ -59,7 +59,7 @@ def test_a_due_occurrence_is_paid_as_its_owner_and_told(
     row = AuditLog.objects.get(action="transfer.created")
     assert (row.actor_id, row.actor_name) == (alice.pk, "beat.run_schedules")
     event = OutboxEvent.objects.get(type="schedule.run_posted")
-    assert (event.entity_id, event.owner_user_id) == (weekly.pk, alice.pk)
+    assert (event.entity_id, event.owner_id) == (weekly.pk, alice.pk)
     assert event.payload == {"status": "ACTIVE", "money": "10.00 USD", "occurrence": 1, "transaction": str(paid.pk)}
 
 

@@ -45,7 +45,7 @@ class _WalletReads(DomainViewSet):
     """A wallet that the caller may see, or 404."""
 
     def get_queryset(self) -> Any:
-        return wallets_visible_to(self.actor).select_related("owner_user")
+        return wallets_visible_to(self.actor).select_related("owner_user", "owner_organization")
 
 
 @extend_schema(tags=["wallets"])
@@ -140,7 +140,7 @@ class WalletStatementViewSet(_WalletReads):
 
     def _trace(self, wallet: Wallet, asked: dict[str, Any]) -> None:
         """Staff who take out somebody's statement leave a row, committed before the first byte."""
-        if wallet.owner_user_id == self.actor.user_id:
+        if wallet.owner_id == self.actor.owner_id:
             return
         parameters = {"from": asked["start"].isoformat(), "to": asked["end"].isoformat(), "format": asked["format"]}
         unit_of_work(

@@ -63,6 +63,7 @@ def test_a_wallet_born_rich_among_poor_ones_is_found(forge: Forge) -> None:
         ({"account_code": "fees"}, ""),
         ({"account_code": "fees", "floor": None}, "wallet_one_owner"),
         ({"owner_user_id": None}, "wallet_one_owner"),
+        ({"owner_organization_id": uuid.uuid4()}, "wallet_one_owner"),
         ({"created_at": "infinity"}, "wallet_times_finite"),
     ],
     ids=str,
@@ -79,6 +80,38 @@ def test_a_user_has_one_open_wallet_in_a_currency(stage: Scene) -> None:
     stage.forge.wallet(stage.bob)
 
     assert stage.forge.one("SELECT count(*) FROM wallet_wallet WHERE owner_user_id = %s", [stage.bob]) == 2
+
+
+def test_an_organization_has_one_open_wallet_in_a_currency(forge: Forge) -> None:
+    organization = forge.organization()
+    own = {"owner_user_id": None, "owner_organization_id": organization}
+    first = forge.wallet_row(uuid.uuid4(), **own)
+    forge.insert(WALLETS, [first])
+
+    with forge.refused("23505", constraint="wallet_one_per_organization_and_currency"):
+        forge.insert(WALLETS, [forge.wallet_row(uuid.uuid4(), **own)])
+    forge("UPDATE wallet_wallet SET status = 'CLOSED' WHERE id = %s", [first["id"]])
+    forge.insert(WALLETS, [forge.wallet_row(uuid.uuid4(), **own)])
+
+    assert forge.one("SELECT count(*) FROM wallet_wallet WHERE owner_organization_id = %s", [organization]) == 2
+
+
+def test_a_wallet_of_nobody_we_know_is_refused(forge: Forge) -> None:
+    own = {"owner_user_id": None, "owner_organization_id": uuid.uuid4()}
+
+    with forge.refused("23503"):
+        forge.insert(WALLETS, [forge.wallet_row(uuid.uuid4(), **own)])
+        forge("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+def test_a_persons_wallet_does_not_become_an_organizations(stage: Scene) -> None:
+    organization = stage.forge.organization(stage.alice)
+
+    with stage.forge.owner_only(REFUSED, "identity never changes", constraint=FIGURES):
+        stage.forge(
+            "UPDATE wallet_wallet SET owner_user_id = NULL, owner_organization_id = %s WHERE id = %s",
+            [organization, stage.alices],
+        )
 
 
 def test_a_lane_exists_once(forge: Forge) -> None:
@@ -175,6 +208,7 @@ def test_figures_and_entries_written_by_one_command_are_each_checked(stage: Scen
         ("id", uuid.uuid4()),
         ("owner_user_id", uuid.uuid4()),
         ("owner_user_id", None),
+        ("owner_organization_id", uuid.uuid4()),
         ("account_code", "fees"),
         ("lane", 7),
         ("currency", "EUR"),
@@ -204,9 +238,10 @@ def test_every_column_of_a_wallet_is_guarded(owner: Forge) -> None:
     """A column added later must be thought about: this list fails then."""
     columns = owner("SELECT column_name FROM information_schema.columns WHERE table_name = 'wallet_wallet'")
 
-    identity = {"id", "owner_user_id", "account_code", "lane", "currency", "exponent", "created_at"}
+    identity = {"id", "account_code", "lane", "currency", "exponent", "created_at"}
+    owners = {"owner_user_id", "owner_organization_id"}
     figures = {"balance", "held", "sequence", "head", "last_posted_at"}
-    assert {name for (name,) in columns} == identity | figures | {"status", "floor", "maximum_balance"}
+    assert {name for (name,) in columns} == identity | owners | figures | {"status", "floor", "maximum_balance"}
 
 
 @pytest.mark.parametrize(

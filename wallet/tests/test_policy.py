@@ -53,7 +53,7 @@ def test_an_officer_sets_limits_and_it_is_audited_and_told(
     assert row.before == {"credit_limit": "0.00", "minimum_balance": "0.00", "maximum_balance": None}
     assert row.after == {"credit_limit": "50.00", "minimum_balance": "0.00", "maximum_balance": "1000.00"}
     told = OutboxEvent.objects.get(type="wallet.policy_changed")
-    assert (told.owner_user_id, told.payload) == (alice.pk, {"status": "ACTIVE", "currency": "USD", **row.after})
+    assert (told.owner_id, told.payload) == (alice.pk, {"status": "ACTIVE", "currency": "USD", **row.after})
 
 
 def test_a_minimum_takes_the_place_of_a_credit_limit_and_what_is_not_given_stays(

@@ -1,0 +1,36 @@
+"""States of an organization's KYB with the one map of their changes, and what members are."""
+
+from collections.abc import Mapping
+
+from django.db import models
+
+
+class KybStatus(models.TextChoices):
+    """How far "know your business" has come. The database repeats the map (triggers.py)."""
+
+    NOT_SUBMITTED = "NOT_SUBMITTED", "not submitted"
+    SUBMITTED = "SUBMITTED", "submitted"
+    IN_REVIEW = "IN_REVIEW", "in review"
+    APPROVED = "APPROVED", "approved"
+    REJECTED = "REJECTED", "rejected"
+
+
+# An approval may be taken back, and what was rejected may be submitted again.
+KYB_TRANSITIONS: Mapping[KybStatus, frozenset[KybStatus]] = {
+    KybStatus.NOT_SUBMITTED: frozenset({KybStatus.SUBMITTED}),
+    KybStatus.SUBMITTED: frozenset({KybStatus.IN_REVIEW, KybStatus.APPROVED, KybStatus.REJECTED}),
+    KybStatus.IN_REVIEW: frozenset({KybStatus.APPROVED, KybStatus.REJECTED}),
+    KybStatus.APPROVED: frozenset({KybStatus.REJECTED}),
+    KybStatus.REJECTED: frozenset({KybStatus.SUBMITTED}),
+}
+# While nobody relies on them, who the organization is may be corrected.
+KYB_OPEN = frozenset({KybStatus.NOT_SUBMITTED, KybStatus.REJECTED})
+
+
+class MemberRole(models.TextChoices):
+    """What a member may do in the organization; `organizations.roles` says which capabilities each has."""
+
+    ADMIN = "admin", "admin"
+    FINANCE = "finance", "finance"
+    AGENT = "agent", "agent"
+    VIEWER = "viewer", "viewer"

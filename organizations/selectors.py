@@ -1,0 +1,44 @@
+"""Reads of organizations, scoped by who asks, and what makes an actor act in one."""
+
+import uuid
+from dataclasses import replace
+
+from django.db.models import QuerySet
+
+from fintech_core.actors import Actor, ActorKind
+from fintech_core.capabilities import Capability
+from organizations.enums import MemberRole
+from organizations.models import Organization, OrganizationMember
+from organizations.roles import MEMBER_CAPABILITIES
+
+
+def acting_in(actor: Actor, organization_id: uuid.UUID) -> Actor | None:
+    """The actor as a member of the organization, with a member's capabilities; None where it isn't one.
+
+    Named by settings.ACTING_IN, since authentication lies below this room. A key never gets more than its own.
+    """
+    if actor.user_id is None:
+        return None
+    role = role_in(organization_id, actor.user_id)
+    if role is None:
+        return None
+    capabilities = MEMBER_CAPABILITIES[role]
+    if actor.kind is ActorKind.API_KEY:
+        capabilities &= actor.capabilities
+    return replace(actor, organization_id=organization_id, member_role=role.value, capabilities=capabilities)
+
+
+def role_in(organization_id: uuid.UUID, user_id: uuid.UUID) -> MemberRole | None:
+    """What the user is in the organization; None: no member."""
+    rows = OrganizationMember.objects.filter(organization_id=organization_id, user_id=user_id)
+    role = rows.values_list("role", flat=True).first()
+    return None if role is None else MemberRole(role)
+
+
+def organizations_visible_to(actor: Actor) -> QuerySet[Organization]:
+    """The one that the actor acts in, else all that it is a member of; every one for staff who may read them."""
+    if actor.can(Capability.ORGANIZATIONS_READ_ALL):
+        return Organization.objects.all()
+    if actor.organization_id is not None:
+        return Organization.objects.filter(pk=actor.organization_id)
+    return Organization.objects.filter(members__user_id=actor.user_id) if actor.user_id else Organization.objects.none()

@@ -1,0 +1,75 @@
+"""What the tests of organizations share: an organization with its members, KYB done, and money in its wallet."""
+
+from decimal import Decimal
+from typing import Any
+
+from django.utils import timezone
+
+from fintech_core.actors import Actor
+from fintech_core.db import unit_of_work
+from fintech_core.testing import SYSTEM, Client, actor_for, client_for
+from organizations.enums import KybStatus, MemberRole
+from organizations.models import Organization, OrganizationMember
+from organizations.selectors import acting_in
+from transactions import ledger
+from transactions.accounts import clearing
+from transactions.enums import TransactionKind
+from users.models import User
+from wallet.models import Wallet
+from wallet.services import open_wallet
+
+
+def organization_of(admin: User, name: str = "Acme Ltd", **members: User) -> Organization:
+    """An organization whose administrator is `admin`; further members by their role: `finance=bob`."""
+    now = timezone.now()
+
+    def write() -> Organization:
+        organization = Organization.objects.create(legal_name=name, country="GB", created_at=now)
+        for role, user in {"admin": admin, **members}.items():
+            OrganizationMember.objects.create(
+                organization=organization, user=user, role=MemberRole(role), created_at=now
+            )
+        return organization
+
+    return unit_of_work(write)
+
+
+def approve_kyb(organization: Organization) -> Organization:
+    """Approved, without the officer: for tests that are about something else."""
+    for status in (KybStatus.SUBMITTED, KybStatus.APPROVED):
+        Organization.objects.filter(pk=organization.pk).update(kyb_status=status)
+    organization.refresh_from_db()
+    return organization
+
+
+def wallet_for(organization: Organization, amount: str = "0", currency: str = "USD") -> Wallet:
+    """The organization's wallet, with money from the outside world in it."""
+    now = timezone.now()
+    wallet = Wallet.objects.filter(owner_organization=organization, currency=currency).first() or unit_of_work(
+        lambda: open_wallet(actor=SYSTEM, owner_organization_id=organization.pk, currency=currency, now=now)
+    )
+    if Decimal(amount):
+        legs = (ledger.Leg(clearing("simulator", currency), wallet.pk, Decimal(amount), currency),)
+        posting = ledger.Posting(kind=TransactionKind.DEPOSIT, legs=legs)
+        unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM, now=now))
+        wallet.refresh_from_db()
+    return wallet
+
+
+def member_actor(user: User, organization: Organization) -> Actor:
+    """The Actor that authentication makes of a member with the X-Organization header."""
+    actor = acting_in(actor_for(user), organization.pk)
+    assert actor is not None
+    return actor
+
+
+def client_in(user: User, organization: Organization) -> Client:
+    """A client that acts in the organization with every request."""
+    client = client_for(user)
+    credentials: dict[str, Any] = dict(client._credentials)
+    client.credentials(**credentials, HTTP_X_ORGANIZATION=str(organization.pk))
+    return client
+
+
+def problem(response: Any) -> tuple[int, str]:
+    return response.status_code, response.json()["code"]
