@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -18,6 +19,7 @@ from organizations.selectors import acting_in
 from organizations.tests.factories import client_in, member_actor, problem
 from users.authentication import in_organization
 from users.models import User
+from wallet.models import Wallet
 
 WALLETS = "/api/v1/wallets"
 
@@ -154,3 +156,31 @@ def test_a_key_acts_with_no_more_than_its_own_capabilities(alice: User, acme: Or
 
     assert actor is not None
     assert actor.capabilities == {Capability.WALLETS_READ}
+
+
+def test_a_key_of_an_organization_over_http(
+    alice: User,
+    bob: User,
+    alice_in_acme: Client,
+    bob_in_acme: Client,
+    acme: Organization,
+    evil: Organization,
+    till: Wallet,
+    anonymous: Client,
+) -> None:
+    body = {"name": "Shop", "scopes": ["wallets:read"]}
+    assert problem(bob_in_acme.post("/api/v1/api-keys", body)) == (403, "permission_denied")
+    key = alice_in_acme.post("/api/v1/api-keys", body).json()["key"]
+
+    def wallets(**headers: str) -> Any:
+        return anonymous.get(WALLETS, HTTP_AUTHORIZATION=f"Api-Key {key}", **headers)
+
+    assert [row["id"] for row in wallets().json()["results"]] == [str(till.pk)]
+    assert wallets(HTTP_X_ORGANIZATION=str(acme.pk)).status_code == 200
+    assert problem(wallets(HTTP_X_ORGANIZATION=str(evil.pk))) == (404, "not_found")
+    refused = anonymous.post(WALLETS, {"currency": "EUR"}, HTTP_AUTHORIZATION=f"Api-Key {key}")
+    assert problem(refused) == (403, "permission_denied")
+
+    OrganizationMember.objects.filter(organization=acme, user=alice).delete()
+
+    assert problem(wallets()) == (401, "not_authenticated")
