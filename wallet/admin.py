@@ -74,7 +74,7 @@ class WalletAdmin(ReadOnlyModelAdmin):
     list_filter = ("status", "currency", "account_code")
     search_fields = ("=id", "=owner_organization__id", "account_code")
     personal_search = ("owner_user__email", "owner_user__phone")
-    search_help_text = "A wallet's or an organization's id, a system account's code, or the owner's whole email address or phone number"
+    search_help_text = "Id of a wallet or organization, system account's code, or the owner's whole address or number"
     list_select_related = ("owner_user", "owner_organization")
     ordering = ("-created_at", "-id")
     exclude = ("head",)
