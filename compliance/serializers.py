@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 from django.core.validators import RegexValidator
 from rest_framework import serializers
 
-from compliance.countries import COUNTRIES
 from compliance.enums import MAX_LEVEL, MIN_LEVEL, DocumentType, SubmissionStatus
 from compliance.models import KycSubmission
 from fintech_core import clock
+from fintech_core.countries import COUNTRIES
 from fintech_core.models import AuditLog
 from fintech_core.serializers import StrictInput, TextField
 

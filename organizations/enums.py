@@ -34,3 +34,13 @@ class MemberRole(models.TextChoices):
     FINANCE = "finance", "finance"
     AGENT = "agent", "agent"
     VIEWER = "viewer", "viewer"
+
+
+class PayoutMethod(models.TextChoices):
+    """How money reaches an organization outside; `payout_details` says what each needs."""
+
+    IBAN = "iban", "IBAN"
+    US_BANK = "us_bank", "US bank account"
+    RU_BANK = "ru_bank", "Russian bank account"
+    SBP = "sbp", "Faster Payments System"
+    CARD_TOKEN = "card_token", "card"

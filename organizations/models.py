@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Q
 
 from fintech_core import ids
+from fintech_core.encrypted_fields import BlindIndexField, EncryptedTextField
 from fintech_core.fields import enum_check, times_check
 from organizations.enums import KybStatus, MemberRole
 from organizations.triggers import member_triggers, organization_triggers
@@ -18,6 +19,9 @@ class Organization(models.Model):
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     legal_name = models.CharField(max_length=200)
     country = models.CharField(max_length=2)
+    tax_number = EncryptedTextField()
+    tax_number_index_a = BlindIndexField(source="tax_number", slot="a")
+    tax_number_index_b = BlindIndexField(source="tax_number", slot="b")
     kyb_status = models.CharField(max_length=16, choices=KybStatus.choices, default=KybStatus.NOT_SUBMITTED)
     created_at = models.DateTimeField()
 
@@ -26,6 +30,8 @@ class Organization(models.Model):
             enum_check("kyb_status", KybStatus, "organization_kyb_status_known"),
             models.CheckConstraint(condition=~Q(legal_name=""), name="organization_has_a_name"),
             models.CheckConstraint(condition=Q(country__regex=r"^[A-Z]{2}$"), name="organization_country_form"),
+            models.UniqueConstraint(fields=["country", "tax_number_index_a"], name="organization_tax_number_once_a"),
+            models.UniqueConstraint(fields=["country", "tax_number_index_b"], name="organization_tax_number_once_b"),
             times_check("created_at", name="organization_times_finite"),
         ]
         indexes: ClassVar = [models.Index(fields=["-created_at", "-id"], name="organization_newest")]

@@ -135,8 +135,8 @@ class Forge:
         """An organization with its administrator, in one statement: there is never one without."""
         organization = uuid.uuid4()
         self(
-            "WITH o AS (INSERT INTO organizations_organization (id, legal_name, country, kyb_status, created_at)"
-            " VALUES (%s, 'Forged Ltd', 'GB', 'NOT_SUBMITTED', %s) RETURNING id)"
+            "WITH o AS (INSERT INTO organizations_organization (id, legal_name, country, tax_number, kyb_status,"
+            " created_at) VALUES (%s, 'Forged Ltd', 'GB', 'sealed', 'NOT_SUBMITTED', %s) RETURNING id)"
             " INSERT INTO organizations_organizationmember (id, organization_id, user_id, role, created_at)"
             " SELECT %s, o.id, %s, 'admin', %s FROM o",
             [organization, NOW, uuid.uuid4(), admin or self.user(), NOW],

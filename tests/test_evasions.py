@@ -472,7 +472,14 @@ TABLE_GRANTS: Grants = {
 COLUMN_UPDATES: dict[str, set[str]] = {
     "wallet_wallet": {"status", "floor", "maximum_balance"},
     "wallet_claim": {"expires_at"},
-    "organizations_organization": {"legal_name", "country", "kyb_status"},
+    "organizations_organization": {
+        "legal_name",
+        "country",
+        "tax_number",
+        "tax_number_index_a",
+        "tax_number_index_b",
+        "kyb_status",
+    },
     "organizations_organizationmember": {"role"},
     "transactions_monitor": {"state", "fired_at"},
     "transactions_transaction": {"status", "posted_at", "description", "metadata", "salt"},

@@ -1,5 +1,6 @@
 """What the tests of organizations share: an organization with its members, KYB done, and money in its wallet."""
 
+import secrets
 from decimal import Decimal
 from typing import Any
 
@@ -24,7 +25,9 @@ def organization_of(admin: User, name: str = "Acme Ltd", **members: User) -> Org
     now = timezone.now()
 
     def write() -> Organization:
-        organization = Organization.objects.create(legal_name=name, country="GB", created_at=now)
+        organization = Organization.objects.create(
+            legal_name=name, country="KZ", tax_number=secrets.token_hex(6).upper(), created_at=now
+        )
         for role, user in {"admin": admin, **members}.items():
             OrganizationMember.objects.create(
                 organization=organization, user=user, role=MemberRole(role), created_at=now

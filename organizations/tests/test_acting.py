@@ -181,6 +181,7 @@ def test_a_key_of_an_organization_over_http(
     refused = anonymous.post(WALLETS, {"currency": "EUR"}, HTTP_AUTHORIZATION=f"Api-Key {key}")
     assert problem(refused) == (403, "permission_denied")
 
+    OrganizationMember.objects.filter(organization=acme, user=bob).update(role="admin")
     OrganizationMember.objects.filter(organization=acme, user=alice).delete()
 
     assert problem(wallets()) == (401, "not_authenticated")

@@ -463,7 +463,7 @@ def test_a_transfer_by_key_is_the_keys_deed_with_replay_audit_and_events(alice: 
     audited = AuditLog.objects.filter(actor_kind="api_key")
     assert {audit.actor_id for audit in audited} == {row.pk}
     assert audited.exists()
-    assert OutboxEvent.objects.filter(owner_user_id=alice.pk, type="transaction.posted").count() == 2
+    assert OutboxEvent.objects.filter(owner_id=alice.pk, type="transaction.posted").count() == 2
 
 
 def test_keys_of_a_key_are_its_own(alice: User, bob: User, alice_client: Client, fund: Any) -> None:
