@@ -126,8 +126,9 @@ class Forge:
             "int2": 0,
             "int4": 0,
         }
-        by_name = {"role": "client", "kyc_status": "NOT_SUBMITTED", "email": f"{uuid.uuid4()}@forged.example"}
+        by_name = {"role": "client", "kyc_status": "NOT_SUBMITTED"}
         row = {name: by_name.get(name, by_type.get(kind, "")) for name, kind in columns}
+        row |= {"email": b"sealed", "email_index_a": uuid.uuid4().bytes}  # there is a way to reach them
         self.insert("users_user", [row])
         return row["id"]
 
@@ -136,7 +137,7 @@ class Forge:
         organization = uuid.uuid4()
         self(
             "WITH o AS (INSERT INTO organizations_organization (id, legal_name, country, tax_number, kyb_status,"
-            " created_at) VALUES (%s, 'Forged Ltd', 'GB', 'sealed', 'NOT_SUBMITTED', %s) RETURNING id)"
+            " created_at) VALUES (%s, 'Forged Ltd', 'GB', '\\x00', 'NOT_SUBMITTED', %s) RETURNING id)"
             " INSERT INTO organizations_organizationmember (id, organization_id, user_id, role, created_at)"
             " SELECT %s, o.id, %s, 'admin', %s FROM o",
             [organization, NOW, uuid.uuid4(), admin or self.user(), NOW],
