@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import redis
+from django.core.cache import caches
 from django.test import Client as Browser
 
 from fintech_core import ratelimit
@@ -188,6 +190,20 @@ def test_the_count_is_atomic(alice: User, rates: Any) -> None:
     assert found == {200: 10, 429: 30}
 
 
+def test_a_counter_ends_by_itself_and_gives_its_number_once_it_counted(settings: Any) -> None:
+    counters: Any = caches["counters"]
+
+    found = [counters.add("key", 1, 60), counters.add("key", 1, 60), counters.incr("key"), counters.add("other", 1, 60)]
+
+    assert found == [True, False, 2, True]
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        lifetimes = [client.ttl(key) for key in client.keys("*")]
+    assert len(lifetimes) == 2
+    assert all(0 < seconds <= 60 for seconds in lifetimes)
+    with pytest.raises(ValueError, match="add"):
+        counters.incr("key")
+
+
 # --- Per destination --------------------------------------------------------------------------------------------------
 
 
@@ -235,8 +251,6 @@ def test_a_body_that_is_no_json_stays_malformed(anonymous: Client) -> None:
 
 @pytest.mark.usefixtures("anonymous")
 def test_the_cache_holds_neither_addresses_nor_networks(cluster: Any, settings: Any) -> None:
-    import redis
-
     anonymous_client().post(REGISTER, {"email": "seeded-value@customer.example", "password": PASSWORD})
 
     with redis.Redis.from_url(settings.REDIS_URL) as client:
