@@ -58,9 +58,15 @@ class KycSubmissionAdmin(ReadOnlyModelAdmin):
     )
     actions = (
         reason_action("Take into review", Capability.KYC_DECIDE, _start_review),
-        reason_action("Approve at level 1", Capability.KYC_DECIDE, partial(_approve, 1)),
-        reason_action("Approve at level 2", Capability.KYC_DECIDE, partial(_approve, 2)),
-        reason_action("Reject", Capability.KYC_DECIDE, _reject, explanation="The applicant will read the reason."),
+        reason_action("Approve at level 1", Capability.KYC_DECIDE, partial(_approve, 1), sensitive=True),
+        reason_action("Approve at level 2", Capability.KYC_DECIDE, partial(_approve, 2), sensitive=True),
+        reason_action(
+            "Reject",
+            Capability.KYC_DECIDE,
+            _reject,
+            explanation="The applicant will read the reason.",
+            sensitive=True,
+        ),
     )
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:

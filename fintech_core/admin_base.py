@@ -51,7 +51,18 @@ def actor_of_request(request: HttpRequest) -> Actor:
     """The Actor of a logged-in admin request. The kernel knows no users: settings name the function that makes it."""
     actor_of_user = import_string(settings.ADMIN_ACTOR_OF_USER)
     request_id = structlog.contextvars.get_contextvars().get("request_id", "")
-    return cast(Actor, actor_of_user(user=request.user, request_id=request_id))
+    known = request.user.is_authenticated  # looks the user up, which sets request.credential_id (users.middleware)
+    credential_id = getattr(request, "credential_id", None) if known else None
+    return cast(Actor, actor_of_user(user=request.user, request_id=request_id, credential_id=credential_id))
+
+
+def reauthentication(request: HttpRequest, *, answered: bool = True) -> forms.Form | None:
+    """The form that proves who is there once more, or None where that was done a moment ago. Named by the settings.
+
+    With `answered=False` what the request says about it isn't looked at, and so doesn't count as a try.
+    """
+    form_for = import_string(settings.ADMIN_REAUTHENTICATION)
+    return cast(forms.Form | None, form_for(request, answered=answered))
 
 
 class ReadOnlyModelAdmin(ModelAdmin):
@@ -169,12 +180,14 @@ class ReasonAction:
         call: ReasonedCall | Callable[..., object],
         explanation: str,
         form: type[ReasonForm],
+        sensitive: bool,  # noqa: FBT001 - made by reason_action alone
     ) -> None:
         self.short_description = description
         self.capability = capability
         self.call = call
         self.explanation = explanation
         self.form = form
+        self.sensitive = sensitive
         self.__name__ = slugify(description).replace("-", "_")
 
     def __call__(self, model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
@@ -190,8 +203,10 @@ class ReasonAction:
             )
             return None
         form = self.form(request.POST if _CONFIRMED in request.POST else None)
-        if not form.is_valid():
-            return self._ask(model_admin, request, objects, form)
+        # The reason first: a password that is tried counts, and shouldn't for a reason that is too short.
+        again = reauthentication(request, answered=form.is_valid()) if self.sensitive else None
+        if not form.is_valid() or (again is not None and not again.is_valid()):
+            return self._ask(model_admin, request, objects, form, again)
         self._run(model_admin, request, actor, objects, form.cleaned_data)
         return None
 
@@ -201,6 +216,7 @@ class ReasonAction:
         request: HttpRequest,
         objects: list[Any],
         form: ReasonForm,
+        again: forms.Form | None,
     ) -> TemplateResponse:
         context = {
             **model_admin.admin_site.each_context(request),
@@ -208,6 +224,7 @@ class ReasonAction:
             "opts": model_admin.model._meta,
             "objects": objects,
             "form": form,
+            "again": again,
             "explanation": self.explanation,
             "action_name": self.__name__,
             "action_checkbox_name": ACTION_CHECKBOX_NAME,
@@ -256,6 +273,7 @@ def reason_action(
     *,
     explanation: str = "",
     form: type[ReasonForm] = ReasonForm,
+    sensitive: bool = False,
 ) -> ReasonAction:
     """A list action for `ModelAdmin.actions` that asks for a reason on a page of its own, then acts.
 
@@ -265,10 +283,11 @@ def reason_action(
                  selected object (at most 100, in the order of their keys) in a unit of work of its own, so one
                  object's refusal leaves the others done. A DomainError shows as an error message naming the object.
     explanation: a sentence on the page that says what will happen ("Debits are refused until it is unfrozen.").
-
     form:        a form with further questions; `call` gets its other answers by name besides the reason.
+    sensitive:   the page also asks for the password and the second factor, unless they were given a moment ago
+                 (settings.ADMIN_REAUTH_AFTER): for what takes rights, money or persons away, or gives them.
 
     Where a choice belongs to the deed, make one action for each ("Approve at level 1", "Approve at level 2").
     The reason has 3 to 500 characters.
     """
-    return ReasonAction(description, capability, call, explanation, form)
+    return ReasonAction(description, capability, call, explanation, form, sensitive)

@@ -20,6 +20,14 @@ def production_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         errors.append(Error("SIMULATOR_ENABLED lets anyone make money up.", hint="Set it to False.", id="fintech.E001"))
     if not settings.EMAIL_VERIFICATION:
         errors.append(Error("EMAIL_VERIFICATION is off.", hint="Set it to on.", id="fintech.E002"))
+    if not settings.STAFF_SECOND_FACTOR:
+        errors.append(
+            Error(
+                "STAFF_SECOND_FACTOR is off: staff get in with a password alone.",
+                hint="Set it to on.",
+                id="fintech.E013",
+            )
+        )
     keys = {name: getattr(settings, name) for name in ("SECRET_KEY", "JWT_SIGNING_KEY", "IDEMPOTENCY_HMAC_KEY")}
     if len(set(keys.values())) < len(keys):
         errors.append(

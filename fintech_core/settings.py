@@ -68,16 +68,17 @@ PUBLIC_URL: str = env.str("PUBLIC_URL", default="http://localhost:8000").rstrip(
 # --- Applications -----------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "unfold",
+    "unfold.apps.BasicAppConfig",  # its other one puts its own site in the place of ours
     "unfold.contrib.filters",
     "unfold.contrib.forms",
-    "django.contrib.admin",
+    "users.admin_config.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "csp",
+    "django_otp",
     "pgtrigger",
     "rest_framework",
     "drf_spectacular",
@@ -105,6 +106,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "users.middleware.AdminSessionMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -243,6 +246,8 @@ AUTHENTICATION_BACKENDS = ["users.backends.RoleBackend"]
 ACTING_IN = "organizations.selectors.acting_in"  # how authentication puts an Actor into an organization
 MEMBERS_MAY = "organizations.roles.members_may"  # which capabilities a member may have, for the OpenAPI file
 ADMIN_ACTOR_OF_USER = "users.authentication.actor_of_user"  # how the kernel's admin helper makes its Actor
+# What a sensitive deed in the admin asks besides its reason (fintech_core.admin_base).
+ADMIN_REAUTHENTICATION = "users.reauthentication.form_for"
 PASSWORD_HASHERS = (
     ["django.contrib.auth.hashers.MD5PasswordHasher"]
     if ENVIRONMENT == "test"
@@ -271,6 +276,13 @@ SIMPLE_JWT = {
     "TOKEN_TYPE_CLAIM": None,
     "LEEWAY": 0,
 }
+# Whether staff get in only with a second factor. `check --deploy` refuses off.
+STAFF_SECOND_FACTOR: bool = env.bool("STAFF_SECOND_FACTOR", default=not DEVELOPMENT)
+# Staff log in again after this long without a sign of life, and after this long whatever they do (security.md 12).
+ADMIN_IDLE = timedelta(minutes=15)
+ADMIN_SESSION_LIFETIME = timedelta(hours=12)
+# A sensitive deed in the admin asks for the password and the second factor when they were given longer ago.
+ADMIN_REAUTH_AFTER = timedelta(minutes=5)
 EMAIL_VERIFICATION: bool = env.bool("EMAIL_VERIFICATION", default=True)
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://" if DEVELOPMENT else environ.Env.NOTSET)
 vars().update(EMAIL_CONFIG)

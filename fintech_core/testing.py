@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.test import Client as Browser
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -21,7 +22,8 @@ from transactions import ledger
 from transactions.enums import TransactionKind
 from users import services
 from users.authentication import actor_of_user
-from users.enums import KycStatus, Role
+from users.enums import KycStatus, Role, SessionKind
+from users.middleware import SESSION_ID
 from users.models import Session, User
 from users.tokens import issue_access_token
 from wallet.models import Wallet
@@ -75,6 +77,25 @@ def key_client(user: User, *scopes: str) -> Client:
     client.user, client.key = user, made.text
     client.credentials(HTTP_AUTHORIZATION=f"Api-Key {made.text}")
     return client
+
+
+def browser_for(user: User) -> Browser:
+    """A browser in which the user logged in to the admin a moment ago."""
+    now = timezone.now()
+    session = Session.objects.create(
+        user=user,
+        kind=SessionKind.ADMIN,
+        created_at=now,
+        last_used_at=now,
+        authenticated_at=now,
+        expires_at=now + timedelta(hours=1),
+    )
+    browser = Browser()
+    browser.force_login(user, backend="users.backends.RoleBackend")
+    cookie = browser.session
+    cookie[SESSION_ID] = str(session.pk)
+    cookie.save()
+    return browser
 
 
 def actor_for(user: User) -> Actor:

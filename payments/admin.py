@@ -45,12 +45,14 @@ class PaymentIntentAdmin(ReadOnlyModelAdmin):
             Capability.PAYMENTS_REVIEW,
             partial(_resolve, IntentStatus.SUCCEEDED),
             explanation="Ends the review: what arrived goes from suspense to the wallet.",
+            sensitive=True,
         ),
         reason_action(
             "Refund after review",
             Capability.PAYMENTS_REVIEW,
             partial(_resolve, IntentStatus.REFUNDED),
             explanation="Ends the review: what arrived goes from suspense back to the gateway's clearing account.",
+            sensitive=True,
         ),
     )
 
@@ -90,6 +92,7 @@ class IncomingPaymentAdmin(ReadOnlyModelAdmin):
             Capability.PAYMENTS_REVIEW,
             _return,
             explanation="Sends money that no intent waits for from suspense back to the gateway's clearing account.",
+            sensitive=True,
         ),
     )
 

@@ -282,6 +282,9 @@ def _just(**body: Any) -> MakeBody:
 
 BODIES: Mapping[str, MakeBody] = {
     f"PATCH {API}users/me": _just(first_name="Alicia"),
+    f"POST {API}users/me/second-factor": _just(),
+    f"POST {API}users/me/second-factor/confirm": _just(code="123456"),
+    f"POST {API}users/me/second-factor/recovery-codes": _just(),
     f"POST {API}api-keys": _just(name="Shop", scopes=["wallets:read"]),
     f"POST {API}wallets": _just(currency="JPY"),
     f"POST {API}wallets/<uuid:pk>/close": _just(**_REASON),

@@ -76,6 +76,7 @@ class TransactionAdmin(ReadOnlyModelAdmin):
             Capability.TRANSACTIONS_REVERSE,
             _reverse,
             explanation="A new transaction mirrors every leg, fees included. Once; a frozen wallet may be debited.",
+            sensitive=True,
         ),
     )
 
@@ -111,6 +112,7 @@ class HoldAdmin(ReadOnlyModelAdmin):
             Capability.HOLDS_VOID,
             _void,
             explanation="What the hold still reserves becomes available to its owner again. For good.",
+            sensitive=True,
         ),
     )
 

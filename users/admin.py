@@ -8,36 +8,22 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import Group
-from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpRequest
-from django.http.response import HttpResponseBase
-from django.urls import reverse_lazy
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from fintech_core.actors import Actor
-from fintech_core.admin_base import ReadOnlyModelAdmin, actor_of_request, reason_action
+from fintech_core.admin_base import ReadOnlyModelAdmin, ReasonForm, actor_of_request, reason_action
 from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
 from users import services
-from users.forms import OwnPasswordForm
-from users.models import ApiKey, FamiliarNetwork, Message, Registration, Session, User
+from users.enums import STAFF_ROLES, Role
+from users.models import ApiKey, FamiliarNetwork, Message, Registration, Session, TotpDevice, User
 
 # Groups mirror the roles (users.roles); editing one here would be undone by the next migrate.
 admin.site.unregister(Group)
-
-
-def _password_change(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
-    """The admin's page for one's own password, with our form; Unfold's site has its form built in."""
-    view = PasswordChangeView.as_view(
-        form_class=OwnPasswordForm,
-        success_url=reverse_lazy("admin:password_change_done"),
-        extra_context={**admin.site.each_context(request), **(extra_context or {})},
-    )
-    return view(request)
-
-
-setattr(admin.site, "password_change", _password_change)  # noqa: B010 - a method of the site, replaced on purpose
 
 
 def _deactivate(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
@@ -50,6 +36,21 @@ def _end_sessions(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datet
 
 def _revoke_key(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
     return services.revoke_somebodys_key(actor=actor, key_id=object_id, reason=reason, now=now)
+
+
+def _reset_second_factor(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
+    return services.reset_second_factor(actor=actor, user_id=object_id, reason=reason, now=now)
+
+
+class RoleForm(ReasonForm):
+    field_order = ("role", "reason")
+    role = forms.ChoiceField(
+        choices=[(role.value, role.label) for role in Role if role in STAFF_ROLES], widget=UnfoldAdminSelectWidget
+    )
+
+
+def _change_role(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime, role: str) -> object:
+    return services.set_role(actor=actor, user_id=object_id, role=Role(role), reason=reason, now=now)
 
 
 @admin.register(User)
@@ -77,8 +78,25 @@ class UserAdmin(ReadOnlyModelAdmin):
             Capability.USERS_MANAGE,
             _deactivate,
             explanation="No log-in any more; every session ends at once. Wallets stay as they are.",
+            sensitive=True,
         ),
-        reason_action("End sessions", Capability.USERS_MANAGE, _end_sessions),
+        reason_action("End sessions", Capability.USERS_MANAGE, _end_sessions, sensitive=True),
+        reason_action(
+            "Change role",
+            Capability.USERS_MANAGE,
+            _change_role,
+            explanation="Of staff, to another role of staff. Every session of theirs ends.",
+            form=RoleForm,
+            sensitive=True,
+        ),
+        reason_action(
+            "Reset second factor",
+            Capability.USERS_MANAGE,
+            _reset_second_factor,
+            explanation="For a lost authenticator: takes it and the recovery codes away and ends every session. "
+            "Customers then enrol anew; staff are given one by `manage.py reset_second_factor`.",
+            sensitive=True,
+        ),
     )
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
@@ -96,14 +114,38 @@ class UserAdmin(ReadOnlyModelAdmin):
 
 @admin.register(Session)
 class SessionAdmin(ReadOnlyModelAdmin):
-    list_display = ("id", "user", "created_at", "last_used_at", "expires_at", "ended_at", "end_reason")
-    list_filter = ("end_reason",)
+    list_display = ("id", "user", "kind", "created_at", "last_used_at", "expires_at", "ended_at", "end_reason")
+    list_filter = ("kind", "end_reason")
     list_select_related = ("user",)
     search_fields = ("=id", "=user__id")
     personal_search = ("user__email", "user__phone")
     search_help_text = "An id, or the user's whole email address or phone number"
     ordering = ("-created_at", "-id")
-    fields = ("id", "user", "user_agent", "created_at", "last_used_at", "expires_at", "ended_at", "end_reason")
+    fields = (
+        "id",
+        "user",
+        "kind",
+        "user_agent",
+        "created_at",
+        "last_used_at",
+        "authenticated_at",
+        "expires_at",
+        "ended_at",
+        "end_reason",
+    )
+
+
+@admin.register(TotpDevice)
+class TotpDeviceAdmin(ReadOnlyModelAdmin):
+    """Who has a second factor, and since when. Its secret is nobody's."""
+
+    list_display = ("id", "user", "confirmed", "created_at", "confirmed_at")
+    list_filter = ("confirmed",)
+    list_select_related = ("user",)
+    search_fields = ("=id", "=user__id")
+    search_help_text = "An id"
+    ordering = ("-created_at", "-id")
+    fields = ("id", "user", "confirmed", "created_at", "confirmed_at")
 
 
 @admin.register(ApiKey)
@@ -128,7 +170,11 @@ class ApiKeyAdmin(ReadOnlyModelAdmin):
     )
     actions = (
         reason_action(
-            "Revoke", Capability.USERS_MANAGE, _revoke_key, explanation="The key is refused from now on, for good."
+            "Revoke",
+            Capability.USERS_MANAGE,
+            _revoke_key,
+            explanation="The key is refused from now on, for good.",
+            sensitive=True,
         ),
     )
 

@@ -76,7 +76,7 @@ def in_organization(actor: Actor, header: str | None) -> Actor:
 
 
 def actor_of_user(*, user: User, request_id: str, credential_id: uuid.UUID | None = None) -> Actor:
-    """The Actor that a user is: rights from the role alone. `credential_id` is the session (None for the admin's)."""
+    """The Actor that a user is: rights from the role alone. `credential_id` is the session."""
     role = Role(user.role)
     return Actor(
         kind=ActorKind.USER,

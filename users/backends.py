@@ -1,45 +1,15 @@
-"""Django's side of log-in and rights, for the admin: the password check of the API, and the role's group as rights."""
+"""Django's side of rights, for the admin: the role's group. Logging in is the business of `users.forms` alone."""
 
 from typing import Any
 
 from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.models import Permission
 
-from fintech_core import clock
-from fintech_core.db import unit_of_work
-from fintech_core.identifiers import InvalidIdentifier, normalise_email
-from users.authentication import anonymous
 from users.models import User
-from users.passwords import password_matches
-from users.selectors import user_for_log_in
-from users.services import lockout
-from users.services.sessions import may_log_in
 
 
 class RoleBackend(BaseBackend):
     """A user's permissions are those of the group named after `user.role`; an inactive user has none."""
-
-    def authenticate(
-        self, request: Any, username: str | None = None, password: str | None = None, **kwargs: Any
-    ) -> User | None:
-        """One password hash is computed whatever is wrong; tries are counted as those of the API are.
-
-        Raises TooManyAttempts, which a middleware makes a page of.
-        """
-        actor, now = anonymous("admin.log_in"), clock.now()
-        try:
-            address = normalise_email(username or "")
-        except InvalidIdentifier:
-            password_matches(None, password or "")
-            return None
-        unit_of_work(lambda: lockout.count_try(actor=actor, address=address, now=now))
-        user = user_for_log_in(address)
-        if not password_matches(user, password or "") or user is None or not may_log_in(user):
-            unit_of_work(lambda: lockout.record_refusal(actor=actor, address=address, user=user))
-            return None
-        known = user
-        unit_of_work(lambda: lockout.succeeded(actor=actor, user=known, address=address, now=now))
-        return user
 
     def get_user(self, user_id: Any) -> User | None:
         """Asked at every request of a browser session: deactivation takes effect at once."""

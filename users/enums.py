@@ -36,6 +36,14 @@ class EndReason(models.TextChoices):
     DEACTIVATED = "deactivated", "account deactivated"
     ROLE_CHANGED = "role_changed", "role changed"
     PASSWORD_CHANGED = "password_changed", "password changed"
+    SECOND_FACTOR_CHANGED = "second_factor_changed", "second factor changed"
+
+
+class SessionKind(models.TextChoices):
+    """Where somebody logged in: the API (bearer tokens), or the admin (a cookie)."""
+
+    API = "api", "API"
+    ADMIN = "admin", "admin"
 
 
 class Scope(models.TextChoices):

@@ -1,16 +1,73 @@
-"""Forms of the admin. Django's own would write the user by itself: no audit row, sessions of the API left alive."""
+"""Forms of the admin: the way in, and one's own password.
+
+Django's own would write the user by itself: no audit row, sessions of the API left alive.
+"""
 
 from typing import Any
 
+from django import forms
 from django.core.validators import MaxLengthValidator
-from unfold.forms import AdminOwnPasswordChangeForm
+from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from fintech_core import clock
-from fintech_core.db import unit_of_work
+from fintech_core.actors import Actor
+from fintech_core.db import unit_of_work, unit_of_work_with_trace
+from fintech_core.identifiers import InvalidIdentifier, normalise_email
 from users import services
-from users.authentication import actor_of_user, current_request_id
+from users.authentication import actor_of_user, anonymous, current_request_id
 from users.credentials import MAX_PASSWORD_LENGTH
-from users.models import User
+from users.models import Session, TotpDevice, User
+from users.passwords import password_matches
+from users.reauthentication import MAX_OTP_LENGTH, OTP_ATTRIBUTES, REFUSALS
+from users.services import lockout
+
+
+class AdminLogInForm(AuthenticationForm):
+    """Address, password and code in one form, and one message for whatever is wrong."""
+
+    otp = forms.CharField(
+        required=False,
+        max_length=MAX_OTP_LENGTH,
+        label="Code of the authenticator",
+        widget=UnfoldAdminTextInputWidget(attrs=OTP_ATTRIBUTES),
+    )
+    session: Session
+    device: TotpDevice | None
+
+    def clean(self) -> dict[str, Any]:
+        """Raises TooManyAttempts for a locked address, known or not: a middleware makes a page of it."""
+        answers = self.cleaned_data
+        username, password, otp = (answers.get(name, "") for name in ("username", "password", "otp"))
+        try:
+            address = normalise_email(username)
+        except InvalidIdentifier as error:
+            password_matches(None, password)
+            raise _wrong() from error
+        actor = anonymous("admin.log_in")
+        unit_of_work(lambda: lockout.count_try(actor=actor, address=address, now=clock.now()))
+        try:
+            self._enter(actor, address, password, otp)
+        except REFUSALS as refusal:
+            raise _wrong() from refusal
+        return answers
+
+    def _enter(self, actor: Actor, address: str, password: str, otp: str) -> None:
+        """A code counts as a try only once the password was right, and before it is looked at."""
+        agent = self.request.headers.get("User-Agent", "")
+        user = unit_of_work_with_trace(lambda: services.prove_password(actor=actor, email=address, password=password))
+        unit_of_work(lambda: services.count_try(user_id=user.pk, otp=otp, now=clock.now()))
+        self.session, proof = unit_of_work_with_trace(
+            lambda: services.open_admin_session(
+                actor=actor, user=user, address=address, otp=otp, user_agent=agent, now=clock.now()
+            )
+        )
+        self.user_cache, self.device = user, proof.device
+
+
+def _wrong() -> forms.ValidationError:
+    message = "The address, the password or the code is wrong, or it was tried too often."
+    return forms.ValidationError(message, code="invalid_login")
 
 
 class OwnPasswordForm(AdminOwnPasswordChangeForm):

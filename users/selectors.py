@@ -4,13 +4,24 @@ import uuid
 from collections.abc import Collection
 from datetime import datetime
 
+from django.conf import settings
 from django.db.models import Q, QuerySet
 
 from fintech_core.actors import Actor
 from fintech_core.encrypted_fields import indexed, indexed_in
 from fintech_core.identifiers import InvalidIdentifier, normalise_email
-from users.enums import MessageState
-from users.models import ApiKey, FamiliarNetwork, Message, RefreshToken, Registration, Session, User
+from users.enums import MessageState, SessionKind
+from users.models import (
+    ApiKey,
+    FamiliarNetwork,
+    Message,
+    RecoveryCode,
+    RefreshToken,
+    Registration,
+    Session,
+    TotpDevice,
+    User,
+)
 
 
 def user_by_verified_email(email: str) -> User | None:
@@ -66,7 +77,24 @@ def live_session(*, session_id: uuid.UUID, user_id: uuid.UUID, now: datetime) ->
 
 
 def live_sessions(*, now: datetime) -> QuerySet[Session]:
-    return Session.objects.filter(ended_at__isnull=True, expires_at__gt=now)
+    """Those that nobody ended, that aren't over, and in the admin aren't idle for too long."""
+    awake = Q(kind=SessionKind.API) | Q(last_used_at__gt=now - settings.ADMIN_IDLE)
+    return Session.objects.filter(awake, ended_at__isnull=True, expires_at__gt=now)
+
+
+def live_admin_session(*, session_id: uuid.UUID, user_id: uuid.UUID, now: datetime) -> Session | None:
+    """The admin's session of a cookie, if it lives and the user is staff still; a token's id opens nothing here."""
+    session = live_session(session_id=session_id, user_id=user_id, now=now)
+    return session if session is not None and session.kind == SessionKind.ADMIN and session.user.is_staff else None
+
+
+def confirmed_device(user_id: uuid.UUID) -> TotpDevice | None:
+    """The user's second factor, if there is one."""
+    return TotpDevice.objects.filter(user_id=user_id, confirmed=True).first()
+
+
+def recovery_codes_left(user_id: uuid.UUID) -> int:
+    return RecoveryCode.objects.filter(user_id=user_id, used_at__isnull=True).count()
 
 
 def refresh_token_by_hash(token_hash: str) -> RefreshToken | None:

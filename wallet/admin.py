@@ -84,20 +84,23 @@ class WalletAdmin(ReadOnlyModelAdmin):
             Capability.WALLETS_FREEZE,
             _calling(services.freeze_wallet),
             explanation="Debits are refused until it is unfrozen; credits pass.",
+            sensitive=True,
         ),
-        reason_action("Unfreeze", Capability.WALLETS_FREEZE, _calling(services.unfreeze_wallet)),
+        reason_action("Unfreeze", Capability.WALLETS_FREEZE, _calling(services.unfreeze_wallet), sensitive=True),
         reason_action(
             "Set limits",
             Capability.WALLETS_POLICY,
             _set_policy,
             explanation="Amounts in the wallet's currency. What is left empty stays as it is; zero takes a limit away.",
             form=PolicyForm,
+            sensitive=True,
         ),
         reason_action(
             "Close",
             Capability.WALLETS_CLOSE,
             _calling(services.close_wallet),
             explanation="For good. Needs a zero balance, no holds and nothing open on the wallet.",
+            sensitive=True,
         ),
     )
 

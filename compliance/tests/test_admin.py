@@ -10,18 +10,13 @@ from django.urls import reverse
 from compliance.models import KycSubmission
 from compliance.tests.factories import SECRETS, actions_on, approve, row_of, standing, submit
 from fintech_core.models import AuditLog
+from fintech_core.testing import browser_for
 from users.models import User
 
 pytestmark = pytest.mark.django_db
 
 LIST = "/admin/compliance/kycsubmission/"
 REASON = "Checked against the register."
-
-
-def browser(user: User) -> Client:
-    client = Client()
-    client.force_login(user, backend="users.backends.RoleBackend")
-    return client
 
 
 def act(client: Client, action: str, *submissions: KycSubmission, reason: str | None = REASON) -> Any:
@@ -49,7 +44,7 @@ def detail(submission: KycSubmission) -> str:
 def test_the_list_shows_no_personal_data_and_audits_nothing(alice: User, officer: User) -> None:
     submission = submit(alice)
 
-    page = browser(officer).get(LIST)
+    page = browser_for(officer).get(LIST)
 
     assert page.status_code == 200
     assert str(submission.pk) in page.content.decode()
@@ -64,7 +59,7 @@ def test_the_detail_page_is_audited_and_masks_the_number(
     reader: User = request.getfixturevalue(role)
     submission = submit(alice)
 
-    page = browser(reader).get(detail(submission))
+    page = browser_for(reader).get(detail(submission))
 
     assert page.status_code == 200
     text = page.content.decode()
@@ -79,15 +74,15 @@ def test_the_detail_page_is_audited_and_masks_the_number(
 def test_operators_and_customers_see_nothing(alice: User, operator: User) -> None:
     submission = submit(alice)
 
-    assert browser(operator).get(LIST).status_code == 403
-    assert browser(operator).get(detail(submission)).status_code == 403
-    assert browser(alice).get(LIST).status_code == 302  # to the log-in
+    assert browser_for(operator).get(LIST).status_code == 403
+    assert browser_for(operator).get(detail(submission)).status_code == 403
+    assert browser_for(alice).get(LIST).status_code == 302  # to the log-in
     assert actions_on(submission) == ["kyc.submitted"]
 
 
 @pytest.mark.parametrize("role", ["officer", "admin_user"])
 def test_nobody_adds_changes_or_deletes_by_the_admin(request: pytest.FixtureRequest, alice: User, role: str) -> None:
-    client, submission = browser(request.getfixturevalue(role)), submit(alice)
+    client, submission = browser_for(request.getfixturevalue(role)), submit(alice)
     before = row_of(submission)
 
     responses = [
@@ -111,7 +106,7 @@ def test_an_action_first_asks_for_a_reason_and_does_nothing(alice: User, officer
     submission = submit(alice)
     before = row_of(submission)
 
-    page = act(browser(officer), "approve_at_level_1", submission, reason=None)
+    page = act(browser_for(officer), "approve_at_level_1", submission, reason=None)
 
     assert page.status_code == 200
     text = page.content.decode()
@@ -127,7 +122,7 @@ def test_a_bad_reason_is_asked_for_again(alice: User, officer: User, reason: str
     submission = submit(alice)
     before = row_of(submission)
 
-    page = act(browser(officer), "reject", submission, reason=reason)
+    page = act(browser_for(officer), "reject", submission, reason=reason)
 
     assert page.status_code == 200
     assert 'name="reason"' in page.content.decode()
@@ -138,7 +133,7 @@ def test_a_bad_reason_is_asked_for_again(alice: User, officer: User, reason: str
 def test_an_officer_approves_at_a_level(alice: User, officer: User, level: int) -> None:
     submission = submit(alice, level=2)
 
-    response = act(browser(officer), f"approve_at_level_{level}", submission)
+    response = act(browser_for(officer), f"approve_at_level_{level}", submission)
 
     assert told(response) == [f"Approve at level {level}: 1 done."]
     submission.refresh_from_db()
@@ -151,7 +146,7 @@ def test_an_officer_approves_at_a_level(alice: User, officer: User, level: int) 
 def test_an_officer_rejects_and_the_reason_is_the_applicants(alice: User, officer: User) -> None:
     submission = submit(alice)
 
-    assert told(act(browser(officer), "reject", submission)) == ["Reject: 1 done."]
+    assert told(act(browser_for(officer), "reject", submission)) == ["Reject: 1 done."]
 
     submission.refresh_from_db()
     assert (submission.status, submission.reject_reason) == ("REJECTED", REASON)
@@ -161,7 +156,7 @@ def test_an_officer_rejects_and_the_reason_is_the_applicants(alice: User, office
 def test_an_officer_takes_one_into_review(alice: User, officer: User) -> None:
     submission = submit(alice)
 
-    assert told(act(browser(officer), "take_into_review", submission)) == ["Take into review: 1 done."]
+    assert told(act(browser_for(officer), "take_into_review", submission)) == ["Take into review: 1 done."]
 
     assert standing(alice) == ("IN_REVIEW", 0)
     assert AuditLog.objects.get(action="kyc.review_started").reason == REASON
@@ -170,7 +165,7 @@ def test_an_officer_takes_one_into_review(alice: User, officer: User) -> None:
 def test_of_several_each_stands_for_itself(alice: User, bob: User, mallory: User, officer: User) -> None:
     decided, low, fine = approve(submit(alice), officer, level=1), submit(bob, level=1), submit(mallory, level=2)
 
-    messages = told(act(browser(officer), "approve_at_level_2", decided, low, fine))
+    messages = told(act(browser_for(officer), "approve_at_level_2", decided, low, fine))
 
     assert messages == [
         f"Level 1 for {alice.pk}: APPROVED: The submission is APPROVED. (invalid_transition)",
@@ -181,7 +176,7 @@ def test_of_several_each_stands_for_itself(alice: User, bob: User, mallory: User
 
 
 def test_an_auditor_is_offered_no_action_and_can_force_none(alice: User, auditor: User) -> None:
-    submission, client = submit(alice), browser(auditor)
+    submission, client = submit(alice), browser_for(auditor)
     before = row_of(submission)
 
     assert "approve_at_level_1" not in client.get(LIST).content.decode()
@@ -196,6 +191,6 @@ def test_an_auditor_is_offered_no_action_and_can_force_none(alice: User, auditor
 def test_a_selection_that_is_no_id_is_told_and_changes_nothing(alice: User, officer: User) -> None:
     submit(alice)
 
-    response = browser(officer).post(LIST, {"action": "reject", "_selected_action": ["x' OR 1=1"], "index": "0"})
+    response = browser_for(officer).post(LIST, {"action": "reject", "_selected_action": ["x' OR 1=1"], "index": "0"})
 
     assert told(response) == ["The selection isn't valid. Nothing was changed."]

@@ -3,26 +3,21 @@
 import pytest
 from django.apps import apps
 from django.contrib import admin
-from django.test import Client
 from django.utils import timezone
 
 from fintech_core import audit, ids
 from fintech_core.actors import Actor
 from fintech_core.admin_base import ReadOnlyModelAdmin
 from fintech_core.models import AuditLog, IdempotencyRecord, WorkerHeartbeat
+from fintech_core.testing import browser_for
 from users.models import User
 
 pytestmark = pytest.mark.django_db
 
 AUDIT, KEYS, BEATS = (f"/admin/fintech_core/{name}/" for name in ("auditlog", "idempotencyrecord", "workerheartbeat"))
 
-HIDDEN = {"RefreshToken"}  # nothing but hashes; sessions, which they belong to, are shown
-
-
-def browser(user: User) -> Client:
-    client = Client()
-    client.force_login(user, backend="users.backends.RoleBackend")
-    return client
+# Nothing but hashes; sessions and devices, which they belong to, are shown.
+HIDDEN = {"RecoveryCode", "RefreshToken"}
 
 
 @pytest.fixture
@@ -45,7 +40,7 @@ def rows(db: None) -> dict[str, object]:
 def test_those_who_read_the_audit_log_see_each_list_and_row(
     request: pytest.FixtureRequest, rows: dict[str, object], role: str
 ) -> None:
-    client = browser(request.getfixturevalue(role))
+    client = browser_for(request.getfixturevalue(role))
 
     pages = [page for url, pk in rows.items() for page in (client.get(url), client.get(f"{url}{pk}/change/"))]
 
@@ -58,13 +53,13 @@ def test_those_who_read_the_audit_log_see_each_list_and_row(
 
 
 def test_an_operator_sees_none_of_them(operator: User, rows: dict[str, object]) -> None:
-    client = browser(operator)
+    client = browser_for(operator)
 
     assert [client.get(url).status_code for url in rows] == [403] * 3
 
 
 def test_nobody_writes_them(admin_user: User, rows: dict[str, object]) -> None:
-    client = browser(admin_user)
+    client = browser_for(admin_user)
 
     responses = [
         response
@@ -83,7 +78,7 @@ def test_nobody_writes_them(admin_user: User, rows: dict[str, object]) -> None:
 
 
 def test_the_audit_log_is_searched_by_exact_values(auditor: User, rows: dict[str, object]) -> None:
-    client = browser(auditor)
+    client = browser_for(auditor)
 
     assert "thing.done" in client.get(AUDIT, {"q": "thing-1"}).content.decode()
     assert "thing.done" not in client.get(AUDIT, {"q": "thing-"}).content.decode()

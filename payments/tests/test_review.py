@@ -4,14 +4,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.test import Client as Browser
 from django.utils import timezone
 
 from fintech_core import ids
 from fintech_core.db import unit_of_work
 from fintech_core.exceptions import InvalidTransition, NotFound, PermissionDenied
 from fintech_core.models import AuditLog
-from fintech_core.testing import actor_for
+from fintech_core.testing import actor_for, browser_for
 from payments import services
 from payments.enums import IntentStatus, SimulatorOutcome
 from payments.models import IncomingPayment, PaymentIntent, WebhookEvent
@@ -180,12 +179,6 @@ def test_only_a_failed_event_is_retried(alice: User, operator: User) -> None:
 # --- The admin --------------------------------------------------------------------------------------------------------
 
 
-def browser(user: User) -> Browser:
-    client = Browser()
-    client.force_login(user, backend="users.backends.RoleBackend")
-    return client
-
-
 PAGES = ["paymentintent", "incomingpayment", "webhookevent", "simulatorpayment", "simulatordelivery"]
 
 
@@ -199,7 +192,7 @@ def test_staff_read_every_journal_and_write_none(request: pytest.FixtureRequest,
             actor=actor, intent_id=other.pk, outcome=SimulatorOutcome.SUCCEEDED, now=timezone.now()
         )
     )
-    client = browser(request.getfixturevalue(role))
+    client = browser_for(request.getfixturevalue(role))
 
     lists = [client.get(f"/admin/payments/{page}/") for page in PAGES]
     rows = [model.model.objects.first() for model in (client_model(page) for page in PAGES)]
@@ -231,11 +224,11 @@ def test_an_operator_ends_a_review_in_the_admin(alice: User, operator: User, off
     form = {"action": "credit_the_wallet", "_selected_action": [str(intent.pk)]}
     url = "/admin/payments/paymentintent/"
 
-    browser(officer).post(url, {**form, "reason_confirmed": "1", "reason": "Not mine to do"})
+    browser_for(officer).post(url, {**form, "reason_confirmed": "1", "reason": "Not mine to do"})
     intent.refresh_from_db()
     assert intent.status == "requires_review"
-    page = browser(operator).post(url, form)
-    done = browser(operator).post(
+    page = browser_for(operator).post(url, form)
+    done = browser_for(operator).post(
         url, {**form, "reason_confirmed": "1", "reason": "Matches the statement"}, follow=True
     )
 
@@ -251,7 +244,7 @@ def test_a_refusal_shows_as_a_message(alice: User, operator: User) -> None:
     intent = open_intent(alice)
     form = {"action": "refund_after_review", "_selected_action": [str(intent.pk)], "reason_confirmed": "1"}
 
-    page = browser(operator).post("/admin/payments/paymentintent/", {**form, "reason": "Just trying"}, follow=True)
+    page = browser_for(operator).post("/admin/payments/paymentintent/", {**form, "reason": "Just trying"}, follow=True)
 
     assert "invalid_transition" in page.content.decode()
     intent.refresh_from_db()
@@ -262,7 +255,7 @@ def test_a_failed_event_is_visible_and_retried_in_the_admin(operator: User) -> N
     send(b"not json at all")
     stored = WebhookEvent.objects.get()
     url = "/admin/payments/webhookevent/"
-    client = browser(operator)
+    client = browser_for(operator)
 
     detail = client.get(f"{url}{stored.pk}/change/")
     form = {"action": "process_again", "_selected_action": [str(stored.pk)], "reason_confirmed": "1", "reason": "Again"}
@@ -278,7 +271,7 @@ def test_the_filter_shows_what_waits_for_an_officer(alice: User, operator: User)
     in_review(alice, payment="sim_waits")
     deliver(event(open_intent(alice).pk, payment="sim_booked"))
 
-    text = browser(operator).get("/admin/payments/incomingpayment/?open=1").content.decode()
+    text = browser_for(operator).get("/admin/payments/incomingpayment/?open=1").content.decode()
 
     assert "sim_waits" in text
     assert "sim_booked" not in text

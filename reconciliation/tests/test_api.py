@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
-from django.test import Client as Browser
 from django.utils import timezone
 
 from fintech_core import ids
 from fintech_core.models import AuditLog
-from fintech_core.testing import Client
+from fintech_core.testing import Client, browser_for
 from reconciliation.models import Break, ReconciledAccount, Statement, StatementLine
 from reconciliation.tests.samples import ACCOUNT, MT940, OLD, books, camt_entry, camt_of, csv_of, import_, reconcile
 from users.models import User
@@ -226,17 +225,11 @@ def test_the_command_checks_the_balances_of_a_csv(tmp_path: Path) -> None:
 # --- The admin --------------------------------------------------------------------------------------------------------
 
 
-def browser(user: User) -> Browser:
-    client = Browser()
-    client.force_login(user, backend="users.backends.RoleBackend")
-    return client
-
-
 LIST, IMPORT = "/admin/reconciliation/statement/", "/admin/reconciliation/statement/import/"
 
 
 def test_an_operator_imports_on_the_admins_page(operator: User) -> None:
-    client = browser(operator)
+    client = browser_for(operator)
     fields = {"format": "csv", "account": ACCOUNT, "currency": "USD"}
 
     page = client.get(LIST)
@@ -254,7 +247,7 @@ def test_an_operator_imports_on_the_admins_page(operator: User) -> None:
 def test_an_auditor_looks_and_imports_nothing(auditor: User, operator: User) -> None:
     import_(ONE_LINE)
     reconcile()
-    client = browser(auditor)
+    client = browser_for(auditor)
 
     for name in ("statement", "statementline", "break", "match", "matchedline", "matchedentry", "reconciledaccount"):
         assert client.get(f"/admin/reconciliation/{name}/").status_code == 200, name
@@ -265,7 +258,7 @@ def test_an_auditor_looks_and_imports_nothing(auditor: User, operator: User) -> 
 def test_a_break_is_taken_and_ended_in_the_admin_with_a_reason(operator: User) -> None:
     import_(ONE_LINE)
     reconcile()
-    found, client = Break.objects.get(), browser(operator)
+    found, client = Break.objects.get(), browser_for(operator)
     form = {"_selected_action": [str(found.pk)], "reason_confirmed": "yes", "reason": "looked into it"}
 
     client.post("/admin/reconciliation/break/", {**form, "action": "assign_to_me"})

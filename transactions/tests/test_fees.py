@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 from django.db import connection, connections
 from django.db.models import Sum
-from django.test import Client as Browser
 from django.utils import timezone
 
 from fintech_core.db import unit_of_work
 from fintech_core.exceptions import DomainError
 from fintech_core.models import AuditLog
-from fintech_core.testing import Client, actor_for, fund_wallet, kyc
+from fintech_core.testing import Client, actor_for, browser_for, fund_wallet, kyc
 from tests.forge import NOW, Forge
 from tests.invariants import Snapshot, check_invariants
 from transactions import services
@@ -375,8 +374,7 @@ def test_an_administrator_ends_a_schedule_in_the_admin(admin_user: User, operato
     form = {"action": "end", "_selected_action": [str(standing.pk)], "reason_confirmed": "1", "reason": REASON}
 
     for user, ended in ((operator, False), (admin_user, True)):
-        browser = Browser()
-        browser.force_login(user, backend="users.backends.RoleBackend")
+        browser = browser_for(user)
         assert browser.get("/admin/transactions/feeschedule/").status_code == 200
         browser.post("/admin/transactions/feeschedule/", form)
         standing.refresh_from_db()

@@ -1,9 +1,10 @@
-"""Tables of identity, by module: people, their log-ins and API keys, from where they come, what is sent to them."""
+"""Tables of identity, by module: people, log-ins, second factors, API keys, networks, what is sent to them."""
 
 from users.models.api_keys import ApiKey
 from users.models.messages import Message, OneTimeCode
 from users.models.networks import FamiliarNetwork
 from users.models.people import HASH_LENGTH, MAX_KYC_LEVEL, Registration, User, UserManager
+from users.models.second_factor import RecoveryCode, TotpDevice
 from users.models.sessions import RefreshToken, Session
 
 __all__ = [
@@ -13,9 +14,11 @@ __all__ = [
     "FamiliarNetwork",
     "Message",
     "OneTimeCode",
+    "RecoveryCode",
     "RefreshToken",
     "Registration",
     "Session",
+    "TotpDevice",
     "User",
     "UserManager",
 ]

@@ -6,18 +6,25 @@ from django.db import models
 from django.db.models import F, Q
 
 from fintech_core import ids
-from users.enums import EndReason
+from fintech_core.fields import enum_check
+from users.enums import EndReason, SessionKind
 from users.models.people import HASH_LENGTH, User
 
 
 class Session(models.Model):
-    """One log-in: the family of refresh tokens that descend from it. Its id is the `sid` of access tokens."""
+    """One log-in. Of the API: the family of refresh tokens that descend from it, its id the `sid` of access tokens.
+
+    Of the admin: what the browser's cookie leads to. `authenticated_at` is when a password and a second factor were
+    last given in it, at log-in or for a sensitive deed.
+    """
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="sessions")
+    kind = models.CharField(max_length=8, choices=SessionKind.choices, default=SessionKind.API)
     user_agent = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField()
     last_used_at = models.DateTimeField()
+    authenticated_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
     end_reason = models.CharField(max_length=24, choices=EndReason.choices, blank=True)
@@ -30,6 +37,10 @@ class Session(models.Model):
                 name="session_end_has_reason",
             ),
             models.CheckConstraint(condition=Q(expires_at__gt=F("created_at")), name="session_expires_later"),
+            models.CheckConstraint(
+                condition=~Q(kind=SessionKind.ADMIN) | Q(authenticated_at__isnull=False), name="session_admin_is_proved"
+            ),
+            enum_check("kind", SessionKind, "session_kind"),
         ]
         indexes: ClassVar = [models.Index(fields=["expires_at"], name="session_expiry")]
 

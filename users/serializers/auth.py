@@ -11,6 +11,7 @@ from users.serializers.fields import (
     EmailField,
     NameField,
     NewPasswordField,
+    OtpField,
     PasswordField,
     PhoneField,
 )
@@ -42,6 +43,7 @@ class LogInInput(StrictInput):
 
     email = EmailField()
     password = PasswordField()
+    otp = OtpField(required=False)
 
 
 class RefreshInput(StrictInput):

@@ -12,6 +12,7 @@ from fintech_core.serializers import TextField
 from users import credentials
 
 MAX_TOKEN_LENGTH = 512
+MAX_OTP_LENGTH = 64
 
 
 @extend_schema_field({"type": "string", "format": "email", "maxLength": identifiers.MAX_EMAIL_LENGTH})
@@ -69,6 +70,14 @@ class PasswordField(TextField):
             style={"input_type": "password"},
             **kwargs,
         )
+
+
+class OtpField(TextField):
+    """A code of an authenticator, or a recovery code; spaces and dashes don't matter."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("help_text", "Six digits of the authenticator, or a recovery code.")
+        super().__init__(max_length=MAX_OTP_LENGTH, **kwargs)
 
 
 class NewPasswordField(PasswordField):

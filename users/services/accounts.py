@@ -188,22 +188,30 @@ def set_kyc(*, actor: Actor, user_id: uuid.UUID, status: KycStatus, level: int, 
     return user
 
 
-def set_role(*, actor: Actor, user_id: uuid.UUID, role: Role, now: datetime) -> User:
+class RoleNotAllowed(DomainError):
+    """A person who is both a customer and staff has two accounts."""
+
+    code = "role_not_allowed"
+    status = HTTPStatus.CONFLICT
+    title = "Only staff change roles, and only to roles of staff."
+
+
+def set_role(*, actor: Actor, user_id: uuid.UUID, role: Role, reason: str = "", now: datetime) -> User:
     """Move a member of staff to another staff role and end every session: rights of the old role die at once.
 
-    Customers stay customers and staff stay staff (ValueError): a person who is both has two accounts.
+    Raises RoleNotAllowed. That a second person agrees isn't asked yet.
     """
     actor.require(Capability.USERS_MANAGE)
     user = lock_user(user_id)
     if user.role not in STAFF_ROLES or role not in STAFF_ROLES:
-        raise ValueError("only staff change roles, and only to staff roles")
+        raise RoleNotAllowed
     before = user.role
     user.role = role
     user.save(update_fields=["role"])
     ended = close_sessions(user_id=user.pk, reason=EndReason.ROLE_CHANGED, now=now)
     revoked = revoke_keys_of(user_id=user.pk, now=now)
     after = {"role": role, "sessions_ended": ended, "api_keys_revoked": revoked}
-    _record(actor, user, "user.role_set", before={"role": before}, after=after)
+    _record(actor, user, "user.role_set", before={"role": before}, after=after, reason=reason)
     return user
 
 

@@ -19,17 +19,18 @@ from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError
 from users.authentication import actor_of_user
 from users.credentials import hash_token, new_token
-from users.enums import EndReason
+from users.enums import EndReason, SessionKind
 from users.locks import lock_user
 from users.models import RefreshToken, Registration, Session, User
 from users.passwords import password_matches
 from users.selectors import live_sessions, refresh_token_by_hash, user_for_log_in
-from users.services import lockout
+from users.services import lockout, second_factor
 from users.tokens import issue_access_token
 
 MAX_USER_AGENT = 200
 # Ended sessions are kept for the list of a user's sessions; what happened stands in the audit log for ever.
 SESSION_RETENTION = timedelta(days=90)
+TOUCH_EVERY = timedelta(minutes=1)
 logger = structlog.get_logger(__name__)
 
 
@@ -55,41 +56,130 @@ class TokenPair:
     refresh: str
 
 
-def log_in(*, actor: Actor, email: str, password: str, user_agent: str, now: datetime) -> TokenPair:
-    """Open a session. Computes one password hash whatever is wrong. Raises InvalidCredentials.
+def prove_password(*, actor: Actor, email: str, password: str) -> User:
+    """Whose password it is. Computes one hash whatever is wrong. Raises InvalidCredentials.
 
-    `lockout.count_try` comes before, in a unit of work of its own.
+    `lockout.count_try` comes before, in a unit of work of its own; a log-in's other proofs and its session after.
     """
     user = user_for_log_in(email)
-    if not password_matches(user, password) or user is None or not may_log_in(user):
+    if not password_matches(user, password) or user is None or not may_log_in(user) or not user.email_verified_at:
         raise lockout.refusal(actor=actor, error=InvalidCredentials(), address=email, user=user)
-    # The hash took a while: a deactivation or a new password in between counts (they lock the user too).
-    fresh = lock_user(user.pk)
-    if not may_log_in(fresh) or fresh.password != user.password:
-        raise lockout.refusal(actor=actor, error=InvalidCredentials(), address=email, user=user)
-    lockout.succeeded(actor=actor, user=fresh, address=email, now=now)
-    session = Session(
-        user=fresh,
-        user_agent=user_agent[:MAX_USER_AGENT],
-        created_at=now,
-        last_used_at=now,
-        expires_at=now + settings.SESSION_LIFETIME,
-    )
-    session.save(force_insert=True)
-    as_user = actor_of_user(user=fresh, request_id=actor.request_id, credential_id=session.pk)
-    _record(as_user, session, "session.started", user_id=fresh.pk)
+    return user
+
+
+def open_session(
+    *, actor: Actor, user: User, address: str = "", otp: str = "", user_agent: str, now: datetime
+) -> TokenPair:
+    """A session of the API for a user whose first factor was just proved: the password behind `address`, or a code.
+
+    Raises InvalidCredentials, and what `second_factor.require` raises.
+    """
+    fresh = _locked(actor, user, address)
+    proof = second_factor.require(actor=actor, user=fresh, otp=otp, now=now)
+    session = _start(actor, fresh, SessionKind.API, address, user_agent, proof, now)
     return _issue(session, now)
 
 
+def open_admin_session(
+    *, actor: Actor, user: User, address: str, otp: str = "", user_agent: str, now: datetime
+) -> tuple[Session, second_factor.Proof]:
+    """A session of the admin for a member of staff whose password was just proved. Raises as open_session does."""
+    fresh = _locked(actor, user, address)
+    if not fresh.is_staff:
+        raise lockout.refusal(actor=actor, error=InvalidCredentials(), address=address, user=user)
+    proof = second_factor.require(actor=actor, user=fresh, otp=otp, now=now)
+    return _start(actor, fresh, SessionKind.ADMIN, address, user_agent, proof, now), proof
+
+
+def authenticate_again(*, actor: Actor, user: User, password: str, otp: str, now: datetime) -> None:
+    """Password and second factor once more, within a session of the admin. The caller counted the tries.
+
+    Raises InvalidCredentials, and what `second_factor.require` raises.
+    """
+    if not password_matches(user, password):
+        raise lockout.refusal(actor=actor, error=InvalidCredentials(), address="", user=user)
+    fresh = _locked(actor, user, "")
+    proof = second_factor.require(actor=actor, user=fresh, otp=otp, now=now)
+    alive = live_sessions(now=now).filter(Q(pk=actor.credential_id), user=fresh)
+    if not alive.update(authenticated_at=now):
+        raise InvalidCredentials
+    audit.record(
+        actor=actor,
+        action="session.authenticated_again",
+        entity_type="session",
+        entity_id=str(actor.credential_id),
+        after={"user": str(fresh.pk), "second_factor": proof.factor},
+    )
+
+
+def touch_admin_session(*, session: Session, now: datetime) -> None:
+    """Somebody is there: at most one write in TOUCH_EVERY, which makes the idle time that much shorter at worst."""
+    if now - session.last_used_at >= TOUCH_EVERY:
+        live_sessions(now=now).filter(pk=session.pk).update(last_used_at=now)
+
+
+def end_admin_session(*, actor: Actor, session_id: uuid.UUID, now: datetime) -> None:
+    """Log-out from the admin, or a log-in over it."""
+    session = Session.objects.filter(pk=session_id, kind=SessionKind.ADMIN).first()
+    if session is not None and _close(Q(pk=session_id), EndReason.LOGOUT, now):
+        _record(actor, session, "session.ended", user_id=session.user_id, reason=EndReason.LOGOUT)
+
+
 def may_log_in(user: User) -> bool:
-    return user.is_active and user.email_verified_at is not None
+    return user.is_active and (user.email_verified_at is not None or user.phone_verified_at is not None)
+
+
+def _locked(actor: Actor, user: User, address: str) -> User:
+    """Proving took a while: a deactivation or a new password in between counts (they lock the user too)."""
+    fresh = lock_user(user.pk)
+    if not may_log_in(fresh) or fresh.password != user.password:
+        raise lockout.refusal(actor=actor, error=InvalidCredentials(), address=address, user=user)
+    return fresh
+
+
+def _start(
+    actor: Actor,
+    user: User,
+    kind: SessionKind,
+    address: str,
+    user_agent: str,
+    proof: second_factor.Proof,
+    now: datetime,
+) -> Session:
+    if address:
+        lockout.succeeded(actor=actor, user=user, address=address, now=now)
+    else:
+        lockout.remember_network(actor=actor, user_id=user.pk, now=now)
+    session = Session(
+        user=user,
+        kind=kind,
+        user_agent=user_agent[:MAX_USER_AGENT],
+        created_at=now,
+        last_used_at=now,
+        authenticated_at=now,
+        expires_at=now + (settings.ADMIN_SESSION_LIFETIME if user.is_staff else settings.SESSION_LIFETIME),
+    )
+    session.save(force_insert=True)
+    as_user = actor_of_user(user=user, request_id=actor.request_id, credential_id=session.pk)
+    audit.record(
+        actor=as_user,
+        action="session.started",
+        entity_type="session",
+        entity_id=session.pk,
+        after={"user": str(user.pk), "kind": kind, "second_factor": proof.factor},
+    )
+    return session
 
 
 def rotate_refresh_token(*, actor: Actor, refresh: str, now: datetime) -> TokenPair:
-    """Spend the token and issue a new pair of the same session. Raises InvalidRefreshToken."""
+    """Spend the token and issue a new pair of the same session.
+
+    Raises InvalidRefreshToken, and SecondFactorEnrolmentRequired for staff who logged in before they had to have one.
+    """
     token = refresh_token_by_hash(hash_token(refresh))
     if token is None or not token.session.user.is_active:
         raise InvalidRefreshToken
+    second_factor.demand_enrolment(token.session.user)
     spent = RefreshToken.objects.filter(pk=token.pk, used_at__isnull=True, expires_at__gt=now).update(used_at=now)
     # The session's row lock lets an end of the session happen wholly before or wholly after this.
     alive = spent and live_sessions(now=now).filter(pk=token.session_id).update(last_used_at=now)
@@ -132,9 +222,12 @@ def end_sessions(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datetime
     return ended
 
 
-def close_sessions(*, user_id: uuid.UUID, reason: EndReason, now: datetime) -> int:
-    """Every live session of the user, in one statement; the caller writes the audit row and holds the user's lock."""
-    return _close(Q(user_id=user_id), reason, now)
+def close_sessions(*, user_id: uuid.UUID, reason: EndReason, keep: uuid.UUID | None = None, now: datetime) -> int:
+    """Every live session of the user but `keep`, in one statement.
+
+    The caller writes the audit row and holds the user's lock.
+    """
+    return _close(Q(user_id=user_id) & ~Q(pk=keep), reason, now)
 
 
 def purge_credentials(*, now: datetime) -> int:
@@ -153,11 +246,13 @@ def _close(condition: Q, reason: EndReason, now: datetime) -> int:
 
 def _issue(session: Session, now: datetime) -> TokenPair:
     refresh = new_token()
+    # Staff who are idle for as long as that log in again, as in the admin (security.md 12).
+    lifetime = settings.ADMIN_IDLE if session.user.is_staff else settings.REFRESH_TOKEN_LIFETIME
     RefreshToken.objects.create(
         session=session,
         token_hash=hash_token(refresh),
         created_at=now,
-        expires_at=min(now + settings.REFRESH_TOKEN_LIFETIME, session.expires_at),
+        expires_at=min(now + lifetime, session.expires_at),
     )
     access = issue_access_token(user_id=session.user_id, session_id=session.pk, now=now)
     return TokenPair(access=access, refresh=refresh)

@@ -10,13 +10,15 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
 from fintech_core import clock
+from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
-from fintech_core.db import unit_of_work
+from fintech_core.db import unit_of_work, unit_of_work_with_trace
 from fintech_core.ratelimit import LOG_IN_NETWORK
 from fintech_core.viewsets import DomainViewSet
 from users import services
 from users.authentication import anonymous
 from users.limits import REGISTER_NETWORK, SEND_TO_EMAIL, VERIFY_NETWORK
+from users.models import User
 from users.serializers.auth import (
     LogInInput,
     RefreshInput,
@@ -52,7 +54,7 @@ class AuthViewSet(DomainViewSet):
         "log_in": (LOG_IN_NETWORK,),
     }
     authentication_classes: list[Any] = []
-    problem_statuses: ClassVar = {"verify_email": (422,), "log_in": (401,), "refresh": (401,)}
+    problem_statuses: ClassVar = {"verify_email": (422,), "log_in": (401, 403, 429), "refresh": (401, 403)}
 
     @extend_schema(
         operation_id="auth_register",
@@ -104,14 +106,26 @@ class AuthViewSet(DomainViewSet):
         """Log in. 401 `invalid_credentials` for an unknown address, a wrong password, an inactive account alike.
 
         Ten failures for an address from one network: 429 `too_many_attempts` for half an hour.
+        Who has a second factor sends its code as `otp`: without one the answer to the right password is 401
+        `second_factor_required`.
         """
         data = self.validated(LogInInput)
-        user_agent = request.headers.get("User-Agent", "")
-        actor = anonymous("auth.log_in")
+        actor, address, otp = anonymous("auth.log_in"), data["email"], data.get("otp", "")
         # Committed on its own: a try counts whatever becomes of it.
-        unit_of_work(lambda: lockout.count_try(actor=actor, address=data["email"], now=clock.now()))
+        unit_of_work(lambda: lockout.count_try(actor=actor, address=address, now=clock.now()))
+        user = unit_of_work_with_trace(
+            lambda: services.prove_password(actor=actor, email=address, password=data["password"])
+        )
+        return self.enter(actor, user, address=address, otp=otp)
+
+    def enter(self, actor: Actor, user: User, *, address: str = "", otp: str) -> HttpResponse:
+        """A pair of tokens for a user whose first factor was proved. The try is counted before it is looked at."""
+        agent = self.request.headers.get("User-Agent", "")
+        unit_of_work(lambda: services.count_try(user_id=user.pk, otp=otp, now=clock.now()))
         return self.write(
-            lambda: services.log_in(actor=actor, user_agent=user_agent, now=clock.now(), **data),
+            lambda: services.open_session(
+                actor=actor, user=user, address=address, otp=otp, user_agent=agent, now=clock.now()
+            ),
             TokenPairOutput,
             takes_key=False,
         )

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 from django.contrib.messages import get_messages
 from django.db import IntegrityError, connection, transaction
-from django.test import Client as Browser
 
 from fintech_core.models import AuditLog, OutboxEvent
-from fintech_core.testing import Client, fund_wallet, kyc
+from fintech_core.testing import Client, browser_for, fund_wallet, kyc
 from payments.tests.factories import deliver, event
 from transactions.tests.test_transfers import body, nothing_moves, problem, wallet_of
 from users.models import User
@@ -289,8 +288,7 @@ def test_the_maximum_is_no_check_and_never_of_a_system_wallet(alices: Wallet) ->
 
 
 def in_admin(user: User, wallet: Wallet, **answers: str) -> Any:
-    browser = Browser()
-    browser.force_login(user, backend="users.backends.RoleBackend")
+    browser = browser_for(user)
     data = {"action": "set_limits", "_selected_action": [str(wallet.pk)], "reason_confirmed": "yes", **answers}
     return browser.post(LIST, data)
 

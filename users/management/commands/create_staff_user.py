@@ -4,6 +4,7 @@ import getpass
 import sys
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
@@ -11,16 +12,36 @@ from fintech_core import clock, identifiers
 from fintech_core.actors import Actor
 from fintech_core.db import unit_of_work
 from fintech_core.exceptions import DomainError
-from users import credentials, services
+from users import credentials, services, terminal
 from users.enums import STAFF_ROLES, Role
+from users.models import User
+
+
+def _create(
+    email: str, password: str, role: Role, *, wanted: bool
+) -> tuple[User, tuple[services.Enrolment, list[str]] | None]:
+    """The account with its second factor, or neither."""
+    actor, now = Actor.system("command.create_staff_user"), clock.now()
+    user = services.create_staff(actor=actor, email=email, password=password, role=role, now=now)
+    if not wanted:
+        return user, None
+    return user, services.provision_second_factor(actor=actor, user_id=user.pk, now=now)
 
 
 class Command(BaseCommand):
-    help = "Create a member of staff. Asks for the password, or generates and prints one."
+    help = (
+        "Create a member of staff. Asks for the password, or generates and prints one; prints a second factor where "
+        "staff must have one."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--email", required=True)
         parser.add_argument("--role", required=True, choices=sorted(STAFF_ROLES))
+        parser.add_argument(
+            "--second-factor",
+            action="store_true",
+            help="Give them a second factor also where staff needn't have one (STAFF_SECOND_FACTOR=off).",
+        )
         parser.add_argument("--generate", action="store_true", help="Generate the password even on a terminal.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -29,15 +50,8 @@ class Command(BaseCommand):
         try:
             email = identifiers.normalise_email(options["email"])
             credentials.check_new_password(password)
-            user = unit_of_work(
-                lambda: services.create_staff(
-                    actor=Actor.system("command.create_staff_user"),
-                    email=email,
-                    password=password,
-                    role=Role(options["role"]),
-                    now=clock.now(),
-                )
-            )
+            wanted = settings.STAFF_SECOND_FACTOR or options["second_factor"]
+            user, factor = unit_of_work(lambda: _create(email, password, Role(options["role"]), wanted=wanted))
         except identifiers.InvalidIdentifier as error:
             raise CommandError("This is not an email address.") from error
         except ValidationError as error:
@@ -47,6 +61,8 @@ class Command(BaseCommand):
         self.stdout.write(f"{user.email} ({user.role}) was created.")
         if not asked:
             self.stdout.write(f"Password: {password}")
+        if factor is not None:
+            self.stdout.write(terminal.shown(*factor))
 
     def _ask(self) -> str:
         password = getpass.getpass("Password (15 characters or more): ")

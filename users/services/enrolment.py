@@ -1,0 +1,197 @@
+"""Enrolling, renewing and removing a second factor. Whatever changes here ends the user's other sessions."""
+
+import base64
+import secrets
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from django.conf import settings
+
+from fintech_core import audit
+from fintech_core.actors import Actor
+from fintech_core.capabilities import Capability
+from fintech_core.exceptions import DomainError
+from users.credentials import hash_token
+from users.enums import EndReason
+from users.locks import lock_user
+from users.models import RecoveryCode, TotpDevice, User
+from users.models.second_factor import DIGITS, STEP_SECONDS
+from users.selectors import confirmed_device
+from users.services.sessions import close_sessions
+
+ISSUER = "Fintech Core"
+ENROLMENT_LIFETIME = timedelta(minutes=15)
+RECOVERY_CODES = 10
+_SECRET_BYTES = 20  # RFC 4226, 4: 160 bits are recommended; authenticators take base32 without padding
+_RECOVERY_BYTES = 15  # 120 bits: a plain hash is enough (ASVS 6.5.2), and 24 signs of base32
+
+
+class SecondFactorNotStarted(DomainError):
+    code = "second_factor_not_started"
+    status = HTTPStatus.CONFLICT
+    title = "No enrolment is under way, or it took too long. Start again."
+
+
+class SecondFactorCodeWrong(DomainError):
+    """While enrolling: who asks is logged in, so it isn't a 401."""
+
+    code = "second_factor_code_wrong"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    title = "The new authenticator shows another code. Check the time of its device and try again."
+
+
+class SecondFactorAbsent(DomainError):
+    code = "second_factor_absent"
+    status = HTTPStatus.CONFLICT
+    title = "There is no second factor."
+
+
+class SecondFactorMandatory(DomainError):
+    code = "second_factor_mandatory"
+    status = HTTPStatus.FORBIDDEN
+    title = "Staff must have a second factor: enrol another one instead."
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What an authenticator is told, in clear once."""
+
+    secret: str
+    otpauth_url: str
+
+
+def start_enrolment(*, actor: Actor, user_id: uuid.UUID, now: datetime) -> Enrolment:
+    """A secret to be confirmed within ENROLMENT_LIFETIME. The present device, if any, serves until then."""
+    actor.require(Capability.CREDENTIALS_WRITE)
+    user = lock_user(user_id)
+    TotpDevice.objects.filter(user=user, confirmed=False).delete()
+    secret = _insert_device(user, confirmed_at=None, now=now)
+    _record(actor, user, "second_factor.enrolment_started")
+    return Enrolment(secret, otpauth_url(user, secret))
+
+
+def enrolment_under_way(*, user_id: uuid.UUID, now: datetime) -> Enrolment | None:
+    """What `start_enrolment` gave, for a page that has to be shown again after a wrong code. The user's own, only."""
+    started = _started(user_id, now)
+    return Enrolment(started.secret, otpauth_url(started.user, started.secret)) if started else None
+
+
+def confirm_enrolment(*, actor: Actor, user_id: uuid.UUID, code: str, now: datetime) -> list[str]:
+    """The new device shows the right code: it replaces the old one. Returns new recovery codes, shown this once.
+
+    Raises SecondFactorNotStarted, SecondFactorCodeWrong.
+    """
+    actor.require(Capability.CREDENTIALS_WRITE)
+    user = lock_user(user_id)
+    started = _started(user.pk, now)
+    if started is None:
+        raise SecondFactorNotStarted
+    step = started.step_of(code, now)
+    if step is None:
+        raise SecondFactorCodeWrong
+    # In a session that had a device the old one goes first: one confirmed device of a user, the database says.
+    TotpDevice.objects.filter(user=user, confirmed=True).delete()
+    TotpDevice.objects.filter(pk=started.pk).update(confirmed=True, confirmed_at=now, last_step=step)
+    codes = _replace_recovery_codes(user, now)
+    _end_others(actor, user, "second_factor.enrolled", now)
+    return codes
+
+
+def remove_second_factor(*, actor: Actor, user_id: uuid.UUID, now: datetime) -> None:
+    """Raises SecondFactorAbsent; SecondFactorMandatory for staff where they must have one."""
+    actor.require(Capability.CREDENTIALS_WRITE)
+    user = lock_user(user_id)
+    if confirmed_device(user.pk) is None:
+        raise SecondFactorAbsent
+    if user.is_staff and settings.STAFF_SECOND_FACTOR:
+        raise SecondFactorMandatory
+    _delete_all(user)
+    _end_others(actor, user, "second_factor.removed", now)
+
+
+def renew_recovery_codes(*, actor: Actor, user_id: uuid.UUID, now: datetime) -> list[str]:
+    """New codes; the old ones are worth nothing any more. Raises SecondFactorAbsent."""
+    actor.require(Capability.CREDENTIALS_WRITE)
+    user = lock_user(user_id)
+    if confirmed_device(user.pk) is None:
+        raise SecondFactorAbsent
+    codes = _replace_recovery_codes(user, now)
+    _end_others(actor, user, "second_factor.recovery_codes_renewed", now)
+    return codes
+
+
+def reset_second_factor(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datetime) -> User:
+    """Take a lost second factor away and end every session, by an administrator. Raises SecondFactorAbsent."""
+    actor.require(Capability.USERS_MANAGE)
+    user = lock_user(user_id)
+    if confirmed_device(user.pk) is None:
+        raise SecondFactorAbsent
+    _delete_all(user)
+    _end_others(actor, user, "second_factor.reset", now, reason=reason)
+    return user
+
+
+def provision_second_factor(
+    *, actor: Actor, user_id: uuid.UUID, reason: str = "", now: datetime
+) -> tuple[Enrolment, list[str]]:
+    """Give a user a new second factor at once, with its recovery codes: the operator's commands show both.
+
+    Nobody has tried it yet, so it is for who sits beside the person, or hands the codes over on paper.
+    """
+    actor.require(Capability.USERS_MANAGE)
+    user = lock_user(user_id)
+    _delete_all(user)
+    secret = _insert_device(user, confirmed_at=now, now=now)
+    codes = _replace_recovery_codes(user, now)
+    _end_others(actor, user, "second_factor.provisioned", now, reason=reason)
+    return Enrolment(secret, otpauth_url(user, secret)), codes
+
+
+def otpauth_url(user: User, secret: str) -> str:
+    """The Key URI that authenticators read from a QR code (github.com/google/google-authenticator, Key-Uri-Format)."""
+    label = quote(f"{ISSUER}:{user.email or user.phone or user.pk}", safe="")
+    query = {"secret": secret, "issuer": ISSUER, "algorithm": "SHA1", "digits": DIGITS, "period": STEP_SECONDS}
+    return f"otpauth://totp/{label}?{urlencode(query, quote_via=quote)}"
+
+
+def _started(user_id: uuid.UUID, now: datetime) -> TotpDevice | None:
+    young = TotpDevice.objects.filter(user_id=user_id, confirmed=False, created_at__gt=now - ENROLMENT_LIFETIME)
+    return young.select_related("user").first()
+
+
+def _insert_device(user: User, *, confirmed_at: datetime | None, now: datetime) -> str:
+    secret = base64.b32encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+    device = TotpDevice(
+        user=user, secret=secret, confirmed=confirmed_at is not None, confirmed_at=confirmed_at, created_at=now
+    )
+    device.save(force_insert=True)
+    return secret
+
+
+def _replace_recovery_codes(user: User, now: datetime) -> list[str]:
+    RecoveryCode.objects.filter(user=user).delete()
+    codes = [base64.b32encode(secrets.token_bytes(_RECOVERY_BYTES)).decode() for _ in range(RECOVERY_CODES)]
+    RecoveryCode.objects.bulk_create(
+        [RecoveryCode(user=user, code_hash=hash_token(code), created_at=now) for code in codes]
+    )
+    return ["-".join(code[start : start + 4] for start in range(0, len(code), 4)) for code in codes]
+
+
+def _delete_all(user: User) -> None:
+    TotpDevice.objects.filter(user=user).delete()
+    RecoveryCode.objects.filter(user=user).delete()
+
+
+def _end_others(actor: Actor, user: User, action: str, now: datetime, *, reason: str = "") -> None:
+    """Every session but the one in which it was done, if it was the user's own deed."""
+    ended = close_sessions(user_id=user.pk, reason=EndReason.SECOND_FACTOR_CHANGED, keep=actor.credential_id, now=now)
+    _record(actor, user, action, after={"sessions_ended": ended}, reason=reason)
+
+
+def _record(actor: Actor, user: User, action: str, *, after: Mapping[str, Any] | None = None, reason: str = "") -> None:
+    audit.record(actor=actor, action=action, entity_type="user", entity_id=user.pk, after=after, reason=reason)

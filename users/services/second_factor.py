@@ -1,0 +1,150 @@
+"""The second factor at log-in and wherever somebody proves who they are again. Enrolment is in `enrolment`.
+
+A try is counted first, in a unit of work of its own (`count_try`), and evaluated after: of a hundred parallel guesses
+at most five are looked at. A code of an authenticator is used by one conditional UPDATE of the newest used step, so of
+two log-ins with one code one succeeds, and no code up to it is ever taken again (RFC 6238, 5.2).
+"""
+
+import re
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from http import HTTPStatus
+
+import structlog
+from django.conf import settings
+
+from fintech_core import audit, budgets
+from fintech_core.actors import Actor
+from fintech_core.crypto import keyed_digest
+from fintech_core.exceptions import DomainError
+from users.credentials import hash_token
+from users.models import RecoveryCode, TotpDevice, User
+from users.selectors import confirmed_device
+
+SCOPE = "second_factor"
+ENROLMENT_SCOPE = "second_factor_enrolment"
+TRIES = 5
+WINDOW = timedelta(minutes=15)
+_TOTP = re.compile(r"[0-9]{6}", re.ASCII)
+logger = structlog.get_logger(__name__)
+
+
+class SecondFactorRequired(DomainError):
+    """Told only to who proved the first factor."""
+
+    code = "second_factor_required"
+    status = HTTPStatus.UNAUTHORIZED
+    title = "A code of the authenticator, or a recovery code, is needed as `otp`."
+
+
+class SecondFactorInvalid(DomainError):
+    code = "second_factor_invalid"
+    status = HTTPStatus.UNAUTHORIZED
+    title = "The code is wrong, or was used before."
+
+
+class SecondFactorEnrolmentRequired(DomainError):
+    """Staff without a second factor get no token and no page."""
+
+    code = "second_factor_enrolment_required"
+    status = HTTPStatus.FORBIDDEN
+    title = "Staff need a second factor. Ask an operator of the installation for one."
+
+
+class Factor(StrEnum):
+    """What was proved besides the first factor."""
+
+    NONE = ""
+    TOTP = "totp"
+    RECOVERY_CODE = "recovery_code"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What `require` found: the device that the user has, and which factor was given."""
+
+    device: TotpDevice | None
+    factor: Factor
+
+
+def count_try(*, user_id: uuid.UUID, otp: str, now: datetime) -> None:
+    """Count a try, where there is one and something to try it on. Raises TooManyAttempts.
+
+    Only after the first factor was right: nobody else may use up the owner's tries.
+    """
+    if otp and confirmed_device(user_id) is not None:
+        budgets.take(scope=SCOPE, subject=_subject(user_id), limit=TRIES, window=WINDOW, now=now)
+
+
+def count_enrolment_try(*, user_id: uuid.UUID, now: datetime) -> None:
+    """A code of the device that is being enrolled is a try as well. Raises TooManyAttempts."""
+    budgets.take(scope=ENROLMENT_SCOPE, subject=_subject(user_id), limit=TRIES, window=WINDOW, now=now)
+
+
+def require(*, actor: Actor, user: User, otp: str, now: datetime) -> Proof:
+    """Nothing of who has no device, else a right code. The caller counted the try and holds the user's lock.
+
+    Raises SecondFactorRequired, SecondFactorInvalid, SecondFactorEnrolmentRequired.
+    """
+    device = confirmed_device(user.pk)
+    if device is None:
+        demand_enrolment(user)
+        return Proof(None, Factor.NONE)
+    if not otp:
+        raise SecondFactorRequired
+    factor = use_code(actor=actor, device=device, otp=otp, now=now)
+    if factor is Factor.NONE:
+        raise _refusal(actor, user)
+    return Proof(device, factor)
+
+
+def _refusal(actor: Actor, user: User) -> SecondFactorInvalid:
+    """Leaves an audit row behind though the log-in is undone."""
+    logger.info("second_factor_refused", user_id=str(user.pk))
+    error = SecondFactorInvalid()
+    error.trace = lambda: audit.record(
+        actor=actor, action="second_factor.refused", entity_type="user", entity_id=user.pk
+    )
+    return error
+
+
+def demand_enrolment(user: User) -> None:
+    """Raises SecondFactorEnrolmentRequired for staff who must have a device and don't."""
+    if settings.STAFF_SECOND_FACTOR and user.is_staff and confirmed_device(user.pk) is None:
+        raise SecondFactorEnrolmentRequired
+
+
+def use_code(*, actor: Actor, device: TotpDevice, otp: str, now: datetime) -> Factor:
+    """Spend a code of the device, or a recovery code of its user. NONE where it is neither, or was spent."""
+    text = otp.replace(" ", "").replace("-", "")
+    if _TOTP.fullmatch(text):
+        factor = Factor.TOTP if _use_step(device, text, now) else Factor.NONE
+    else:
+        factor = Factor.RECOVERY_CODE if _use_recovery_code(actor, device.user_id, text, now) else Factor.NONE
+    if factor is not Factor.NONE:
+        budgets.clear(scope=SCOPE, subject=_subject(device.user_id))
+    return factor
+
+
+def _use_step(device: TotpDevice, code: str, now: datetime) -> bool:
+    step = device.step_of(code, now)
+    if step is None:
+        return False
+    unused = TotpDevice.objects.filter(pk=device.pk, confirmed=True, last_step__lt=step)
+    return unused.update(last_step=step) == 1
+
+
+def _use_recovery_code(actor: Actor, user_id: uuid.UUID, text: str, now: datetime) -> bool:
+    unused = RecoveryCode.objects.filter(user_id=user_id, code_hash=hash_token(text.upper()), used_at__isnull=True)
+    if unused.update(used_at=now) != 1:
+        return False
+    audit.record(
+        actor=actor, action="second_factor.recovery_code_used", entity_type="user", entity_id=user_id, after={}
+    )
+    return True
+
+
+def _subject(user_id: uuid.UUID) -> bytes:
+    return keyed_digest("second_factor", str(user_id))
