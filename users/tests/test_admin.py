@@ -32,7 +32,11 @@ def test_every_staff_role_sees_people_and_sessions_but_no_hashes(role: Role, ali
     register(anonymous_client())
     browser, status = enter(staff(role))
     assert status == 302
-    objects = {"user": alice.pk, "session": Session.objects.get(user=alice).pk, "registration": Registration.objects.get().pk}
+    objects = {
+        "user": alice.pk,
+        "session": Session.objects.get(user=alice).pk,
+        "registration": Registration.objects.get().pk,
+    }
 
     pages = {"index": browser.get("/admin/")}
     for name, pk in objects.items():
