@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from compliance.enums import MAX_LEVEL, MIN_LEVEL, OPEN, DocumentType, SubmissionStatus
-from compliance.triggers import submission_triggers
+from compliance.triggers import PERSONAL, submission_triggers
 from fintech_core import ids
 from fintech_core.encrypted_fields import EncryptedDateField, EncryptedTextField
 from fintech_core.fields import enum_check
@@ -43,13 +43,13 @@ class KycSubmission(models.Model):
         choices=SubmissionStatus.choices,
         default=SubmissionStatus.SUBMITTED,
     )
-    first_name = EncryptedTextField()
-    last_name = EncryptedTextField()
-    date_of_birth = EncryptedDateField()
+    first_name = EncryptedTextField(null=True)  # these five are None once the person is erased
+    last_name = EncryptedTextField(null=True)
+    date_of_birth = EncryptedDateField(null=True)
     country = models.CharField(max_length=2)
-    address = EncryptedTextField()
+    address = EncryptedTextField(null=True)
     document_type = models.CharField(max_length=16, choices=DocumentType.choices)
-    document_number = EncryptedTextField()
+    document_number = EncryptedTextField(null=True)
     decided_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,
@@ -91,6 +91,11 @@ class KycSubmission(models.Model):
                 condition=Q(decided_by__isnull=True) | ~Q(decided_by=F("user")),
                 name="kyc_submission_four_eyes",
             ),
+            models.CheckConstraint(
+                condition=Q(**{f"{name}__isnull": False for name in PERSONAL})
+                | Q(**{f"{name}__isnull": True for name in PERSONAL}),
+                name="kyc_submission_erased_whole",
+            ),
             models.UniqueConstraint(
                 fields=["user"],
                 condition=Q(status__in=sorted(OPEN)),
@@ -107,7 +112,9 @@ class KycSubmission(models.Model):
         return f"Level {self.level} for {self.user_id}: {self.status}"
 
     @property
-    def masked_document_number(self) -> str:
+    def masked_document_number(self) -> str | None:
         """The last four characters (of a short number the last half): enough to recognise, too little to use."""
+        if self.document_number is None:
+            return None
         shown = min(_VISIBLE_DIGITS, len(self.document_number) // 2)
         return "****" + self.document_number[len(self.document_number) - shown :]

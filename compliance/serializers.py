@@ -109,14 +109,14 @@ class SubmissionSummaryOutput(serializers.ModelSerializer[KycSubmission]):
 
 
 class SubmissionOutput(serializers.ModelSerializer[KycSubmission]):
-    """The whole application. The document's number is masked for everyone."""
+    """The whole application. The document's number is masked for everyone. Of an erased person nothing is left."""
 
     user = serializers.UUIDField(source="user_id", read_only=True)
-    first_name = serializers.CharField(read_only=True)
-    last_name = serializers.CharField(read_only=True)
-    date_of_birth = serializers.DateField(read_only=True)
-    address = serializers.CharField(read_only=True)
-    document_number = serializers.CharField(source="masked_document_number", read_only=True)
+    first_name = serializers.CharField(read_only=True, allow_null=True)
+    last_name = serializers.CharField(read_only=True, allow_null=True)
+    date_of_birth = serializers.DateField(read_only=True, allow_null=True)
+    address = serializers.CharField(read_only=True, allow_null=True)
+    document_number = serializers.CharField(source="masked_document_number", read_only=True, allow_null=True)
 
     class Meta:
         model = KycSubmission

@@ -2,6 +2,13 @@
 
 A submission is born SUBMITTED and undecided; an update is a move of its status by the map and nothing else; what the
 applicant said never changes; what was decided never changes afterwards. Nothing is deleted.
+
+Two updates are no moves, and change the encrypted columns alone:
+
+- Rotation of keys. The database can't tell whether two ciphertexts say the same; it can tell that the id of the key
+  differs and that the text is as long. Only the owner role may: it could take the trigger away anyhow, and the app's
+  log-in, which anybody gets who breaks into a web process, can't become it (`rotate_pii_keys` runs as the owner).
+- Erasure of a person: all at once, to nothing, once the application is decided and the user is erased.
 """
 
 import pgtrigger
@@ -22,6 +29,7 @@ _FACTS = (
     "document_number",
     "created_at",
 )
+PERSONAL = ("first_name", "last_name", "date_of_birth", "address", "document_number")
 _DECISION = ("decided_by_id", "decided_at", "reject_reason", "granted_level")
 
 
@@ -39,10 +47,34 @@ _BORN = f"""
     IF NEW.status <> 'SUBMITTED' THEN
         RAISE EXCEPTION 'a submission is born SUBMITTED' {_REFUSED};
     END IF;
+    IF num_nulls({", ".join(f"NEW.{column}" for column in PERSONAL)}) <> 0 THEN
+        RAISE EXCEPTION 'a submission is born whole' {_REFUSED};
+    END IF;
     RETURN NEW;
 """
 
+_REST = "(to_jsonb({}) - ARRAY[" + ", ".join(f"'{column}'" for column in PERSONAL) + "])"
+_NEW_PERSONAL = ", ".join(f"NEW.{column}" for column in PERSONAL)
+# A ciphertext of the same text under another key: version byte, two bytes of key id, a text of the same length.
+_SEALED_ANEW = " AND ".join(
+    f"(NEW.{column} = OLD.{column} OR (substring(NEW.{column} FROM 1 FOR 1) = '\\x01'::bytea"
+    f" AND substring(NEW.{column} FROM 2 FOR 2) <> substring(OLD.{column} FROM 2 FOR 2)"
+    f" AND octet_length(NEW.{column}) = octet_length(OLD.{column})))"
+    for column in PERSONAL
+)
+# SECURITY DEFINER changes current_user and leaves the session's role, which is 'none' where none was taken.
+_BY_OWNER = "coalesce(nullif(current_setting('role'), 'none'), session_user) = 'fintech_owner'"
+
 _MAP = f"""
+    IF {_REST.format("NEW")} = {_REST.format("OLD")} AND num_nulls({_NEW_PERSONAL}) = 0 AND {_BY_OWNER}
+       AND {_SEALED_ANEW} AND {_row("NEW", PERSONAL)} IS DISTINCT FROM {_row("OLD", PERSONAL)} THEN
+        RETURN NEW;
+    END IF;
+    IF {_REST.format("NEW")} = {_REST.format("OLD")} AND num_nonnulls({_NEW_PERSONAL}) = 0
+       AND OLD.status NOT IN ({_OPEN}) AND OLD.first_name IS NOT NULL
+       AND EXISTS (SELECT FROM users_user WHERE id = NEW.user_id AND erased_at IS NOT NULL) THEN
+        RETURN NEW;
+    END IF;
     IF (OLD.status, NEW.status) NOT IN ({_MOVES}) THEN
         RAISE EXCEPTION 'a submission never moves from % to %', OLD.status, NEW.status {_REFUSED};
     END IF;
@@ -53,7 +85,7 @@ _MAP = f"""
         RAISE EXCEPTION 'what was decided never changes' {_REFUSED};
     END IF;
     RETURN NEW;
-"""
+"""  # noqa: S608 - constants only
 
 
 def submission_triggers() -> list[SealedTrigger]:

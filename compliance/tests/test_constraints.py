@@ -99,11 +99,44 @@ def test_an_update_that_is_no_move_is_refused(
     assert row_of(submission) == before
 
 
-def test_the_app_role_has_no_right_to_what_was_submitted(as_app: psycopg.Connection, alice: User) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        "document_number = 'OTHER'",
+        "document_number = NULL",
+        "first_name = NULL, last_name = NULL, date_of_birth = NULL, address = NULL, document_number = NULL",
+    ],
+)
+def test_the_app_role_changes_nothing_of_what_was_submitted(
+    as_app: psycopg.Connection, alice: User, change: str
+) -> None:
+    """Nor does it empty the columns of a person who isn't erased."""
+    submission = submit(alice)
+    before = row_of(submission)
+
+    with pytest.raises(CheckViolation, match="never moves"):
+        as_app.execute(updating(change), {"id": submission.pk})
+
+    assert row_of(submission) == before
+
+
+def test_the_country_is_out_of_the_app_roles_reach(as_app: psycopg.Connection, alice: User) -> None:
     submission = submit(alice)
 
     with pytest.raises(InsufficientPrivilege):
-        as_app.execute("UPDATE compliance_kycsubmission SET document_number = 'OTHER' WHERE id = %s", [submission.pk])
+        as_app.execute(updating("country = 'DE'"), {"id": submission.pk})
+
+
+def test_a_submission_is_born_whole(as_app: psycopg.Connection, alice: User) -> None:
+    with pytest.raises(CheckViolation, match="born whole"):
+        as_app.execute(
+            "INSERT INTO compliance_kycsubmission (id, user_id, level, status, country, document_type, reject_reason,"
+            " created_at, updated_at)"
+            " VALUES (gen_random_uuid(), %s, 1, 'SUBMITTED', 'DE', 'passport', '', now(), now())",
+            [alice.pk],
+        )
+
+    assert KycSubmission.objects.count() == 0
 
 
 @pytest.mark.parametrize("statement", ["DELETE FROM compliance_kycsubmission", "TRUNCATE compliance_kycsubmission"])

@@ -52,6 +52,7 @@ class User(AbstractBaseUser):
     kyc_level = models.PositiveSmallIntegerField(default=0)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField()
+    erased_at = models.DateTimeField(null=True)  # the person asked to be forgotten: the row stays, for the books
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
@@ -83,6 +84,15 @@ class User(AbstractBaseUser):
             models.CheckConstraint(
                 condition=Q(email__isnull=False) | Q(phone__isnull=False) | Q(is_active=False),
                 name="user_can_be_reached",
+            ),
+            models.CheckConstraint(
+                condition=Q(erased_at__isnull=True)
+                | Q(
+                    is_active=False,
+                    **{f"{name}__isnull": True for name in ("email", "phone", "first_name", "last_name")},
+                    **{f"{name}_index_{slot}__isnull": True for name in ("email", "phone") for slot in ("a", "b")},
+                ),
+                name="user_erased_is_nobody",
             ),
             models.CheckConstraint(condition=Q(kyc_level__lte=MAX_KYC_LEVEL), name="user_kyc_level"),
             enum_check("role", Role, "user_role"),
