@@ -86,6 +86,8 @@ class ProblemSchema(AutoSchema):
         return bool(import_string(settings.MEMBERS_MAY)(capability))
 
     def _is_list_view(self, serializer: Any = None) -> bool:
+        if isinstance(serializer, serializers.ListSerializer):
+            return True  # an answer that is an array, without pages
         # Lists are the actions that say so: `list`, and sub-collections like a wallet's entries.
         action = getattr(self.view, "action", "")
         return action == "list" or action in getattr(self.view, "list_actions", ())

@@ -7,7 +7,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from fintech_core.serializers import MoneyInput, MoneyOutput, StrictInput, TextField
-from payments.enums import IntentStatus, SimulatorOutcome
+from payments.enums import IntentStatus, ReviewReason, SimulatorOutcome
 from payments.gateways import enabled_gateway, enabled_names
 from payments.models import PaymentIntent
 
@@ -58,6 +58,9 @@ class IntentOutput(serializers.ModelSerializer[PaymentIntent]):
         help_text="Our page where a person pays, good for 24 hours; null once there is nothing to pay."
     )
     transaction = serializers.UUIDField(source="transaction_id", read_only=True, allow_null=True)
+    review_reason = serializers.ChoiceField(
+        choices=ReviewReason.choices, allow_blank=True, read_only=True, help_text="Empty unless it is under review."
+    )
 
     class Meta:
         model = PaymentIntent

@@ -172,6 +172,9 @@ class BreakOutput(serializers.ModelSerializer[Break]):
     adjustment = serializers.UUIDField(source="adjustment_id", read_only=True, allow_null=True)
     line_amount = serializers.SerializerMethodField()
     entry_amount = serializers.SerializerMethodField()
+    action = serializers.ChoiceField(
+        choices=BreakAction.choices, allow_blank=True, read_only=True, help_text="Empty until it is resolved."
+    )
     difference = serializers.SerializerMethodField(help_text="What the statement says minus what the ledger says.")
     candidates = serializers.ListField(
         child=serializers.UUIDField(), read_only=True, help_text="What an ambiguous rule found on the other side."

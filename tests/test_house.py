@@ -5,10 +5,12 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
 from django.urls import URLPattern, URLResolver, get_resolver
+from rest_framework.serializers import ModelSerializer
 from rest_framework.views import APIView
 
 from fintech_core.capabilities import Capability
@@ -271,6 +273,31 @@ def test_no_access_entry_is_left_without_its_action() -> None:
     }
 
     assert unknown == set()
+
+
+def model_outputs(base: type = ModelSerializer) -> Iterator[type[ModelSerializer[Any]]]:
+    for cls in base.__subclasses__():
+        if hasattr(cls, "Meta") and ".tests." not in cls.__module__ and not cls.__module__.startswith("rest_framework"):
+            yield cls
+        yield from model_outputs(cls)
+
+
+def test_an_output_says_what_may_be_null_or_empty() -> None:
+    """Else the OpenAPI file promises more than the answers keep: clients made from it fail on a null."""
+    assert get_resolver().url_patterns  # loads every view, and so every serializer
+    found = set()
+    for cls in model_outputs():
+        columns = {column.name: column for column in cls.Meta.model._meta.concrete_fields}
+        for name, shown in cls().fields.items():
+            column = columns.get(str(shown.source).removesuffix("_id"))
+            if column is None:
+                continue
+            empty = column.blank and column.choices and not getattr(shown, "allow_blank", False)
+            nothing_is_empty = getattr(column, "empty", False)  # an encrypted text, whose NULL reads as ""
+            if empty or (column.null and not shown.allow_null and not nothing_is_empty):
+                found.add(f"{cls.__name__}.{name}")
+
+    assert found == set()
 
 
 PUBLIC = {

@@ -77,8 +77,8 @@ class FeeScheduleFilter(StrictInput):
 class FeeScheduleOutput(serializers.ModelSerializer[FeeSchedule]):
     fixed = MoneyOutput()
     percentage = PercentageField(read_only=True)
-    minimum = MoneyOutput()
-    maximum = MoneyOutput()
+    minimum = MoneyOutput(allow_null=True)
+    maximum = MoneyOutput(allow_null=True)
 
     class Meta:
         model = FeeSchedule

@@ -14,6 +14,7 @@ from fintech_core.serializers import CurrencyField, MoneyOutput, StrictInput
 from transactions.enums import Direction, TransactionKind
 
 MAX_PERIOD = timedelta(days=366)
+EARLIEST_YEAR = 1900  # nothing was booked before; and years below 1000 have no four digits when they are shown again
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
@@ -30,9 +31,15 @@ class InstantField(serializers.Field[Any, Any, Any, Any]):
         if not isinstance(data, str) or not _INSTANT.fullmatch(data):
             self.fail("invalid")
         try:
-            return datetime.fromisoformat(data.upper()).astimezone(UTC)
+            instant = datetime.fromisoformat(data.upper()).astimezone(UTC)
         except (ValueError, OverflowError):
             self.fail("invalid")
+        return self.not_before_all(instant)
+
+    def not_before_all(self, instant: datetime) -> datetime:
+        if instant.year < EARLIEST_YEAR:
+            self.fail("invalid")
+        return instant
 
     def to_representation(self, value: Any) -> Any:
         return value
@@ -49,9 +56,10 @@ class DayOrInstantField(InstantField):
     def to_internal_value(self, data: Any) -> datetime:
         if isinstance(data, str) and _DAY.fullmatch(data):
             try:
-                return datetime.combine(date.fromisoformat(data), time.min, UTC)
+                day = date.fromisoformat(data)
             except ValueError:
                 self.fail("invalid")
+            return self.not_before_all(datetime.combine(day, time.min, UTC))
         return super().to_internal_value(data)
 
 
