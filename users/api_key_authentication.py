@@ -41,8 +41,8 @@ class ApiKeyAuthentication(BaseAuthentication):
         if api_key is None or not _is_live(api_key, now):
             raise AuthenticationFailed("The API key is not valid.")
         structlog.contextvars.bind_contextvars(user_id=str(api_key.user_id), key_prefix=api_key.prefix)
-        note_use(api_key=api_key, now=now)
         actor = _in_its_organization(actor_of_key(api_key=api_key, request_id=current_request_id()), api_key)
+        note_use(api_key=api_key, now=now)
         return api_key.user, in_organization(actor, request.headers.get(ORGANIZATION_HEADER))
 
     def authenticate_header(self, request: Any) -> str:

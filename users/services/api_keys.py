@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from fintech_core import audit
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError, NotFound, PermissionDenied, ValidationFailed
 from users.credentials import hash_token, new_key_prefix, new_token
-from users.enums import CUSTOMER_ROLES
+from users.enums import CUSTOMER_ROLES, CredentialChange
 from users.locks import lock_user
 from users.models import ApiKey
 from users.selectors import api_keys_visible_to, live_api_keys
+from users.services.messages import notify_credential_change
 
 MAX_LIVE_KEYS = 20
 # How exact `last_used_at` is: a busy key writes its row once in this time, not at every request.
@@ -76,27 +77,29 @@ def create_api_key(
         "api_key.created",
         after={"scopes": api_key.scopes, "expires_at": expires_at.isoformat() if expires_at else None},
     )
+    notify_credential_change(user=owner, what=CredentialChange.API_KEY_MADE, now=now)
     return NewApiKey(api_key, f"{api_key.prefix}.{secret}")
 
 
 def revoke_api_key(*, actor: Actor, key_id: uuid.UUID, now: datetime) -> None:
     """End a key at once. Again is fine. Raises NotFound for a key that the actor doesn't see."""
     actor.require(Capability.API_KEYS_WRITE)
-    api_key = api_keys_visible_to(actor).filter(pk=key_id).first()
-    if api_key is None:
-        raise NotFound
-    if _revoke(Q(pk=api_key.pk), now):
-        _record(actor, api_key, "api_key.revoked")
+    _revoke_one(actor, api_keys_visible_to(actor).filter(pk=key_id), "", now)
 
 
 def revoke_somebodys_key(*, actor: Actor, key_id: uuid.UUID, reason: str, now: datetime) -> ApiKey:
     """End any key, by an administrator. Raises NotFound."""
     actor.require(Capability.USERS_MANAGE)
-    api_key = ApiKey.objects.filter(pk=key_id).first()
+    return _revoke_one(actor, ApiKey.objects.filter(pk=key_id), reason, now)
+
+
+def _revoke_one(actor: Actor, rows: QuerySet[ApiKey], reason: str, now: datetime) -> ApiKey:
+    api_key = rows.select_related("user").first()
     if api_key is None:
         raise NotFound
     if _revoke(Q(pk=api_key.pk), now):
         _record(actor, api_key, "api_key.revoked", reason=reason)
+        notify_credential_change(user=api_key.user, what=CredentialChange.API_KEY_REVOKED, now=now)
     return api_key
 
 

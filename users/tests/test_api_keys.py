@@ -35,8 +35,8 @@ from tests.test_house import api_routes
 from transactions.models import Transaction
 from users import services
 from users.api_key_authentication import actor_of_key
-from users.enums import STAFF_ROLES, Role, Scope
-from users.models import ApiKey, User
+from users.enums import STAFF_ROLES, CredentialChange, Role, Scope
+from users.models import ApiKey, Message, User
 from users.scopes import SCOPES
 from users.services.api_keys import MAX_LIVE_KEYS
 from users.tests.helpers import field_errors, problem
@@ -107,6 +107,26 @@ def test_the_deed_is_audited_without_name_prefix_and_hash(alice: User, alice_cli
         "expires_at": "2100-01-01T00:00:00+00:00",
     }
     assert (revoked.action, revoked.after) == ("api_key.revoked", whose)
+
+
+def test_the_owner_is_told_of_a_key_that_is_made_and_of_one_that_is_revoked(
+    alice: User, alice_client: Client, admin_user: User
+) -> None:
+    made, other = make(alice_client), make(alice_client)
+    alice_client.delete(f"{KEYS}/{made['id']}")
+    alice_client.delete(f"{KEYS}/{made['id']}")
+    actor = actor_for(admin_user)
+    unit_of_work(
+        lambda: services.revoke_somebodys_key(actor=actor, key_id=other["id"], reason="leaked", now=timezone.now())
+    )
+
+    rows = Message.objects.order_by("created_at", "id")
+    told = [(row.recipient, row.template, json.loads(row.context)["what"]) for row in rows]
+    made_text, revoked_text = CredentialChange.API_KEY_MADE.label, CredentialChange.API_KEY_REVOKED.label
+    assert told == [
+        ("alice@customer.example", "credential_changed", text)
+        for text in (made_text, made_text, revoked_text, revoked_text)
+    ]
 
 
 @pytest.mark.parametrize(
