@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from fintech_core import exports
 from fintech_core.db import unit_of_work
 from fintech_core.models import AuditLog
-from fintech_core.testing import SYSTEM, Client, actor_for, fund_wallet
+from fintech_core.testing import SYSTEM, Client, actor_for, fund_wallet, with_personal
 from transactions import ledger
 from transactions.enums import TransactionKind
 from transactions.models import Transaction
@@ -305,7 +305,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_the_pdf_shows_owner_period_balances_and_cyrillic(
     march: Wallet, alice: User, alice_client: Client, shown: list[str]
 ) -> None:
-    type(alice).objects.filter(pk=alice.pk).update(first_name="Алиса", last_name="Ёжикова")
+    with_personal(alice, first_name="Алиса", last_name="Ёжикова")
 
     answer = fetch(alice_client, march, format="pdf")
     raw = content(answer)
