@@ -83,7 +83,7 @@ class ProblemSchema(AutoSchema):
         """Whether some member of an organization may do this as a member."""
         action = getattr(self.view, "action", None) or self.method.lower()
         capability = getattr(self.view, "access", {}).get(action)
-        return bool(import_string(settings.MEMBERS_MAY)(capability))
+        return any(capability in rights for rights in import_string(settings.MEMBER_CAPABILITIES).values())
 
     def _is_list_view(self, serializer: Any = None) -> bool:
         if isinstance(serializer, serializers.ListSerializer):

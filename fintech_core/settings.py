@@ -244,7 +244,8 @@ OUTBOX_CONSUMERS: dict[str, str] = {}
 AUTH_USER_MODEL = "users.User"
 AUTHENTICATION_BACKENDS = ["users.backends.RoleBackend"]
 ACTING_IN = "organizations.selectors.acting_in"  # how authentication puts an Actor into an organization
-MEMBERS_MAY = "organizations.roles.members_may"  # which capabilities a member may have, for the OpenAPI file
+BEFORE_A_USER_LEAVES = ["organizations.services.refuse_without_an_admin"]  # asked before deactivation and erasure
+MEMBER_CAPABILITIES = "organizations.roles.MEMBER_CAPABILITIES"  # for the OpenAPI file and the tables of the docs
 ADMIN_ACTOR_OF_USER = "users.authentication.actor_of_user"  # how the kernel's admin helper makes its Actor
 # What a sensitive deed in the admin asks besides its reason (fintech_core.admin_base).
 ADMIN_REAUTHENTICATION = "users.reauthentication.form_for"
@@ -322,6 +323,9 @@ RATE_LIMITS: dict[str, tuple[int, int]] = {
     "verify_network": rate(env.str("RATE_LIMIT_VERIFY_NETWORK", default="300/m" if DEVELOPMENT else "30/m")),
 }
 RATELIMIT_USE_CACHE = "counters"
+
+# How long nothing is paid out to an account that an organization has just added.
+PAYOUT_ACCOUNT_COOL_DOWN = timedelta(hours=env.int("PAYOUT_ACCOUNT_COOL_DOWN_HOURS", default=24))
 
 # --- Money ------------------------------------------------------------------------------------------------------------
 
@@ -425,6 +429,8 @@ SPECTACULAR_SETTINGS = {
         "Role": "users.enums.Role",
         "KybStatus": "organizations.enums.KybStatus",
         "MemberRole": "organizations.enums.MemberRole",
+        "InvitationStatus": "organizations.enums.InvitationStatus",
+        "PayoutMethod": "organizations.enums.PayoutMethod",
         "RegistrationStatus": "users.enums.RegistrationStatus",
     },
     "POSTPROCESSING_HOOKS": [

@@ -37,6 +37,7 @@ urlpatterns = [
     path("api/v1/events", views.EventViewSet.as_view({"get": "list"}), name="events"),
     path("api/v1/", include("users.urls")),
     path("api/v1/", include("wallet.urls")),
+    path("api/v1/", include("organizations.urls")),
     path("api/v1/", include("compliance.urls")),
     path("api/v1/", include("transactions.urls")),
     path("api/v1/", include("reconciliation.urls")),

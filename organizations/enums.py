@@ -44,3 +44,12 @@ class PayoutMethod(models.TextChoices):
     RU_BANK = "ru_bank", "Russian bank account"
     SBP = "sbp", "Faster Payments System"
     CARD_TOKEN = "card_token", "card"
+
+
+class InvitationStatus(models.TextChoices):
+    """Read off an invitation's times; no column of its own."""
+
+    OPEN = "OPEN", "open"
+    ACCEPTED = "ACCEPTED", "accepted"
+    REVOKED = "REVOKED", "revoked"
+    EXPIRED = "EXPIRED", "expired"

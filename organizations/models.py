@@ -1,16 +1,22 @@
-"""Organizations and their members. Rows are written by `organizations.services` only."""
+"""Organizations, their members, invitations and payout accounts. Rows are written by `organizations.services` only."""
 
+from datetime import datetime
 from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from fintech_core import ids
 from fintech_core.encrypted_fields import BlindIndexField, EncryptedTextField
 from fintech_core.fields import enum_check, times_check
-from organizations.enums import KybStatus, MemberRole
-from organizations.triggers import member_triggers, organization_triggers
+from organizations.enums import InvitationStatus, KybStatus, MemberRole, PayoutMethod
+from organizations.triggers import (
+    invitation_triggers,
+    member_triggers,
+    organization_triggers,
+    payout_account_triggers,
+)
 
 
 class Organization(models.Model):
@@ -61,3 +67,101 @@ class OrganizationMember(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} {self.user_id}"
+
+
+class Invitation(models.Model):
+    """An offer of a place, to a mail address. The token is mailed and stored as a hash; it is good for one use.
+
+    Open until `expires_at`, unless it was accepted or revoked. One at a time for an address.
+    """
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="invitations", db_index=False)
+    email = EncryptedTextField()
+    email_index_a = BlindIndexField(source="email", slot="a")
+    email_index_b = BlindIndexField(source="email", slot="b")
+    role = models.CharField(max_length=16, choices=MemberRole.choices)
+    token_hash = models.CharField(max_length=64)
+    invited_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True)
+    accepted_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            enum_check("role", MemberRole, "invitation_role_known"),
+            models.UniqueConstraint(fields=["token_hash"], name="invitation_token_once"),
+            models.CheckConstraint(
+                condition=Q(accepted_at__isnull=True, accepted_by__isnull=True)
+                | Q(accepted_at__isnull=False, accepted_by__isnull=False, revoked_at__isnull=True),
+                name="invitation_accepted_or_revoked",
+            ),
+            models.CheckConstraint(condition=Q(expires_at__gt=F("created_at")), name="invitation_expires_later"),
+            models.UniqueConstraint(
+                fields=["organization", "email_index_a"],
+                condition=Q(accepted_at__isnull=True, revoked_at__isnull=True),
+                name="invitation_one_open_a",
+            ),
+            models.UniqueConstraint(
+                fields=["organization", "email_index_b"],
+                condition=Q(accepted_at__isnull=True, revoked_at__isnull=True),
+                name="invitation_one_open_b",
+            ),
+            times_check("created_at", "expires_at", "accepted_at", "revoked_at", name="invitation_times_finite"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["organization", "-created_at", "-id"], name="invitation_newest")]
+        triggers: ClassVar = invitation_triggers()
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    def status_at(self, now: datetime) -> InvitationStatus:
+        if self.accepted_at is not None:
+            return InvitationStatus.ACCEPTED
+        if self.revoked_at is not None:
+            return InvitationStatus.REVOKED
+        return InvitationStatus.OPEN if now < self.expires_at else InvitationStatus.EXPIRED
+
+
+class PayoutAccount(models.Model):
+    """Where an organization may be paid out to. Never edited: a new one takes its place.
+
+    `details` is the checked JSON of `payout_details`; people see `label`, where it is masked. Nothing is paid out to it
+    before `usable_from`.
+    """
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    organization = models.ForeignKey(
+        Organization, on_delete=models.PROTECT, related_name="payout_accounts", db_index=False
+    )
+    method = models.CharField(max_length=16, choices=PayoutMethod.choices)
+    details = EncryptedTextField()
+    label = models.CharField(max_length=80)
+    replaces = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField()
+    usable_from = models.DateTimeField()
+    archived_at = models.DateTimeField(null=True)
+    archived_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        constraints: ClassVar = [
+            enum_check("method", PayoutMethod, "payout_account_method_known"),
+            models.CheckConstraint(
+                condition=Q(archived_at__isnull=True, archived_by__isnull=True)
+                | Q(archived_at__isnull=False, archived_by__isnull=False),
+                name="payout_account_archived_by_somebody",
+            ),
+            models.CheckConstraint(
+                condition=Q(usable_from__gte=F("created_at")), name="payout_account_usable_once_it_is_there"
+            ),
+            models.UniqueConstraint(fields=["replaces"], name="payout_account_replaced_once"),
+            times_check("created_at", "usable_from", "archived_at", name="payout_account_times_finite"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["organization", "-created_at", "-id"], name="payout_account_newest")]
+        triggers: ClassVar = payout_account_triggers()
+
+    def __str__(self) -> str:
+        return self.label

@@ -49,8 +49,3 @@ MEMBER_CAPABILITIES: Mapping[MemberRole, frozenset[Capability]] = MappingProxyTy
         MemberRole.VIEWER: frozenset(_VIEWER),
     }
 )
-
-
-def members_may(capability: Capability | None) -> bool:
-    """Whether some member has it, so that the X-Organization header makes sense where it is asked for."""
-    return any(capability in capabilities for capabilities in MEMBER_CAPABILITIES.values())

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
 from organizations.enums import MemberRole
-from organizations.models import Organization, OrganizationMember
+from organizations.models import Invitation, Organization, OrganizationMember, PayoutAccount
 from organizations.roles import MEMBER_CAPABILITIES
 
 
@@ -42,3 +42,38 @@ def organizations_visible_to(actor: Actor) -> QuerySet[Organization]:
     if actor.organization_id is not None:
         return Organization.objects.filter(pk=actor.organization_id)
     return Organization.objects.filter(members__user_id=actor.user_id) if actor.user_id else Organization.objects.none()
+
+
+def members_of(organization_id: uuid.UUID) -> QuerySet[OrganizationMember]:
+    """The members with their users, for who has been let into the organization."""
+    return OrganizationMember.objects.filter(organization_id=organization_id).select_related("user")
+
+
+def invitations_of(organization_id: uuid.UUID) -> QuerySet[Invitation]:
+    return Invitation.objects.filter(organization_id=organization_id)
+
+
+def open_invitations_of(organization_id: uuid.UUID) -> QuerySet[Invitation]:
+    """Neither accepted nor revoked; they may be expired."""
+    return invitations_of(organization_id).filter(accepted_at__isnull=True, revoked_at__isnull=True)
+
+
+def invitation_by_token(token_hash: str) -> Invitation | None:
+    return Invitation.objects.filter(token_hash=token_hash).first()
+
+
+def payout_accounts_of(organization_id: uuid.UUID) -> QuerySet[PayoutAccount]:
+    """The organization's payout accounts, the archived ones too."""
+    return PayoutAccount.objects.filter(organization_id=organization_id)
+
+
+def has_another_admin(organization_id: uuid.UUID, user_id: uuid.UUID) -> bool:
+    """Is there an administrator who can log in besides this user? The caller holds the organization's lock."""
+    admins = OrganizationMember.objects.filter(organization_id=organization_id, role=MemberRole.ADMIN)
+    return admins.filter(user__is_active=True).exclude(user_id=user_id).exists()
+
+
+def roles_of(user_id: uuid.UUID) -> set[MemberRole]:
+    """What the user is, in any organization."""
+    roles = OrganizationMember.objects.filter(user_id=user_id).values_list("role", flat=True)
+    return {MemberRole(role) for role in roles}

@@ -78,3 +78,49 @@ def member_triggers() -> list[SealedTrigger]:
         ),
         refuse("member_no_truncate", pgtrigger.Truncate, "members leave one by one"),
     ]
+
+
+# What a rotation of keys encrypts anew may change; the facts may not.
+_INVITATION_MOVES = """
+    IF to_jsonb(NEW) - '{email,email_index_a,email_index_b,accepted_at,accepted_by_id,revoked_at}'::text[]
+       IS DISTINCT FROM
+       to_jsonb(OLD) - '{email,email_index_a,email_index_b,accepted_at,accepted_by_id,revoked_at}'::text[]
+       OR OLD.accepted_at IS NOT NULL AND (NEW.accepted_at, NEW.accepted_by_id)
+            IS DISTINCT FROM (OLD.accepted_at, OLD.accepted_by_id)
+       OR OLD.revoked_at IS NOT NULL AND NEW.revoked_at IS DISTINCT FROM OLD.revoked_at THEN
+        RAISE EXCEPTION 'invitation % is used or revoked once, and nothing else of it changes', OLD.id
+            USING ERRCODE = '23514', CONSTRAINT = 'invitation_moves';
+    END IF;
+    RETURN NEW;
+"""
+
+_PAYOUT_ACCOUNT_MOVES = """
+    IF to_jsonb(NEW) - '{details,archived_at,archived_by_id}'::text[]
+       IS DISTINCT FROM to_jsonb(OLD) - '{details,archived_at,archived_by_id}'::text[]
+       OR OLD.archived_at IS NOT NULL AND (NEW.archived_at, NEW.archived_by_id)
+            IS DISTINCT FROM (OLD.archived_at, OLD.archived_by_id) THEN
+        RAISE EXCEPTION 'payout account % is archived once, and nothing else of it changes', OLD.id
+            USING ERRCODE = '23514', CONSTRAINT = 'payout_account_moves';
+    END IF;
+    RETURN NEW;
+"""
+
+
+def invitation_triggers() -> list[SealedTrigger]:
+    return [
+        SealedTrigger(
+            name="invitation_moves", when=pgtrigger.Before, operation=pgtrigger.Update, func=_INVITATION_MOVES
+        ),
+        refuse("invitation_no_delete", pgtrigger.Delete, "invitations are never deleted"),
+        refuse("invitation_no_truncate", pgtrigger.Truncate, "invitations are never deleted"),
+    ]
+
+
+def payout_account_triggers() -> list[SealedTrigger]:
+    return [
+        SealedTrigger(
+            name="payout_account_moves", when=pgtrigger.Before, operation=pgtrigger.Update, func=_PAYOUT_ACCOUNT_MOVES
+        ),
+        refuse("payout_account_no_delete", pgtrigger.Delete, "payout accounts are archived, never deleted"),
+        refuse("payout_account_no_truncate", pgtrigger.Truncate, "payout accounts are archived, never deleted"),
+    ]

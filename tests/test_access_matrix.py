@@ -13,7 +13,10 @@ from django.core.management import call_command
 from django.db import connection
 from drf_spectacular.generators import SchemaGenerator
 
+from fintech_core.capabilities import Capability
 from fintech_core.testing import Client
+from organizations.enums import MemberRole
+from organizations.roles import MEMBER_CAPABILITIES
 from tests import world as worlds
 from tests.world import (
     BODIES,
@@ -117,6 +120,8 @@ def test_a66_who_may_call_a_route_and_whose_objects_it_reaches(
 
 def expectation(route: Route, resource: Resource | None, caller: Caller) -> int | None:
     """403 without the capability, 404 for what the caller may not see, None where they get in."""
+    if resource is not None and resource.organizations:
+        return in_organization(route, caller)
     if route.capability not in caller.capabilities:
         return 403
     of_owners = [foreign.status for foreign in NESTED.get(route.name, {}).values() if foreign]
@@ -125,6 +130,15 @@ def expectation(route: Route, resource: Resource | None, caller: Caller) -> int 
     if resource is None or resource.platform or caller.owns or resource.read_all in caller.capabilities:
         return None
     return 404
+
+
+def in_organization(route: Route, caller: Caller) -> int | None:
+    """As a member by the membership, as staff by the role; for everybody else it isn't there."""
+    is_staff = Capability.ORGANIZATIONS_READ_ALL in caller.capabilities
+    if not is_staff and (caller.key or not caller.owns):
+        return 404
+    rights = caller.capabilities if is_staff else MEMBER_CAPABILITIES[MemberRole.ADMIN]
+    return None if route.capability in rights else 403
 
 
 def test_the_reviewed_table_is_the_one_in_force(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:

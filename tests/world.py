@@ -22,6 +22,8 @@ from fintech_core import clock, db, ids
 from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
 from fintech_core.testing import SYSTEM, Client, anonymous_client, client_for, customer, key_client, kyc, staff
+from organizations.enums import MemberRole
+from organizations.models import OrganizationMember
 from reconciliation.models import Break
 from reconciliation.tests.samples import ACCOUNT, OLD, csv_of, reconcile
 from tests.test_house import api_routes
@@ -178,11 +180,13 @@ def call(client: Client, route: Route, parameters: Mapping[str, Any], body: Body
 
 @dataclass(frozen=True)
 class Resource:
-    """`read_all`: with which capability staff reach everybody's. `platform`: it is nobody's, the capability decides."""
+    """`read_all`: with which capability staff reach everybody's. `platform`: it is nobody's, the capability decides.
+    `organizations`: it lies in one, where its owner is an administrator; strangers and keys of persons find nothing."""
 
     make: Callable[[World, Owner], dict[str, Any]]
     read_all: Capability | None = None
     platform: bool = False
+    organizations: bool = False
 
 
 def _created(client: Client, path: str, body: Body) -> str:
@@ -241,7 +245,35 @@ def _seal(world: World, owner: Owner) -> dict[str, Any]:
     return {"pk": unit_of_work(lambda: services.seal_ledger(actor=SYSTEM, now=clock.now())).pk}
 
 
+def _organization(world: World, owner: Owner) -> dict[str, Any]:
+    body = BODIES[f"POST {API}organizations"](world, owner)
+    return {"organization_id": _created(owner.client, "organizations", body)}
+
+
+def _member(world: World, owner: Owner) -> dict[str, Any]:
+    """Bob, as a member."""
+    path = world.object_of(owner, ORGANIZATION)
+    member = OrganizationMember.objects.create(
+        **path, user=world.bob.user, role=MemberRole.VIEWER, created_at=clock.now()
+    )
+    return {**path, "pk": str(member.pk)}
+
+
+def _in_organization(name: str) -> Callable[[World, Owner], dict[str, Any]]:
+    def make(world: World, owner: Owner) -> dict[str, Any]:
+        path = world.object_of(owner, ORGANIZATION)
+        body = BODIES[f"POST {ORGANIZATION}/{name}"](world, owner)
+        return {**path, "pk": _created(owner.client, f"organizations/{path['organization_id']}/{name}", body)}
+
+    return make
+
+
+ORGANIZATION = f"{API}organizations/<uuid:organization_id>"
 RESOURCES: Mapping[str, Resource] = {
+    ORGANIZATION: Resource(_organization, organizations=True),
+    f"{ORGANIZATION}/members/<uuid:pk>": Resource(_member, organizations=True),
+    f"{ORGANIZATION}/invitations/<uuid:pk>": Resource(_in_organization("invitations"), organizations=True),
+    f"{ORGANIZATION}/payout-accounts/<uuid:pk>": Resource(_in_organization("payout-accounts"), organizations=True),
     f"{API}wallets/<uuid:pk>": Resource(_wallet, Capability.WALLETS_READ_ALL),
     f"{API}wallets/<uuid:pk>/monitors/<uuid:monitor_id>": Resource(_monitor, Capability.WALLETS_READ_ALL),
     f"{API}transactions/<uuid:pk>": Resource(_transaction, Capability.TRANSACTIONS_READ_ALL),
@@ -281,6 +313,23 @@ def _just(**body: Any) -> MakeBody:
 
 
 BODIES: Mapping[str, MakeBody] = {
+    f"POST {API}organizations": lambda world, owner: {
+        "legal_name": "Acme Ltd",
+        "country": "KZ",
+        "tax_number": ids.uuid7().hex[-12:],
+    },
+    f"POST {API}invitations/accept": _just(token="no-such-token"),
+    f"PATCH {ORGANIZATION}": _just(legal_name="Acme Limited"),
+    f"POST {ORGANIZATION}/leave": _just(),
+    f"POST {ORGANIZATION}/kyb/submit": _just(),
+    f"POST {ORGANIZATION}/kyb/approve": _just(),
+    f"POST {ORGANIZATION}/kyb/reject": _just(**_REASON),
+    f"PATCH {ORGANIZATION}/members/<uuid:pk>": _just(role="agent"),
+    f"POST {ORGANIZATION}/invitations": lambda world, owner: {
+        "email": f"{ids.uuid7().hex}@invited.example",
+        "role": "viewer",
+    },
+    f"POST {ORGANIZATION}/payout-accounts": _just(method="iban", details={"iban": "GR1601101050000010547023795"}),
     f"PATCH {API}users/me": _just(first_name="Alicia"),
     f"POST {API}users/me/second-factor": _just(),
     f"POST {API}users/me/second-factor/confirm": _just(code="123456"),
@@ -355,6 +404,7 @@ class Caller:
     client: Client
     capabilities: frozenset[Capability]
     owns: bool = False
+    key: bool = False
 
 
 def callers(world: World) -> list[Caller]:
@@ -362,14 +412,16 @@ def callers(world: World) -> list[Caller]:
     found = [Caller("the owner", world.alice.client, CAPABILITIES[Role.CLIENT], owns=True)]
     for scope in Scope:
         rights = CAPABILITIES[Role.CLIENT] & capabilities_of([scope])
-        found.append(Caller(f"the owner's key for {scope}", key_client(world.alice.user, scope), rights, owns=True))
+        found.append(
+            Caller(f"the owner's key for {scope}", key_client(world.alice.user, scope), rights, owns=True, key=True)
+        )
     found.append(Caller("a stranger", world.mallory.client, CAPABILITIES[Role.CLIENT]))
     for role in (Role.AGENT, Role.AGENCY_ADMIN):
         person = customer(role.value)
         User.objects.filter(pk=person.pk).update(role=role)
         found.append(Caller(f"a strange {role}", client_for(person), CAPABILITIES[role]))
     rights = CAPABILITIES[Role.CLIENT] & capabilities_of(Scope)
-    found.append(Caller("a stranger's key", key_client(world.mallory.user, *Scope), rights))
+    found.append(Caller("a stranger's key", key_client(world.mallory.user, *Scope), rights, key=True))
     found += [Caller(role.value, client, CAPABILITIES[role]) for role, client in world.staff.items()]
     return found
 
@@ -393,6 +445,7 @@ class Foreign:
 ANYBODYS = None  # payees are others by design
 _WALLET = f"{API}wallets/<uuid:pk>"
 NESTED: Mapping[str, Mapping[str, Foreign | None]] = {
+    f"POST {ORGANIZATION}/payout-accounts": {"replaces": Foreign(f"{ORGANIZATION}/payout-accounts/<uuid:pk>")},
     f"POST {API}transfers": {"source_wallet": Foreign(_WALLET), "destination_wallet": ANYBODYS},
     f"POST {API}transfers/batch": {
         "transfers[].source_wallet": Foreign(_WALLET, 422, "batch_refused"),

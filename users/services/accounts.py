@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError
+from django.utils.module_loading import import_string
 
 from fintech_core import audit
 from fintech_core.actors import Actor
@@ -16,7 +17,7 @@ from fintech_core.db import LostRace, violated_constraint
 from fintech_core.encrypted_fields import crypto_columns
 from fintech_core.exceptions import DomainError
 from fintech_core.identifiers import normalise_email
-from users.enums import STAFF_ROLES, EndReason, KycStatus, Role
+from users.enums import CUSTOMER_ROLES, STAFF_ROLES, EndReason, KycStatus, Role
 from users.locks import lock_user
 from users.models import User
 from users.passwords import hash_password
@@ -215,6 +216,26 @@ def set_role(*, actor: Actor, user_id: uuid.UUID, role: Role, reason: str = "", 
     return user
 
 
+def set_customer_role(*, actor: Actor, user_id: uuid.UUID, role: Role, now: datetime) -> User:
+    """Write what a customer has become by organizations; the caller (organizations' services) has decided it.
+
+    The sessions end when the user is no agency admin any more: rights of the old role die at once. Staff stay staff
+    (ValueError).
+    """
+    user = lock_user(user_id)
+    if user.role not in CUSTOMER_ROLES or role not in CUSTOMER_ROLES:
+        raise ValueError("only customers change between customers' roles")
+    before = user.role
+    if before == role:
+        return user
+    user.role = role
+    user.save(update_fields=["role"])
+    loses = before == Role.AGENCY_ADMIN
+    ended = close_sessions(user_id=user.pk, reason=EndReason.ROLE_CHANGED, now=now) if loses else 0
+    _record(actor, user, "user.role_set", before={"role": before}, after={"role": role, "sessions_ended": ended})
+    return user
+
+
 def set_password(*, actor: Actor, user_id: uuid.UUID, password: str, now: datetime) -> User:
     """Replace the password and end every session. The caller has checked that the actor may."""
     user = lock_user(user_id)
@@ -226,9 +247,14 @@ def set_password(*, actor: Actor, user_id: uuid.UUID, password: str, now: dateti
 
 
 def deactivate_user(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datetime) -> User:
-    """No log-in, no session, no API key, no payee any more. The wallets stay as they are."""
+    """No log-in, no session, no API key, no payee any more. The wallets stay as they are.
+
+    Raises what rooms above have against it (`ask_to_leave`).
+    """
     actor.require(Capability.USERS_MANAGE)
+    ask_to_leave(user_id=user_id)
     user = lock_user(user_id)
+    ask_to_leave(user_id=user_id)  # again: an organization that they made before the lock was had
     before = user.is_active
     user.is_active = False
     user.save(update_fields=["is_active"])
@@ -243,6 +269,13 @@ def deactivate_user(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datet
         reason=reason,
     )
     return user
+
+
+def ask_to_leave(*, user_id: uuid.UUID) -> None:
+    """Before somebody is deactivated or erased, and before their row is locked: rooms above lock what depends on them
+    and may refuse with a DomainError (settings.BEFORE_A_USER_LEAVES)."""
+    for name in settings.BEFORE_A_USER_LEAVES:
+        import_string(name)(user_id=user_id)
 
 
 def _record(

@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils.module_loading import import_string
 
 from fintech_core.capabilities import Capability
 from users.enums import Role
@@ -19,10 +21,11 @@ _INTRODUCTION = """# Who may call what
 
 Made by `manage.py access_table > docs/access.md` from the routes, `users.roles` and `users.scopes`. Whose objects a
 caller reaches is the next question: customers reach their own, staff with a `read_all` everybody's; all else is 404.
+*Members* are those who act in an organization, by the header X-Organization or in a path below it.
 `tests/test_access_matrix.py` asks every route as everybody.
 
-| route | verb | capability | roles | scopes |
-|---|---|---|---|---|
+| route | verb | capability | roles | scopes | members |
+|---|---|---|---|---|---|
 """
 
 
@@ -50,12 +53,13 @@ def _rows_of_view(pattern: URLPattern, path: str) -> Iterator[tuple[str, ...]]:
             yield (f"`{path}`", method.upper(), *_who(access[action]))
 
 
-def _who(capability: Capability) -> tuple[str, str, str]:
+def _who(capability: Capability) -> tuple[str, str, str, str]:
     if capability is Capability.PUBLIC:
-        return "`public`", "anybody", ""
+        return "`public`", "anybody", "", ""
     roles = [role.value for role in Role if capability in CAPABILITIES[role]]
     scopes = [f"`{scope}`" for scope in scopes_with(capability)]
-    return f"`{capability}`", ", ".join(roles), ", ".join(scopes)
+    members = [role for role, rights in import_string(settings.MEMBER_CAPABILITIES).items() if capability in rights]
+    return f"`{capability}`", ", ".join(roles), ", ".join(scopes), ", ".join(members)
 
 
 class Command(BaseCommand):

@@ -1,8 +1,11 @@
 """`role_table`: which role has which capability, as the Markdown of docs/roles.md (a test compares the two)."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
+from django.utils.module_loading import import_string
 
 from fintech_core.capabilities import Capability
 from users.enums import Role
@@ -15,6 +18,12 @@ A role is the one source of rights: there are no grants to single users. `x.read
 everybody's.
 """
 
+_MEMBERS = """
+## Members of organizations
+
+Who acts in an organization has the capabilities of the membership and no others (`organizations.roles`).
+"""
+
 
 def role_table() -> str:
     """The document, ending in a newline."""
@@ -23,7 +32,17 @@ def role_table() -> str:
         if capability is not Capability.PUBLIC:
             marks = ["yes" if capability in CAPABILITIES[role] else "" for role in Role]
             rows.append(f"| `{capability}` | {' | '.join(marks)} |")
-    return _INTRODUCTION + "\n" + "\n".join(rows) + "\n"
+    return _INTRODUCTION + "\n" + "\n".join(rows) + "\n" + _member_table()
+
+
+def _member_table() -> str:
+    members: Mapping[Any, frozenset[Capability]] = import_string(settings.MEMBER_CAPABILITIES)
+    rows = [f"| capability | {' | '.join(members)} |", f"|---|{'---|' * len(members)}"]
+    for capability in Capability:
+        marks = ["yes" if capability in rights else "" for rights in members.values()]
+        if any(marks):
+            rows.append(f"| `{capability}` | {' | '.join(marks)} |")
+    return _MEMBERS + "\n" + "\n".join(rows) + "\n"
 
 
 class Command(BaseCommand):

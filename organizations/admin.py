@@ -1,0 +1,78 @@
+"""Organizations in the admin: read-only lists without details of accounts, KYB decisions as actions."""
+
+import uuid
+from datetime import datetime
+
+from django.contrib import admin
+
+from fintech_core.actors import Actor
+from fintech_core.admin_base import ReadOnlyModelAdmin, reason_action
+from fintech_core.capabilities import Capability
+from organizations import services, tax_numbers
+from organizations.models import Invitation, Organization, OrganizationMember, PayoutAccount
+
+
+def _start_review(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
+    return services.start_kyb_review(actor=actor, organization_id=object_id, reason=reason, now=now)
+
+
+def _approve(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
+    return services.approve_kyb(actor=actor, organization_id=object_id, reason=reason, now=now)
+
+
+def _reject(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
+    return services.reject_kyb(actor=actor, organization_id=object_id, reason=reason, now=now)
+
+
+@admin.register(Organization)
+class OrganizationAdmin(ReadOnlyModelAdmin):
+    list_display = ("id", "legal_name", "country", "kyb_status", "created_at")
+    list_filter = ("kyb_status", "country")
+    search_fields = ("=id", "legal_name")
+    ordering = ("-created_at", "-id")
+    fields = ("id", "legal_name", "country", "masked_tax_number", "kyb_status", "created_at")
+    actions = (
+        reason_action("Take into review", Capability.KYB_DECIDE, _start_review),
+        reason_action(
+            "Approve",
+            Capability.KYB_DECIDE,
+            _approve,
+            explanation="The organization's wallets count as KYC level 2 from now on.",
+        ),
+        reason_action(
+            "Reject",
+            Capability.KYB_DECIDE,
+            _reject,
+            explanation="The organization's wallets can only receive. An approval is taken back by this, too.",
+        ),
+    )
+
+    @admin.display(description="tax number")
+    def masked_tax_number(self, organization: Organization) -> str:
+        return tax_numbers.masked(organization.tax_number)
+
+
+@admin.register(OrganizationMember)
+class OrganizationMemberAdmin(ReadOnlyModelAdmin):
+    list_display = ("id", "organization_id", "user_id", "role", "created_at")
+    list_filter = ("role",)
+    search_fields = ("=id", "=organization__id", "=user__id")
+    ordering = ("-created_at", "-id")
+
+
+@admin.register(Invitation)
+class InvitationAdmin(ReadOnlyModelAdmin):
+    list_display = ("id", "organization_id", "role", "created_at", "expires_at", "accepted_at", "revoked_at")
+    list_filter = ("role",)
+    search_fields = ("=id", "=organization__id")
+    ordering = ("-created_at", "-id")
+    exclude = ("email", "email_index_a", "email_index_b", "token_hash")
+
+
+@admin.register(PayoutAccount)
+class PayoutAccountAdmin(ReadOnlyModelAdmin):
+    list_display = ("id", "organization_id", "method", "label", "usable_from", "archived_at")
+    list_filter = ("method",)
+    search_fields = ("=id", "=organization__id")
+    ordering = ("-created_at", "-id")
+    exclude = ("details",)

@@ -1,0 +1,22 @@
+"""The organization is the business row of all that happens in it: it is locked first, then people, then wallets."""
+
+import uuid
+from collections.abc import Collection
+
+from fintech_core.exceptions import NotFound
+from organizations.models import Organization
+
+
+def lock_organization(organization_id: uuid.UUID) -> Organization:
+    """The organization; its members, invitations and payout accounts change under this lock alone. Raises NotFound."""
+    rows = Organization.objects.select_for_update(of=("self",), no_key=True)
+    organization = rows.filter(pk=organization_id).first()
+    if organization is None:
+        raise NotFound
+    return organization
+
+
+def lock_organizations(organization_ids: Collection[uuid.UUID]) -> list[Organization]:
+    """Several, by primary key."""
+    rows = Organization.objects.select_for_update(of=("self",), no_key=True)
+    return list(rows.filter(pk__in=organization_ids).order_by("pk"))

@@ -1,0 +1,48 @@
+"""The use cases of organizations. Each locks the organization first and runs inside the caller's unit of work."""
+
+from organizations.services.common import AlreadyMember, LastAdmin, TooManyInOrganization
+from organizations.services.invitations import (
+    InvitationInvalid,
+    accept_invitation,
+    create_invitation,
+    revoke_invitation,
+)
+from organizations.services.members import (
+    change_member_role,
+    leave_organization,
+    refuse_without_an_admin,
+    remove_member,
+)
+from organizations.services.organizations import (
+    TaxNumberTaken,
+    approve_kyb,
+    create_organization,
+    reject_kyb,
+    start_kyb_review,
+    submit_kyb,
+    update_organization,
+)
+from organizations.services.payout_accounts import add_payout_account, archive_payout_account
+
+__all__ = [
+    "AlreadyMember",
+    "InvitationInvalid",
+    "LastAdmin",
+    "TaxNumberTaken",
+    "TooManyInOrganization",
+    "accept_invitation",
+    "add_payout_account",
+    "approve_kyb",
+    "archive_payout_account",
+    "change_member_role",
+    "create_invitation",
+    "create_organization",
+    "leave_organization",
+    "refuse_without_an_admin",
+    "reject_kyb",
+    "remove_member",
+    "revoke_invitation",
+    "start_kyb_review",
+    "submit_kyb",
+    "update_organization",
+]

@@ -1,0 +1,113 @@
+"""What the use cases share: the lock with the actor's right checked again under it, roles that follow, what is told."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from fintech_core import audit, outbox
+from fintech_core.actors import Actor
+from fintech_core.capabilities import Capability
+from fintech_core.exceptions import DomainError, NotFound, PermissionDenied
+from organizations.enums import MemberRole
+from organizations.locks import lock_organization
+from organizations.models import Organization
+from organizations.roles import MEMBER_CAPABILITIES
+from organizations.selectors import has_another_admin, role_in, roles_of
+from users.enums import Role
+from users.locks import lock_user
+from users.services import set_customer_role
+
+
+class LastAdmin(DomainError):
+    code = "last_admin"
+    status = HTTPStatus.CONFLICT
+    title = "An organization keeps an administrator who can log in. Make somebody else one first."
+
+
+class AlreadyMember(DomainError):
+    code = "already_member"
+    status = HTTPStatus.CONFLICT
+    title = "They are a member already."
+
+
+class TooManyInOrganization(DomainError):
+    code = "too_many"
+    title = "There are as many of these as there may be."
+
+
+# What gives power over money or members.
+POWERFUL = frozenset({MemberRole.ADMIN, MemberRole.FINANCE})
+
+
+def locked_for(*, actor: Actor, organization_id: uuid.UUID, capability: Capability) -> Organization:
+    """The organization, locked, for an actor who acts in it and may do this.
+
+    The membership is read again under the lock: who was removed meanwhile decides nothing any more. Raises NotFound,
+    PermissionDenied.
+    """
+    if actor.organization_id != organization_id or actor.user_id is None:
+        raise NotFound
+    actor.require(capability)
+    organization = lock_organization(organization_id)
+    role = role_in(organization_id, actor.user_id)
+    if role is None:
+        raise NotFound
+    if capability not in MEMBER_CAPABILITIES[role]:
+        raise PermissionDenied(f"This needs the capability {capability}.")
+    return organization
+
+
+def refuse_the_last_admin(organization_id: uuid.UUID, user_id: uuid.UUID) -> None:
+    """Raises LastAdmin where nobody else could administer the organization. The caller holds its lock."""
+    if not has_another_admin(organization_id, user_id):
+        raise LastAdmin(extensions={"organization": str(organization_id)})
+
+
+def follow_role(*, actor: Actor, user_id: uuid.UUID, now: datetime) -> None:
+    """Let the user's own role follow the memberships: agency admin while they administer any organization.
+
+    Afterwards an agent, if they are one in an organization or can come by a text message only, else a client.
+    """
+    user = lock_user(user_id)
+    roles = roles_of(user_id)
+    if MemberRole.ADMIN in roles:
+        role = Role.AGENCY_ADMIN
+    elif user.role != Role.AGENCY_ADMIN:
+        return
+    elif MemberRole.AGENT in roles or user.email_verified_at is None:
+        role = Role.AGENT
+    else:
+        role = Role.CLIENT
+    set_customer_role(actor=actor, user_id=user_id, role=role, now=now)
+
+
+def tell(
+    *,
+    actor: Actor,
+    action: str,
+    entity_type: str,
+    entity_id: uuid.UUID,
+    organization_id: uuid.UUID,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    reason: str = "",
+) -> None:
+    """The deed's audit row, and its event for the organization. Ids, roles and states alone."""
+    audit.record(
+        actor=actor,
+        action=action,
+        entity_type=entity_type,
+        entity_id=entity_id,
+        before=before,
+        after={"organization": str(organization_id), **(after or {})},
+        reason=reason,
+    )
+    outbox.publish(
+        type=action,
+        entity_type=entity_type,
+        entity_id=entity_id,
+        owner_id=organization_id,
+        payload=dict(after or {}),
+    )

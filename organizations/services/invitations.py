@@ -1,0 +1,150 @@
+"""Invitations: a mailed token of 256 random bits, stored as a hash, good once, for the owner of the address alone."""
+
+import uuid
+from datetime import datetime, timedelta
+from http import HTTPStatus
+
+from django.db import IntegrityError
+
+from fintech_core.actors import Actor, ActorKind
+from fintech_core.capabilities import Capability
+from fintech_core.db import LostRace, violated_constraint
+from fintech_core.encrypted_fields import indexed
+from fintech_core.exceptions import DomainError, InvalidTransition, NotFound, PermissionDenied
+from organizations.enums import InvitationStatus, MemberRole
+from organizations.locks import lock_organization
+from organizations.models import Invitation, OrganizationMember
+from organizations.selectors import invitation_by_token, invitations_of, members_of, open_invitations_of, role_in
+from organizations.services.common import (
+    AlreadyMember,
+    TooManyInOrganization,
+    follow_role,
+    locked_for,
+    tell,
+)
+from organizations.services.organizations import MAX_MEMBERSHIPS
+from users.credentials import hash_token, new_token
+from users.locks import lock_user
+from users.selectors import user_by_verified_email
+from users.services.messages import send_mail
+
+ENTITY = "organization_invitation"
+LIFETIME = timedelta(days=7)
+MAX_OPEN = 100
+MAX_MEMBERS = 500
+
+
+class InvitationInvalid(DomainError):
+    """One answer for unknown, used, revoked and expired, and for somebody else's address."""
+
+    code = "invitation_invalid"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    title = "The invitation is unknown, over, or for another address. Ask for a new one."
+
+
+def create_invitation(
+    *, actor: Actor, organization_id: uuid.UUID, email: str, role: MemberRole, now: datetime
+) -> Invitation:
+    """Mail an invitation to a normalised address; an earlier one to it is revoked.
+
+    Raises NotFound, PermissionDenied, AlreadyMember, TooManyInOrganization.
+    """
+    organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.MEMBERS_WRITE)
+    if actor.kind is not ActorKind.USER or actor.user_id is None:
+        raise PermissionDenied("Only a person invites.")
+    user = user_by_verified_email(email)
+    if user is not None and role_in(organization.pk, user.pk) is not None:
+        raise AlreadyMember
+    open_invitations_of(organization.pk).filter(**indexed("email", email)).update(revoked_at=now)
+    if open_invitations_of(organization.pk).filter(expires_at__gt=now).count() >= MAX_OPEN:
+        raise TooManyInOrganization(f"At most {MAX_OPEN} invitations are open at a time.")
+    token = new_token()
+    invitation = Invitation(
+        organization=organization,
+        email=email,
+        role=role,
+        token_hash=hash_token(token),
+        invited_by_id=actor.user_id,
+        created_at=now,
+        expires_at=now + LIFETIME,
+    )
+    invitation.save(force_insert=True)
+    words = {"organization": organization.legal_name, "role": role.label, "token": token, "days": LIFETIME.days}
+    send_mail(template="organization_invitation", address=email, context=words, lifetime=LIFETIME, now=now)
+    tell(
+        actor=actor,
+        action="organization_invitation.created",
+        entity_type=ENTITY,
+        entity_id=invitation.pk,
+        organization_id=organization.pk,
+        after={"role": role, "expires_at": invitation.expires_at.isoformat()},
+    )
+    return invitation
+
+
+def revoke_invitation(*, actor: Actor, organization_id: uuid.UUID, invitation_id: uuid.UUID, now: datetime) -> None:
+    """Raises NotFound, PermissionDenied, InvalidTransition (it is over already)."""
+    organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.MEMBERS_WRITE)
+    invitation = invitations_of(organization.pk).filter(pk=invitation_id).first()
+    if invitation is None:
+        raise NotFound
+    status = invitation.status_at(now)
+    if status != InvitationStatus.OPEN:
+        raise InvalidTransition(f"The invitation is {status}.", extensions={"invitation_status": status})
+    open_invitations_of(organization.pk).filter(pk=invitation.pk).update(revoked_at=now)
+    tell(
+        actor=actor,
+        action="organization_invitation.revoked",
+        entity_type=ENTITY,
+        entity_id=invitation.pk,
+        organization_id=organization.pk,
+        after={"role": invitation.role},
+    )
+
+
+def accept_invitation(*, actor: Actor, token: str, now: datetime) -> OrganizationMember:
+    """Become a member, by the token and a log-in whose verified address is the invited one.
+
+    Raises InvitationInvalid, AlreadyMember, TooManyInOrganization.
+    """
+    actor.require(Capability.ORGANIZATIONS_JOIN)
+    if actor.kind is not ActorKind.USER or actor.user_id is None:
+        raise PermissionDenied("Only a person joins.")
+    found = invitation_by_token(hash_token(token))
+    if found is None:
+        raise InvitationInvalid
+    organization = lock_organization(found.organization_id)
+    user = lock_user(actor.user_id)
+    if not user.is_active or user.email_verified_at is None or user.email != found.email:
+        raise InvitationInvalid
+    open_until_now = open_invitations_of(organization.pk).filter(pk=found.pk, expires_at__gt=now)
+    if not open_until_now.update(accepted_at=now, accepted_by=user):
+        raise InvitationInvalid
+    if role_in(organization.pk, user.pk) is not None:
+        raise AlreadyMember
+    if OrganizationMember.objects.filter(user=user).count() >= MAX_MEMBERSHIPS:
+        raise TooManyInOrganization(f"A person is a member of at most {MAX_MEMBERSHIPS} organizations.")
+    if members_of(organization.pk).count() >= MAX_MEMBERS:
+        raise TooManyInOrganization(f"An organization has at most {MAX_MEMBERS} members.")
+    member = _join(organization.pk, user.pk, MemberRole(found.role), now)
+    tell(
+        actor=actor,
+        action="organization_member.joined",
+        entity_type="organization_member",
+        entity_id=member.pk,
+        organization_id=organization.pk,
+        after={"user": str(user.pk), "role": member.role, "invitation": str(found.pk)},
+    )
+    follow_role(actor=actor, user_id=user.pk, now=now)
+    return member
+
+
+def _join(organization_id: uuid.UUID, user_id: uuid.UUID, role: MemberRole, now: datetime) -> OrganizationMember:
+    try:
+        return OrganizationMember.objects.create(
+            organization_id=organization_id, user_id=user_id, role=role, created_at=now
+        )
+    except IntegrityError as error:
+        if violated_constraint(error) == "member_once":
+            raise LostRace from error
+        raise

@@ -1,0 +1,111 @@
+"""Members: their roles, their end, and that an administrator always remains."""
+
+import uuid
+from datetime import datetime
+
+from fintech_core.actors import Actor
+from fintech_core.capabilities import Capability
+from fintech_core.exceptions import NotFound
+from organizations.enums import MemberRole
+from organizations.locks import lock_organizations
+from organizations.models import Organization, OrganizationMember
+from organizations.selectors import members_of, open_invitations_of
+from organizations.services.common import follow_role, locked_for, refuse_the_last_admin, tell
+from users.services import revoke_keys_of
+
+ENTITY = "organization_member"
+
+
+def change_member_role(
+    *, actor: Actor, organization_id: uuid.UUID, member_id: uuid.UUID, role: MemberRole, now: datetime
+) -> OrganizationMember:
+    """Give a member another role; their keys in the organization end with the old one.
+
+    Raises NotFound, PermissionDenied, LastAdmin.
+    """
+    organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.MEMBERS_WRITE)
+    member = _member(organization, member_id)
+    before = MemberRole(member.role)
+    if before == role:
+        return member
+    if before == MemberRole.ADMIN:
+        refuse_the_last_admin(organization.pk, member.user_id)
+    member.role = role
+    member.save(update_fields=["role"])
+    _end_powers(actor, member, now, "organization_member.role_changed", before=before, after=role)
+    return member
+
+
+def remove_member(*, actor: Actor, organization_id: uuid.UUID, member_id: uuid.UUID, now: datetime) -> None:
+    """Put somebody out. Raises NotFound, PermissionDenied, LastAdmin."""
+    organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.MEMBERS_WRITE)
+    _remove(actor, _member(organization, member_id), now, "organization_member.removed")
+
+
+def leave_organization(*, actor: Actor, organization_id: uuid.UUID, now: datetime) -> None:
+    """Go by oneself. Raises NotFound, LastAdmin."""
+    organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.ORGANIZATIONS_JOIN)
+    member = members_of(organization.pk).filter(user_id=actor.user_id).first()
+    if member is None:
+        raise NotFound
+    _remove(actor, member, now, "organization_member.left")
+
+
+def refuse_without_an_admin(*, user_id: uuid.UUID) -> None:
+    """Before somebody is deactivated or erased: lock their organizations, and refuse where they alone administer one.
+
+    Named by settings.BEFORE_A_USER_LEAVES. Raises LastAdmin.
+    """
+    memberships = OrganizationMember.objects.filter(user_id=user_id)
+    locked = lock_organizations(list(memberships.values_list("organization_id", flat=True)))
+    admin_of = set(memberships.filter(role=MemberRole.ADMIN).values_list("organization_id", flat=True))
+    for organization in locked:
+        if organization.pk in admin_of:
+            refuse_the_last_admin(organization.pk, user_id)
+
+
+def _member(organization: Organization, member_id: uuid.UUID) -> OrganizationMember:
+    member = members_of(organization.pk).filter(pk=member_id).first()
+    if member is None:
+        raise NotFound
+    return member
+
+
+def _remove(actor: Actor, member: OrganizationMember, now: datetime, action: str) -> None:
+    role = MemberRole(member.role)
+    if role == MemberRole.ADMIN:
+        refuse_the_last_admin(member.organization_id, member.user_id)
+    OrganizationMember.objects.filter(pk=member.pk).delete()
+    _end_powers(actor, member, now, action, before=role, after=None)
+
+
+def _end_powers(
+    actor: Actor,
+    member: OrganizationMember,
+    now: datetime,
+    action: str,
+    *,
+    before: MemberRole,
+    after: MemberRole | None,
+) -> None:
+    """What hung on the old role ends with it: keys, invitations that an administrator made, the user's own role."""
+    revoked = 0
+    if before == MemberRole.ADMIN:
+        invitations = open_invitations_of(member.organization_id).filter(invited_by_id=member.user_id)
+        revoked = invitations.update(revoked_at=now)
+    follow_role(actor=actor, user_id=member.user_id, now=now)
+    keys = revoke_keys_of(user_id=member.user_id, organization_id=member.organization_id, now=now)
+    tell(
+        actor=actor,
+        action=action,
+        entity_type=ENTITY,
+        entity_id=member.pk,
+        organization_id=member.organization_id,
+        before={"role": before},
+        after={
+            "user": str(member.user_id),
+            "role": after,
+            "api_keys_revoked": keys,
+            "invitations_revoked": revoked,
+        },
+    )

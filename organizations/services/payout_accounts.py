@@ -1,0 +1,101 @@
+"""Payout accounts: added with a cool-down, never edited, archived or replaced."""
+
+import json
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+
+from django.conf import settings
+
+from fintech_core.actors import Actor, ActorKind
+from fintech_core.capabilities import Capability
+from fintech_core.exceptions import InvalidTransition, NotFound, PermissionDenied, ValidationFailed
+from organizations import payout_details
+from organizations.enums import PayoutMethod
+from organizations.models import PayoutAccount
+from organizations.selectors import payout_accounts_of
+from organizations.services.common import TooManyInOrganization, locked_for, tell
+
+ENTITY = "payout_account"
+MAX_ACCOUNTS = 20  # that aren't archived
+
+
+def add_payout_account(
+    *,
+    actor: Actor,
+    organization_id: uuid.UUID,
+    method: PayoutMethod,
+    details: Mapping[str, str],
+    replaces: uuid.UUID | None = None,
+    now: datetime,
+) -> PayoutAccount:
+    """Add one, usable after settings.PAYOUT_ACCOUNT_COOL_DOWN; `replaces` archives the one whose place it takes.
+
+    Raises NotFound (also for `replaces`), PermissionDenied, ValidationFailed, InvalidTransition (`replaces` is archived
+    already), TooManyInOrganization.
+    """
+    organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.PAYOUT_ACCOUNTS_WRITE)
+    if actor.kind is not ActorKind.USER or actor.user_id is None:
+        raise PermissionDenied("Only a person adds payout accounts.")
+    try:
+        checked = payout_details.check(method, details)
+    except payout_details.InvalidDetails as error:
+        refusal = {"field": f"details.{error.field}", "code": error.code, "message": str(error)}
+        raise ValidationFailed([refusal]) from error
+    old = _open_account(organization.pk, replaces) if replaces is not None else None
+    if old is not None:
+        _archive(actor, old, now)
+    if payout_accounts_of(organization.pk).filter(archived_at__isnull=True).count() >= MAX_ACCOUNTS:
+        raise TooManyInOrganization(f"An organization has at most {MAX_ACCOUNTS} payout accounts.")
+    account = PayoutAccount(
+        organization=organization,
+        method=method,
+        details=json.dumps(dict(checked.details), sort_keys=True),
+        label=checked.label,
+        replaces=old,
+        created_by_id=actor.user_id,
+        created_at=now,
+        usable_from=now + settings.PAYOUT_ACCOUNT_COOL_DOWN,
+    )
+    account.save(force_insert=True)
+    tell(
+        actor=actor,
+        action="payout_account.added",
+        entity_type=ENTITY,
+        entity_id=account.pk,
+        organization_id=organization.pk,
+        after={
+            "method": method,
+            "usable_from": account.usable_from.isoformat(),
+            "replaces": str(old.pk) if old is not None else None,
+        },
+    )
+    return account
+
+
+def archive_payout_account(*, actor: Actor, organization_id: uuid.UUID, account_id: uuid.UUID, now: datetime) -> None:
+    """Nothing is paid out to it any more. Raises NotFound, PermissionDenied, InvalidTransition (archived already)."""
+    organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.PAYOUT_ACCOUNTS_WRITE)
+    _archive(actor, _open_account(organization.pk, account_id), now)
+
+
+def _open_account(organization_id: uuid.UUID, account_id: uuid.UUID) -> PayoutAccount:
+    account = payout_accounts_of(organization_id).filter(pk=account_id).first()
+    if account is None:
+        raise NotFound("There is no such payout account.")
+    if account.archived_at is not None:
+        raise InvalidTransition("The payout account is archived.")
+    return account
+
+
+def _archive(actor: Actor, account: PayoutAccount, now: datetime) -> None:
+    account.archived_at, account.archived_by_id = now, actor.user_id
+    account.save(update_fields=["archived_at", "archived_by"])
+    tell(
+        actor=actor,
+        action="payout_account.archived",
+        entity_type=ENTITY,
+        entity_id=account.pk,
+        organization_id=account.organization_id,
+        after={"method": account.method},
+    )

@@ -1,0 +1,332 @@
+"""HTTP of organizations. A path names the organization first: it is looked up among those that the caller may see, and
+what lies below it within it alone; anything else is 404.
+
+No Idempotency-Key here: bodies and answers hold addresses and numbers, and answers to a key are stored.
+"""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from fintech_core import clock
+from fintech_core.actors import Actor, ActorKind
+from fintech_core.capabilities import Capability
+from fintech_core.exceptions import NotFound
+from fintech_core.serializers import ReasonInput, StrictInput
+from fintech_core.viewsets import DomainViewSet
+from organizations import selectors, services
+from organizations.serializers import (
+    AcceptInput,
+    InvitationInput,
+    InvitationOutput,
+    MemberFilter,
+    MemberOutput,
+    MemberPatch,
+    MembershipOutput,
+    OrganizationFilter,
+    OrganizationInput,
+    OrganizationOutput,
+    OrganizationPatch,
+    PayoutAccountFilter,
+    PayoutAccountInput,
+    PayoutAccountOutput,
+)
+
+
+class InOrganization(DomainViewSet):
+    """Below `organizations/{id}`: a member acts in that organization, with the header or without it."""
+
+    def perform_authentication(self, request: Request) -> None:
+        super().perform_authentication(request)
+        if isinstance(request.auth, Actor):
+            request.auth = _within(request.auth, self.kwargs["organization_id"])
+
+    @property
+    def organization_id(self) -> UUID:
+        organization_id: UUID = self.kwargs["organization_id"]
+        return organization_id
+
+    def get_object(self) -> Any:
+        instance = self.get_queryset().filter(pk=self.kwargs["pk"]).first() if "pk" in self.kwargs else None
+        if instance is None:
+            raise NotFound
+        return instance
+
+
+def _within(actor: Actor, organization_id: UUID) -> Actor:
+    """The actor in the path's organization. Staff who may read organizations stay who they are. Raises NotFound."""
+    if actor.organization_id == organization_id:
+        return actor
+    if actor.can(Capability.ORGANIZATIONS_READ_ALL):
+        if not selectors.organizations_visible_to(actor).filter(pk=organization_id).exists():
+            raise NotFound
+        return actor
+    is_person_outside = actor.kind is ActorKind.USER and actor.organization_id is None
+    member = selectors.acting_in(actor, organization_id) if is_person_outside else None
+    if member is None:
+        raise NotFound
+    return member
+
+
+@extend_schema(tags=["organizations"])
+class OrganizationsViewSet(DomainViewSet):
+    access: ClassVar = {"list": Capability.ORGANIZATIONS_READ, "create": Capability.ORGANIZATIONS_CREATE}
+    problem_statuses: ClassVar = {"create": (409, 422)}
+    output = OrganizationOutput
+    serializer_class = OrganizationOutput
+    filter_input = OrganizationFilter
+
+    def get_queryset(self) -> Any:
+        return selectors.organizations_visible_to(self.actor)
+
+    @extend_schema(operation_id="organizations_list")
+    def list(self, request: Request) -> Response:
+        """Those that the caller is a member of, or the one it acts in; staff see all."""
+        return self.list_page()
+
+    @extend_schema(operation_id="organizations_create", request=OrganizationInput, responses={201: OrganizationOutput})
+    def create(self, request: Request) -> HttpResponse:
+        """Make one and be its administrator. 409 `tax_number_taken`."""
+        data = self.validated(OrganizationInput)
+        return self.write(
+            lambda: services.create_organization(actor=self.actor, now=clock.now(), **data),
+            OrganizationOutput,
+            status=201,
+            takes_key=False,
+        )
+
+
+@extend_schema(tags=["organizations"])
+class OrganizationViewSet(InOrganization):
+    access: ClassVar = {
+        "retrieve": Capability.ORGANIZATIONS_READ,
+        "partial_update": Capability.ORGANIZATIONS_WRITE,
+        "leave": Capability.ORGANIZATIONS_JOIN,
+        "submit_kyb": Capability.ORGANIZATIONS_WRITE,
+        "approve_kyb": Capability.KYB_DECIDE,
+        "reject_kyb": Capability.KYB_DECIDE,
+    }
+    problem_statuses: ClassVar = {
+        "partial_update": (409,),
+        "leave": (409,),
+        "submit_kyb": (409,),
+        "approve_kyb": (409,),
+        "reject_kyb": (409,),
+    }
+    output = OrganizationOutput
+    serializer_class = OrganizationOutput
+
+    def get_queryset(self) -> Any:
+        return selectors.organizations_visible_to(self.actor)
+
+    @extend_schema(operation_id="organizations_retrieve")
+    def retrieve(self, request: Request, organization_id: UUID) -> Response:
+        self.kwargs["pk"] = organization_id
+        return self.retrieve_one()
+
+    @extend_schema(operation_id="organizations_update", request=OrganizationPatch, responses=OrganizationOutput)
+    def partial_update(self, request: Request, organization_id: UUID) -> HttpResponse:
+        """Correct name, country or tax number: before KYB is submitted, or after it was rejected."""
+        changes = self.validated(OrganizationPatch)
+        return self._write(services.update_organization, changes=changes)
+
+    @extend_schema(operation_id="organizations_leave", request=None, responses={204: None})
+    def leave(self, request: Request, organization_id: UUID) -> HttpResponse:
+        """Stop being a member. 409 `last_admin` for the only administrator."""
+        self.validated(StrictInput)
+        return self.write(
+            lambda: services.leave_organization(actor=self.actor, organization_id=organization_id, now=clock.now()),
+            None,
+            status=204,
+            takes_key=False,
+        )
+
+    @extend_schema(operation_id="organizations_kyb_submit", request=None, responses=OrganizationOutput)
+    def submit_kyb(self, request: Request, organization_id: UUID) -> HttpResponse:
+        """Ask for the review of who the organization is (KYB)."""
+        self.validated(StrictInput)
+        return self._write(services.submit_kyb)
+
+    @extend_schema(operation_id="organizations_kyb_approve", request=None, responses=OrganizationOutput)
+    def approve_kyb(self, request: Request, organization_id: UUID) -> HttpResponse:
+        """Its wallets count as KYC level 2 from now on. Compliance officers, never members."""
+        self.validated(StrictInput)
+        return self._write(services.approve_kyb)
+
+    @extend_schema(operation_id="organizations_kyb_reject", request=ReasonInput, responses=OrganizationOutput)
+    def reject_kyb(self, request: Request, organization_id: UUID) -> HttpResponse:
+        """Refuse, or take an approval back. Compliance officers, never members."""
+        return self._write(services.reject_kyb, **self.validated(ReasonInput))
+
+    def _write(self, service: Any, **arguments: Any) -> HttpResponse:
+        organization_id = self.organization_id
+        return self.write(
+            lambda: service(actor=self.actor, organization_id=organization_id, now=clock.now(), **arguments),
+            OrganizationOutput,
+            takes_key=False,
+        )
+
+
+@extend_schema(tags=["organizations"])
+class MemberViewSet(InOrganization):
+    access: ClassVar = {
+        "list": Capability.MEMBERS_READ,
+        "partial_update": Capability.MEMBERS_WRITE,
+        "destroy": Capability.MEMBERS_WRITE,
+    }
+    problem_statuses: ClassVar = {"partial_update": (409,), "destroy": (409,)}
+    output = MemberOutput
+    serializer_class = MemberOutput
+    filter_input = MemberFilter
+
+    def get_queryset(self) -> Any:
+        return selectors.members_of(self.organization_id)
+
+    @extend_schema(operation_id="organizations_members_list")
+    def list(self, request: Request, organization_id: UUID) -> Response:
+        return self.list_page()
+
+    @extend_schema(operation_id="organizations_members_update", request=MemberPatch, responses=MemberOutput)
+    def partial_update(self, request: Request, organization_id: UUID, pk: UUID) -> HttpResponse:
+        """Give a member another role. 409 `last_admin` for the only administrator."""
+        data = self.validated(MemberPatch)
+        return self.write(
+            lambda: services.change_member_role(
+                actor=self.actor, organization_id=organization_id, member_id=pk, now=clock.now(), **data
+            ),
+            MemberOutput,
+            takes_key=False,
+        )
+
+    @extend_schema(operation_id="organizations_members_remove", responses={204: None})
+    def destroy(self, request: Request, organization_id: UUID, pk: UUID) -> HttpResponse:
+        """Put a member out; it takes effect at once. 409 `last_admin` for the only administrator."""
+        return self.write(
+            lambda: services.remove_member(
+                actor=self.actor, organization_id=organization_id, member_id=pk, now=clock.now()
+            ),
+            None,
+            status=204,
+            takes_key=False,
+        )
+
+
+@extend_schema(tags=["organizations"])
+class InvitationViewSet(InOrganization):
+    access: ClassVar = {
+        "list": Capability.MEMBERS_READ,
+        "create": Capability.MEMBERS_WRITE,
+        "destroy": Capability.MEMBERS_WRITE,
+    }
+    problem_statuses: ClassVar = {"create": (409, 422), "destroy": (409,)}
+    output = InvitationOutput
+    serializer_class = InvitationOutput
+
+    def get_queryset(self) -> Any:
+        return selectors.invitations_of(self.organization_id)
+
+    @extend_schema(operation_id="organizations_invitations_list")
+    def list(self, request: Request, organization_id: UUID) -> Response:
+        return self.list_page()
+
+    @extend_schema(
+        operation_id="organizations_invitations_create", request=InvitationInput, responses={201: InvitationOutput}
+    )
+    def create(self, request: Request, organization_id: UUID) -> HttpResponse:
+        """Mail an invitation, good for seven days and one use; an earlier one to the address is revoked."""
+        data = self.validated(InvitationInput)
+        return self.write(
+            lambda: services.create_invitation(
+                actor=self.actor, organization_id=organization_id, now=clock.now(), **data
+            ),
+            InvitationOutput,
+            status=201,
+            takes_key=False,
+        )
+
+    @extend_schema(operation_id="organizations_invitations_revoke", responses={204: None})
+    def destroy(self, request: Request, organization_id: UUID, pk: UUID) -> HttpResponse:
+        return self.write(
+            lambda: services.revoke_invitation(
+                actor=self.actor, organization_id=organization_id, invitation_id=pk, now=clock.now()
+            ),
+            None,
+            status=204,
+            takes_key=False,
+        )
+
+
+@extend_schema(tags=["organizations"])
+class AcceptInvitationViewSet(DomainViewSet):
+    access: ClassVar = {"create": Capability.ORGANIZATIONS_JOIN}
+    problem_statuses: ClassVar = {"create": (409, 422)}
+    output = MembershipOutput
+    serializer_class = MembershipOutput
+
+    @extend_schema(operation_id="invitations_accept", request=AcceptInput, responses={201: MembershipOutput})
+    def create(self, request: Request) -> HttpResponse:
+        """Become a member, by the token and a log-in with the invited address, verified. 422 `invitation_invalid`."""
+        data = self.validated(AcceptInput)
+        return self.write(
+            lambda: services.accept_invitation(actor=self.actor, now=clock.now(), **data),
+            MembershipOutput,
+            status=201,
+            takes_key=False,
+        )
+
+
+@extend_schema(tags=["organizations"])
+class PayoutAccountViewSet(InOrganization):
+    access: ClassVar = {
+        "list": Capability.PAYOUT_ACCOUNTS_READ,
+        "create": Capability.PAYOUT_ACCOUNTS_WRITE,
+        "destroy": Capability.PAYOUT_ACCOUNTS_WRITE,
+    }
+    problem_statuses: ClassVar = {"create": (409, 422), "destroy": (409,)}
+    output = PayoutAccountOutput
+    serializer_class = PayoutAccountOutput
+    filter_input = PayoutAccountFilter
+
+    def get_queryset(self) -> Any:
+        return selectors.payout_accounts_of(self.organization_id)
+
+    def apply_filters(self, queryset: Any, filters: Any) -> Any:
+        archived = filters.get("archived")
+        return queryset if archived is None else queryset.filter(archived_at__isnull=archived == "false")
+
+    @extend_schema(operation_id="organizations_payout_accounts_list")
+    def list(self, request: Request, organization_id: UUID) -> Response:
+        return self.list_page()
+
+    @extend_schema(
+        operation_id="organizations_payout_accounts_create",
+        request=PayoutAccountInput,
+        responses={201: PayoutAccountOutput},
+    )
+    def create(self, request: Request, organization_id: UUID) -> HttpResponse:
+        """Add one, or put one in the place of another. Nothing is paid out to it before `usable_from`."""
+        data = self.validated(PayoutAccountInput)
+        return self.write(
+            lambda: services.add_payout_account(
+                actor=self.actor, organization_id=organization_id, now=clock.now(), **data
+            ),
+            PayoutAccountOutput,
+            status=201,
+            takes_key=False,
+        )
+
+    @extend_schema(operation_id="organizations_payout_accounts_archive", responses={204: None})
+    def destroy(self, request: Request, organization_id: UUID, pk: UUID) -> HttpResponse:
+        """Archive it: nothing is paid out to it any more."""
+        return self.write(
+            lambda: services.archive_payout_account(
+                actor=self.actor, organization_id=organization_id, account_id=pk, now=clock.now()
+            ),
+            None,
+            status=204,
+            takes_key=False,
+        )
