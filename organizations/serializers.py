@@ -192,7 +192,7 @@ class PayoutAccountFilter(StrictInput):
 
 
 class PayoutAccountOutput(serializers.ModelSerializer[PayoutAccount]):
-    label = serializers.CharField(read_only=True, help_text="Masked.")
+    label = serializers.CharField(read_only=True, help_text="Masked.")  # type: ignore[assignment]
     replaces = serializers.UUIDField(source="replaces_id", read_only=True, allow_null=True)
     is_usable = serializers.SerializerMethodField()
 

@@ -3,6 +3,7 @@
 import uuid
 from datetime import datetime
 
+from fintech_core import ids
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import NotFound
@@ -45,7 +46,7 @@ def remove_member(*, actor: Actor, organization_id: uuid.UUID, member_id: uuid.U
 def leave_organization(*, actor: Actor, organization_id: uuid.UUID, now: datetime) -> None:
     """Go by oneself. Raises NotFound, LastAdmin."""
     organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.ORGANIZATIONS_JOIN)
-    member = members_of(organization.pk).filter(user_id=actor.user_id).first()
+    member = members_of(organization.pk).filter(user_id=actor.user_id or ids.NIL).first()
     if member is None:
         raise NotFound
     _remove(actor, member, now, "organization_member.left")
