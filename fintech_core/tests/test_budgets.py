@@ -11,8 +11,8 @@ import pytest
 from django.db import connection
 
 from fintech_core import budgets, tasks
-from fintech_core.db import unit_of_work
-from fintech_core.exceptions import TooManyAttempts
+from fintech_core.db import unit_of_work, unit_of_work_with_trace
+from fintech_core.exceptions import NotFound, TooManyAttempts
 from fintech_core.models import AttemptBudget
 from fintech_core.problems import response_of
 
@@ -174,6 +174,20 @@ def test_the_purge_deletes_what_has_ended() -> None:
     tasks.purge_attempt_budgets()
 
     assert [bytes(row.subject) for row in AttemptBudget.objects.all()] == [BOB]
+
+
+@rolled_back
+def test_a_refusal_is_undone_and_what_it_must_leave_behind_is_committed() -> None:
+    def refuse() -> None:
+        budgets.take(scope="undone", subject=ALICE, limit=5, window=WINDOW, now=NOW)
+        refusal = NotFound()
+        refusal.trace = lambda: budgets.take(scope="trace", subject=ALICE, limit=5, window=WINDOW, now=NOW)
+        raise refusal
+
+    with pytest.raises(NotFound):
+        unit_of_work_with_trace(refuse)
+
+    assert list(AttemptBudget.objects.values_list("scope", flat=True)) == ["trace"]
 
 
 @durable

@@ -10,6 +10,7 @@ import pytest
 import redis
 from django.core.cache import caches
 from django.test import Client as Browser
+from drf_spectacular.generators import SchemaGenerator
 
 from fintech_core import ratelimit
 from fintech_core.models import AttemptBudget
@@ -385,6 +386,18 @@ def test_every_way_in_fails_to_the_database_and_the_general_limits_open() -> Non
     assert ratelimit.API_NETWORK.without_cache is WithoutCache.OPEN
     assert ratelimit.API_PRINCIPAL.without_cache is WithoutCache.OPEN
     assert Limit(name="any", per=Per.NETWORK).without_cache is WithoutCache.DATABASE
+
+
+def test_every_operation_of_the_schema_says_429_with_retry_after() -> None:
+    schema = SchemaGenerator().get_schema(request=None, public=True)
+    silent = {
+        f"{method} {path}"
+        for path, methods in schema["paths"].items()
+        for method, operation in methods.items()
+        if "Retry-After" not in operation["responses"].get("429", {}).get("headers", {})
+    }
+
+    assert silent == {"get /health", "get /api/health", "get /ready", "post /webhooks/v1/{gateway}"}
 
 
 @pytest.mark.parametrize("text", ["", "5", "5/", "/m", "0/m", "5/0m", "-5/m", "5/m ", "5/w", "5 per minute", "5.5/m"])
