@@ -1,5 +1,7 @@
 """The normal forms of addresses and numbers."""
 
+import time
+
 import pytest
 
 from fintech_core.identifiers import InvalidIdentifier, normalise_email, normalise_phone
@@ -31,3 +33,13 @@ def test_what_is_no_number_is_refused(text: str) -> None:
 )
 def test_an_address_has_one_form(spelling: str, normal: str) -> None:
     assert normalise_email(spelling) == normal
+
+
+@pytest.mark.parametrize("domain", ["ü" * 200_000, "üa." * 100_000, "".join(chr(0x4E00 + n) for n in range(20_000))])
+def test_an_endless_address_is_refused_before_anything_takes_it_apart(domain: str) -> None:
+    started = time.monotonic()
+
+    with pytest.raises(InvalidIdentifier):
+        normalise_email(f"a@{domain}")
+
+    assert time.monotonic() - started < 1
