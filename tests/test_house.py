@@ -318,6 +318,33 @@ def test_what_is_public_is_reviewed() -> None:
     assert {path for path in found if not path.startswith("webhooks/")} == PUBLIC
 
 
+# Whoever calls these has 256 random bits or gets nothing; the limit of everything below /api is enough.
+UNGUESSABLE = {"refresh", "log_out"}
+
+
+def test_every_way_in_has_limits_of_its_own() -> None:
+    """Of the public API everything is a try of something, or sends something (security.md 40)."""
+    unlimited = {
+        f"{path} {action}"
+        for path, view, actions in api_routes()
+        for action, capability in getattr(view, "access", {}).items()
+        if path.startswith("api/v1/")
+        and capability is Capability.PUBLIC
+        and (actions is None or action in actions.values())
+        and action not in UNGUESSABLE
+        and not getattr(view, "limits", {}).get(action)
+    }
+
+    assert unlimited == set()
+
+
+def test_no_limit_is_left_without_its_action_or_rate() -> None:
+    for _, view, _ in api_routes():
+        limits = getattr(view, "limits", {})
+        assert set(limits) <= set(getattr(view, "access", {})), view
+        assert {limit.name for of_action in limits.values() for limit in of_action} <= set(settings.RATE_LIMITS), view
+
+
 def test_api_paths_have_no_trailing_slash() -> None:
     assert {path for path, *_ in api_routes() if path.endswith("/")} == set()
 
