@@ -24,6 +24,10 @@ def _reject(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -
     return services.reject_kyb(actor=actor, organization_id=object_id, reason=reason, now=now)
 
 
+def _appoint(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
+    return services.appoint_admin(actor=actor, member_id=object_id, reason=reason, now=now)
+
+
 @admin.register(Organization)
 class OrganizationAdmin(ReadOnlyModelAdmin):
     list_display = ("id", "legal_name", "country", "kyb_status", "created_at")
@@ -58,6 +62,14 @@ class OrganizationMemberAdmin(ReadOnlyModelAdmin):
     list_filter = ("role",)
     search_fields = ("=id", "=organization__id", "=user__id")
     ordering = ("-created_at", "-id")
+    actions = (
+        reason_action(
+            "Make administrator",
+            Capability.USERS_MANAGE,
+            _appoint,
+            explanation="They may do everything in the organization from now on, also put other administrators out.",
+        ),
+    )
 
 
 @admin.register(Invitation)

@@ -73,6 +73,12 @@ def has_another_admin(organization_id: uuid.UUID, user_id: uuid.UUID) -> bool:
     return admins.filter(user__is_active=True).exclude(user_id=user_id).exists()
 
 
+def has_other_members(organization_id: uuid.UUID, user_id: uuid.UUID) -> bool:
+    """Is there a member who can log in besides this user?"""
+    members = OrganizationMember.objects.filter(organization_id=organization_id, user__is_active=True)
+    return members.exclude(user_id=user_id).exists()
+
+
 def roles_of(user_id: uuid.UUID) -> set[MemberRole]:
     """What the user is, in any organization."""
     roles = OrganizationMember.objects.filter(user_id=user_id).values_list("role", flat=True)

@@ -8,6 +8,7 @@ from organizations.services.invitations import (
     revoke_invitation,
 )
 from organizations.services.members import (
+    appoint_admin,
     change_member_role,
     leave_organization,
     refuse_without_an_admin,
@@ -32,6 +33,7 @@ __all__ = [
     "TooManyInOrganization",
     "accept_invitation",
     "add_payout_account",
+    "appoint_admin",
     "approve_kyb",
     "archive_payout_account",
     "change_member_role",

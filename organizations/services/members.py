@@ -8,9 +8,9 @@ from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import NotFound
 from organizations.enums import MemberRole
-from organizations.locks import lock_organizations
+from organizations.locks import lock_organization, lock_organizations
 from organizations.models import Organization, OrganizationMember
-from organizations.selectors import members_of, open_invitations_of
+from organizations.selectors import has_other_members, members_of, open_invitations_of
 from organizations.services.common import follow_role, locked_for, refuse_the_last_admin, tell
 from users.services import revoke_keys_of
 
@@ -43,6 +43,25 @@ def remove_member(*, actor: Actor, organization_id: uuid.UUID, member_id: uuid.U
     _remove(actor, _member(organization, member_id), now, "organization_member.removed")
 
 
+def appoint_admin(*, actor: Actor, member_id: uuid.UUID, reason: str, now: datetime) -> OrganizationMember:
+    """Make a member an administrator, by staff: where the administrators can't, or are to go. Raises NotFound."""
+    actor.require(Capability.USERS_MANAGE)
+    found = OrganizationMember.objects.filter(pk=member_id).first()
+    if found is None:
+        raise NotFound
+    organization = lock_organization(found.organization_id)
+    member = _member(organization, member_id)
+    before = MemberRole(member.role)
+    if before == MemberRole.ADMIN:
+        return member
+    member.role = MemberRole.ADMIN
+    member.save(update_fields=["role"])
+    _end_powers(
+        actor, member, now, "organization_member.role_changed", before=before, after=MemberRole.ADMIN, reason=reason
+    )
+    return member
+
+
 def leave_organization(*, actor: Actor, organization_id: uuid.UUID, now: datetime) -> None:
     """Go by oneself. Raises NotFound, LastAdmin."""
     organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.ORGANIZATIONS_JOIN)
@@ -53,7 +72,9 @@ def leave_organization(*, actor: Actor, organization_id: uuid.UUID, now: datetim
 
 
 def refuse_without_an_admin(*, user_id: uuid.UUID) -> None:
-    """Before somebody is deactivated or erased: lock their organizations, and refuse where they alone administer one.
+    """Before somebody is deactivated or erased: lock their organizations, and refuse where they alone administer one
+    that has other members. (`appoint_admin` is the way out. Where nobody else is left nobody is left alone, and nobody
+    gets out of reach by making an organization.)
 
     Named by settings.BEFORE_A_USER_LEAVES. Raises LastAdmin.
     """
@@ -61,7 +82,7 @@ def refuse_without_an_admin(*, user_id: uuid.UUID) -> None:
     locked = lock_organizations(list(memberships.values_list("organization_id", flat=True)))
     admin_of = set(memberships.filter(role=MemberRole.ADMIN).values_list("organization_id", flat=True))
     for organization in locked:
-        if organization.pk in admin_of:
+        if organization.pk in admin_of and has_other_members(organization.pk, user_id):
             refuse_the_last_admin(organization.pk, user_id)
 
 
@@ -88,6 +109,7 @@ def _end_powers(
     *,
     before: MemberRole,
     after: MemberRole | None,
+    reason: str = "",
 ) -> None:
     """What hung on the old role ends with it: keys, invitations that an administrator made, the user's own role."""
     revoked = 0
@@ -109,4 +131,5 @@ def _end_powers(
             "api_keys_revoked": keys,
             "invitations_revoked": revoked,
         },
+        reason=reason,
     )

@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from fintech_core.actors import Actor
 from fintech_core.db import unit_of_work
-from fintech_core.exceptions import DomainError
+from fintech_core.exceptions import DomainError, PermissionDenied
 from fintech_core.models import AuditLog
-from fintech_core.testing import SYSTEM, Client, client_for, customer
+from fintech_core.testing import SYSTEM, Client, actor_for, client_for, customer
 from organizations import services
 from organizations.enums import MemberRole
 from organizations.models import Organization, OrganizationMember
@@ -213,6 +213,34 @@ def test_the_only_administrator_is_not_deactivated(alice: User, bob: User, carol
     assert not alice.is_active
 
 
+def test_nobody_gets_out_of_reach_by_an_organization_of_their_own(mallory: User, evil: Organization) -> None:
+    unit_of_work(lambda: deactivate_user(actor=SYSTEM, user_id=mallory.pk, reason="fraud", now=timezone.now()))
+
+    mallory.refresh_from_db()
+    assert not mallory.is_active
+
+
+def test_staff_appoint_an_administrator_with_a_reason(
+    carol: User, admin_user: User, officer: User, acme: Organization
+) -> None:
+    def appoint(staff: User) -> None:
+        unit_of_work(
+            lambda: services.appoint_admin(
+                actor=actor_for(staff), member_id=member(acme, carol).pk, reason="locked out", now=timezone.now()
+            )
+        )
+
+    with pytest.raises(PermissionDenied):
+        appoint(officer)
+    appoint(admin_user)
+
+    assert roles(acme)["carol"] == "admin"
+    carol.refresh_from_db()
+    assert carol.role == Role.AGENCY_ADMIN
+    row = AuditLog.objects.get(action="organization_member.role_changed")
+    assert (row.actor_id, row.reason) == (admin_user.pk, "locked out")
+
+
 def test_who_was_removed_meanwhile_decides_nothing(alice: User, bob: User, carol: User, acme: Organization) -> None:
     """Their request came in while they were an administrator."""
     OrganizationMember.objects.filter(organization=acme, user=bob).update(role="admin")
@@ -255,8 +283,9 @@ def race(*deeds: Callable[[], Any]) -> list[str]:
 
 @pytest.fixture
 def two_admins(transactional_db: None) -> tuple[User, User, Organization]:
+    """And somebody who would be left without one."""
     anna, boris = customer("anna"), customer("boris")
-    organization = organization_of(anna)
+    organization = organization_of(anna, viewer=customer("clara"))
     OrganizationMember.objects.create(
         organization=organization, user=boris, role=MemberRole.ADMIN, created_at=timezone.now()
     )
