@@ -39,7 +39,7 @@ def test_a_product_without_its_cache_serves_and_keeps_its_limits(live: LiveStack
         assert reads == [200] * 10
         assert tries == [401] * 10 + [429] * 2
         assert sent == [201] * 5 + [429] * 2
-        assert took < 15
+        assert took < 30
 
         live.start("valkey")
         live.wait_until_ready()
