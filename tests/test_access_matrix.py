@@ -15,8 +15,6 @@ from drf_spectacular.generators import SchemaGenerator
 
 from fintech_core.capabilities import Capability
 from fintech_core.testing import Client
-from organizations.enums import MemberRole
-from organizations.roles import MEMBER_CAPABILITIES
 from tests import world as worlds
 from tests.world import (
     BODIES,
@@ -24,12 +22,14 @@ from tests.world import (
     QUERIES,
     RESOURCES,
     Caller,
+    Owner,
     Resource,
     Route,
     World,
     api_v1,
     call,
     callers,
+    callers_of_organization,
     undone,
 )
 
@@ -48,6 +48,11 @@ def world(django_db_setup: None, django_db_blocker: Any) -> Iterator[World]:
 @pytest.fixture(scope="module")
 def everyone(world: World) -> list[Caller]:
     return callers(world)
+
+
+@pytest.fixture(scope="module")
+def in_and_around(world: World) -> list[Caller]:
+    return callers_of_organization(world)
 
 
 @pytest.fixture(autouse=True)
@@ -71,9 +76,10 @@ def written() -> int:
     return int(count)
 
 
-def ask(client: Client, route: Route, world: World, body: dict[str, Any] | None = None) -> tuple[int, Any, int]:
-    """Status, answer and the number of rows written, of one request for alice's object that is undone afterwards."""
-    owner = world.alice
+def ask(
+    client: Client, route: Route, world: World, owner: Owner, body: dict[str, Any] | None = None
+) -> tuple[int, Any, int]:
+    """Status, answer and number of rows written, of one request for the owner's object that is undone afterwards."""
     parameters = world.object_of(owner, route.resource) if route.resource else {}
     if body is None and route.method != "GET":
         body = BODIES[route.name](world, owner) if route.name in BODIES else {}
@@ -81,6 +87,16 @@ def ask(client: Client, route: Route, world: World, body: dict[str, Any] | None 
     with undone():
         answer = call(client, route, parameters, body)
     return answer.status_code, answer, written() - before
+
+
+def resource_of(route: Route) -> Resource | None:
+    return RESOURCES[route.resource] if route.resource else None
+
+
+def an_owner(world: World, route: Route) -> Owner:
+    """Somebody who can have what the route's path names."""
+    resource = resource_of(route)
+    return world.acme if resource is not None and resource.membership else world.alice
 
 
 # --- A-66 -------------------------------------------------------------------------------------------------------------
@@ -96,32 +112,48 @@ def test_the_world_knows_every_route() -> None:
 
 @every_route
 def test_a66_without_credentials_every_route_is_a_401(route: Route, world: World) -> None:
-    status, _, rows = ask(worlds.nobody(), route, world)
+    status, _, rows = ask(worlds.nobody(), route, world, an_owner(world, route))
 
     assert (status, rows) == (401, 0)
 
 
-@every_route
+@pytest.mark.parametrize(
+    "route",
+    [route for route in ROUTES if route.resource is None or not RESOURCES[route.resource].membership],
+    ids=lambda route: route.name,
+)
 def test_a66_who_may_call_a_route_and_whose_objects_it_reaches(
     route: Route, world: World, everyone: list[Caller]
 ) -> None:
-    resource = RESOURCES[route.resource] if route.resource else None
-    wrong = {}
-    for caller in everyone:
-        status, answer, rows = ask(caller.client, route, world)
-        expected = expectation(route, resource, caller)
-        fits = status < 500 and status not in {401, 403, 404} if expected is None else status == expected
-        fits = fits and (rows == 0 or expected not in {403, 404})
-        if not fits:
-            wrong[caller.name] = (status, rows, answer.content[:300], f"expected {expected or 'to get in'}")
+    assert misfits(route, world, world.alice, everyone) == {}
 
-    assert wrong == {}
+
+@every_route
+def test_a66_who_reaches_what_is_an_organizations(route: Route, world: World, in_and_around: list[Caller]) -> None:
+    resource = resource_of(route)
+    owner = world.alice if resource is not None and resource.persons else world.acme
+
+    assert misfits(route, world, owner, in_and_around) == {}
+
+
+def misfits(route: Route, world: World, owner: Owner, askers: list[Caller]) -> dict[str, Any]:
+    """Who got another answer than they should have, or was refused and yet left something behind."""
+    wrong = {}
+    for caller in askers:
+        status, answer, rows = ask(caller.client, route, world, owner)
+        expected = expectation(route, resource_of(route), caller)
+        fits = status < 500 and status not in {401, 403, 404} if expected is None else status == expected
+        if not fits or (rows and expected in {403, 404}):
+            wrong[caller.name] = (status, rows, answer.content[:300], f"expected {expected or 'to get in'}")
+    return wrong
 
 
 def expectation(route: Route, resource: Resource | None, caller: Caller) -> int | None:
     """403 without the capability, 404 for what the caller may not see, None where they get in."""
-    if resource is not None and resource.organizations:
-        return in_organization(route, caller)
+    if resource is not None and resource.membership:
+        staffs = caller.capabilities if Capability.ORGANIZATIONS_READ_ALL in caller.capabilities else None
+        rights = caller.within if caller.within is not None else staffs
+        return 404 if rights is None else (None if route.capability in rights else 403)
     if route.capability not in caller.capabilities:
         return 403
     of_owners = [foreign.status for foreign in NESTED.get(route.name, {}).values() if foreign]
@@ -130,15 +162,6 @@ def expectation(route: Route, resource: Resource | None, caller: Caller) -> int 
     if resource is None or resource.platform or caller.owns or resource.read_all in caller.capabilities:
         return None
     return 404
-
-
-def in_organization(route: Route, caller: Caller) -> int | None:
-    """As a member by the membership, as staff by the role; for everybody else it isn't there."""
-    is_staff = Capability.ORGANIZATIONS_READ_ALL in caller.capabilities
-    if not is_staff and (caller.key or not caller.owns):
-        return 404
-    rights = caller.capabilities if is_staff else MEMBER_CAPABILITIES[MemberRole.ADMIN]
-    return None if route.capability in rights else 403
 
 
 def test_the_reviewed_table_is_the_one_in_force(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,27 +208,25 @@ def resolved(schema: Any, part: Any) -> Any:
 
 @every_write
 def test_a67_no_body_sets_what_is_not_the_callers_to_set(
-    route: Route, world: World, everyone: list[Caller], schema: Any
+    route: Route, world: World, everyone: list[Caller], in_and_around: list[Caller], schema: Any
 ) -> None:
     """Somebody who may call the route sends its good body with one more field: 400, and nothing is written."""
-    caller = next(caller for caller in everyone if expectation(route, resource_of(route), caller) is None)
-    good = BODIES[route.name](world, world.alice)
+    owner = an_owner(world, route)
+    askers = in_and_around if owner is world.acme else everyone
+    caller = next(caller for caller in askers if expectation(route, resource_of(route), caller) is None)
+    good = BODIES[route.name](world, owner)
     known = set(body_schema(schema, route).get("properties", {}))
     assert set(good) <= known
     wrong = {}
     for name, value in NOT_THE_CALLERS.items():
         if name in known:
             continue  # a field of the contract, whose values its own tests check
-        status, answer, rows = ask(caller.client, route, world, {**good, name: value})
+        status, answer, rows = ask(caller.client, route, world, owner, {**good, name: value})
         errors = answer.json().get("errors") if status == 400 else answer.content[:300]
         if [(e["field"], e["code"]) for e in errors or []] != [(name, "unknown_field")] or rows:
             wrong[name] = (status, errors, rows)
 
     assert wrong == {}
-
-
-def resource_of(route: Route) -> Resource | None:
-    return RESOURCES[route.resource] if route.resource else None
 
 
 # --- A-68 -------------------------------------------------------------------------------------------------------------
@@ -237,15 +258,17 @@ def test_a68_an_id_of_somebody_else_in_a_body_is_refused(name: str, path: str, w
     route = next(route for route in ROUTES if route.name == name)
     foreign = NESTED[name][path]
     assert foreign is not None
-    theirs = world.object_of(world.mallory, foreign.resource)["pk"]
-    good = BODIES[name](world, world.alice)
+    owner = an_owner(world, route)
+    stranger = world.evil if owner is world.acme else world.mallory
+    theirs = world.object_of(stranger, foreign.resource)["pk"]
+    good = BODIES[name](world, owner)
 
-    refused = ask(world.alice.client, route, world, worlds.with_value(good, path, theirs))
-    absent = ask(world.alice.client, route, world, worlds.with_value(good, path, worlds.NOBODY))
+    refused = ask(owner.client, route, world, owner, worlds.with_value(good, path, theirs))
+    absent = ask(owner.client, route, world, owner, worlds.with_value(good, path, worlds.NOBODY))
 
     assert (refused[0], refused[1].json()["code"]) == (foreign.status, foreign.code)
     assert strip(refused[1]) == strip(absent[1])  # not even that it exists
-    assert ask(world.alice.client, route, world, good)[0] < 300
+    assert ask(owner.client, route, world, owner, good)[0] < 300
     if foreign.status == 404:
         assert (refused[2], absent[2]) == (0, 0)
 

@@ -23,7 +23,9 @@ from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
 from fintech_core.testing import SYSTEM, Client, anonymous_client, client_for, customer, key_client, kyc, staff
 from organizations.enums import MemberRole
-from organizations.models import OrganizationMember
+from organizations.models import Organization, OrganizationMember
+from organizations.roles import MEMBER_CAPABILITIES
+from organizations.tests.factories import approve_kyb, client_in, organization_of, wallet_for
 from reconciliation.models import Break
 from reconciliation.tests.samples import ACCOUNT, OLD, csv_of, reconcile
 from tests.test_house import api_routes
@@ -45,12 +47,18 @@ Body = dict[str, Any]
 
 @dataclass(frozen=True)
 class Owner:
-    """Somebody with money: objects are made through `client`, and are theirs."""
+    """Somebody with money, or an organization with the client of its administrator who acts in it.
 
+    Objects are made through `client`, and are the owner's.
+    """
+
+    name: str
     user: User
     client: Client
     usd: Wallet
     eur: Wallet
+    organization: Organization | None = None
+    members: Mapping[MemberRole, User] = field(default_factory=dict)
 
 
 @dataclass
@@ -58,6 +66,8 @@ class World:
     alice: Owner
     bob: Owner
     mallory: Owner
+    acme: Owner
+    evil: Owner
     staff: Mapping[Role, Client]
     made: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
@@ -70,12 +80,13 @@ class World:
 
 
 def build() -> World:
-    """Alice, bob (who deals with her) and mallory (who doesn't), each with money; one of each staff role; rates."""
+    """Alice, bob (who deals with her) and mallory (who doesn't), Acme and Evil, each with money; staff; rates."""
     day = clock.now().date()
     rates = {"EUR": Decimal(1), "USD": Decimal("1.0837")}
     unit_of_work(lambda: services.load_rates(actor=SYSTEM, source="ecb", as_of=day, rates=rates, now=clock.now()))
     alice, bob, mallory = (owner(name) for name in ("alice", "bob", "mallory"))
-    return World(alice, bob, mallory, {role: client_for(staff(role)) for role in sorted(STAFF_ROLES)})
+    acme, evil = (organization(name) for name in ("Acme", "Evil"))
+    return World(alice, bob, mallory, acme, evil, {role: client_for(staff(role)) for role in sorted(STAFF_ROLES)})
 
 
 def owner(name: str) -> Owner:
@@ -89,7 +100,17 @@ def owner(name: str) -> Owner:
         )
         fund(wallet)
         wallets.append(wallet)
-    return Owner(user, client_for(user), *wallets)
+    return Owner(name, user, client_for(user), *wallets)
+
+
+def organization(name: str) -> Owner:
+    """With one member of each role, whose addresses are `role.name@customer.example`, and its KYB done."""
+    members = {role: customer(f"{role.value}.{name.lower()}") for role in MemberRole}
+    admin = members[MemberRole.ADMIN]
+    others = {role.value: user for role, user in members.items() if role is not MemberRole.ADMIN}
+    made = approve_kyb(organization_of(admin, name, **others))
+    usd, eur = (wallet_for(made, "1000.00", currency) for currency in ("USD", "EUR"))
+    return Owner(name, admin, client_in(admin, made), usd, eur, made, members)
 
 
 def fund(wallet: Wallet, amount: str = "1000.00") -> None:
@@ -181,12 +202,16 @@ def call(client: Client, route: Route, parameters: Mapping[str, Any], body: Body
 @dataclass(frozen=True)
 class Resource:
     """`read_all`: with which capability staff reach everybody's. `platform`: it is nobody's, the capability decides.
-    `organizations`: it lies in one, where its owner is an administrator; strangers and keys of persons find nothing."""
+
+    `membership`: an organization or a part of one: who isn't a member gets a 404 before any capability is asked for.
+    `persons`: nobody has one in an organization.
+    """
 
     make: Callable[[World, Owner], dict[str, Any]]
     read_all: Capability | None = None
     platform: bool = False
-    organizations: bool = False
+    membership: bool = False
+    persons: bool = False
 
 
 def _created(client: Client, path: str, body: Body) -> str:
@@ -246,34 +271,33 @@ def _seal(world: World, owner: Owner) -> dict[str, Any]:
 
 
 def _organization(world: World, owner: Owner) -> dict[str, Any]:
-    body = BODIES[f"POST {API}organizations"](world, owner)
-    return {"organization_id": _created(owner.client, "organizations", body)}
+    assert owner.organization is not None
+    return {"organization_id": str(owner.organization.pk)}
 
 
 def _member(world: World, owner: Owner) -> dict[str, Any]:
-    """Bob, as a member."""
-    path = world.object_of(owner, ORGANIZATION)
-    member = OrganizationMember.objects.create(
-        **path, user=world.bob.user, role=MemberRole.VIEWER, created_at=clock.now()
-    )
-    return {**path, "pk": str(member.pk)}
+    viewer = OrganizationMember.objects.get(organization=owner.organization, role=MemberRole.VIEWER)
+    return {**_organization(world, owner), "pk": str(viewer.pk)}
 
 
-def _in_organization(name: str) -> Callable[[World, Owner], dict[str, Any]]:
+def _below(name: str) -> Callable[[World, Owner], dict[str, Any]]:
+    """What an organization's administrator makes by a POST to one of its lists."""
+
     def make(world: World, owner: Owner) -> dict[str, Any]:
-        path = world.object_of(owner, ORGANIZATION)
-        body = BODIES[f"POST {ORGANIZATION}/{name}"](world, owner)
-        return {**path, "pk": _created(owner.client, f"organizations/{path['organization_id']}/{name}", body)}
+        parent = _organization(world, owner)
+        body = BODIES[f"POST {_IN_ORGANIZATION}/{name}"](world, owner)
+        made = _created(owner.client, f"organizations/{parent['organization_id']}/{name}", body)
+        return {**parent, "pk": made}
 
     return make
 
 
-ORGANIZATION = f"{API}organizations/<uuid:organization_id>"
+_IN_ORGANIZATION = f"{API}organizations/<uuid:organization_id>"
 RESOURCES: Mapping[str, Resource] = {
-    ORGANIZATION: Resource(_organization, organizations=True),
-    f"{ORGANIZATION}/members/<uuid:pk>": Resource(_member, organizations=True),
-    f"{ORGANIZATION}/invitations/<uuid:pk>": Resource(_in_organization("invitations"), organizations=True),
-    f"{ORGANIZATION}/payout-accounts/<uuid:pk>": Resource(_in_organization("payout-accounts"), organizations=True),
+    _IN_ORGANIZATION: Resource(_organization, membership=True),
+    f"{_IN_ORGANIZATION}/members/<uuid:pk>": Resource(_member, membership=True),
+    f"{_IN_ORGANIZATION}/invitations/<uuid:pk>": Resource(_below("invitations"), membership=True),
+    f"{_IN_ORGANIZATION}/payout-accounts/<uuid:pk>": Resource(_below("payout-accounts"), membership=True),
     f"{API}wallets/<uuid:pk>": Resource(_wallet, Capability.WALLETS_READ_ALL),
     f"{API}wallets/<uuid:pk>/monitors/<uuid:monitor_id>": Resource(_monitor, Capability.WALLETS_READ_ALL),
     f"{API}transactions/<uuid:pk>": Resource(_transaction, Capability.TRANSACTIONS_READ_ALL),
@@ -281,7 +305,7 @@ RESOURCES: Mapping[str, Resource] = {
     f"{API}scheduled-transfers/<uuid:pk>": Resource(_own("scheduled-transfers"), Capability.TRANSACTIONS_READ_ALL),
     f"{API}exchange-quotes/<uuid:pk>": Resource(_own("exchange-quotes")),
     f"{API}payment-intents/<uuid:pk>": Resource(_own("payment-intents"), Capability.PAYMENTS_READ_ALL),
-    f"{API}kyc/submissions/<uuid:pk>": Resource(_own("kyc/submissions"), Capability.KYC_READ_ALL),
+    f"{API}kyc/submissions/<uuid:pk>": Resource(_own("kyc/submissions"), Capability.KYC_READ_ALL, persons=True),
     f"{API}api-keys/<uuid:pk>": Resource(_own("api-keys")),
     f"{API}fee-schedules/<uuid:pk>": Resource(_staffs("fee-schedules"), platform=True),
     f"{API}seals/<int:pk>": Resource(_seal, platform=True),
@@ -313,23 +337,16 @@ def _just(**body: Any) -> MakeBody:
 
 
 BODIES: Mapping[str, MakeBody] = {
-    f"POST {API}organizations": lambda world, owner: {
-        "legal_name": "Acme Ltd",
-        "country": "KZ",
-        "tax_number": ids.uuid7().hex[-12:],
-    },
-    f"POST {API}invitations/accept": _just(token="no-such-token"),
-    f"PATCH {ORGANIZATION}": _just(legal_name="Acme Limited"),
-    f"POST {ORGANIZATION}/leave": _just(),
-    f"POST {ORGANIZATION}/kyb/submit": _just(),
-    f"POST {ORGANIZATION}/kyb/approve": _just(),
-    f"POST {ORGANIZATION}/kyb/reject": _just(**_REASON),
-    f"PATCH {ORGANIZATION}/members/<uuid:pk>": _just(role="agent"),
-    f"POST {ORGANIZATION}/invitations": lambda world, owner: {
-        "email": f"{ids.uuid7().hex}@invited.example",
-        "role": "viewer",
-    },
-    f"POST {ORGANIZATION}/payout-accounts": _just(method="iban", details={"iban": "GR1601101050000010547023795"}),
+    f"POST {API}organizations": _just(legal_name="Third Ltd", country="KZ", tax_number="123456789012"),
+    f"POST {API}invitations/accept": _just(token="x" * 43),
+    f"PATCH {_IN_ORGANIZATION}": _just(legal_name="Other Ltd"),
+    f"POST {_IN_ORGANIZATION}/leave": _just(),
+    f"POST {_IN_ORGANIZATION}/kyb/submit": _just(),
+    f"POST {_IN_ORGANIZATION}/kyb/approve": _just(),
+    f"POST {_IN_ORGANIZATION}/kyb/reject": _just(**_REASON),
+    f"PATCH {_IN_ORGANIZATION}/members/<uuid:pk>": _just(role="agent"),
+    f"POST {_IN_ORGANIZATION}/invitations": _just(email="new@customer.example", role="viewer"),
+    f"POST {_IN_ORGANIZATION}/payout-accounts": _just(method="iban", details={"iban": "GR1601101250000000012300695"}),
     f"PATCH {API}users/me": _just(first_name="Alicia"),
     f"POST {API}users/me/second-factor": _just(),
     f"POST {API}users/me/second-factor/confirm": _just(code="123456"),
@@ -398,13 +415,15 @@ QUERIES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks. `owns`: the objects that the world made for alice are theirs."""
+    """Who asks. `owns`: the owner's objects are theirs. `within`: their rights below `organizations/{id}`, where the
+    path alone makes a member act in it; None for who is no member.
+    """
 
     name: str
     client: Client
     capabilities: frozenset[Capability]
     owns: bool = False
-    key: bool = False
+    within: frozenset[Capability] | None = None
 
 
 def callers(world: World) -> list[Caller]:
@@ -412,18 +431,45 @@ def callers(world: World) -> list[Caller]:
     found = [Caller("the owner", world.alice.client, CAPABILITIES[Role.CLIENT], owns=True)]
     for scope in Scope:
         rights = CAPABILITIES[Role.CLIENT] & capabilities_of([scope])
-        found.append(
-            Caller(f"the owner's key for {scope}", key_client(world.alice.user, scope), rights, owns=True, key=True)
-        )
+        found.append(Caller(f"the owner's key for {scope}", key_client(world.alice.user, scope), rights, owns=True))
     found.append(Caller("a stranger", world.mallory.client, CAPABILITIES[Role.CLIENT]))
     for role in (Role.AGENT, Role.AGENCY_ADMIN):
         person = customer(role.value)
         User.objects.filter(pk=person.pk).update(role=role)
         found.append(Caller(f"a strange {role}", client_for(person), CAPABILITIES[role]))
     rights = CAPABILITIES[Role.CLIENT] & capabilities_of(Scope)
-    found.append(Caller("a stranger's key", key_client(world.mallory.user, *Scope), rights, key=True))
+    found.append(Caller("a stranger's key", key_client(world.mallory.user, *Scope), rights))
     found += [Caller(role.value, client, CAPABILITIES[role]) for role, client in world.staff.items()]
     return found
+
+
+def callers_of_organization(world: World) -> list[Caller]:
+    """Acme's members in each role, acting in it and not; its key; strangers with and without an organization; staff."""
+    acme, evil = world.acme, world.evil
+    assert acme.organization is not None
+    assert evil.organization is not None
+    found = []
+    for role, user in acme.members.items():
+        rights = MEMBER_CAPABILITIES[role]
+        found.append(Caller(f"{role} in Acme", client_in(user, acme.organization), rights, owns=True, within=rights))
+    admins = MEMBER_CAPABILITIES[MemberRole.ADMIN]
+    found.append(Caller("its admin outside of it", client_for(acme.user), CAPABILITIES[Role.CLIENT], within=admins))
+    rights = admins & capabilities_of(Scope)
+    found.append(Caller("its key", _key_of(acme), rights, owns=True, within=rights))
+    found.append(Caller("a stranger", world.mallory.client, CAPABILITIES[Role.CLIENT]))
+    found.append(Caller("a stranger's admin", evil.client, admins))
+    found.append(Caller("a stranger's key", _key_of(evil), rights))
+    found += [Caller(role.value, client, CAPABILITIES[role]) for role, client in world.staff.items()]
+    return found
+
+
+def _key_of(owner: Owner) -> Client:
+    """A client with a key of the organization with every scope."""
+    made = owner.client.post(f"/{API}api-keys", {"name": "tests", "scopes": list(Scope.values)})
+    assert made.status_code == 201, made.content
+    client = anonymous_client()
+    client.credentials(HTTP_AUTHORIZATION=f"Api-Key {made.json()['key']}")
+    return client
 
 
 def nobody() -> Client:
@@ -445,7 +491,6 @@ class Foreign:
 ANYBODYS = None  # payees are others by design
 _WALLET = f"{API}wallets/<uuid:pk>"
 NESTED: Mapping[str, Mapping[str, Foreign | None]] = {
-    f"POST {ORGANIZATION}/payout-accounts": {"replaces": Foreign(f"{ORGANIZATION}/payout-accounts/<uuid:pk>")},
     f"POST {API}transfers": {"source_wallet": Foreign(_WALLET), "destination_wallet": ANYBODYS},
     f"POST {API}transfers/batch": {
         "transfers[].source_wallet": Foreign(_WALLET, 422, "batch_refused"),
@@ -458,6 +503,7 @@ NESTED: Mapping[str, Mapping[str, Foreign | None]] = {
     f"POST {API}scheduled-transfers": {"source_wallet": Foreign(_WALLET), "destination_wallet": ANYBODYS},
     f"POST {API}payment-intents": {"wallet": Foreign(_WALLET)},
     f"POST {API}reconciliation/breaks/<uuid:pk>/assign": {"owner": ANYBODYS},  # staff name staff
+    f"POST {_IN_ORGANIZATION}/payout-accounts": {"replaces": Foreign(f"{_IN_ORGANIZATION}/payout-accounts/<uuid:pk>")},
 }
 
 
@@ -468,4 +514,4 @@ def with_value(body: Any, path: str, value: Any) -> Any:
     if many:
         first, *others = body[name]
         return {**body, name: [with_value(first, rest, value) if rest else value, *others]}
-    return {**body, name: with_value(body[name], rest, value) if rest else value}
+    return {**body, name: with_value(body[name], rest, value) if rest else value}  # also one that a body may leave out
