@@ -255,6 +255,7 @@ PASSWORD_HASHERS = (
     else ["users.hashers.Argon2Hasher", "django.contrib.auth.hashers.ScryptPasswordHasher"]
 )
 PASSWORD_MIN_LENGTH = 15  # security.md 6, NIST SP 800-63B rev. 4: a password that stands alone
+PASSWORD_MIN_LENGTH_WITH_SECOND_FACTOR = 8
 AUTH_PASSWORD_VALIDATORS = [
     {
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",

@@ -303,7 +303,9 @@ def test_an_output_says_what_may_be_null_or_empty() -> None:
 PUBLIC = {
     "health", "api/health", "ready", "api/schema", "api/docs", "api/redoc",
     "api/v1/auth/register", "api/v1/auth/email/verify", "api/v1/auth/token", "api/v1/auth/token/refresh",
-    "api/v1/auth/logout",
+    "api/v1/auth/logout", "api/v1/auth/agent/sms/send", "api/v1/auth/agent/sms/verify",
+    "api/v1/auth/client/email/send", "api/v1/auth/client/email/verify", "api/v1/auth/agency/login",
+    "api/v1/auth/password/reset", "api/v1/auth/password/reset/confirm",
 }  # fmt: skip
 
 

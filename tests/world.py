@@ -21,7 +21,17 @@ from compliance.tests.factories import PERSON
 from fintech_core import clock, db, ids
 from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
-from fintech_core.testing import SYSTEM, Client, anonymous_client, client_for, customer, key_client, kyc, staff
+from fintech_core.testing import (
+    PASSWORD,
+    SYSTEM,
+    Client,
+    anonymous_client,
+    client_for,
+    customer,
+    key_client,
+    kyc,
+    staff,
+)
 from organizations.enums import MemberRole
 from organizations.models import Organization, OrganizationMember
 from organizations.roles import MEMBER_CAPABILITIES
@@ -33,7 +43,7 @@ from transactions import ledger, services
 from transactions.accounts import clearing
 from transactions.enums import TransactionKind
 from users.enums import STAFF_ROLES, Role, Scope
-from users.models import User
+from users.models import Session, User
 from users.roles import CAPABILITIES
 from users.scopes import capabilities_of
 from wallet.models import Wallet
@@ -292,12 +302,19 @@ def _below(name: str) -> Callable[[World, Owner], dict[str, Any]]:
     return make
 
 
+def _session(world: World, owner: Owner) -> dict[str, Any]:
+    now = clock.now()
+    row = Session.objects.create(user=owner.user, created_at=now, last_used_at=now, expires_at=now + timedelta(days=1))
+    return {"pk": str(row.pk)}
+
+
 _IN_ORGANIZATION = f"{API}organizations/<uuid:organization_id>"
 RESOURCES: Mapping[str, Resource] = {
     _IN_ORGANIZATION: Resource(_organization, membership=True),
     f"{_IN_ORGANIZATION}/members/<uuid:pk>": Resource(_member, membership=True),
     f"{_IN_ORGANIZATION}/invitations/<uuid:pk>": Resource(_below("invitations"), membership=True),
     f"{_IN_ORGANIZATION}/payout-accounts/<uuid:pk>": Resource(_below("payout-accounts"), membership=True),
+    f"{API}users/me/sessions/<uuid:pk>": Resource(_session),
     f"{API}wallets/<uuid:pk>": Resource(_wallet, Capability.WALLETS_READ_ALL),
     f"{API}wallets/<uuid:pk>/monitors/<uuid:monitor_id>": Resource(_monitor, Capability.WALLETS_READ_ALL),
     f"{API}transactions/<uuid:pk>": Resource(_transaction, Capability.TRANSACTIONS_READ_ALL),
@@ -347,6 +364,15 @@ BODIES: Mapping[str, MakeBody] = {
     f"PATCH {_IN_ORGANIZATION}/members/<uuid:pk>": _just(role="agent"),
     f"POST {_IN_ORGANIZATION}/invitations": _just(email="new@customer.example", role="viewer"),
     f"POST {_IN_ORGANIZATION}/payout-accounts": _just(method="iban", details={"iban": "GR1601101250000000012300695"}),
+    f"POST {API}auth/logout/all": lambda world, owner: {},
+    f"POST {API}users/me/password": lambda world, owner: {
+        "current_password": PASSWORD,
+        "new_password": "an entirely new password",
+    },
+    f"POST {API}users/me/phone": lambda world, owner: {"phone": "+12025550199"},
+    f"POST {API}users/me/phone/verify": lambda world, owner: {"phone": "+12025550199", "code": "123456"},
+    f"POST {API}users/me/email": lambda world, owner: {"email": "new@customer.example"},
+    f"POST {API}users/me/email/verify": lambda world, owner: {"email": "new@customer.example", "code": "123456"},
     f"PATCH {API}users/me": _just(first_name="Alicia"),
     f"POST {API}users/me/second-factor": _just(),
     f"POST {API}users/me/second-factor/confirm": _just(code="123456"),

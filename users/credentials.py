@@ -2,20 +2,53 @@
 
 import hashlib
 import secrets
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
 
-from django.contrib.auth.password_validation import validate_password
+from django.conf import settings
+from django.contrib.auth.password_validation import (
+    MinimumLengthValidator,
+    get_default_password_validators,
+    validate_password,
+)
 from django.core.exceptions import ValidationError
 
 MAX_PASSWORD_LENGTH = 128
+MIN_PERSONAL_LENGTH = 4
 TOKEN_BYTES = 32
 _GENERATED_PASSWORD_BYTES = 18  # 24 characters, 144 bits
 
 
-def check_new_password(password: str) -> None:
-    """The policy (security.md 6) for a password that is being set. Raises Django's ValidationError."""
+def check_new_password(password: str, *, personal: Iterable[str] = (), has_second_factor: bool = False) -> None:
+    """The policy (security.md 6) for a password that is being set. Raises Django's ValidationError.
+
+    `personal` are words that everybody who knows the person would try: address, names.
+    """
     if len(password) > MAX_PASSWORD_LENGTH:
         raise ValidationError(f"A password has at most {MAX_PASSWORD_LENGTH} characters.", code="max_length")
-    validate_password(password)
+    validate_password(password, password_validators=_validators(has_second_factor=has_second_factor))
+    folded = unicodedata.normalize("NFC", password).casefold()
+    if any(word in folded for word in _words(personal)):
+        raise ValidationError("Don't use your own address or name in it.", code="password_too_personal")
+
+
+def _validators(*, has_second_factor: bool) -> list[Any]:
+    """Those of the settings; beside a second factor a shorter password will do (NIST SP 800-63B-4, 3.1.1.2)."""
+    shorter = MinimumLengthValidator(settings.PASSWORD_MIN_LENGTH_WITH_SECOND_FACTOR)
+    return [
+        shorter if has_second_factor and isinstance(validator, MinimumLengthValidator) else validator
+        for validator in get_default_password_validators()
+    ]
+
+
+def _words(personal: Iterable[str]) -> set[str]:
+    """Whole addresses, their local parts, names: the short ones are parts of too many words."""
+    found = set()
+    for text in personal:
+        folded = unicodedata.normalize("NFC", text).casefold().strip()
+        found |= {folded, folded.partition("@")[0]}
+    return {word for word in found if len(word) >= MIN_PERSONAL_LENGTH}
 
 
 def new_token() -> str:

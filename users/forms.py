@@ -10,7 +10,7 @@ from django.core.validators import MaxLengthValidator
 from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from fintech_core import clock
+from fintech_core import client_address, clock
 from fintech_core.actors import Actor
 from fintech_core.db import unit_of_work, unit_of_work_with_trace
 from fintech_core.identifiers import InvalidIdentifier, normalise_email
@@ -59,7 +59,13 @@ class AdminLogInForm(AuthenticationForm):
         unit_of_work(lambda: services.count_try(user_id=user.pk, otp=otp, now=clock.now()))
         self.session, proof = unit_of_work_with_trace(
             lambda: services.open_admin_session(
-                actor=actor, user=user, address=address, otp=otp, user_agent=agent, now=clock.now()
+                actor=actor,
+                user=user,
+                address=address,
+                otp=otp,
+                user_agent=agent,
+                ip=client_address.of(self.request),
+                now=clock.now(),
             )
         )
         self.user_cache, self.device = user, proof.device

@@ -1,6 +1,7 @@
 """The locks of identity. A user is a business row, locked before any wallet (ledger.md, lock order)."""
 
 import uuid
+from collections.abc import Collection
 
 from fintech_core.encrypted_fields import indexed
 from fintech_core.exceptions import NotFound
@@ -13,6 +14,12 @@ def lock_user(user_id: uuid.UUID) -> User:
     if user is None:
         raise NotFound
     return user
+
+
+def lock_users(user_ids: Collection[uuid.UUID]) -> list[User]:
+    """Several users in primary-key order, so that two who lock the same ones never wait for each other in a circle."""
+    rows = User.objects.select_for_update(of=("self",), no_key=True)
+    return list(rows.filter(pk__in=user_ids).order_by("pk"))
 
 
 def lock_claims(email: str) -> list[Registration]:

@@ -15,6 +15,11 @@ def hash_password(password: str) -> str:
     return hashers.make_password(_normal(password))
 
 
+def unusable_password() -> str:
+    """What is stored for who has no password: no text matches it."""
+    return hashers.make_password(None)
+
+
 def password_matches(holder: HasPassword | None, password: str) -> bool:
     """Whether it is the holder's password. For nobody, and for unusable hashes, as much work is done for a no."""
     if holder is None or not hashers.is_password_usable(holder.password):

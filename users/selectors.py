@@ -62,6 +62,11 @@ def is_familiar_network(*, user_id: uuid.UUID, network: bytes) -> bool:
     return FamiliarNetwork.objects.filter(user_id=user_id, network=network).exists()
 
 
+def holder_of_phone(phone: str) -> User | None:
+    """Who has proved this E.164 number, active or not: the caller judges."""
+    return User.objects.filter(**indexed("phone", phone), phone_verified_at__isnull=False).first()
+
+
 def email_is_taken(email: str) -> bool:
     return User.objects.filter(**indexed("email", email), email_verified_at__isnull=False).exists()
 
@@ -95,6 +100,11 @@ def confirmed_device(user_id: uuid.UUID) -> TotpDevice | None:
 
 def recovery_codes_left(user_id: uuid.UUID) -> int:
     return RecoveryCode.objects.filter(user_id=user_id, used_at__isnull=True).count()
+
+
+def sessions_of(*, user_id: uuid.UUID, now: datetime) -> QuerySet[Session]:
+    """The sessions that the user could end."""
+    return live_sessions(now=now).filter(user_id=user_id)
 
 
 def refresh_token_by_hash(token_hash: str) -> RefreshToken | None:

@@ -5,7 +5,7 @@ from users.models.messages import Message, OneTimeCode
 from users.models.networks import FamiliarNetwork
 from users.models.people import HASH_LENGTH, MAX_KYC_LEVEL, Registration, User, UserManager
 from users.models.second_factor import RecoveryCode, TotpDevice
-from users.models.sessions import RefreshToken, Session
+from users.models.sessions import PasswordReset, RefreshToken, Session
 
 __all__ = [
     "HASH_LENGTH",
@@ -14,6 +14,7 @@ __all__ = [
     "FamiliarNetwork",
     "Message",
     "OneTimeCode",
+    "PasswordReset",
     "RecoveryCode",
     "RefreshToken",
     "Registration",

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from fintech_core import ids
+from fintech_core.encrypted_fields import EncryptedTextField
 from fintech_core.fields import enum_check
 from users.enums import EndReason, SessionKind
 from users.models.people import HASH_LENGTH, User
@@ -22,6 +23,7 @@ class Session(models.Model):
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="sessions")
     kind = models.CharField(max_length=8, choices=SessionKind.choices, default=SessionKind.API)
     user_agent = models.CharField(max_length=200, blank=True)
+    ip = EncryptedTextField(empty=True)  # the address that it was opened from, shown to the owner alone
     created_at = models.DateTimeField()
     last_used_at = models.DateTimeField()
     authenticated_at = models.DateTimeField(null=True)
@@ -43,6 +45,27 @@ class Session(models.Model):
             enum_check("kind", SessionKind, "session_kind"),
         ]
         indexes: ClassVar = [models.Index(fields=["expires_at"], name="session_expiry")]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class PasswordReset(models.Model):
+    """The token that a user may set a new password with, by hash: at most one, a newer one takes its place."""
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    token_hash = models.CharField(max_length=HASH_LENGTH)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["user"], name="password_reset_once_per_user"),
+            models.UniqueConstraint(fields=["token_hash"], name="password_reset_token_once"),
+            models.CheckConstraint(condition=Q(expires_at__gt=F("created_at")), name="password_reset_expires_later"),
+        ]
 
     def __str__(self) -> str:
         return str(self.id)

@@ -1,6 +1,8 @@
 """Fields of identity over HTTP. Messages never repeat what was sent: it is personal or secret."""
 
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
@@ -13,6 +15,7 @@ from users import credentials
 
 MAX_TOKEN_LENGTH = 512
 MAX_OTP_LENGTH = 64
+MAX_CODE_LENGTH = 16
 
 
 @extend_schema_field({"type": "string", "format": "email", "maxLength": identifiers.MAX_EMAIL_LENGTH})
@@ -80,14 +83,29 @@ class OtpField(TextField):
         super().__init__(max_length=MAX_OTP_LENGTH, **kwargs)
 
 
+@contextmanager
+def password_policy(field: str = "") -> Iterator[None]:
+    """Turns the policy's refusals into those of a serializer: of this field, or of the one that is being read."""
+    try:
+        yield
+    except ValidationError as error:
+        details = [serializers.ErrorDetail(item.messages[0], code=item.code) for item in error.error_list]
+        raise serializers.ValidationError({field: details} if field else details) from error
+
+
 class NewPasswordField(PasswordField):
     """A password that is being set; answers to the policy."""
 
     def to_internal_value(self, data: Any) -> str:
         password = super().to_internal_value(data)
-        try:
+        with password_policy():
             credentials.check_new_password(password)
-        except ValidationError as error:
-            details = [serializers.ErrorDetail(item.messages[0], code=item.code) for item in error.error_list]
-            raise serializers.ValidationError(details) from error
         return password
+
+
+@extend_schema_field({"type": "string", "maxLength": MAX_CODE_LENGTH, "example": "123456"})
+class CodeField(TextField):
+    """A one-time code: six digits. What isn't is a wrong one, and counted as such."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=MAX_CODE_LENGTH, **kwargs)

@@ -20,7 +20,7 @@ from fintech_core.identifiers import normalise_email
 from users.enums import CUSTOMER_ROLES, STAFF_ROLES, EndReason, KycStatus, Role
 from users.locks import lock_user
 from users.models import User
-from users.passwords import hash_password
+from users.passwords import hash_password, unusable_password
 from users.selectors import user_for_log_in
 from users.services.api_keys import revoke_keys_of
 from users.services.sessions import close_sessions
@@ -87,6 +87,16 @@ def create_customer_with_hash(
         email_verified_at=now if verified else None,
         created_at=now,
     )
+    return _insert_customer(actor, user, now)
+
+
+def create_agent(*, actor: Actor, phone: str, now: datetime) -> User:
+    """Who proved a number that no account has: an agent, without an address and a password, with a first wallet."""
+    user = User(phone=phone, phone_verified_at=now, password=unusable_password(), role=Role.AGENT, created_at=now)
+    return _insert_customer(actor, user, now)
+
+
+def _insert_customer(actor: Actor, user: User, now: datetime) -> User:
     _insert(actor, user)
     open_wallet(actor=actor, owner_user_id=user.pk, currency=settings.DEFAULT_CURRENCY, now=now)
     return user
@@ -114,7 +124,7 @@ def _insert(actor: Actor, user: User) -> None:
     try:
         user.save(force_insert=True)
     except IntegrityError as error:
-        if violated_constraint(error).startswith("user_email_once"):
+        if violated_constraint(error).startswith(("user_email_once", "user_verified_phone_once")):
             raise LostRace from error  # the second try sees the winner's row
         raise
     _record(

@@ -77,12 +77,15 @@ def take_try(*, purpose: CodePurpose, subject: bytes, now: datetime) -> None:
     budgets.take(scope=f"code:{purpose}", subject=subject, limit=TRIES, window=WINDOW, now=now)
 
 
+def matches(*, purpose: CodePurpose, subject: bytes, binding: bytes, code: str, now: datetime) -> bool:
+    """Whether it would be the right code. It isn't spent; the caller has counted the try all the same."""
+    return _right_one(purpose, subject, binding, code, now) is not None
+
+
 def consume(*, actor: Actor, purpose: CodePurpose, subject: bytes, binding: bytes, code: str, now: datetime) -> bool:
     """Whether it was the right code, which is spent by that (one conditional UPDATE), with what it confirms."""
-    row = OneTimeCode.objects.filter(purpose=purpose, subject=subject, used_at__isnull=True, expires_at__gt=now).first()
-    wanted = bytes(row.code_digest) if row else bytes(crypto.DIGEST_BYTES)
-    right = hmac.compare_digest(wanted, _digest(purpose, subject, binding, code))
-    if row is None or not right:
+    row = _right_one(purpose, subject, binding, code, now)
+    if row is None:
         return False
     spent = OneTimeCode.objects.filter(
         pk=row.pk, code_digest=row.code_digest, used_at__isnull=True, expires_at__gt=now
@@ -98,6 +101,13 @@ def consume(*, actor: Actor, purpose: CodePurpose, subject: bytes, binding: byte
 def purge_codes(*, now: datetime) -> int:
     deleted, _ = OneTimeCode.objects.filter(expires_at__lte=now).delete()
     return deleted
+
+
+def _right_one(purpose: CodePurpose, subject: bytes, binding: bytes, code: str, now: datetime) -> OneTimeCode | None:
+    row = OneTimeCode.objects.filter(purpose=purpose, subject=subject, used_at__isnull=True, expires_at__gt=now).first()
+    wanted = bytes(row.code_digest) if row else bytes(crypto.DIGEST_BYTES)
+    right = hmac.compare_digest(wanted, _digest(purpose, subject, binding, code))
+    return row if right else None
 
 
 def _digest(purpose: CodePurpose, subject: bytes, binding: bytes, code: str) -> bytes:

@@ -18,10 +18,13 @@ from django.db.models import F
 from django.template import Context
 from django.template.loader import get_template
 
+from fintech_core.actors import Actor
 from fintech_core.queue import enqueue
 from users.enums import MessageKind, MessageState
 from users.models import Message
-from users.selectors import messages_due
+from users.selectors import holder_of_phone, messages_due, user_for_log_in
+from users.services import code_log_ins, contacts, passwords
+from users.services.code_log_ins import may_have_code
 from users.services.messages import SEND_TASK
 from users.sms import Delivery, Outcome
 
@@ -57,8 +60,39 @@ def _as_asked(message: Message, context: dict[str, Any], now: datetime) -> Words
     return message.template, context
 
 
+def _log_in_code(message: Message, context: dict[str, Any], now: datetime) -> Words | None:
+    """None for staff and for accounts that are switched off."""
+    recipient = message.recipient or ""
+    holder = user_for_log_in(recipient) if message.kind == MessageKind.EMAIL else holder_of_phone(recipient)
+    return (message.template, context) if may_have_code(holder) else None
+
+
+def _contact_code(message: Message, context: dict[str, Any], now: datetime) -> Words | None:
+    """The code, or a notice to the one who has proved the address or number already."""
+    recipient = message.recipient or ""
+    holder = user_for_log_in(recipient) if message.kind == MessageKind.EMAIL else holder_of_phone(recipient)
+    proved = holder is not None and (message.kind == MessageKind.SMS or holder.email_verified_at is not None)
+    if holder is None or not proved or str(holder.pk) == context["user"]:
+        return message.template, context
+    return contacts.NOTICE, {}
+
+
+def _password_reset(message: Message, context: dict[str, Any], now: datetime) -> Words | None:
+    """The token is made here and exists in clear in the mail alone."""
+    actor = Actor.system("task.send_message")
+    token = passwords.new_reset_token(actor=actor, email=message.recipient or "", now=now)
+    minutes = int(passwords.RESET_LIFETIME.total_seconds() // 60)
+    return (message.template, {"token": token, "minutes": minutes}) if token else None
+
+
 # Messages whose words, or whether there are any, depend on who the recipient is.
-DECISIONS: Mapping[str, Decide] = MappingProxyType({})
+DECISIONS: Mapping[str, Decide] = MappingProxyType(
+    {
+        code_log_ins.TEMPLATE: _log_in_code,
+        contacts.TEMPLATE: _contact_code,
+        passwords.RESET_TEMPLATE: _password_reset,
+    }
+)
 
 
 def prepare_message(*, message_id: uuid.UUID, now: datetime) -> Letter | None:

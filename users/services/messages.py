@@ -6,6 +6,7 @@ what is sent to whom is decided by the worker.
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,13 @@ from users.models import Message, User
 
 SEND_TASK = "users.send_message"
 NOTICE_LIFETIME = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a route that sends something answers, to everybody: for how many seconds it is good."""
+
+    expires_in: int
 
 
 class Unreachable(Exception):

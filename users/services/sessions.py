@@ -5,6 +5,7 @@ family: either the thief or the owner is using a copy, and nobody can tell which
 """
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -16,12 +17,12 @@ from django.db.models import Q
 from fintech_core import audit
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
-from fintech_core.exceptions import DomainError
+from fintech_core.exceptions import DomainError, NotFound
 from users.authentication import actor_of_user
 from users.credentials import hash_token, new_token
-from users.enums import EndReason, SessionKind
+from users.enums import EndReason, Role, SessionKind
 from users.locks import lock_user
-from users.models import RefreshToken, Registration, Session, User
+from users.models import PasswordReset, RefreshToken, Registration, Session, User
 from users.passwords import password_matches
 from users.selectors import live_sessions, refresh_token_by_hash, user_for_log_in
 from users.services import lockout, second_factor
@@ -56,19 +57,22 @@ class TokenPair:
     refresh: str
 
 
-def prove_password(*, actor: Actor, email: str, password: str) -> User:
-    """Whose password it is. Computes one hash whatever is wrong. Raises InvalidCredentials.
+def prove_password(*, actor: Actor, email: str, password: str, roles: Collection[Role] = tuple(Role)) -> User:
+    """Whose password it is, of those who have one of `roles`. Computes one hash whatever is wrong.
+
+    Raises InvalidCredentials.
 
     `lockout.count_try` comes before, in a unit of work of its own; a log-in's other proofs and its session after.
     """
     user = user_for_log_in(email)
-    if not password_matches(user, password) or user is None or not may_log_in(user) or not user.email_verified_at:
+    right = password_matches(user, password)
+    if not right or user is None or not may_log_in(user) or not user.email_verified_at or user.role not in roles:
         raise lockout.refusal(actor=actor, error=InvalidCredentials(), address=email, user=user)
     return user
 
 
 def open_session(
-    *, actor: Actor, user: User, address: str = "", otp: str = "", user_agent: str, now: datetime
+    *, actor: Actor, user: User, address: str = "", otp: str = "", user_agent: str, ip: str = "", now: datetime
 ) -> TokenPair:
     """A session of the API for a user whose first factor was just proved: the password behind `address`, or a code.
 
@@ -76,19 +80,19 @@ def open_session(
     """
     fresh = _locked(actor, user, address)
     proof = second_factor.require(actor=actor, user=fresh, otp=otp, now=now)
-    session = _start(actor, fresh, SessionKind.API, address, user_agent, proof, now)
+    session = _start(actor, fresh, SessionKind.API, address, user_agent, ip, proof, now)
     return _issue(session, now)
 
 
 def open_admin_session(
-    *, actor: Actor, user: User, address: str, otp: str = "", user_agent: str, now: datetime
+    *, actor: Actor, user: User, address: str, otp: str = "", user_agent: str, ip: str = "", now: datetime
 ) -> tuple[Session, second_factor.Proof]:
     """A session of the admin for a member of staff whose password was just proved. Raises as open_session does."""
     fresh = _locked(actor, user, address)
     if not fresh.is_staff:
         raise lockout.refusal(actor=actor, error=InvalidCredentials(), address=address, user=user)
     proof = second_factor.require(actor=actor, user=fresh, otp=otp, now=now)
-    return _start(actor, fresh, SessionKind.ADMIN, address, user_agent, proof, now), proof
+    return _start(actor, fresh, SessionKind.ADMIN, address, user_agent, ip, proof, now), proof
 
 
 def authenticate_again(*, actor: Actor, user: User, password: str, otp: str, now: datetime) -> None:
@@ -143,6 +147,7 @@ def _start(
     kind: SessionKind,
     address: str,
     user_agent: str,
+    ip: str,
     proof: second_factor.Proof,
     now: datetime,
 ) -> Session:
@@ -154,6 +159,7 @@ def _start(
         user=user,
         kind=kind,
         user_agent=user_agent[:MAX_USER_AGENT],
+        ip=ip,
         created_at=now,
         last_used_at=now,
         authenticated_at=now,
@@ -222,6 +228,34 @@ def end_sessions(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datetime
     return ended
 
 
+def end_own_session(*, actor: Actor, session_id: uuid.UUID, now: datetime) -> None:
+    """End one of the actor's own sessions. One that has ended is fine; anybody else's is NotFound."""
+    actor.require(Capability.SESSIONS_END)
+    session = Session.objects.filter(pk=session_id).first()
+    if session is None or session.user_id != actor.user_id:
+        raise NotFound
+    if _close(Q(pk=session.pk), EndReason.LOGOUT, now):
+        _record(actor, session, "session.ended", user_id=session.user_id, reason=EndReason.LOGOUT)
+
+
+def log_out_everywhere(*, actor: Actor, now: datetime) -> int:
+    """End every session of the actor, this one as well. Returns how many there were."""
+    actor.require(Capability.SESSIONS_END)
+    if actor.user_id is None:
+        raise NotFound
+    user = lock_user(actor.user_id)
+    ended = close_sessions(user_id=user.pk, reason=EndReason.LOGOUT, now=now)
+    audit.record(
+        actor=actor,
+        action="user.sessions_ended",
+        entity_type="user",
+        entity_id=user.pk,
+        after={"sessions_ended": ended},
+        reason=EndReason.LOGOUT,
+    )
+    return ended
+
+
 def close_sessions(*, user_id: uuid.UUID, reason: EndReason, keep: uuid.UUID | None = None, now: datetime) -> int:
     """Every live session of the user but `keep`, in one statement.
 
@@ -237,7 +271,8 @@ def purge_credentials(*, now: datetime) -> int:
     old = Session.objects.filter(over).values("pk")
     tokens, _ = RefreshToken.objects.filter(Q(expires_at__lte=now) | Q(session__in=old)).delete()
     sessions, _ = Session.objects.filter(over, refresh_tokens__isnull=True).delete()
-    return claims + tokens + sessions + lockout.purge_networks(now=now)
+    resets, _ = PasswordReset.objects.filter(expires_at__lte=now).delete()
+    return claims + tokens + sessions + resets + lockout.purge_networks(now=now)
 
 
 def _close(condition: Q, reason: EndReason, now: datetime) -> int:

@@ -201,3 +201,89 @@ def test_the_purge_deletes_what_is_over_and_keeps_what_still_means_something(ano
     with mock.patch("users.tasks.clock.now", return_value=timezone.now() + timedelta(days=181)):
         tasks.purge_credentials()
     assert Session.objects.count() == 0
+
+
+# --- The owner's own list ---------------------------------------------------------------------------------------------
+
+SESSIONS = "/api/v1/users/me/sessions"
+
+
+def as_owner(client: Any, access: str) -> dict[str, Any]:
+    return {"headers": {"Authorization": f"Bearer {access}", "User-Agent": "probe/2"}}
+
+
+def test_the_owner_sees_the_live_sessions_and_which_one_this_is(anonymous: Any, alice: User, bob: User) -> None:
+    first, second = log_in(anonymous, alice), log_in(anonymous, alice)
+    log_in(anonymous, bob)
+    anonymous.post(f"{AUTH}/logout", {"refresh": log_in(anonymous, alice)["refresh"]})
+
+    shown = anonymous.get(SESSIONS, **as_owner(anonymous, first["access"])).json()["results"]
+
+    assert [row["current"] for row in shown] == [False, True]
+    assert {row["address"] for row in shown} == {"127.0.0.1"}
+    assert set(shown[0]) == {
+        "id",
+        "created_at",
+        "last_used_at",
+        "expires_at",
+        "user_agent",
+        "address",
+        "current",
+    }
+    assert me(anonymous, second["access"]) == 200
+
+
+def test_the_address_of_a_session_is_a_ciphertext_in_the_table(anonymous: Any, alice: User) -> None:
+    from django.db import connection
+
+    log_in(anonymous, alice)
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT users_session::text FROM users_session")
+        (row,) = cursor.fetchone()
+    assert "127.0.0.1" not in row
+
+
+def test_the_owner_ends_another_session_and_a_stranger_finds_none(
+    anonymous: Any, alice: User, mallory_client: Any
+) -> None:
+    first, second = log_in(anonymous, alice), log_in(anonymous, alice)
+    target = Session.objects.filter(user=alice).latest("created_at")
+
+    assert problem(mallory_client.delete(f"{SESSIONS}/{target.pk}")) == (404, "not_found")
+    assert me(anonymous, second["access"]) == 200
+
+    for _ in range(2):
+        answer = anonymous.delete(f"{SESSIONS}/{target.pk}", **as_owner(anonymous, first["access"]))
+        assert answer.status_code == 204
+    assert [me(anonymous, pair["access"]) for pair in (first, second)] == [200, 401]
+    assert problem(refresh(anonymous, second["refresh"])) == (401, "invalid_refresh_token")
+
+
+def test_a62_log_out_everywhere_ends_every_session_of_its_owner_alone(anonymous: Any, alice: User, bob: User) -> None:
+    pairs = [log_in(anonymous, alice), log_in(anonymous, alice)]
+    other = log_in(anonymous, bob)
+
+    answer = anonymous.post(f"{AUTH}/logout/all", **as_owner(anonymous, pairs[0]["access"]))
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert [me(anonymous, pair["access"]) for pair in pairs] == [401, 401]
+    assert {problem(refresh(anonymous, pair["refresh"])) for pair in pairs} == {(401, "invalid_refresh_token")}
+    assert me(anonymous, other["access"]) == 200
+    row = AuditLog.objects.get(action="user.sessions_ended")
+    assert (row.actor_id, row.after) == (alice.pk, {"sessions_ended": 2})
+
+
+def test_a62_deactivation_ends_api_keys_at_once(alice: User, admin_user: User) -> None:
+    from fintech_core.testing import key_client
+
+    client = key_client(alice, "wallets:read")
+    assert client.get("/api/v1/wallets").status_code == 200
+
+    unit_of_work(
+        lambda: services.deactivate_user(
+            actor=actor_for(admin_user), user_id=alice.pk, reason="asked for it", now=timezone.now()
+        )
+    )
+
+    assert client.get("/api/v1/wallets").status_code == 401

@@ -3,6 +3,7 @@
 No Idempotency-Key here: bodies and answers hold passwords and tokens, which are never stored.
 """
 
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 from django.http import HttpResponse
@@ -17,8 +18,8 @@ from fintech_core.ratelimit import LOG_IN_NETWORK
 from fintech_core.viewsets import DomainViewSet
 from users import services
 from users.authentication import anonymous
+from users.enums import Role
 from users.limits import REGISTER_NETWORK, SEND_TO_EMAIL, VERIFY_NETWORK
-from users.models import User
 from users.serializers.auth import (
     LogInInput,
     RefreshInput,
@@ -28,6 +29,7 @@ from users.serializers.auth import (
     VerifyEmailInput,
 )
 from users.services import lockout
+from users.views.code_log_ins import origin
 
 _EMAIL = "alice@customer.example"
 _PASSWORD = "correct horse battery staple"  # noqa: S105 - an example in the docs
@@ -45,6 +47,7 @@ class AuthViewSet(DomainViewSet):
         "register": Capability.PUBLIC,
         "verify_email": Capability.PUBLIC,
         "log_in": Capability.PUBLIC,
+        "log_in_agency": Capability.PUBLIC,
         "refresh": Capability.PUBLIC,
         "log_out": Capability.PUBLIC,
     }
@@ -52,9 +55,15 @@ class AuthViewSet(DomainViewSet):
         "register": (REGISTER_NETWORK, SEND_TO_EMAIL),
         "verify_email": (VERIFY_NETWORK,),
         "log_in": (LOG_IN_NETWORK,),
+        "log_in_agency": (LOG_IN_NETWORK,),
     }
     authentication_classes: list[Any] = []
-    problem_statuses: ClassVar = {"verify_email": (422,), "log_in": (401, 403, 429), "refresh": (401, 403)}
+    problem_statuses: ClassVar = {
+        "verify_email": (422,),
+        "log_in_agency": (401,),
+        "log_in": (401, 403, 429),
+        "refresh": (401, 403),
+    }
 
     @extend_schema(
         operation_id="auth_register",
@@ -109,22 +118,34 @@ class AuthViewSet(DomainViewSet):
         Who has a second factor sends its code as `otp`: without one the answer to the right password is 401
         `second_factor_required`.
         """
+        return self.enter(anonymous("auth.log_in"), tuple(Role))
+
+    @extend_schema(
+        operation_id="auth_agency_login",
+        request=LogInInput,
+        responses={200: TokenPairOutput},
+        examples=[
+            OpenApiExample("Log in", value={"email": _EMAIL, "password": _PASSWORD}, request_only=True),
+            _PAIR_EXAMPLE,
+        ],
+    )
+    def log_in_agency(self, request: Request) -> HttpResponse:
+        """Log in as an agency admin. 401 `invalid_credentials` for everybody else, as for a wrong password."""
+        return self.enter(anonymous("auth.agency_login"), (Role.AGENCY_ADMIN,))
+
+    def enter(self, actor: Actor, roles: Collection[Role]) -> HttpResponse:
+        """A pair of tokens for a password and, where there is one, a second factor. Tries are counted before that."""
         data = self.validated(LogInInput)
-        actor, address, otp = anonymous("auth.log_in"), data["email"], data.get("otp", "")
+        address, otp = data["email"], data.get("otp", "")
         # Committed on its own: a try counts whatever becomes of it.
         unit_of_work(lambda: lockout.count_try(actor=actor, address=address, now=clock.now()))
         user = unit_of_work_with_trace(
-            lambda: services.prove_password(actor=actor, email=address, password=data["password"])
+            lambda: services.prove_password(actor=actor, email=address, password=data["password"], roles=roles)
         )
-        return self.enter(actor, user, address=address, otp=otp)
-
-    def enter(self, actor: Actor, user: User, *, address: str = "", otp: str) -> HttpResponse:
-        """A pair of tokens for a user whose first factor was proved. The try is counted before it is looked at."""
-        agent = self.request.headers.get("User-Agent", "")
         unit_of_work(lambda: services.count_try(user_id=user.pk, otp=otp, now=clock.now()))
         return self.write(
             lambda: services.open_session(
-                actor=actor, user=user, address=address, otp=otp, user_agent=agent, now=clock.now()
+                actor=actor, user=user, address=address, otp=otp, now=clock.now(), **origin(self.request)
             ),
             TokenPairOutput,
             takes_key=False,

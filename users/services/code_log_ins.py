@@ -1,0 +1,159 @@
+"""Ways in by a one-time code: agents by text message, clients by mail. Who is unknown gets an account.
+
+The request does the same for everybody: a code is made and a message queued. Whether the message goes out is decided
+by the worker: none goes to staff and to accounts that are switched off, and without it nobody knows the code.
+"""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from fintech_core.actors import Actor
+from fintech_core.db import LostRace
+from fintech_core.encrypted_fields import indexed
+from users.enums import CodePurpose
+from users.locks import lock_claims, lock_user
+from users.models import Registration, User
+from users.passwords import unusable_password
+from users.selectors import holder_of_phone, user_for_log_in
+from users.services import codes, lockout, messages
+from users.services.accounts import EmailTaken, adopt_unverified, create_agent, create_customer_with_hash
+from users.services.sessions import TokenPair, open_session
+
+TEMPLATE = "log_in_code"
+SENT = messages.Sent(int(codes.LIFETIME.total_seconds()))
+
+
+def send_agent_code(*, actor: Actor, phone: str, now: datetime) -> messages.Sent:
+    """A code to a normalised number. The same work whether anybody has it."""
+    codes.issue(
+        actor=actor,
+        purpose=CodePurpose.AGENT_LOG_IN,
+        subject=_subject(CodePurpose.AGENT_LOG_IN, phone),
+        binding=b"",
+        deliver=lambda code: messages.send_sms(
+            template=TEMPLATE, phone=phone, context={"code": code}, lifetime=codes.LIFETIME, now=now
+        ),
+        phone=phone,
+        now=now,
+    )
+    return SENT
+
+
+def send_client_code(*, actor: Actor, email: str, now: datetime) -> messages.Sent:
+    """A code to a normalised address. The same work whether anybody has it."""
+    codes.issue(
+        actor=actor,
+        purpose=CodePurpose.CLIENT_LOG_IN,
+        subject=_subject(CodePurpose.CLIENT_LOG_IN, email),
+        binding=b"",
+        deliver=lambda code: messages.send_mail(
+            template=TEMPLATE, address=email, context={"code": code}, lifetime=codes.LIFETIME, now=now
+        ),
+        now=now,
+    )
+    return SENT
+
+
+def may_have_code(user: User | None) -> bool:
+    """Whether a log-in code is sent and taken: to strangers, and to customers whose account is on."""
+    return user is None or (user.is_active and not user.is_staff)
+
+
+def count_try(*, purpose: CodePurpose, contact: str, now: datetime) -> None:
+    """Count a try, in a unit of work of its own before the log-in. Raises TooManyAttempts."""
+    codes.take_try(purpose=purpose, subject=_subject(purpose, contact), now=now)
+
+
+def proved(*, purpose: CodePurpose, contact: str, code: str, now: datetime) -> uuid.UUID | None:
+    """Whose second factor comes next: the account behind the contact, if the code is the right one."""
+    if not codes.matches(purpose=purpose, subject=_subject(purpose, contact), binding=b"", code=code, now=now):
+        return None
+    user = holder_of_phone(contact) if purpose is CodePurpose.AGENT_LOG_IN else user_for_log_in(contact)
+    return user.pk if user else None
+
+
+def log_in_agent(
+    *, actor: Actor, phone: str, code: str, otp: str = "", user_agent: str, ip: str, now: datetime
+) -> TokenPair:
+    """Spend the code for a session of the number's holder; where there is none, of a new agent. Raises InvalidCode."""
+    subject = _subject(CodePurpose.AGENT_LOG_IN, phone)
+    if not codes.consume(
+        actor=actor, purpose=CodePurpose.AGENT_LOG_IN, subject=subject, binding=b"", code=code, now=now
+    ):
+        raise _refusal(actor, phone)
+    holder = holder_of_phone(phone)
+    if holder is None:
+        user = create_agent(actor=actor, phone=phone, now=now)
+    else:
+        user = lock_user(holder.pk)
+        if user.phone != phone or user.phone_verified_at is None:
+            raise _refusal(actor, phone)  # given up in this moment
+    return _open(actor, user, phone, otp, user_agent, ip, now)
+
+
+def log_in_client(
+    *, actor: Actor, email: str, code: str, otp: str = "", user_agent: str, ip: str, now: datetime
+) -> TokenPair:
+    """Spend the code for a session of the address's owner, who is made a client if there is none. Raises InvalidCode.
+
+    An account whose address nobody had proved is theirs now, and its password is dead, as are pending registrations.
+    """
+    if not codes.consume(
+        actor=actor,
+        purpose=CodePurpose.CLIENT_LOG_IN,
+        subject=_subject(CodePurpose.CLIENT_LOG_IN, email),
+        binding=b"",
+        code=code,
+        now=now,
+    ):
+        raise _refusal(actor, email)
+    lock_claims(email)  # before the look: a registration of the address may be proved in this moment
+    owner = user_for_log_in(email)
+    if not may_have_code(owner):
+        raise _refusal(actor, email)
+    if owner is None or owner.email_verified_at is None:
+        user = _prove(actor, owner, email, now)
+    else:
+        user = lock_user(owner.pk)
+        if user.email != email or user.email_verified_at is None:
+            raise _refusal(actor, email)  # given up in this moment
+    return _open(actor, user, email, otp, user_agent, ip, now)
+
+
+def _prove(actor: Actor, unproved: User | None, email: str, now: datetime) -> User:
+    account: dict[str, Any] = {
+        "password_hash": unusable_password(),
+        "phone": None,
+        "first_name": "",
+        "last_name": "",
+        "now": now,
+    }
+    if unproved is None:
+        user = _create(actor, email, account)
+    else:
+        user = adopt_unverified(actor=actor, user=unproved, **account)
+    Registration.objects.filter(**indexed("email", email)).delete()
+    return user
+
+
+def _create(actor: Actor, email: str, account: dict[str, Any]) -> User:
+    try:
+        return create_customer_with_hash(actor=actor, email=email, verified=True, **account)
+    except EmailTaken as error:
+        raise LostRace from error  # since we looked; the second try sees whose it is
+
+
+def _open(actor: Actor, user: User, contact: str, otp: str, user_agent: str, ip: str, now: datetime) -> TokenPair:
+    if not may_have_code(user):
+        raise _refusal(actor, contact)
+    return open_session(actor=actor, user=user, otp=otp, user_agent=user_agent, ip=ip, now=now)
+
+
+def _refusal(actor: Actor, contact: str) -> codes.InvalidCode:
+    """Leaves an audit row, which is the same whoever has the address or number."""
+    return lockout.refusal(actor=actor, error=codes.InvalidCode(), address=contact, user=None)
+
+
+def _subject(purpose: CodePurpose, contact: str) -> bytes:
+    return codes.subject_of("phone" if purpose is CodePurpose.AGENT_LOG_IN else "email", contact)

@@ -1,0 +1,167 @@
+"""Changing one's address or number: a code goes to the new one, and only its proof changes anything.
+
+Whether somebody else has proved the new one already is decided by the worker, who sends its owner a notice instead of
+the code: the answer is the same. What is proved wins over every claim.
+"""
+
+import uuid
+from datetime import datetime
+from http import HTTPStatus
+
+from django.db import IntegrityError
+
+from fintech_core import audit, crypto
+from fintech_core.actors import Actor
+from fintech_core.capabilities import Capability
+from fintech_core.db import LostRace, violated_constraint
+from fintech_core.encrypted_fields import crypto_columns, indexed
+from fintech_core.exceptions import DomainError, NotFound
+from users.enums import CodePurpose, CredentialChange, EndReason
+from users.locks import lock_claims, lock_user, lock_users
+from users.models import Registration, User
+from users.passwords import unusable_password
+from users.selectors import holder_of_phone, user_for_log_in
+from users.services import codes, messages
+from users.services.passwords import forget_resets
+from users.services.sessions import close_sessions
+
+TEMPLATE = "contact_code"
+NOTICE = "contact_taken"
+SENT = messages.Sent(int(codes.LIFETIME.total_seconds()))
+
+
+class ContactCodeInvalid(DomainError):
+    """Not 401: who asks is logged in, and stays so."""
+
+    code = "contact_code_invalid"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    title = "The code is wrong or has expired, or is not for this address or number."
+
+
+def send_phone_code(*, actor: Actor, phone: str, now: datetime) -> messages.Sent:
+    """A code to a number that the actor says is theirs. The same work and answer whoever has it."""
+    user_id = _own(actor)
+    codes.issue(
+        actor=actor,
+        purpose=CodePurpose.PHONE_CHANGE,
+        subject=_of(user_id),
+        binding=_bound_to(phone),
+        deliver=lambda code: messages.send_sms(
+            template=TEMPLATE,
+            phone=phone,
+            context={"code": code, "user": str(user_id)},
+            lifetime=codes.LIFETIME,
+            now=now,
+        ),
+        phone=phone,
+        now=now,
+    )
+    return SENT
+
+
+def send_email_code(*, actor: Actor, email: str, now: datetime) -> messages.Sent:
+    """A code to an address that the actor says is theirs. The same work and answer whoever has it."""
+    user_id = _own(actor)
+    codes.issue(
+        actor=actor,
+        purpose=CodePurpose.EMAIL_CHANGE,
+        subject=_of(user_id),
+        binding=_bound_to(email),
+        deliver=lambda code: messages.send_mail(
+            template=TEMPLATE,
+            address=email,
+            context={"code": code, "user": str(user_id)},
+            lifetime=codes.LIFETIME,
+            now=now,
+        ),
+        now=now,
+    )
+    return SENT
+
+
+def count_try(*, actor: Actor, purpose: CodePurpose, now: datetime) -> None:
+    """Count a try, in a unit of work of its own before the proof. Raises TooManyAttempts."""
+    codes.take_try(purpose=purpose, subject=_of(_own(actor)), now=now)
+
+
+def verify_phone(*, actor: Actor, phone: str, code: str, now: datetime) -> User:
+    """The number is the actor's from now on. The old one hears of it. Raises ContactCodeInvalid."""
+    user = lock_user(_own(actor))
+    _consume(actor, CodePurpose.PHONE_CHANGE, user, phone, code, now)
+    holder = holder_of_phone(phone)
+    if holder is not None and holder.pk != user.pk:
+        raise ContactCodeInvalid  # proved by somebody else meanwhile
+    messages.notify_credential_change(user=user, what=CredentialChange.PHONE, now=now)
+    user.phone, user.phone_verified_at = phone, now
+    _save(user, [*crypto_columns("phone"), "phone_verified_at"])
+    _record(actor, user, "user.phone_verified", "phone")
+    return user
+
+
+def verify_email(*, actor: Actor, email: str, code: str, now: datetime) -> User:
+    """The address is the actor's from now on; claims of it die. The old one hears of it. Raises ContactCodeInvalid."""
+    lock_claims(email)
+    claimant = user_for_log_in(email)
+    own = _own(actor)
+    locked = {user.pk: user for user in lock_users({own} | ({claimant.pk} if claimant else set()))}
+    user = locked.get(own)
+    if user is None:
+        raise NotFound
+    _consume(actor, CodePurpose.EMAIL_CHANGE, user, email, code, now)
+    if claimant is not None and claimant.pk != user.pk:
+        _evict(actor, locked[claimant.pk], email, now)
+    messages.notify_credential_change(user=user, what=CredentialChange.EMAIL, now=now)
+    user.email, user.email_verified_at = email, now
+    _save(user, [*crypto_columns("email"), "email_verified_at"])
+    Registration.objects.filter(**indexed("email", email)).delete()
+    forget_resets(user=user)
+    _record(actor, user, "user.email_verified", "email")
+    return user
+
+
+def _evict(actor: Actor, claimant: User, email: str, now: datetime) -> None:
+    """Take the address from an account that never proved it: its password dies, and what nobody can reach is closed."""
+    if claimant.email != email:
+        raise LostRace
+    if claimant.email_verified_at is not None:
+        raise ContactCodeInvalid  # proved by somebody else meanwhile
+    claimant.email, claimant.password = None, unusable_password()
+    claimant.is_active = claimant.is_active and claimant.phone_verified_at is not None
+    _save(claimant, [*crypto_columns("email"), "password", "is_active"])
+    close_sessions(user_id=claimant.pk, reason=EndReason.PASSWORD_CHANGED, now=now)
+    _record(actor, claimant, "user.email_lost", "email", "password", "is_active")
+
+
+def _consume(actor: Actor, purpose: CodePurpose, user: User, contact: str, code: str, now: datetime) -> None:
+    if not codes.consume(
+        actor=actor, purpose=purpose, subject=_of(user.pk), binding=_bound_to(contact), code=code, now=now
+    ):
+        raise ContactCodeInvalid
+
+
+def _save(user: User, fields: list[str]) -> None:
+    try:
+        user.save(update_fields=fields)
+    except IntegrityError as error:
+        if violated_constraint(error).startswith(("user_email_once", "user_verified_phone_once")):
+            raise LostRace from error  # the second try sees the winner's row
+        raise
+
+
+def _own(actor: Actor) -> uuid.UUID:
+    actor.require(Capability.CREDENTIALS_WRITE)
+    if actor.user_id is None:
+        raise NotFound
+    return actor.user_id
+
+
+def _of(user_id: uuid.UUID) -> bytes:
+    return codes.subject_of("user", str(user_id))
+
+
+def _bound_to(contact: str) -> bytes:
+    return crypto.keyed_digest("code-binding:contact", contact)
+
+
+def _record(actor: Actor, user: User, action: str, *fields: str) -> None:
+    audit.record(actor=actor, action=action, entity_type="user", entity_id=user.pk, after={"fields": sorted(fields)})

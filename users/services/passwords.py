@@ -1,0 +1,142 @@
+"""Changing the password one has, and setting one by a link from the mail. Either ends every session."""
+
+import uuid
+from datetime import datetime, timedelta
+from http import HTTPStatus
+
+from django.core.exceptions import ValidationError
+
+from fintech_core import audit, budgets, crypto
+from fintech_core.actors import Actor
+from fintech_core.capabilities import Capability
+from fintech_core.exceptions import DomainError, NotFound, ValidationFailed
+from users.authentication import actor_of_user
+from users.credentials import check_new_password, hash_token, new_token
+from users.enums import CredentialChange
+from users.locks import lock_user
+from users.models import PasswordReset, User
+from users.passwords import password_matches
+from users.selectors import confirmed_device, user_by_verified_email
+from users.services import messages, second_factor
+from users.services.accounts import set_password
+
+RESET_LIFETIME = timedelta(minutes=30)
+RESET_TEMPLATE = "password_reset"
+CHANGE_SCOPE = "password_change"
+TRIES = 5
+WINDOW = timedelta(minutes=15)
+
+
+class CurrentPasswordWrong(DomainError):
+    code = "current_password_wrong"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    title = "The current password is wrong."
+
+
+class ResetTokenInvalid(DomainError):
+    code = "reset_token_invalid"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    title = "The token is unknown, used or expired. Ask for a new mail."
+
+
+# --- Change -----------------------------------------------------------------------------------------------------------
+
+
+def count_change(*, actor: Actor, now: datetime) -> None:
+    """Count a try of the current password, in a unit of work of its own. Raises TooManyAttempts."""
+    subject = crypto.keyed_digest("user", str(actor.user_id))
+    budgets.take(scope=CHANGE_SCOPE, subject=subject, limit=TRIES, window=WINDOW, now=now)
+
+
+def change_password(*, actor: Actor, current_password: str, new_password: str, now: datetime) -> None:
+    """Replace the actor's own password. Raises CurrentPasswordWrong, ValidationFailed."""
+    actor.require(Capability.CREDENTIALS_WRITE)
+    if actor.user_id is None:
+        raise NotFound
+    user = lock_user(actor.user_id)
+    if not password_matches(user, current_password):
+        raise CurrentPasswordWrong
+    _set(actor, user, new_password, "new_password", now)
+    budgets.give_back(scope=CHANGE_SCOPE, subject=crypto.keyed_digest("user", str(user.pk)))
+
+
+# --- Reset ------------------------------------------------------------------------------------------------------------
+
+
+def request_reset(*, actor: Actor, email: str, now: datetime) -> messages.Sent:
+    """Queue the mail. The same work whoever has the address: the worker looks, and makes a token or doesn't."""
+    message = messages.send_mail(template=RESET_TEMPLATE, address=email, lifetime=RESET_LIFETIME, now=now)
+    audit.record(actor=actor, action="password_reset.requested", entity_type="message", entity_id=message.pk, after={})
+    return messages.Sent(int(RESET_LIFETIME.total_seconds()))
+
+
+def new_reset_token(*, actor: Actor, email: str, now: datetime) -> str | None:
+    """A token for the active owner of a verified address, None for nobody's. The one before it dies."""
+    user = user_by_verified_email(email)
+    if user is None:
+        return None
+    token = new_token()
+    row = PasswordReset(user=user, token_hash=hash_token(token), created_at=now, expires_at=now + RESET_LIFETIME)
+    PasswordReset.objects.bulk_create(
+        [row],
+        update_conflicts=True,
+        unique_fields=["user"],
+        update_fields=["token_hash", "created_at", "expires_at", "used_at"],
+    )
+    audit.record(actor=actor, action="password_reset.issued", entity_type="user", entity_id=user.pk, after={})
+    return token
+
+
+def owner_of_reset(*, token: str, now: datetime) -> uuid.UUID | None:
+    """Whose second factor comes next, if the token is good."""
+    found = _live_reset(hash_token(token), now)
+    return found.user_id if found else None
+
+
+def confirm_reset(*, actor: Actor, token: str, password: str, otp: str = "", now: datetime) -> None:
+    """Spend the token for a new password; who has a second factor proves it too. It logs nobody in.
+
+    Raises ResetTokenInvalid, ValidationFailed, and what `second_factor.require` raises.
+    """
+    token_hash = hash_token(token)
+    found = _live_reset(token_hash, now)
+    if found is None:
+        raise ResetTokenInvalid
+    user = lock_user(found.user_id)
+    spent = PasswordReset.objects.filter(
+        pk=found.pk, token_hash=token_hash, used_at__isnull=True, expires_at__gt=now
+    ).update(used_at=now)
+    if not spent or not user.is_active or user.email_verified_at is None:
+        raise ResetTokenInvalid
+    as_user = actor_of_user(user=user, request_id=actor.request_id)
+    second_factor.require(actor=as_user, user=user, otp=otp, now=now)
+    _set(as_user, user, password, "password", now)
+
+
+def _live_reset(token_hash: str, now: datetime) -> PasswordReset | None:
+    return PasswordReset.objects.filter(token_hash=token_hash, used_at__isnull=True, expires_at__gt=now).first()
+
+
+def forget_resets(*, user: User) -> None:
+    """Tokens that went to an address which the account has no longer are worth nothing."""
+    PasswordReset.objects.filter(user=user).delete()
+
+
+# --- Both -------------------------------------------------------------------------------------------------------------
+
+
+def check_policy(*, user: User, password: str, field: str) -> None:
+    """Whether the user may have this password. Raises ValidationFailed, naming `field`."""
+    personal = [text for text in (user.email, user.first_name, user.last_name) if text]
+    try:
+        check_new_password(password, personal=personal, has_second_factor=confirmed_device(user.pk) is not None)
+    except ValidationError as error:
+        raise ValidationFailed(
+            [{"field": field, "code": item.code or "invalid", "message": item.messages[0]} for item in error.error_list]
+        ) from error
+
+
+def _set(actor: Actor, user: User, password: str, field: str, now: datetime) -> None:
+    check_policy(user=user, password=password, field=field)
+    set_password(actor=actor, user_id=user.pk, password=password, now=now)
+    messages.notify_credential_change(user=user, what=CredentialChange.PASSWORD, now=now)

@@ -1,0 +1,145 @@
+"""HTTP of the ways in by code.
+
+No Idempotency-Key here: answers hold tokens, which are never stored.
+"""
+
+from typing import Any, ClassVar
+
+from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.request import Request
+
+from fintech_core import client_address, clock
+from fintech_core.capabilities import Capability
+from fintech_core.db import unit_of_work
+from fintech_core.viewsets import DomainViewSet
+from users import services
+from users.authentication import anonymous
+from users.enums import CodePurpose
+from users.limits import SEND_NETWORK, SEND_TO_EMAIL, SEND_TO_PHONE, VERIFY_NETWORK
+from users.serializers.auth import (
+    EmailLogInInput,
+    PhoneLogInInput,
+    SendToEmailInput,
+    SendToPhoneInput,
+    SentOutput,
+    TokenPairOutput,
+)
+from users.services import code_log_ins
+
+PHONE, EMAIL = "+12025550123", "carol@customer.example"
+SENT_EXAMPLE = OpenApiExample("On its way", value={"expires_in": 600}, response_only=True)
+
+
+def origin(request: Request) -> dict[str, Any]:
+    """What a session remembers of where it was opened."""
+    return {"user_agent": request.headers.get("User-Agent", ""), "ip": client_address.of(request)}
+
+
+@extend_schema(tags=["auth"], auth=[])
+class CodeLogInViewSet(DomainViewSet):
+    """Public routes; what they may do is decided by what is proved in the body."""
+
+    access: ClassVar = {
+        "send_agent_code": Capability.PUBLIC,
+        "log_in_agent": Capability.PUBLIC,
+        "send_client_code": Capability.PUBLIC,
+        "log_in_client": Capability.PUBLIC,
+    }
+    limits: ClassVar = {
+        "send_agent_code": (SEND_NETWORK, SEND_TO_PHONE),
+        "log_in_agent": (VERIFY_NETWORK,),
+        "send_client_code": (SEND_NETWORK, SEND_TO_EMAIL),
+        "log_in_client": (VERIFY_NETWORK,),
+    }
+    authentication_classes: list[Any] = []
+    problem_statuses: ClassVar = {
+        "log_in_agent": (401, 429),
+        "log_in_client": (401, 429),
+    }
+
+    @extend_schema(
+        operation_id="auth_agent_sms_send",
+        request=SendToPhoneInput,
+        responses={202: SentOutput},
+        examples=[OpenApiExample("Ask for a code", value={"phone": PHONE}, request_only=True), SENT_EXAMPLE],
+    )
+    def send_agent_code(self, request: Request) -> HttpResponse:
+        """Send a code by text message. The answer is the same whether anybody has the number."""
+        data = self.validated(SendToPhoneInput)
+        return self.write(
+            lambda: code_log_ins.send_agent_code(actor=anonymous("auth.agent_sms_send"), now=clock.now(), **data),
+            SentOutput,
+            status=202,
+            takes_key=False,
+        )
+
+    @extend_schema(
+        operation_id="auth_agent_sms_verify",
+        request=PhoneLogInInput,
+        responses={200: TokenPairOutput},
+        examples=[OpenApiExample("Log in", value={"phone": PHONE, "code": "123456"}, request_only=True)],
+    )
+    def log_in_agent(self, request: Request) -> HttpResponse:
+        """Log in with the code; who is unknown becomes an agent. 401 `invalid_code` for everything that is wrong.
+
+        429 `too_many_attempts` after five tries in a quarter of an hour, whatever codes were sent in between. Who has a
+        second factor sends its code as `otp`: without one a right code is answered 401 `second_factor_required`, and
+        stays good.
+        """
+        data = self.validated(PhoneLogInInput)
+        actor = anonymous("auth.agent_sms_verify")
+        self.count(CodePurpose.AGENT_LOG_IN, data["phone"], data)
+        return self.write(
+            lambda: code_log_ins.log_in_agent(actor=actor, now=clock.now(), **data, **origin(request)),
+            TokenPairOutput,
+            takes_key=False,
+        )
+
+    @extend_schema(
+        operation_id="auth_client_email_send",
+        request=SendToEmailInput,
+        responses={202: SentOutput},
+        examples=[OpenApiExample("Ask for a code", value={"email": EMAIL}, request_only=True), SENT_EXAMPLE],
+    )
+    def send_client_code(self, request: Request) -> HttpResponse:
+        """Send a code by mail. The answer is the same whether anybody has the address."""
+        data = self.validated(SendToEmailInput)
+        return self.write(
+            lambda: code_log_ins.send_client_code(actor=anonymous("auth.client_email_send"), now=clock.now(), **data),
+            SentOutput,
+            status=202,
+            takes_key=False,
+        )
+
+    @extend_schema(
+        operation_id="auth_client_email_verify",
+        request=EmailLogInInput,
+        responses={200: TokenPairOutput},
+        examples=[OpenApiExample("Log in", value={"email": EMAIL, "code": "123456"}, request_only=True)],
+    )
+    def log_in_client(self, request: Request) -> HttpResponse:
+        """Log in with the code; who is unknown becomes a client. 401 `invalid_code` for everything that is wrong.
+
+        429 `too_many_attempts` after five tries in a quarter of an hour, whatever codes were sent in between. Who has a
+        second factor sends its code as `otp`: without one a right code is answered 401 `second_factor_required`, and
+        stays good.
+        """
+        data = self.validated(EmailLogInInput)
+        actor = anonymous("auth.client_email_verify")
+        self.count(CodePurpose.CLIENT_LOG_IN, data["email"], data)
+        return self.write(
+            lambda: code_log_ins.log_in_client(actor=actor, now=clock.now(), **data, **origin(request)),
+            TokenPairOutput,
+            takes_key=False,
+        )
+
+    def count(self, purpose: CodePurpose, contact: str, data: dict[str, Any]) -> None:
+        """A try of the code, and of the second factor where the code is right: committed before either is used."""
+        unit_of_work(lambda: code_log_ins.count_try(purpose=purpose, contact=contact, now=clock.now()))
+        user_id = unit_of_work(
+            lambda: code_log_ins.proved(purpose=purpose, contact=contact, code=data["code"], now=clock.now())
+        )
+        if user_id is not None:
+            otp = data.get("otp", "")
+            unit_of_work(lambda: services.count_try(user_id=user_id, otp=otp, now=clock.now()))

@@ -1,0 +1,97 @@
+"""HTTP of the caller's own address and number: a code goes to the new one, its proof changes it."""
+
+from typing import ClassVar
+
+from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.request import Request
+
+from fintech_core import clock
+from fintech_core.capabilities import Capability
+from fintech_core.db import unit_of_work
+from fintech_core.viewsets import DomainViewSet
+from users.enums import CodePurpose
+from users.limits import SEND_NETWORK, SEND_TO_EMAIL, SEND_TO_PHONE, VERIFY_NETWORK
+from users.serializers.auth import EmailCodeInput, PhoneCodeInput, SendToEmailInput, SendToPhoneInput, SentOutput
+from users.serializers.profile import UserOutput
+from users.services import contacts
+from users.views.code_log_ins import EMAIL, PHONE, SENT_EXAMPLE
+
+
+@extend_schema(tags=["users"])
+class ContactViewSet(DomainViewSet):
+    """The caller's own address and number: there is no id in the path to get wrong."""
+
+    access: ClassVar = {
+        "send_phone_code": Capability.CREDENTIALS_WRITE,
+        "verify_phone": Capability.CREDENTIALS_WRITE,
+        "send_email_code": Capability.CREDENTIALS_WRITE,
+        "verify_email": Capability.CREDENTIALS_WRITE,
+    }
+    problem_statuses: ClassVar = {"verify_phone": (422,), "verify_email": (422,)}
+    limits: ClassVar = {
+        "send_phone_code": (SEND_NETWORK, SEND_TO_PHONE),
+        "verify_phone": (VERIFY_NETWORK,),
+        "send_email_code": (SEND_NETWORK, SEND_TO_EMAIL),
+        "verify_email": (VERIFY_NETWORK,),
+    }
+
+    @extend_schema(
+        operation_id="users_me_phone",
+        request=SendToPhoneInput,
+        responses={202: SentOutput},
+        examples=[OpenApiExample("New number", value={"phone": PHONE}, request_only=True), SENT_EXAMPLE],
+    )
+    def send_phone_code(self, request: Request) -> HttpResponse:
+        """Send a code to the number that is to be the caller's. The answer is the same if somebody else has it."""
+        data = self.validated(SendToPhoneInput)
+        return self.write(
+            lambda: contacts.send_phone_code(actor=self.actor, now=clock.now(), **data),
+            SentOutput,
+            status=202,
+            takes_key=False,
+        )
+
+    @extend_schema(
+        operation_id="users_me_phone_verify",
+        request=PhoneCodeInput,
+        responses={200: UserOutput},
+        examples=[OpenApiExample("Confirm", value={"phone": PHONE, "code": "123456"}, request_only=True)],
+    )
+    def verify_phone(self, request: Request) -> HttpResponse:
+        """Confirm the number with the code: it is verified and replaces the old one. 422 `contact_code_invalid`."""
+        data = self.validated(PhoneCodeInput)
+        unit_of_work(lambda: contacts.count_try(actor=self.actor, purpose=CodePurpose.PHONE_CHANGE, now=clock.now()))
+        return self.write(
+            lambda: contacts.verify_phone(actor=self.actor, now=clock.now(), **data), UserOutput, takes_key=False
+        )
+
+    @extend_schema(
+        operation_id="users_me_email",
+        request=SendToEmailInput,
+        responses={202: SentOutput},
+        examples=[OpenApiExample("New address", value={"email": EMAIL}, request_only=True), SENT_EXAMPLE],
+    )
+    def send_email_code(self, request: Request) -> HttpResponse:
+        """Send a code to the address that is to be the caller's. The answer is the same if somebody else has it."""
+        data = self.validated(SendToEmailInput)
+        return self.write(
+            lambda: contacts.send_email_code(actor=self.actor, now=clock.now(), **data),
+            SentOutput,
+            status=202,
+            takes_key=False,
+        )
+
+    @extend_schema(
+        operation_id="users_me_email_verify",
+        request=EmailCodeInput,
+        responses={200: UserOutput},
+        examples=[OpenApiExample("Confirm", value={"email": EMAIL, "code": "123456"}, request_only=True)],
+    )
+    def verify_email(self, request: Request) -> HttpResponse:
+        """Confirm the address with the code: it is verified and replaces the old one. 422 `contact_code_invalid`."""
+        data = self.validated(EmailCodeInput)
+        unit_of_work(lambda: contacts.count_try(actor=self.actor, purpose=CodePurpose.EMAIL_CHANGE, now=clock.now()))
+        return self.write(
+            lambda: contacts.verify_email(actor=self.actor, now=clock.now(), **data), UserOutput, takes_key=False
+        )

@@ -1,0 +1,117 @@
+"""HTTP of passwords: a reset by mail for who forgot it, a change for who knows it. Bodies are never stored."""
+
+from typing import Any, ClassVar
+
+from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.request import Request
+
+from fintech_core import clock
+from fintech_core.capabilities import Capability
+from fintech_core.db import unit_of_work
+from fintech_core.viewsets import DomainViewSet
+from users import services
+from users.authentication import anonymous
+from users.limits import SEND_NETWORK, SEND_TO_EMAIL, VERIFY_NETWORK
+from users.serializers.auth import ChangePasswordInput, ResetPasswordInput, SendToEmailInput, SentOutput
+from users.services import passwords
+
+
+@extend_schema(tags=["auth"], auth=[])
+class PasswordResetViewSet(DomainViewSet):
+    """Public: what it may do is decided by the token from the mail."""
+
+    access: ClassVar = {"send": Capability.PUBLIC, "confirm": Capability.PUBLIC}
+    limits: ClassVar = {"send": (SEND_NETWORK, SEND_TO_EMAIL), "confirm": (VERIFY_NETWORK,)}
+    authentication_classes: list[Any] = []
+    problem_statuses: ClassVar = {"confirm": (401, 422)}
+
+    @extend_schema(
+        operation_id="auth_password_reset",
+        request=SendToEmailInput,
+        responses={202: SentOutput},
+        examples=[
+            OpenApiExample("Ask for a link", value={"email": "carol@customer.example"}, request_only=True),
+            OpenApiExample("On its way", value={"expires_in": 1800}, response_only=True),
+        ],
+    )
+    def send(self, request: Request) -> HttpResponse:
+        """Send a link by mail. The answer is the same whether anybody has the address."""
+        data = self.validated(SendToEmailInput)
+        return self.write(
+            lambda: passwords.request_reset(actor=anonymous("auth.password_reset"), now=clock.now(), **data),
+            SentOutput,
+            status=202,
+            takes_key=False,
+        )
+
+    @extend_schema(
+        operation_id="auth_password_reset_confirm",
+        request=ResetPasswordInput,
+        responses={204: None},
+        examples=[
+            OpenApiExample(
+                "Set it",
+                value={
+                    "token": "kq3nVfKc0b0m5m3m2v8cO9m0yq1JdJvQ0o3l9mWc7a4",
+                    "password": "correct horse battery staple",
+                },
+                request_only=True,
+            )
+        ],
+    )
+    def confirm(self, request: Request) -> HttpResponse:
+        """Set a new password with the token from the mail. Ends every session and logs nobody in.
+
+        422 `reset_token_invalid` where the token is unknown, used, replaced by a newer one, or older than half an hour.
+        Who has a second factor sends its code as `otp`: 401 `second_factor_required` and `second_factor_invalid`.
+        """
+        data = self.validated(ResetPasswordInput)
+        actor, now = anonymous("auth.password_reset_confirm"), clock.now()
+        user_id = unit_of_work(lambda: passwords.owner_of_reset(token=data["token"], now=now))
+        if user_id is not None:
+            # Committed on its own: a try counts whatever becomes of it.
+            unit_of_work(lambda: services.count_try(user_id=user_id, otp=data.get("otp", ""), now=now))
+        return self.write(
+            lambda: passwords.confirm_reset(actor=actor, now=now, **data),
+            None,
+            status=204,
+            takes_key=False,
+        )
+
+
+@extend_schema(tags=["users"])
+class PasswordViewSet(DomainViewSet):
+    """The caller's own password."""
+
+    access: ClassVar = {"change": Capability.CREDENTIALS_WRITE}
+    problem_statuses: ClassVar = {"change": (422,)}
+
+    @extend_schema(
+        operation_id="users_me_password",
+        request=ChangePasswordInput,
+        responses={204: None},
+        examples=[
+            OpenApiExample(
+                "Change it",
+                value={
+                    "current_password": "correct horse battery staple",
+                    "new_password": "another horse without a battery",
+                },
+                request_only=True,
+            )
+        ],
+    )
+    def change(self, request: Request) -> HttpResponse:
+        """Change the password. Ends every session, this one too. 422 `current_password_wrong`.
+
+        429 `too_many_attempts` after five wrong ones in a quarter of an hour.
+        """
+        data = self.validated(ChangePasswordInput)
+        unit_of_work(lambda: passwords.count_change(actor=self.actor, now=clock.now()))
+        return self.write(
+            lambda: passwords.change_password(actor=self.actor, now=clock.now(), **data),
+            None,
+            status=204,
+            takes_key=False,
+        )
