@@ -35,6 +35,7 @@ from organizations.serializers import (
     PayoutAccountInput,
     PayoutAccountOutput,
 )
+from users.limits import SEND_NETWORK, SEND_TO_EMAIL, VERIFY_NETWORK
 
 
 class InOrganization(DomainViewSet):
@@ -217,6 +218,7 @@ class MemberViewSet(InOrganization):
 
 @extend_schema(tags=["organizations"])
 class InvitationViewSet(InOrganization):
+    limits: ClassVar = {"create": (SEND_NETWORK, SEND_TO_EMAIL)}
     access: ClassVar = {
         "list": Capability.MEMBERS_READ,
         "create": Capability.MEMBERS_WRITE,
@@ -262,6 +264,7 @@ class InvitationViewSet(InOrganization):
 
 @extend_schema(tags=["organizations"])
 class AcceptInvitationViewSet(DomainViewSet):
+    limits: ClassVar = {"create": (VERIFY_NETWORK,)}
     access: ClassVar = {"create": Capability.ORGANIZATIONS_JOIN}
     problem_statuses: ClassVar = {"create": (409, 422)}
     output = MembershipOutput
