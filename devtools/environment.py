@@ -50,6 +50,7 @@ def compose(chosen: dict[str, str], port: int, servers: Servers) -> dict[str, st
         "PUBLIC_URL": f"http://localhost:{port}",
         "SIMULATOR_ENABLED": "on",
         "EMAIL_VERIFICATION": "off",
+        "SMS_TEST_MODE": "on",
         "REDIS_URL": servers.redis_url(),
     }
     if "DATABASE_URL" in chosen:

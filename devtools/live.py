@@ -108,7 +108,7 @@ class LiveStack:
     def environment(self, role: str) -> dict[str, str]:
         ours = testing.django_environment(self.servers, database=servers.DATABASE, redis_number=0)
         own = {"PORT": str(self.port), "PUBLIC_URL": self.url, "PROCESS_ROLE": role, processes.MARK: self._mark}
-        return os.environ | ours | {"EMAIL_VERIFICATION": "off"} | own | self._variables
+        return os.environ | ours | {"EMAIL_VERIFICATION": "off", "SMS_TEST_MODE": "on"} | own | self._variables
 
     def _prepare_database(self) -> None:
         process = self._running["postgres"]

@@ -314,7 +314,7 @@ RESOURCES: Mapping[str, Resource] = {
     f"{_IN_ORGANIZATION}/members/<uuid:pk>": Resource(_member, membership=True),
     f"{_IN_ORGANIZATION}/invitations/<uuid:pk>": Resource(_below("invitations"), membership=True),
     f"{_IN_ORGANIZATION}/payout-accounts/<uuid:pk>": Resource(_below("payout-accounts"), membership=True),
-    f"{API}users/me/sessions/<uuid:pk>": Resource(_session),
+    f"{API}users/me/sessions/<uuid:pk>": Resource(_session, persons=True),
     f"{API}wallets/<uuid:pk>": Resource(_wallet, Capability.WALLETS_READ_ALL),
     f"{API}wallets/<uuid:pk>/monitors/<uuid:monitor_id>": Resource(_monitor, Capability.WALLETS_READ_ALL),
     f"{API}transactions/<uuid:pk>": Resource(_transaction, Capability.TRANSACTIONS_READ_ALL),

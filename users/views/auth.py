@@ -60,7 +60,7 @@ class AuthViewSet(DomainViewSet):
     authentication_classes: list[Any] = []
     problem_statuses: ClassVar = {
         "verify_email": (422,),
-        "log_in_agency": (401,),
+        "log_in_agency": (401, 403, 429),
         "log_in": (401, 403, 429),
         "refresh": (401, 403),
     }
