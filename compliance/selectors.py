@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Collection
+from datetime import datetime
 
 from django.db.models import QuerySet
 
@@ -32,6 +33,17 @@ _LEVEL = """
     UNION ALL SELECT CASE kyb_status WHEN 'APPROVED' THEN 2 ELSE 0 END FROM organizations_organization
     WHERE id = %(owner)s
 """
+
+
+def submissions_of(user_id: uuid.UUID) -> QuerySet[KycSubmission]:
+    """All of one person, for the person's own copy of their data."""
+    return KycSubmission.objects.filter(user_id=user_id).order_by("-created_at", "-id")
+
+
+def users_past_retention(*, before: datetime, limit: int) -> list[uuid.UUID]:
+    """Persons who were erased at or before that time and of whom submissions still tell."""
+    rows = KycSubmission.objects.filter(user__erased_at__lte=before, first_name__isnull=False)
+    return list(rows.order_by("user_id").values_list("user_id", flat=True).distinct()[:limit])
 
 
 def kyc_level_of(owner_id: uuid.UUID) -> int:

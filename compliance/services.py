@@ -14,8 +14,9 @@ from django.conf import settings
 from django.db import IntegrityError
 
 from compliance import locks, selectors
-from compliance.enums import MIN_LEVEL, TRANSITIONS, SubmissionStatus
+from compliance.enums import MIN_LEVEL, OPEN, TRANSITIONS, SubmissionStatus
 from compliance.models import KycSubmission
+from compliance.triggers import PERSONAL
 from fintech_core import audit, outbox
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
@@ -26,6 +27,7 @@ from users.locks import lock_user
 from users.services import set_kyc
 
 ENTITY = "kyc_submission"
+ERASED_FIELDS = PERSONAL  # those that are encrypted: country and kind of document stay, they name nobody
 PERSONAL_FIELDS = ("first_name", "last_name", "date_of_birth", "country", "address", "document_type", "document_number")
 
 
@@ -247,3 +249,25 @@ def _record(
         after={"status": submission.status, "user": str(submission.user_id), **(after or {})},
         reason=reason,
     )
+
+
+def erase_submissions(*, user_id: uuid.UUID) -> int:
+    """Drop what an erased person said in decided submissions; level and decision stay. How many there were."""
+    nothing = dict.fromkeys(ERASED_FIELDS)
+    rows = KycSubmission.objects.filter(user_id=user_id, user__erased_at__isnull=False, first_name__isnull=False)
+    return rows.exclude(status__in=sorted(OPEN)).update(**nothing)
+
+
+def erase_due_submissions(*, now: datetime, limit: int) -> int:
+    """The same for persons whose KYC data the law wants no longer (settings.KYC_RETENTION). How many persons."""
+    due = selectors.users_past_retention(before=now - settings.KYC_RETENTION, limit=limit)
+    for user_id in due:
+        count = erase_submissions(user_id=user_id)
+        audit.record(
+            actor=Actor.system("beat.erase_kyc"),
+            action="kyc.erased",
+            entity_type="user",
+            entity_id=user_id,
+            after={"submissions": count, "fields": list(ERASED_FIELDS)},
+        )
+    return len(due)

@@ -226,6 +226,8 @@ CELERY_BEAT_SCHEDULE = {
     "purge-idempotency-records": {"task": "fintech_core.purge_idempotency_records", "schedule": 3600.0},
     "purge-attempt-budgets": {"task": "fintech_core.purge_attempt_budgets", "schedule": 600.0},
     "drain-outbox": {"task": "fintech_core.drain_outbox", "schedule": 2.0, "options": {"expires": 10}},
+    "erase-texts": {"task": "transactions.erase_texts", "schedule": 60.0, "options": {"expires": 60}},
+    "erase-kyc": {"task": "compliance.erase_kyc", "schedule": crontab(hour="3", minute="20")},
     "purge-credentials": {"task": "users.purge_credentials", "schedule": 60.0, "options": {"expires": 60}},
     "sweep-messages": {"task": "users.sweep_messages", "schedule": 15.0, "options": {"expires": 15}},
     "sweep-webhook-events": {"task": "payments.sweep_webhook_events", "schedule": 10.0, "options": {"expires": 30}},
@@ -337,6 +339,8 @@ LEDGER_LANES: int = env.int("LEDGER_LANES", default=8)
 PAYMENT_GATEWAYS = ["simulator"]  # each has its clearing account, also while it is switched off
 # The KYC level asked of the wallet's owner when an operation is created (api.md).
 KYC_REQUIRED = {"deposit": 1, "transfer_out": 1, "payout": 2, "receive": 0}
+# How long the law wants KYC data kept after a person was erased (AMLD article 40: five years).
+KYC_RETENTION = timedelta(days=env.int("KYC_RETENTION_DAYS", default=1827))
 # Exchange: the platform's margin as a fraction, how long a quote stands, how old a rate may be (weekends, holidays).
 FX_SPREAD: str = env.str("FX_SPREAD", default="0.005")
 FX_QUOTE_LIFETIME = timedelta(seconds=60)

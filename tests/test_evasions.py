@@ -524,7 +524,7 @@ COLUMN_UPDATES: dict[str, set[str]] = {
     "users_totpdevice": {"confirmed", "confirmed_at", "last_step", "secret"},
     "users_recoverycode": {"used_at"},
     "users_refreshtoken": {"used_at"},
-    "users_apikey": {"last_used_at", "revoked_at"},
+    "users_apikey": {"last_used_at", "revoked_at", "name"},
     "users_passwordreset": {"token_hash", "created_at", "expires_at", "used_at"},
     "users_message": {
         "recipient",
@@ -544,6 +544,12 @@ COLUMN_UPDATES: dict[str, set[str]] = {
         "reject_reason",
         "granted_level",
         "updated_at",
+        # Only to nothing, and only of an erased person: a trigger holds that.
+        "first_name",
+        "last_name",
+        "date_of_birth",
+        "address",
+        "document_number",
     },
     "reconciliation_reconciledaccount": {"last_run_at"},
     "reconciliation_statementline": {"status"},

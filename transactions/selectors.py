@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet, Sum
 
+from compliance.selectors import submissions_of
 from fintech_core import prepared
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
@@ -24,8 +25,9 @@ from transactions.models import (
     Transaction,
     TransferSchedule,
 )
+from users.models import ApiKey, Session, User
 from wallet.models import Wallet
-from wallet.selectors import owned_by
+from wallet.selectors import owned_by, with_figures
 
 FEES = "fees"  # the account code that fees are paid to
 
@@ -236,6 +238,42 @@ def schedules_owned_by(actor: Actor) -> QuerySet[TransferSchedule]:
     rows = TransferSchedule.objects.filter(owned_by(actor, "source_wallet__")).select_related("source_wallet")
     # A person's are those that they set up: the same rows, by the index schedule_of_owner.
     return rows if actor.organization_id is not None else rows.filter(owner_id=actor.user_id)
+
+
+def standing_schedules_of(user_id: uuid.UUID) -> list[uuid.UUID]:
+    """Schedules of the user, or to the user, that may still pay."""
+    payee = Q(destination_user_id=user_id) | Q(destination_wallet__owner_user_id=user_id)
+    rows = TransferSchedule.objects.filter(Q(owner_id=user_id) | payee)
+    rows = rows.filter(status__in=[ScheduleStatus.ACTIVE, ScheduleStatus.PAUSED])
+    return list(rows.order_by("pk").values_list("pk", flat=True))
+
+
+_NEWEST = 200
+
+
+def personal_data_of(user_id: uuid.UUID, *, now: datetime) -> dict[str, Any]:
+    """What the rooms below know of a person, bounded. Their transactions are paged by the caller."""
+    return {
+        "profile": User.objects.get(pk=user_id),
+        "sessions": Session.objects.filter(user_id=user_id).order_by("-created_at", "-pk")[:_NEWEST],
+        "api_keys": ApiKey.objects.filter(user_id=user_id).order_by("-created_at", "-pk")[:_NEWEST],
+        "kyc_submissions": submissions_of(user_id)[:_NEWEST],
+        "wallets": with_figures(Wallet.objects.filter(owner_user_id=user_id), now=now).order_by("pk")[:_NEWEST],
+    }
+
+
+def erased_with_texts() -> User | None:
+    """A person who was erased and whose texts on transactions may still be there; the longest waiting first."""
+    rows = User.objects.filter(erased_at__isnull=False, texts_erased_at__isnull=True)
+    return rows.order_by("erased_at", "pk").first()
+
+
+def texts_of(user_id: uuid.UUID) -> QuerySet[Transaction, uuid.UUID]:
+    """Transactions on the user's wallets whose text is the user's or nobody's: what another payer wrote is theirs."""
+    own = LedgerEntry.objects.filter(wallet__owner_user_id=user_id).values("transaction_id")
+    theirs = Q(source_owner=user_id) | Q(source_owner__isnull=True) | Q(initiator_id=user_id)
+    rows = Transaction.objects.filter(theirs, pk__in=own, salt__isnull=False)
+    return rows.order_by("pk").values_list("pk", flat=True)
 
 
 def runs_of_schedule(schedule: TransferSchedule) -> QuerySet[ScheduledRun]:

@@ -29,6 +29,14 @@ def expire_holds() -> None:
             return
 
 
+@shared_task(name="transactions.erase_texts")
+def erase_texts() -> None:
+    """What erased persons wrote on their transactions, a batch a transaction; what is left over is the next run's."""
+    for _ in range(MAX_BATCHES):
+        if not unit_of_work(lambda: services.erase_texts(now=clock.now())):
+            return
+
+
 @shared_task(name="transactions.seal_ledger")
 def seal_ledger() -> None:
     actor = Actor.system("beat.seal_ledger")

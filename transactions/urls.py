@@ -8,6 +8,7 @@ from transactions.views.fees import FeeScheduleViewSet
 from transactions.views.holds import HoldViewSet
 from transactions.views.ledger import TransactionViewSet
 from transactions.views.monitors import MonitorViewSet
+from transactions.views.people import PersonalDataViewSet
 from transactions.views.reports import ReportViewSet
 from transactions.views.schedules import ScheduledRunViewSet, ScheduleViewSet
 from transactions.views.seals import SealViewSet
@@ -39,6 +40,8 @@ urlpatterns = [
     path("wallets/<uuid:pk>/entries", WalletEntriesViewSet.as_view({"get": "list"}), name="wallet-entries"),
     path("wallets/<uuid:pk>/balance", WalletBalanceViewSet.as_view({"get": "retrieve"}), name="wallet-balance"),
     path("wallets/<uuid:pk>/statement", WalletStatementViewSet.as_view({"get": "retrieve"}), name="wallet-statement"),
+    path("users/me/export", PersonalDataViewSet.as_view({"get": "export"}), name="users-me-export"),
+    path("users/<uuid:pk>/erase", PersonalDataViewSet.as_view({"post": "erase"}), name="user-erase"),
     path("reports/trial-balance", ReportViewSet.as_view({"get": "trial_balance"}), name="trial-balance"),
     path("reports/journal", ReportViewSet.as_view({"get": "journal"}), name="journal"),
     path(

@@ -9,8 +9,9 @@ from users.models import Registration, User
 
 
 def lock_user(user_id: uuid.UUID) -> User:
-    """The user, held against other changes until commit. Raises NotFound."""
-    user = User.objects.select_for_update(of=("self",), no_key=True).filter(pk=user_id).first()
+    """The user, held against other changes until commit. Raises NotFound, also where the person was erased."""
+    rows = User.objects.select_for_update(of=("self",), no_key=True)
+    user = rows.filter(pk=user_id, erased_at__isnull=True).first()
     if user is None:
         raise NotFound
     return user

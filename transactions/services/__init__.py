@@ -1,5 +1,6 @@
 """The use cases of the ledger. Each runs inside the caller's unit of work and commits with its audit row."""
 
+from transactions.services.erasure import Erasure, ErasureBlocked, erase_texts, erase_user
 from transactions.services.exchange import (
     AmountTooSmall,
     QuoteExpired,
@@ -8,7 +9,7 @@ from transactions.services.exchange import (
     create_quote,
     execute_exchange,
 )
-from transactions.services.exports import record_export
+from transactions.services.exports import record_data_export, record_export
 from transactions.services.fee_schedules import FeeScheduleOverlaps, create_fee_schedule, end_fee_schedule
 from transactions.services.holds import (
     DEFAULT_LIFE,
@@ -57,6 +58,8 @@ __all__ = [
     "BatchRefused",
     "Destination",
     "DestinationUnavailable",
+    "Erasure",
+    "ErasureBlocked",
     "FeeScheduleOverlaps",
     "HoldExpiryOutOfRange",
     "HoldPreview",
@@ -86,6 +89,8 @@ __all__ = [
     "create_transfers",
     "delete_monitor",
     "end_fee_schedule",
+    "erase_texts",
+    "erase_user",
     "execute_exchange",
     "expire_due_holds",
     "extend_hold",
@@ -94,6 +99,7 @@ __all__ = [
     "post_run",
     "preview_hold",
     "read_ecb",
+    "record_data_export",
     "record_export",
     "record_refusal",
     "resume_schedule",

@@ -53,6 +53,7 @@ class User(AbstractBaseUser):
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField()
     erased_at = models.DateTimeField(null=True)  # the person asked to be forgotten: the row stays, for the books
+    texts_erased_at = models.DateTimeField(null=True)  # and what they wrote on their transactions is gone
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
@@ -98,7 +99,10 @@ class User(AbstractBaseUser):
             enum_check("role", Role, "user_role"),
             enum_check("kyc_status", KycStatus, "user_kyc_status"),
         ]
-        indexes: ClassVar = [models.Index(fields=["-created_at", "-id"], name="user_newest")]
+        indexes: ClassVar = [
+            models.Index(fields=["-created_at", "-id"], name="user_newest"),
+            models.Index(fields=["erased_at"], condition=Q(erased_at__isnull=False), name="user_erased"),
+        ]
 
     def __str__(self) -> str:
         """Without personal data: it stands in lists, messages and logs."""

@@ -39,6 +39,7 @@ from users.services.enrolment import (
     reset_second_factor,
     start_enrolment,
 )
+from users.services.erasure import erase_person
 from users.services.messages import notify_credential_change
 from users.services.registrations import (
     MAIL_TASK,
@@ -107,6 +108,7 @@ __all__ = [
     "end_reused_family",
     "end_sessions",
     "enrolment_under_way",
+    "erase_person",
     "log_out",
     "log_out_everywhere",
     "notify_credential_change",

@@ -110,7 +110,7 @@ def remove_second_factor(*, actor: Actor, user_id: uuid.UUID, now: datetime) -> 
         raise SecondFactorAbsent
     if user.is_staff and settings.STAFF_SECOND_FACTOR:
         raise SecondFactorMandatory
-    _delete_all(user)
+    delete_factors(user=user)
     _end_others(actor, user, "second_factor.removed", now)
 
 
@@ -131,7 +131,7 @@ def reset_second_factor(*, actor: Actor, user_id: uuid.UUID, reason: str, now: d
     user = lock_user(user_id)
     if confirmed_device(user.pk) is None:
         raise SecondFactorAbsent
-    _delete_all(user)
+    delete_factors(user=user)
     _end_others(actor, user, "second_factor.reset", now, reason=reason)
     return user
 
@@ -145,7 +145,7 @@ def provision_second_factor(
     """
     actor.require(Capability.USERS_MANAGE)
     user = lock_user(user_id)
-    _delete_all(user)
+    delete_factors(user=user)
     secret = _insert_device(user, confirmed_at=now, now=now)
     codes = _replace_recovery_codes(user, now)
     _end_others(actor, user, "second_factor.provisioned", now, reason=reason)
@@ -182,7 +182,8 @@ def _replace_recovery_codes(user: User, now: datetime) -> list[str]:
     return ["-".join(code[start : start + 4] for start in range(0, len(code), 4)) for code in codes]
 
 
-def _delete_all(user: User) -> None:
+def delete_factors(*, user: User) -> None:
+    """Device and recovery codes. The caller holds the user's lock and writes the audit row."""
     TotpDevice.objects.filter(user=user).delete()
     RecoveryCode.objects.filter(user=user).delete()
 

@@ -1,0 +1,128 @@
+"""Forgetting a person and keeping the books (docs/security.md, Erasure). The highest room that it touches is this one.
+
+The person goes at once, in one transaction. The texts of their transactions go right after, in batches by a job: a
+history may be long. `User.texts_erased_at` says that they are gone. KYC data stays for as long as the law wants it.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Q
+
+from compliance import selectors as kyc
+from compliance.services import erase_submissions
+from fintech_core import audit
+from fintech_core.actors import Actor
+from fintech_core.capabilities import Capability
+from fintech_core.exceptions import DomainError
+from fintech_core.queue import enqueue
+from transactions import selectors
+from transactions.models import Transaction
+from users.locks import lock_user
+from users.models import User
+from users.services import erase_person
+from wallet.enums import WalletStatus
+from wallet.locks import lock_wallets
+from wallet.models import Wallet
+from wallet.services import close_wallet
+
+ERASE_TASK = "transactions.erase_texts"
+TEXTS_AT_ONCE = 500
+
+
+class ErasureBlocked(DomainError):
+    """`obstacles` says what has to end first, and of which object."""
+
+    code = "erasure_blocked"
+    status = HTTPStatus.CONFLICT
+    title = "Something of this person is still open."
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """What became of a person."""
+
+    user: User
+    wallets_closed: int
+    kyc_kept_until: datetime | None
+
+
+def erase_user(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datetime) -> Erasure:
+    """Drop the person behind a customer's account. Empty wallets are closed on the way.
+
+    Raises NotFound (nobody, or erased already), ErasureBlocked: money, holds, schedules or payments under way, a frozen
+    wallet, an open KYC submission, a membership, a staff role.
+    """
+    actor.require(Capability.USERS_ERASE)
+    user = lock_user(user_id)
+    wallets = lock_wallets(list(_open_wallets(user_id)))
+    obstacles = [*_obstacles_of(user), *(found for wallet in wallets.values() for found in _in_the_way(wallet, now))]
+    if obstacles:
+        raise ErasureBlocked(extensions={"obstacles": obstacles})
+    for wallet_id in sorted(wallets):
+        close_wallet(actor=actor, wallet_id=wallet_id, reason=reason, now=now)
+    counts = erase_person(user=user, now=now)
+    kept_until = now + settings.KYC_RETENTION if kyc.submissions_of(user_id).exists() else None
+    if kept_until is not None and kept_until <= now:
+        erase_submissions(user_id=user_id)
+        kept_until = None
+    audit.record(
+        actor=actor,
+        action="user.erased",
+        entity_type="user",
+        entity_id=user_id,
+        after={
+            **counts,
+            "wallets_closed": len(wallets),
+            "kyc_kept_until": kept_until.isoformat() if kept_until else None,
+        },
+        reason=reason,
+    )
+    enqueue(ERASE_TASK)
+    return Erasure(user, len(wallets), kept_until)
+
+
+def _open_wallets(user_id: uuid.UUID) -> list[uuid.UUID]:
+    rows = Wallet.objects.filter(owner_user_id=user_id).exclude(status=WalletStatus.CLOSED)
+    return list(rows.order_by("pk").values_list("pk", flat=True))
+
+
+def _obstacles_of(user: User) -> list[dict[str, str]]:
+    found = []
+    if user.is_staff:
+        found.append({"kind": "staff_role", "id": str(user.pk)})
+    submission = kyc.open_submission_of(user.pk)
+    if submission is not None:
+        found.append({"kind": "kyc_submission", "id": str(submission.pk)})
+    found += [{"kind": "membership", "id": str(member.organization_id)} for member in user.memberships.order_by("pk")]
+    found += [{"kind": "schedule", "id": str(pk)} for pk in selectors.standing_schedules_of(user.pk)]
+    return found
+
+
+def _in_the_way(wallet: Wallet, now: datetime) -> list[dict[str, str]]:
+    reasons = {
+        "wallet_frozen": wallet.status == WalletStatus.FROZEN,
+        "balance": wallet.balance != 0,
+        "hold": wallet.held != 0,
+        "claim": wallet.claims.exclude(expires_at__lte=now).exists(),
+    }
+    return [{"kind": kind, "id": str(wallet.pk)} for kind, stands in reasons.items() if stands]
+
+
+def erase_texts(*, now: datetime) -> bool:
+    """A batch of texts of one erased person. Whether there may be more to do, of this person or of another."""
+    user = selectors.erased_with_texts()
+    if user is None:
+        return False
+    texts = selectors.texts_of(user.pk)[:TEXTS_AT_ONCE]
+    nothing: dict[str, Any] = {"description": "", "metadata": {}, "salt": None}
+    if not Transaction.objects.filter(Q(pk__in=list(texts)), salt__isnull=False).update(**nothing):
+        User.objects.filter(pk=user.pk, texts_erased_at__isnull=True).update(texts_erased_at=now)
+        audit.record(
+            actor=Actor.system("beat.erase_texts"), action="user.texts_erased", entity_type="user", entity_id=user.pk
+        )
+    return True

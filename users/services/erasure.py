@@ -1,0 +1,61 @@
+"""Forgetting a person: the row of the user stays, because the books name it; everything that says who it was goes.
+
+What stands in the rooms above (wallets, submissions, texts of transactions) is theirs to drop; see
+`transactions.services.erasure`, which is the use case.
+"""
+
+from datetime import datetime
+
+from django.contrib.auth.hashers import make_password
+
+from fintech_core.encrypted_fields import crypto_columns, indexed
+from users.enums import EndReason
+from users.models import ApiKey, Message, Registration, Session, User
+from users.services.api_keys import revoke_keys_of
+from users.services.enrolment import delete_factors
+from users.services.lockout import forget_networks
+from users.services.sessions import close_sessions
+
+_ERASED_NAME = "erased"
+
+
+def erase_person(*, user: User, now: datetime) -> dict[str, int]:
+    """Drop what identity knows of the person, whose lock the caller holds. Returns counts for the audit row."""
+    addresses = [address for address in (user.email, user.phone) if address]
+    counts = {
+        "sessions_ended": close_sessions(user_id=user.pk, reason=EndReason.ERASED, now=now),
+        "api_keys_revoked": revoke_keys_of(user_id=user.pk, now=now),
+    }
+    Session.objects.filter(user=user).update(user_agent="")
+    ApiKey.objects.filter(user=user).update(name=_ERASED_NAME)
+    delete_factors(user=user)
+    forget_networks(user_id=user.pk)
+    if user.email:
+        Registration.objects.filter(**indexed("email", user.email)).delete()
+    _forget_messages(addresses)
+    user.email = user.phone = None
+    user.first_name = user.last_name = ""
+    user.email_verified_at = user.phone_verified_at = None
+    user.password = make_password(None)
+    user.is_active = False
+    user.erased_at = now
+    user.save(
+        update_fields=[
+            *crypto_columns("email", "phone"),
+            "first_name",
+            "last_name",
+            "email_verified_at",
+            "phone_verified_at",
+            "password",
+            "is_active",
+            "erased_at",
+        ]
+    )
+    return counts
+
+
+def _forget_messages(addresses: list[str]) -> None:
+    """Those not yet sent: what was sent has forgotten its recipient already."""
+    waiting = Message.objects.filter(recipient__isnull=False).only("recipient")
+    mine = [message.pk for message in waiting.iterator() if message.recipient in addresses]
+    Message.objects.filter(pk__in=mine).delete()
