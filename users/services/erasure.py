@@ -10,7 +10,7 @@ from django.contrib.auth.hashers import make_password
 
 from fintech_core.encrypted_fields import crypto_columns, indexed
 from users.enums import EndReason
-from users.models import ApiKey, Message, Registration, Session, User
+from users.models import ApiKey, Message, PasswordReset, Registration, Session, User
 from users.services.api_keys import revoke_keys_of
 from users.services.enrolment import delete_factors
 from users.services.lockout import forget_networks
@@ -26,7 +26,8 @@ def erase_person(*, user: User, now: datetime) -> dict[str, int]:
         "sessions_ended": close_sessions(user_id=user.pk, reason=EndReason.ERASED, now=now),
         "api_keys_revoked": revoke_keys_of(user_id=user.pk, now=now),
     }
-    Session.objects.filter(user=user).update(user_agent="")
+    Session.objects.filter(user=user).update(user_agent="", ip=None)
+    PasswordReset.objects.filter(user=user).delete()
     ApiKey.objects.filter(user=user).update(name=_ERASED_NAME)
     delete_factors(user=user)
     forget_networks(user_id=user.pk)
