@@ -7,6 +7,7 @@ from rest_framework import serializers
 from compliance.models import KycSubmission
 from transactions.serializers.ledger import TransactionOutput
 from transactions.services import Erasure
+from users.enums import EndReason
 from users.models import Session
 from users.serializers.api_keys import ApiKeyOutput
 from users.serializers.profile import UserOutput
@@ -14,10 +15,13 @@ from wallet.serializers import WalletOutput
 
 
 class ExportedSession(serializers.ModelSerializer[Session]):
+    ip = serializers.CharField(read_only=True)
+    end_reason = serializers.ChoiceField(choices=EndReason.choices, read_only=True, allow_blank=True)
+
     class Meta:
         model = Session
         fields: ClassVar = [
-            "id", "kind", "user_agent", "created_at", "last_used_at", "expires_at", "ended_at", "end_reason",
+            "id", "kind", "ip", "user_agent", "created_at", "last_used_at", "expires_at", "ended_at", "end_reason",
         ]  # fmt: skip
         read_only_fields = fields
 
