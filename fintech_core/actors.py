@@ -21,7 +21,7 @@ class Actor:
 
     `name` says which job a system actor is. `scopes` narrows an API key; None means no narrowing. Memberships come in
     with the actor, so that lower rooms never look them up. `network` is a keyed digest of where the request came from
-    (client_address.py), b"" for jobs.
+    (client_address.py), b"" for jobs. `step_up_id` is what a fresh code confirmed for this request (step_up.py).
     """
 
     kind: ActorKind
@@ -36,6 +36,7 @@ class Actor:
     credential_id: uuid.UUID | None = None
     request_id: str = ""
     network: bytes = field(default=b"", repr=False)
+    step_up_id: uuid.UUID | None = None
 
     @property
     def owner_id(self) -> uuid.UUID | None:

@@ -28,6 +28,10 @@ def production_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 id="fintech.E013",
             )
         )
+    unlimited = sorted(set(settings.CURRENCIES) - set(settings.LARGE_TRANSFER_FROM))
+    if unlimited:
+        hint = "Name every currency in LARGE_TRANSFER_FROM."
+        errors.append(Error(f"No amount of {', '.join(unlimited)} asks for a code.", hint=hint, id="fintech.E018"))
     keys = {name: getattr(settings, name) for name in ("SECRET_KEY", "JWT_SIGNING_KEY", "IDEMPOTENCY_HMAC_KEY")}
     if len(set(keys.values())) < len(keys):
         errors.append(

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import OperationalError, transaction
+from django.db.models import QuerySet
 
 from fintech_core import db, ids, prepared
 from fintech_core.actors import Actor
@@ -137,15 +138,24 @@ def _claim(actor: Actor, key: str, fingerprint: bytes) -> uuid.UUID | None:
     return claim if claimed.rows() else None
 
 
-def _replay(actor: Actor, key: str, fingerprint: bytes) -> Answer:
-    record = IdempotencyRecord.objects.filter(
+def _records(actor: Actor, key: str) -> QuerySet[IdempotencyRecord]:
+    return IdempotencyRecord.objects.filter(
         principal_kind=actor.kind, principal_id=actor.id, organization_id=actor.organization_id or ids.NIL, key=key
-    ).first()
+    )
+
+
+def _replay(actor: Actor, key: str, fingerprint: bytes) -> Answer:
+    record = _records(actor, key).first()
     if record is None or record.status is None or record.body is None:
         raise db.LostRace  # purged between the two statements: claim it again
     if not hmac.compare_digest(bytes(record.fingerprint), fingerprint):
         raise IdempotencyKeyReused
     return Answer(record.status, record.content_type, bytes(record.body), replayed=True)
+
+
+def is_answered(*, actor: Actor, key: str) -> bool:
+    """Whether this key of the actor's has an answer, with whatever request."""
+    return _records(actor, key).filter(status__isnull=False).exists()
 
 
 def purge(*, now: datetime) -> int:

@@ -8,6 +8,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
 
+from fintech_core import step_up
 from fintech_core.exceptions import error_classes
 from fintech_core.problems import CONTENT_TYPE, FRAME_CODES
 from fintech_core.viewsets import DomainViewSet
@@ -59,6 +60,16 @@ class ProblemSchema(AutoSchema):
                     OpenApiParameter.HEADER,
                     required=keyed[action],
                     description="1 to 255 printable ASCII characters. A repeated key gets the stored answer.",
+                )
+            )
+        if action in getattr(self.view, "step_up", {}):
+            parameters.append(
+                OpenApiParameter(
+                    step_up.HEADER,
+                    str,
+                    OpenApiParameter.HEADER,
+                    description="A fresh code for exactly this request, where 403 `step_up_required` asks for one: "
+                    "POST /api/v1/auth/step-up.",
                 )
             )
         if self._may_be_a_members():
@@ -128,6 +139,8 @@ class ProblemSchema(AutoSchema):
         action = getattr(self.view, "action", None) or self.method.lower()
         if action in getattr(self.view, "idempotent", {}):
             statuses |= {409, 422}
+        if action in getattr(self.view, "step_up", {}):
+            statuses |= {403, 429}
         statuses |= set(getattr(self.view, "problem_statuses", {}).get(action, ()))
         return sorted(statuses)
 

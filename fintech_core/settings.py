@@ -249,6 +249,7 @@ ACTING_IN = "organizations.selectors.acting_in"  # how authentication puts an Ac
 BEFORE_A_USER_LEAVES = ["organizations.services.refuse_without_an_admin"]  # asked before deactivation and erasure
 MEMBER_CAPABILITIES = "organizations.roles.MEMBER_CAPABILITIES"  # for the OpenAPI file and the tables of the docs
 ADMIN_ACTOR_OF_USER = "users.authentication.actor_of_user"  # how the kernel's admin helper makes its Actor
+STEP_UP_CONFIRM = "users.step_up_gate.confirm"  # who checks a Step-Up-Code (fintech_core.step_up)
 # What a sensitive deed in the admin asks besides its reason (fintech_core.admin_base).
 ADMIN_REAUTHENTICATION = "users.reauthentication.form_for"
 PASSWORD_HASHERS = (
@@ -323,6 +324,7 @@ RATE_LIMITS: dict[str, tuple[int, int]] = {
     "register_network": rate(env.str("RATE_LIMIT_REGISTER_NETWORK", default="1000/h" if DEVELOPMENT else "100/h")),
     "send_network": rate(env.str("RATE_LIMIT_SEND_NETWORK", default="600/15m" if DEVELOPMENT else "60/15m")),
     "send_destination": rate(env.str("RATE_LIMIT_SEND_DESTINATION", default="5/15m")),
+    "step_up": rate(env.str("RATE_LIMIT_STEP_UP", default="20/15m")),
     "verify_network": rate(env.str("RATE_LIMIT_VERIFY_NETWORK", default="300/m" if DEVELOPMENT else "30/m")),
 }
 RATELIMIT_USE_CACHE = "counters"
@@ -355,6 +357,11 @@ LEDGER_SEAL_KEY: str = env.str(
 )
 # Public halves (hex) of former keys, whose seals stay good; and of the current one where the key itself isn't given.
 LEDGER_SEAL_PUBLIC_KEYS: list[str] = env.list("LEDGER_SEAL_PUBLIC_KEYS", default=[])
+# Transfers of so much, and batches that add up to it, ask for a fresh code. A currency that isn't named never does.
+LARGE_TRANSFER_FROM: dict[str, str] = env.dict(
+    "LARGE_TRANSFER_FROM",
+    default={"USD": "10000", "EUR": "10000", "GBP": "10000", "RUB": "1000000", "JPY": "1500000", "KWD": "3000"},
+)
 FREEZE_BLOCKS_CREDITS: bool = env.bool("FREEZE_BLOCKS_CREDITS", default=False)
 
 # --- Payments ---------------------------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ pytest fixtures, imported by `conftest.py`; accounts are made by the real servic
 tokens. Nothing in the product imports this module.
 """
 
+import json
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -14,17 +16,18 @@ from django.test import Client as Browser
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from fintech_core import ids
+from fintech_core import ids, step_up
 from fintech_core.actors import Actor
+from fintech_core.crypto import keyed_digest
 from fintech_core.db import unit_of_work
 from fintech_core.encrypted_fields import crypto_columns
 from transactions import ledger
 from transactions.enums import TransactionKind
 from users import services
 from users.authentication import actor_of_user
-from users.enums import KycStatus, Role, SessionKind
+from users.enums import KycStatus, Role, SessionKind, StepUpChannel
 from users.middleware import SESSION_ID
-from users.models import Session, User
+from users.models import Session, StepUpChallenge, User
 from users.tokens import issue_access_token
 from wallet.models import Wallet
 from wallet.selectors import open_wallet_of
@@ -39,6 +42,37 @@ class Client(APIClient):
 
     user: User
     key: str = ""
+    session_id: uuid.UUID | None = None
+    confirms = True  # whether it confirms what asks for a fresh code, as somebody with the mail at hand would
+
+    def generic(self, method: str, path: str, data: Any = "", *args: Any, **extra: Any) -> Any:  # type: ignore[override]
+        answer = super().generic(method, path, data, *args, **extra)
+        if self.confirms and self.session_id and _asks_for_a_code(answer):
+            headers = dict(extra.pop("headers", None) or {})
+            self._confirm(method, path.partition("?")[0], data, headers)
+            headers[step_up.HEADER] = "000000"
+            answer = super().generic(method, path, data, *args, headers=headers, **extra)
+        return answer
+
+    def _confirm(self, method: str, path: str, data: Any, headers: dict[str, str]) -> None:
+        """What begin and a right code leave behind: a challenge of this request that was passed."""
+        organization = next((value for name, value in headers.items() if name.lower() == "x-organization"), None)
+        request = step_up.fingerprint(
+            method=method,
+            path=path,
+            body=json.loads(data or "{}"),
+            organization=uuid.UUID(organization) if organization else None,
+        )
+        now = timezone.now()
+        StepUpChallenge.objects.create(
+            user=self.user,
+            credential_id=str(self.session_id),
+            binding=keyed_digest("step_up", f"{self.session_id}:{request.hex()}"),
+            channel=StepUpChannel.EMAIL,
+            created_at=now,
+            passed_at=now,
+            expires_at=now + timedelta(minutes=10),
+        )
 
     def post(self, path: str, data: Any = None, *, key: str | None = None, **extra: Any) -> Any:  # type: ignore[override]
         """POST JSON; `key` is the Idempotency-Key, "new" makes a fresh one."""
@@ -53,6 +87,10 @@ class Client(APIClient):
         return super().patch(path, {} if data is None else data, **extra)
 
 
+def _asks_for_a_code(answer: Any) -> bool:
+    return answer.status_code == 403 and b'"step_up_required"' in answer.content
+
+
 def anonymous_client() -> Client:
     """Nobody's client."""
     return Client(raise_request_exception=False)
@@ -63,7 +101,7 @@ def client_for(user: User) -> Client:
     now = timezone.now()
     session = Session.objects.create(user=user, created_at=now, last_used_at=now, expires_at=now + timedelta(days=1))
     client = anonymous_client()
-    client.user = user
+    client.user, client.session_id = user, session.pk
     token = issue_access_token(user_id=user.pk, session_id=session.pk, now=now)
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
     return client

@@ -1,5 +1,6 @@
 """The frame of every API view: validate, one service call, render. Views have no try/except and open no transaction."""
 
+import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -11,11 +12,12 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer, Serializer
 
-from fintech_core import db, idempotency, pagination, problems
+from fintech_core import db, idempotency, pagination, problems, step_up
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError, NotFound, ValidationFailed
 from fintech_core.ratelimit import Limit
+from fintech_core.step_up import Deed
 
 T = TypeVar("T")
 _PRINTABLE_ASCII = re.compile(r"[\x20-\x7e]{1,255}", re.ASCII)
@@ -38,6 +40,7 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
     """Subclasses name the capability of every action in `access` and scope `get_queryset` by `self.actor`."""
 
     access: ClassVar[Mapping[str, Capability]] = {}
+    step_up: ClassVar[Mapping[str, Deed]] = {}  # by action: what asks for a fresh code, always or from an amount on
     limits: ClassVar[Mapping[str, tuple[Limit, ...]]] = {}  # by action, on top of the general ones (ratelimit.py)
     order: ClassVar[tuple[str, ...]] = ("-created_at", "-id")
     filter_input: ClassVar[type[Serializer[Any]] | None] = None
@@ -83,6 +86,7 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
         """
         render = self._renderer(output, status)
         key = self.request.headers.get("Idempotency-Key") if takes_key else None
+        self._confirm_step_up(key)
         if key is None:
             if needs_key:
                 raise IdempotencyKeyRequired
@@ -95,6 +99,26 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
         return _http(
             idempotency.run(actor=self.actor, key=key, fingerprint=fingerprint, use_case=use_case, render=render)
         )
+
+    def _confirm_step_up(self, key: str | None) -> None:
+        """Have the code that came with a sensitive request checked, before its unit of work; tries count.
+
+        A request that is answered from its key needs none: its code was spent when it was done.
+        """
+        code = self.request.headers.get(step_up.HEADER)
+        if not code or getattr(self, "action", "") not in self.step_up:
+            return
+        if key is not None and idempotency.is_answered(actor=self.actor, key=key):
+            return
+        by_header = self.request.headers.get("X-Organization")  # below /organizations/{id} the path says it, too
+        fingerprint = step_up.fingerprint(
+            method=self.request.method or "",
+            path=self.request.path,
+            body=self.request.data,
+            organization=self.actor.organization_id if by_header else None,
+        )
+        confirmed = step_up.confirm(actor=self.actor, fingerprint=fingerprint, code=code)
+        self.request.auth = dataclasses.replace(self.actor, step_up_id=confirmed)
 
     def dry_run(self, question: Callable[[], Any], output: type[BaseSerializer[Any]]) -> HttpResponse:
         """Answer a dry run: 200, inside a snapshot in which nothing can be written. A key that is sent is ignored:

@@ -17,6 +17,7 @@ from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import NotFound
 from fintech_core.serializers import ReasonInput, StrictInput
+from fintech_core.step_up import Deed
 from fintech_core.viewsets import DomainViewSet
 from organizations import selectors, services
 from organizations.serializers import (
@@ -179,6 +180,7 @@ class MemberViewSet(InOrganization):
         "partial_update": Capability.MEMBERS_WRITE,
         "destroy": Capability.MEMBERS_WRITE,
     }
+    step_up: ClassVar = {"partial_update": Deed("Change the role of a member")}
     problem_statuses: ClassVar = {"partial_update": (409,), "destroy": (409,)}
     output = MemberOutput
     serializer_class = MemberOutput
@@ -224,6 +226,7 @@ class InvitationViewSet(InOrganization):
         "create": Capability.MEMBERS_WRITE,
         "destroy": Capability.MEMBERS_WRITE,
     }
+    step_up: ClassVar = {"create": Deed("Invite a member")}
     problem_statuses: ClassVar = {"create": (409, 422), "destroy": (409,)}
     output = InvitationOutput
     serializer_class = InvitationOutput
@@ -289,6 +292,7 @@ class PayoutAccountViewSet(InOrganization):
         "create": Capability.PAYOUT_ACCOUNTS_WRITE,
         "destroy": Capability.PAYOUT_ACCOUNTS_WRITE,
     }
+    step_up: ClassVar = {"create": Deed("Add a payout account"), "destroy": Deed("Archive a payout account")}
     problem_statuses: ClassVar = {"create": (409, 422), "destroy": (409,)}
     output = PayoutAccountOutput
     serializer_class = PayoutAccountOutput

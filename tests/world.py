@@ -379,6 +379,7 @@ BODIES: Mapping[str, MakeBody] = {
     f"POST {API}users/me/second-factor/confirm": _just(code="123456"),
     f"POST {API}users/me/second-factor/recovery-codes": _just(),
     f"POST {API}users/<uuid:pk>/erase": _just(**_REASON),
+    f"POST {API}auth/step-up": _just(method="DELETE", path="/api/v1/users/me/second-factor"),
     f"POST {API}api-keys": _just(name="Shop", scopes=["wallets:read"]),
     f"POST {API}wallets": _just(currency="JPY"),
     f"POST {API}wallets/<uuid:pk>/close": _just(**_REASON),
@@ -519,6 +520,7 @@ class Foreign:
 ANYBODYS = None  # payees are others by design
 _WALLET = f"{API}wallets/<uuid:pk>"
 NESTED: Mapping[str, Mapping[str, Foreign | None]] = {
+    f"POST {API}auth/step-up": {"organization": ANYBODYS},  # looked up as the header is: users/tests/test_step_up.py
     f"POST {API}transfers": {"source_wallet": Foreign(_WALLET), "destination_wallet": ANYBODYS},
     f"POST {API}transfers/batch": {
         "transfers[].source_wallet": Foreign(_WALLET, 422, "batch_refused"),

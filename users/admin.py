@@ -20,7 +20,7 @@ from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
 from users import services
 from users.enums import STAFF_ROLES, Role
-from users.models import ApiKey, FamiliarNetwork, Message, Registration, Session, TotpDevice, User
+from users.models import ApiKey, FamiliarNetwork, Message, Registration, Session, StepUpChallenge, TotpDevice, User
 
 # Groups mirror the roles (users.roles); editing one here would be undone by the next migrate.
 admin.site.unregister(Group)
@@ -146,6 +146,19 @@ class TotpDeviceAdmin(ReadOnlyModelAdmin):
     search_help_text = "An id"
     ordering = ("-created_at", "-id")
     fields = ("id", "user", "confirmed", "created_at", "confirmed_at")
+
+
+@admin.register(StepUpChallenge)
+class StepUpChallengeAdmin(ReadOnlyModelAdmin):
+    """Which sensitive requests waited for a code, and whether it came. Not what they were: that is a digest."""
+
+    list_display = ("id", "user", "channel", "created_at", "passed_at", "spent_at")
+    list_filter = ("channel",)
+    list_select_related = ("user",)
+    search_fields = ("=id", "=user__id", "=credential_id")
+    search_help_text = "An id: of a challenge, a user, a session"
+    ordering = ("-created_at", "-id")
+    fields = ("id", "user", "credential_id", "channel", "created_at", "expires_at", "passed_at", "spent_at")
 
 
 @admin.register(ApiKey)

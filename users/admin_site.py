@@ -104,7 +104,7 @@ class AdminSite(UnfoldAdminSite):
         if step == "start":
             enrolment = unit_of_work(
                 lambda: services.start_enrolment(
-                    actor=actor_of_request(request), user_id=_user_id(request), now=clock.now()
+                    actor=actor_of_request(request), user_id=_user_id(request), needs_code=False, now=clock.now()
                 )
             )
             return self._page(request, form=CodeForm(), **_shown(enrolment))
@@ -142,7 +142,7 @@ class AdminSite(UnfoldAdminSite):
         try:
             codes = unit_of_work(
                 lambda: services.renew_recovery_codes(
-                    actor=actor_of_request(request), user_id=_user_id(request), now=clock.now()
+                    actor=actor_of_request(request), user_id=_user_id(request), needs_code=False, now=clock.now()
                 )
             )
         except services.SecondFactorAbsent:

@@ -76,6 +76,14 @@ class CodePurpose(models.TextChoices):
     PHONE_CHANGE = "phone_change", "a new phone number"
 
 
+class StepUpChannel(models.TextChoices):
+    """Where the code of a sensitive request comes from. The first two are kinds of messages."""
+
+    EMAIL = "email", "email"
+    SMS = "sms", "text message"
+    TOTP = "totp", "authenticator"
+
+
 class MessageKind(models.TextChoices):
     EMAIL = "email", "email"
     SMS = "sms", "text message"
@@ -98,5 +106,6 @@ class CredentialChange(models.TextChoices):
     PHONE = "phone", "The phone number of your account was changed."
     SECOND_FACTOR_ON = "second_factor_on", "A second factor was added to your account."
     SECOND_FACTOR_OFF = "second_factor_off", "The second factor of your account was removed."
+    RECOVERY_CODES = "recovery_codes", "Your account has new recovery codes."
     API_KEY_MADE = "api_key_made", "An API key was made for your account."
     API_KEY_REVOKED = "api_key_revoked", "An API key of your account was revoked."

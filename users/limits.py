@@ -6,6 +6,7 @@ from fintech_core.ratelimit import Limit, Per
 REGISTER_NETWORK = Limit(name="register_network", per=Per.NETWORK)
 SEND_NETWORK = Limit(name="send_network", per=Per.NETWORK)
 VERIFY_NETWORK = Limit(name="verify_network", per=Per.NETWORK)
+STEP_UP = Limit(name="step_up", per=Per.PRINCIPAL)
 # Whatever is sent for whichever reason: one address gets five messages, not five of each kind.
 SEND_TO_EMAIL = Limit(name="send_destination", per=Per.DESTINATION, field="email", normal_form=normalise_email)
 SEND_TO_PHONE = Limit(name="send_destination", per=Per.DESTINATION, field="phone", normal_form=normalise_phone)

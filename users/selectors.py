@@ -19,6 +19,7 @@ from users.models import (
     RefreshToken,
     Registration,
     Session,
+    StepUpChallenge,
     TotpDevice,
     User,
 )
@@ -96,6 +97,14 @@ def live_admin_session(*, session_id: uuid.UUID, user_id: uuid.UUID, now: dateti
 def confirmed_device(user_id: uuid.UUID) -> TotpDevice | None:
     """The user's second factor, if there is one."""
     return TotpDevice.objects.filter(user_id=user_id, confirmed=True).first()
+
+
+def open_step_up(*, user_id: uuid.UUID, binding: bytes, now: datetime) -> StepUpChallenge | None:
+    """The newest challenge of exactly this request that isn't spent."""
+    unspent = StepUpChallenge.objects.filter(
+        user_id=user_id, binding=binding, spent_at__isnull=True, expires_at__gt=now
+    )
+    return unspent.order_by("-created_at", "-id").first()
 
 
 def recovery_codes_left(user_id: uuid.UUID) -> int:

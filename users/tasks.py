@@ -56,6 +56,7 @@ def purge_credentials() -> None:
     """Delete what expired, and wake up the mails that are due."""
     unit_of_work(lambda: services.purge_credentials(now=clock.now()))
     unit_of_work(lambda: services.purge_codes(now=clock.now()))
+    unit_of_work(lambda: services.purge_challenges(now=clock.now()))
     unit_of_work(_enqueue_due_mails)
 
 

@@ -10,6 +10,7 @@ from users.views.me import MeViewSet
 from users.views.passwords import PasswordResetViewSet, PasswordViewSet
 from users.views.second_factor import SecondFactorViewSet
 from users.views.sessions import SessionViewSet
+from users.views.step_up import StepUpViewSet
 
 # Ways in without a password.
 _log_ins = [
@@ -24,6 +25,7 @@ urlpatterns = [
     path("auth/email/verify", AuthViewSet.as_view({"post": "verify_email"}), name="auth-email-verify"),
     path("auth/token", AuthViewSet.as_view({"post": "log_in"}), name="auth-token"),
     path("auth/token/refresh", AuthViewSet.as_view({"post": "refresh"}), name="auth-token-refresh"),
+    path("auth/step-up", StepUpViewSet.as_view({"post": "create"}), name="auth-step-up"),
     path("auth/logout", AuthViewSet.as_view({"post": "log_out"}), name="auth-logout"),
     path("auth/logout/all", SessionViewSet.as_view({"post": "log_out_everywhere"}), name="auth-logout-all"),
     *(

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.django_db
 
 AUDIT, KEYS, BEATS = (f"/admin/fintech_core/{name}/" for name in ("auditlog", "idempotencyrecord", "workerheartbeat"))
 
-# Nothing but hashes; sessions and devices, which they belong to, are shown.
-HIDDEN = {"RecoveryCode", "RefreshToken"}
+# Nothing but hashes; sessions, devices and challenges, which they belong to, are shown.
+HIDDEN = {"OneTimeCode", "RecoveryCode", "RefreshToken"}
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from organizations.services.organizations import MAX_MEMBERSHIPS
 from users.credentials import hash_token, new_token
 from users.locks import lock_user
 from users.selectors import user_by_verified_email
+from users.services import step_up
 from users.services.messages import send_mail
 
 ENTITY = "organization_invitation"
@@ -52,6 +53,7 @@ def create_invitation(
     organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.MEMBERS_WRITE)
     if actor.kind is not ActorKind.USER or actor.user_id is None:
         raise PermissionDenied("Only a person invites.")
+    step_up.spend(actor=actor, now=now)
     user = user_by_verified_email(email)
     if user is not None and role_in(organization.pk, user.pk) is not None:
         raise AlreadyMember

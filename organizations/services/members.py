@@ -12,7 +12,7 @@ from organizations.locks import lock_organization, lock_organizations
 from organizations.models import Organization, OrganizationMember
 from organizations.selectors import has_other_members, members_of, open_invitations_of
 from organizations.services.common import follow_role, locked_for, refuse_the_last_admin, tell
-from users.services import revoke_keys_of
+from users.services import revoke_keys_of, step_up
 
 ENTITY = "organization_member"
 
@@ -29,6 +29,7 @@ def change_member_role(
     before = MemberRole(member.role)
     if before == role:
         return member
+    step_up.spend(actor=actor, now=now)
     if before == MemberRole.ADMIN:
         refuse_the_last_admin(organization.pk, member.user_id)
     member.role = role

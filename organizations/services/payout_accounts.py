@@ -15,6 +15,7 @@ from organizations.enums import PayoutMethod
 from organizations.models import PayoutAccount
 from organizations.selectors import payout_accounts_of
 from organizations.services.common import TooManyInOrganization, locked_for, tell
+from users.services import step_up
 
 ENTITY = "payout_account"
 MAX_ACCOUNTS = 20  # that aren't archived
@@ -43,6 +44,7 @@ def add_payout_account(
         refusal = {"field": f"details.{error.field}", "code": error.code, "message": str(error)}
         raise ValidationFailed([refusal]) from error
     old = _open_account(organization.pk, replaces) if replaces is not None else None
+    step_up.spend(actor=actor, now=now)
     if old is not None:
         _archive(actor, old, now)
     if payout_accounts_of(organization.pk).filter(archived_at__isnull=True).count() >= MAX_ACCOUNTS:
@@ -76,7 +78,9 @@ def add_payout_account(
 def archive_payout_account(*, actor: Actor, organization_id: uuid.UUID, account_id: uuid.UUID, now: datetime) -> None:
     """Nothing is paid out to it any more. Raises NotFound, PermissionDenied, InvalidTransition (archived already)."""
     organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.PAYOUT_ACCOUNTS_WRITE)
-    _archive(actor, _open_account(organization.pk, account_id), now)
+    account = _open_account(organization.pk, account_id)
+    step_up.spend(actor=actor, now=now)
+    _archive(actor, account, now)
 
 
 def _open_account(organization_id: uuid.UUID, account_id: uuid.UUID) -> PayoutAccount:

@@ -31,6 +31,7 @@ from transactions.monitors import evaluate_monitors
 from transactions.postings import error_of
 from transactions.selectors import due_hold_ids, due_total, holds_owned_by, holds_visible_to
 from transactions.services.planning import DestinationUnavailable, fee_legs_for
+from users.services import step_up
 from wallet.locks import lock_free_wallets, lock_wallets
 from wallet.models import Claim, Wallet
 from wallet.selectors import expired_claims, open_wallets_by_id, wallets_owned_by
@@ -188,6 +189,7 @@ def capture_hold(
     _refuse_unless_open(hold, now)
     before = _state(hold)
     capture = ledger.Capture(hold_id, hold.remaining if amount is None else amount, final)
+    step_up.spend_for_payment(actor=actor, amounts=[(hold.currency, capture.amount)], now=now)
     transaction = _post_capture(actor, hold, source, target, capture, now)
     hold.refresh_from_db(fields=["status", "captured", "released"])
     if hold.status != HoldStatus.ACTIVE:

@@ -24,6 +24,7 @@ from transactions.selectors import schedules_owned_by, schedules_visible_to
 from transactions.services.transfers import Destination, DestinationUnavailable
 from users.models import User
 from users.selectors import user_by_verified_email, user_by_verified_phone
+from users.services import step_up
 from wallet.enums import WalletStatus
 from wallet.locks import lock_wallets
 from wallet.models import Wallet
@@ -86,6 +87,7 @@ def create_schedule(
     _refuse_start(start_at, now)
     if actor.user_id is None:
         raise NotFound("There is no such source wallet.")
+    step_up.spend_for_payment(actor=actor, amounts=[(currency, amount)], now=now)
     source, payee = _parties(actor, source_wallet, destination, currency)
     schedule = TransferSchedule(
         owner_id=actor.user_id,

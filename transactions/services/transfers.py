@@ -16,6 +16,7 @@ from fintech_core.money import Money
 from transactions import ledger
 from transactions.models import Transaction
 from transactions.services.planning import Destination, DestinationUnavailable, Plan, TransferItem, plan_transfers
+from users.services import step_up
 
 T = TypeVar("T")
 Figures = Mapping[uuid.UUID, tuple[Decimal, Decimal]]
@@ -52,8 +53,9 @@ def create_transfer(
     """Move money from a wallet of the actor to another customer's; the fee, if there is one, comes on top.
 
     Raises NotFound (source), CurrencyMismatch, DestinationUnavailable, KycRequired, SameWallet, InsufficientFunds
-    (amount + fee), WalletFrozen, WalletClosed, AmountTooLarge, ReferenceExists.
+    (amount + fee), WalletFrozen, WalletClosed, AmountTooLarge, ReferenceExists, StepUpRequired (large amounts).
     """
+    step_up.spend_for_payment(actor=actor, amounts=[(currency, amount)], now=now)
     item = TransferItem(
         source_wallet=source_wallet,
         destination=destination,
@@ -77,6 +79,7 @@ def create_transfers(
     Items are decided in order, each seeing the earlier ones. One that isn't atomic goes on after a
     refusal; an atomic one raises BatchRefused. The number of statements doesn't grow with the batch.
     """
+    step_up.spend_for_payment(actor=actor, amounts=[(item.currency, item.amount) for item in items], now=now)
     outcomes = _post_batch(actor, items, now, atomic=atomic)
     if atomic and any(isinstance(outcome, DomainError) for outcome in outcomes):
         raise _traced(batch_refused(outcomes), actor, outcomes)

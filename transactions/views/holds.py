@@ -24,6 +24,7 @@ from transactions.serializers.holds import (
     VoidHoldInput,
 )
 from transactions.serializers.ledger import TransactionOutput
+from transactions.views import confirmations
 from transactions.views.ledger import read_back
 
 
@@ -43,6 +44,7 @@ class HoldViewSet(DomainViewSet):
         "extend": Capability.HOLDS_WRITE,
     }
     idempotent: ClassVar = {"create": True, "capture": True, "void": True, "extend": True}
+    step_up: ClassVar = {"capture": confirmations.CAPTURE}
     problem_statuses: ClassVar = {"create": (404,)}
     output = HoldOutput
     serializer_class = HoldOutput

@@ -21,6 +21,7 @@ from transactions.serializers.schedules import (
     ScheduleFilter,
     ScheduleOutput,
 )
+from transactions.views import confirmations
 
 
 @extend_schema(tags=["scheduled transfers"])
@@ -34,6 +35,7 @@ class ScheduleViewSet(DomainViewSet):
         "cancel": Capability.SCHEDULES_CANCEL,
     }
     idempotent: ClassVar = {"create": True, "pause": False, "resume": False, "cancel": False}
+    step_up: ClassVar = {"create": confirmations.SCHEDULE}
     problem_statuses: ClassVar = {"create": (404,)}
     output = ScheduleOutput
     serializer_class = ScheduleOutput

@@ -22,6 +22,7 @@ from transactions.serializers.transfers import (
     SimulationOutput,
     TransferInput,
 )
+from transactions.views import confirmations
 from transactions.views.ledger import read_back
 
 
@@ -29,6 +30,7 @@ from transactions.views.ledger import read_back
 class TransferViewSet(DomainViewSet):
     access: ClassVar = {"create": Capability.TRANSFERS_WRITE, "batch": Capability.TRANSFERS_WRITE}
     idempotent: ClassVar = {"create": True, "batch": True}
+    step_up: ClassVar = {"create": confirmations.TRANSFER, "batch": confirmations.BATCH}
     problem_statuses: ClassVar = {"create": (404,)}
 
     @extend_schema(

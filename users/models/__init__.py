@@ -6,6 +6,7 @@ from users.models.networks import FamiliarNetwork
 from users.models.people import HASH_LENGTH, MAX_KYC_LEVEL, Registration, User, UserManager
 from users.models.second_factor import RecoveryCode, TotpDevice
 from users.models.sessions import PasswordReset, RefreshToken, Session
+from users.models.step_up import StepUpChallenge
 
 __all__ = [
     "HASH_LENGTH",
@@ -19,6 +20,7 @@ __all__ = [
     "RefreshToken",
     "Registration",
     "Session",
+    "StepUpChallenge",
     "TotpDevice",
     "User",
     "UserManager",

@@ -75,6 +75,8 @@ from users.services.sessions import (
     rotate_refresh_token,
     touch_admin_session,
 )
+from users.services.step_up import StepUpInvalid, StepUpRequired, purge_challenges
+from users.services.step_up import begin as begin_step_up
 
 __all__ = [
     "MAIL_TASK",
@@ -90,11 +92,14 @@ __all__ = [
     "SecondFactorEnrolmentRequired",
     "SecondFactorInvalid",
     "SecondFactorRequired",
+    "StepUpInvalid",
+    "StepUpRequired",
     "TokenPair",
     "TooManyApiKeys",
     "VerificationTokenInvalid",
     "ask_to_leave",
     "authenticate_again",
+    "begin_step_up",
     "confirm_enrolment",
     "confirm_registration_mail",
     "count_enrolment_try",
@@ -118,6 +123,7 @@ __all__ = [
     "prepare_registration_mail",
     "prove_password",
     "provision_second_factor",
+    "purge_challenges",
     "purge_codes",
     "purge_credentials",
     "record_view",

@@ -21,6 +21,7 @@ from users.enums import CUSTOMER_ROLES, CredentialChange
 from users.locks import lock_user
 from users.models import ApiKey
 from users.selectors import api_keys_visible_to, live_api_keys
+from users.services import step_up
 from users.services.messages import notify_credential_change
 
 MAX_LIVE_KEYS = 20
@@ -58,6 +59,7 @@ def create_api_key(
         raise PermissionDenied("Only customers have keys.")
     if live_api_keys(now=now).filter(user=owner).count() >= MAX_LIVE_KEYS:
         raise TooManyApiKeys
+    step_up.spend(actor=actor, now=now)
     secret = new_token()
     api_key = ApiKey(
         prefix=new_key_prefix(),
@@ -84,7 +86,11 @@ def create_api_key(
 def revoke_api_key(*, actor: Actor, key_id: uuid.UUID, now: datetime) -> None:
     """End a key at once. Again is fine. Raises NotFound for a key that the actor doesn't see."""
     actor.require(Capability.API_KEYS_WRITE)
-    _revoke_one(actor, api_keys_visible_to(actor).filter(pk=key_id), "", now)
+    visible = api_keys_visible_to(actor).filter(pk=key_id)
+    if not visible.exists():
+        raise NotFound
+    step_up.spend(actor=actor, now=now)
+    _revoke_one(actor, visible, "", now)
 
 
 def revoke_somebodys_key(*, actor: Actor, key_id: uuid.UUID, reason: str, now: datetime) -> ApiKey:

@@ -21,7 +21,7 @@ from users.locks import lock_claims, lock_user, lock_users
 from users.models import Registration, User
 from users.passwords import unusable_password
 from users.selectors import holder_of_phone, user_for_log_in
-from users.services import codes, messages
+from users.services import codes, messages, step_up
 from users.services.passwords import forget_resets
 from users.services.sessions import close_sessions
 
@@ -39,8 +39,12 @@ class ContactCodeInvalid(DomainError):
 
 
 def send_phone_code(*, actor: Actor, phone: str, now: datetime) -> messages.Sent:
-    """A code to a number that the actor says is theirs. The same work and answer whoever has it."""
+    """A code to a number that the actor says is theirs. The same work and answer whoever has it.
+
+    Raises StepUpRequired: the code proves the new number, the fresh one that the owner of the account asks.
+    """
     user_id = _own(actor)
+    step_up.spend(actor=actor, now=now)
     codes.issue(
         actor=actor,
         purpose=CodePurpose.PHONE_CHANGE,
@@ -60,8 +64,9 @@ def send_phone_code(*, actor: Actor, phone: str, now: datetime) -> messages.Sent
 
 
 def send_email_code(*, actor: Actor, email: str, now: datetime) -> messages.Sent:
-    """A code to an address that the actor says is theirs. The same work and answer whoever has it."""
+    """A code to an address that the actor says is theirs, as send_phone_code."""
     user_id = _own(actor)
+    step_up.spend(actor=actor, now=now)
     codes.issue(
         actor=actor,
         purpose=CodePurpose.EMAIL_CHANGE,

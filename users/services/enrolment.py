@@ -17,16 +17,24 @@ from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError
 from users.credentials import hash_token
-from users.enums import EndReason
+from users.enums import CredentialChange, EndReason
 from users.locks import lock_user
 from users.models import RecoveryCode, TotpDevice, User
 from users.models.second_factor import DIGITS, STEP_SECONDS
 from users.selectors import confirmed_device
+from users.services import messages, step_up
 from users.services.sessions import close_sessions
 
 ISSUER = "Fintech Core"
 ENROLMENT_LIFETIME = timedelta(minutes=15)
 RECOVERY_CODES = 10
+_NOTICES = {
+    "second_factor.enrolled": CredentialChange.SECOND_FACTOR_ON,
+    "second_factor.provisioned": CredentialChange.SECOND_FACTOR_ON,
+    "second_factor.removed": CredentialChange.SECOND_FACTOR_OFF,
+    "second_factor.reset": CredentialChange.SECOND_FACTOR_OFF,
+    "second_factor.recovery_codes_renewed": CredentialChange.RECOVERY_CODES,
+}
 _SECRET_BYTES = 20  # RFC 4226, 4: 160 bits are recommended; authenticators take base32 without padding
 _RECOVERY_BYTES = 15  # 120 bits: a plain hash is enough (ASVS 6.5.2), and 24 signs of base32
 
@@ -65,9 +73,14 @@ class Enrolment:
     otpauth_url: str
 
 
-def start_enrolment(*, actor: Actor, user_id: uuid.UUID, now: datetime) -> Enrolment:
-    """A secret to be confirmed within ENROLMENT_LIFETIME. The present device, if any, serves until then."""
+def start_enrolment(*, actor: Actor, user_id: uuid.UUID, needs_code: bool = True, now: datetime) -> Enrolment:
+    """A secret to be confirmed within ENROLMENT_LIFETIME. The present device, if any, serves until then.
+
+    `needs_code=False` where the caller was proved just now in another way (the admin's page). Raises StepUpRequired.
+    """
     actor.require(Capability.CREDENTIALS_WRITE)
+    if needs_code:
+        step_up.spend(actor=actor, now=now)
     user = lock_user(user_id)
     TotpDevice.objects.filter(user=user, confirmed=False).delete()
     secret = _insert_device(user, confirmed_at=None, now=now)
@@ -110,16 +123,19 @@ def remove_second_factor(*, actor: Actor, user_id: uuid.UUID, now: datetime) -> 
         raise SecondFactorAbsent
     if user.is_staff and settings.STAFF_SECOND_FACTOR:
         raise SecondFactorMandatory
+    step_up.spend(actor=actor, now=now)
     delete_factors(user=user)
     _end_others(actor, user, "second_factor.removed", now)
 
 
-def renew_recovery_codes(*, actor: Actor, user_id: uuid.UUID, now: datetime) -> list[str]:
-    """New codes; the old ones are worth nothing any more. Raises SecondFactorAbsent."""
+def renew_recovery_codes(*, actor: Actor, user_id: uuid.UUID, needs_code: bool = True, now: datetime) -> list[str]:
+    """New codes; the old ones are worth nothing any more. Raises SecondFactorAbsent, StepUpRequired."""
     actor.require(Capability.CREDENTIALS_WRITE)
     user = lock_user(user_id)
     if confirmed_device(user.pk) is None:
         raise SecondFactorAbsent
+    if needs_code:
+        step_up.spend(actor=actor, now=now)
     codes = _replace_recovery_codes(user, now)
     _end_others(actor, user, "second_factor.recovery_codes_renewed", now)
     return codes
@@ -192,6 +208,7 @@ def _end_others(actor: Actor, user: User, action: str, now: datetime, *, reason:
     """Every session but the one in which it was done, if it was the user's own deed."""
     ended = close_sessions(user_id=user.pk, reason=EndReason.SECOND_FACTOR_CHANGED, keep=actor.credential_id, now=now)
     _record(actor, user, action, after={"sessions_ended": ended}, reason=reason)
+    messages.notify_credential_change(user=user, what=_NOTICES[action], now=now)
 
 
 def _record(actor: Actor, user: User, action: str, *, after: Mapping[str, Any] | None = None, reason: str = "") -> None:

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from fintech_core import clock
 from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
+from fintech_core.step_up import Deed
 from fintech_core.viewsets import DomainViewSet
 from users.enums import CodePurpose
 from users.limits import SEND_NETWORK, SEND_TO_EMAIL, SEND_TO_PHONE, VERIFY_NETWORK
@@ -27,6 +28,10 @@ class ContactViewSet(DomainViewSet):
         "verify_phone": Capability.CREDENTIALS_WRITE,
         "send_email_code": Capability.CREDENTIALS_WRITE,
         "verify_email": Capability.CREDENTIALS_WRITE,
+    }
+    step_up: ClassVar = {
+        "send_phone_code": Deed("Another phone number for your account"),
+        "send_email_code": Deed("Another email address for your account"),
     }
     problem_statuses: ClassVar = {"verify_phone": (422,), "verify_email": (422,)}
     limits: ClassVar = {

@@ -1,0 +1,53 @@
+"""Deeds that ask for a fresh code: how a view declares them, and how the frame has the code checked.
+
+A view names its sensitive actions in `step_up`, as it names the idempotent ones. The kernel knows no users: settings
+name the function that checks a code (STEP_UP_CONFIRM); the service of the deed spends what was confirmed.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from django.conf import settings
+from django.urls import Resolver404, resolve
+from django.utils.module_loading import import_string
+
+from fintech_core import idempotency
+from fintech_core.actors import Actor
+
+HEADER = "Step-Up-Code"
+MAX_CODE_LENGTH = 64
+# What the message with the code says of a payment: actor, parameters of the path, body → text. May raise DomainErrors.
+Describe = Callable[[Actor, Mapping[str, Any], Any], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """`title` is what the message names. A payment has `describe`, and always gets a message (dynamic linking)."""
+
+    title: str
+    describe: Describe | None = None
+
+
+def fingerprint(*, method: str, path: str, body: Any, organization: uuid.UUID | None = None) -> bytes:
+    """What a code is bound to: exactly this request, with its X-Organization. A missing body is an empty one."""
+    acting_in = str(organization) if organization else ""
+    return idempotency.fingerprint(method=method.upper(), path=path, body=[acting_in, body or {}])
+
+
+def deed_of(*, method: str, path: str) -> tuple[Deed, Mapping[str, Any]] | None:
+    """What the view behind a path of ours says of the action, with the path's parameters; None if nothing."""
+    try:
+        match = resolve(path.rstrip("/"))
+    except Resolver404:
+        return None
+    action = getattr(match.func, "actions", {}).get(method.lower(), "")
+    deed = getattr(getattr(match.func, "cls", None), "step_up", {}).get(action)
+    return (deed, match.kwargs) if deed else None
+
+
+def confirm(*, actor: Actor, fingerprint: bytes, code: str) -> uuid.UUID:
+    """Have the code checked, in units of work of its own. Returns what the service will spend; raises DomainErrors."""
+    check = import_string(settings.STEP_UP_CONFIRM)
+    return cast(uuid.UUID, check(actor=actor, fingerprint=fingerprint, code=code[:MAX_CODE_LENGTH]))

@@ -1,0 +1,209 @@
+"""A fresh code before sensitive deeds (security.md 9 and 11): begin, try, spend.
+
+A challenge is one request of one session. For a payment a code goes out that names amount and payee; for the rest the
+authenticator is used where there is one. A try is counted and committed before it is looked at; a right code marks the
+challenge as passed; the deed's own transaction spends it, so that a deed that failed may be tried again with no new
+code, and one that was done may not.
+"""
+
+import uuid
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from http import HTTPStatus
+
+from django.conf import settings
+
+from fintech_core import audit
+from fintech_core.actors import Actor, ActorKind
+from fintech_core.crypto import keyed_digest
+from fintech_core.exceptions import DomainError, PermissionDenied
+from users.enums import CodePurpose, MessageKind, StepUpChannel
+from users.models import StepUpChallenge, User
+from users.selectors import confirmed_device, open_step_up
+from users.services import codes, messages, second_factor
+
+LIFETIME = timedelta(minutes=10)
+
+
+class StepUpRequired(DomainError):
+    """The deed asks for a code that was confirmed for exactly this request, in this session, and not spent yet."""
+
+    code = "step_up_required"
+    status = HTTPStatus.FORBIDDEN
+    title = "This asks for a fresh code: POST /api/v1/auth/step-up, then repeat the request with it as Step-Up-Code."
+
+
+class StepUpInvalid(DomainError):
+    code = "step_up_invalid"
+    status = HTTPStatus.FORBIDDEN
+    title = "The code is wrong, was used before, has expired, or is for another request."
+
+
+def begin(*, actor: Actor, fingerprint: bytes, title: str, payment: str = "", now: datetime) -> StepUpChallenge:
+    """Open a challenge for a request, and send its code unless the authenticator is to be used.
+
+    `payment` is what the message says of amount and payee; "" for what isn't a payment. Raises PermissionDenied for
+    API keys.
+    """
+    user_id, session_id = _ids(actor)
+    user = User.objects.get(pk=user_id)
+    by_message = bool(payment) or confirmed_device(user.pk) is None
+    binding = _binding(actor, fingerprint)
+    challenge = StepUpChallenge(
+        user=user,
+        credential_id=session_id,
+        binding=binding,
+        channel=StepUpChannel.TOTP,
+        created_at=now,
+        expires_at=now + LIFETIME,
+    )
+    if by_message:
+        challenge.channel = _send_code(actor, user, binding, f"{title}: {payment}" if payment else title, now)
+    challenge.save(force_insert=True)
+    audit.record(
+        actor=actor,
+        action="step_up.begun",
+        entity_type="step_up",
+        entity_id=challenge.pk,
+        after={"channel": challenge.channel},
+    )
+    return challenge
+
+
+def count_try(*, actor: Actor, fingerprint: bytes, code: str, now: datetime) -> None:
+    """Count a try, where one is open. Raises TooManyAttempts. In a unit of work of its own, before `try_code`."""
+    challenge = _open(actor, fingerprint, now)
+    if challenge is None or challenge.passed_at is not None:
+        return
+    if challenge.channel == StepUpChannel.TOTP:
+        second_factor.count_try(user_id=challenge.user_id, otp=code, now=now)
+    else:
+        codes.take_try(purpose=CodePurpose.STEP_UP, subject=_subject(challenge.user_id), now=now)
+
+
+def try_code(*, actor: Actor, fingerprint: bytes, code: str, now: datetime) -> uuid.UUID:
+    """Mark the challenge of this request as passed and return it. Raises StepUpRequired, StepUpInvalid.
+
+    One that was passed and not spent stays so: the deed failed, or its answer was lost, and it is the same request.
+    """
+    challenge = _open(actor, fingerprint, now)
+    if challenge is None:
+        raise StepUpRequired
+    if challenge.passed_at is not None:
+        return challenge.pk
+    if not _is_right(actor, challenge, code, now):
+        raise _refusal(actor, challenge)
+    open_ones = StepUpChallenge.objects.filter(pk=challenge.pk, passed_at__isnull=True, expires_at__gt=now)
+    if not open_ones.update(passed_at=now):
+        raise StepUpInvalid
+    audit.record(actor=actor, action="step_up.passed", entity_type="step_up", entity_id=challenge.pk)
+    return challenge.pk
+
+
+def spend(*, actor: Actor, now: datetime) -> None:
+    """Use up what was confirmed for this request, in the transaction of the deed. Raises StepUpRequired.
+
+    Who acts without a credential (a job, a command, a scheduled run) passes; an API key can't confirm anything.
+    """
+    if actor.kind is ActorKind.SYSTEM or (actor.kind is ActorKind.USER and actor.credential_id is None):
+        return
+    if actor.kind is not ActorKind.USER or actor.step_up_id is None:
+        raise StepUpRequired
+    user_id, session_id = _ids(actor)
+    confirmed = StepUpChallenge.objects.filter(
+        pk=actor.step_up_id,
+        user_id=user_id,
+        credential_id=session_id,
+        passed_at__isnull=False,
+        spent_at__isnull=True,
+        expires_at__gt=now,
+    )
+    if not confirmed.update(spent_at=now):
+        raise StepUpRequired
+    audit.record(actor=actor, action="step_up.spent", entity_type="step_up", entity_id=actor.step_up_id)
+
+
+def spend_for_payment(*, actor: Actor, amounts: Iterable[tuple[str, Decimal]], now: datetime) -> None:
+    """`spend`, if what is paid in a currency, in one amount or all together, reaches settings.LARGE_TRANSFER_FROM."""
+    totals: dict[str, Decimal] = {}
+    for currency, amount in amounts:
+        totals[currency] = totals.get(currency, Decimal(0)) + amount
+    if any(is_large(currency, total) for currency, total in totals.items()):
+        spend(actor=actor, now=now)
+
+
+def is_large(currency: str, amount: Decimal) -> bool:
+    """A currency that the setting doesn't name has no large amounts."""
+    threshold = settings.LARGE_TRANSFER_FROM.get(currency)
+    return threshold is not None and amount >= Decimal(threshold)
+
+
+def purge_challenges(*, now: datetime) -> int:
+    deleted, _ = StepUpChallenge.objects.filter(expires_at__lte=now).delete()
+    return deleted
+
+
+def _ids(actor: Actor) -> tuple[uuid.UUID, uuid.UUID]:
+    """The user and the session. Raises PermissionDenied for anything but a person with one."""
+    if actor.kind is not ActorKind.USER or actor.user_id is None or actor.credential_id is None:
+        raise PermissionDenied("Only a person with a session confirms a request.")
+    return actor.user_id, actor.credential_id
+
+
+def _send_code(actor: Actor, user: User, binding: bytes, what: str, now: datetime) -> StepUpChannel:
+    sent: list[MessageKind] = []
+    by_phone = user.email is None or user.email_verified_at is None
+    codes.issue(
+        actor=actor,
+        purpose=CodePurpose.STEP_UP,
+        subject=_subject(user.pk),
+        binding=binding,
+        deliver=lambda digits: sent.append(
+            messages.send_to_user(
+                user=user, template="step_up", context={"code": digits, "what": what}, lifetime=LIFETIME, now=now
+            )
+        ),
+        phone=(user.phone or "") if by_phone else "",
+        now=now,
+    )
+    return StepUpChannel(sent[0].value)
+
+
+def _is_right(actor: Actor, challenge: StepUpChallenge, code: str, now: datetime) -> bool:
+    if challenge.channel != StepUpChannel.TOTP:
+        return codes.consume(
+            actor=actor,
+            purpose=CodePurpose.STEP_UP,
+            subject=_subject(challenge.user_id),
+            binding=bytes(challenge.binding),
+            code=code,
+            now=now,
+        )
+    device = confirmed_device(challenge.user_id)
+    if device is None:
+        return False
+    return second_factor.use_code(actor=actor, device=device, otp=code, now=now) is not second_factor.Factor.NONE
+
+
+def _refusal(actor: Actor, challenge: StepUpChallenge) -> StepUpInvalid:
+    """Leaves an audit row behind though nothing else is done."""
+    error = StepUpInvalid()
+    error.trace = lambda: audit.record(
+        actor=actor, action="step_up.refused", entity_type="step_up", entity_id=challenge.pk
+    )
+    return error
+
+
+def _open(actor: Actor, fingerprint: bytes, now: datetime) -> StepUpChallenge | None:
+    if actor.kind is not ActorKind.USER or actor.user_id is None:
+        return None
+    return open_step_up(user_id=actor.user_id, binding=_binding(actor, fingerprint), now=now)
+
+
+def _binding(actor: Actor, fingerprint: bytes) -> bytes:
+    return keyed_digest("step_up", f"{actor.credential_id}:{fingerprint.hex()}")
+
+
+def _subject(user_id: uuid.UUID) -> bytes:
+    return codes.subject_of("user", str(user_id))

@@ -1,0 +1,73 @@
+"""HTTP of fresh codes for sensitive requests.
+
+No Idempotency-Key here: bodies may hold personal data, which is never stored.
+"""
+
+from typing import ClassVar
+
+from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.request import Request
+
+from fintech_core import clock, step_up
+from fintech_core.capabilities import Capability
+from fintech_core.exceptions import ValidationFailed
+from fintech_core.viewsets import DomainViewSet
+from users import services
+from users.authentication import in_organization
+from users.limits import STEP_UP
+from users.serializers.step_up import StepUpInput, StepUpOutput
+
+_TRANSFER = {
+    "source_wallet": "01a2053d-03df-71d1-8045-26d288669fea",
+    "destination_email": "bob@customer.example",
+    "amount": "15000.00",
+    "currency": "USD",
+}
+
+_NOT_ONE = {"field": "path", "code": "no_step_up", "message": "This is no request that asks for a code."}
+
+
+@extend_schema(tags=["auth"])
+class StepUpViewSet(DomainViewSet):
+    access: ClassVar = {"create": Capability.CREDENTIALS_WRITE}
+    limits: ClassVar = {"create": (STEP_UP,)}
+    problem_statuses: ClassVar = {"create": (404, 422)}
+
+    @extend_schema(
+        operation_id="auth_step_up",
+        request=StepUpInput,
+        responses={202: StepUpOutput},
+        examples=[
+            OpenApiExample(
+                "A large transfer",
+                value={"method": "POST", "path": "/api/v1/transfers", "body": _TRANSFER},
+                request_only=True,
+            ),
+            OpenApiExample(
+                "Sent", value={"channel": "email", "expires_at": "2026-11-25T10:10:00.000000Z"}, response_only=True
+            ),
+        ],
+    )
+    def create(self, request: Request) -> HttpResponse:
+        """Ask for a code for one request, which is then repeated with it as `Step-Up-Code`, from the same session.
+
+        A payment's code is sent, and the message names amount and payee. For the rest `channel` is `totp` for who has
+        an authenticator: nothing is sent, and its code is used.
+        """
+        data = self.validated(StepUpInput)
+        found = step_up.deed_of(method=data["method"], path=data["path"])
+        if found is None:
+            raise ValidationFailed([_NOT_ONE])
+        deed, parameters = found
+        acting = in_organization(self.actor, str(data["organization"])) if "organization" in data else self.actor
+        payment = deed.describe(acting, parameters, data["body"]) if deed.describe else ""
+        fingerprint = step_up.fingerprint(**data)
+        return self.write(
+            lambda: services.begin_step_up(
+                actor=self.actor, fingerprint=fingerprint, title=deed.title, payment=payment, now=clock.now()
+            ),
+            StepUpOutput,
+            status=202,
+            takes_key=False,
+        )
