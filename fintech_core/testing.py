@@ -49,14 +49,18 @@ class Client(APIClient):
         answer = super().generic(method, path, data, *args, **extra)
         if self.confirms and self.session_id and _asks_for_a_code(answer):
             headers = dict(extra.pop("headers", None) or {})
-            self._confirm(method, path.partition("?")[0], data, headers)
+            credentials: dict[str, Any] = vars(self).get("_credentials", {})
+            named = [value for name, value in headers.items() if name.lower() == "x-organization"]
+            named += [
+                str(given["HTTP_X_ORGANIZATION"]) for given in (extra, credentials) if "HTTP_X_ORGANIZATION" in given
+            ]
+            self._confirm(method, path.partition("?")[0], data, named[0] if named else "")
             headers[step_up.HEADER] = "000000"
             answer = super().generic(method, path, data, *args, headers=headers, **extra)
         return answer
 
-    def _confirm(self, method: str, path: str, data: Any, headers: dict[str, str]) -> None:
+    def _confirm(self, method: str, path: str, data: Any, organization: str) -> None:
         """What begin and a right code leave behind: a challenge of this request that was passed."""
-        organization = next((value for name, value in headers.items() if name.lower() == "x-organization"), None)
         request = step_up.fingerprint(
             method=method,
             path=path,
