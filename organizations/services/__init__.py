@@ -5,6 +5,7 @@ from organizations.services.invitations import (
     InvitationInvalid,
     accept_invitation,
     create_invitation,
+    forget_invitations,
     revoke_invitation,
 )
 from organizations.services.members import (
@@ -39,6 +40,7 @@ __all__ = [
     "change_member_role",
     "create_invitation",
     "create_organization",
+    "forget_invitations",
     "leave_organization",
     "refuse_without_an_admin",
     "reject_kyb",

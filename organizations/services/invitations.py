@@ -9,7 +9,7 @@ from django.db import IntegrityError
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
 from fintech_core.db import LostRace, violated_constraint
-from fintech_core.encrypted_fields import indexed
+from fintech_core.encrypted_fields import crypto_columns, indexed
 from fintech_core.exceptions import DomainError, InvalidTransition, NotFound, PermissionDenied
 from organizations.enums import InvitationStatus, MemberRole
 from organizations.locks import lock_organization
@@ -31,6 +31,7 @@ from users.services.messages import send_mail
 
 ENTITY = "organization_invitation"
 LIFETIME = timedelta(days=7)
+FORGOTTEN = "erased"  # in the place of the address of somebody who was erased
 MAX_OPEN = 100
 MAX_MEMBERS = 500
 
@@ -102,6 +103,20 @@ def revoke_invitation(*, actor: Actor, organization_id: uuid.UUID, invitation_id
         organization_id=organization.pk,
         after={"role": invitation.role},
     )
+
+
+def forget_invitations(*, email: str, now: datetime) -> int:
+    """Drop an erased person's (normalised) address: open invitations to it are revoked, of the others it goes.
+
+    The caller (erasure) writes the audit row. Returns how many there were.
+    """
+    found = list(Invitation.objects.filter(**indexed("email", email)).order_by("pk"))
+    for invitation in found:
+        if invitation.accepted_at is None and invitation.revoked_at is None:
+            invitation.revoked_at = now
+        invitation.email = FORGOTTEN
+        invitation.save(update_fields=[*crypto_columns("email"), "revoked_at"])
+    return len(found)
 
 
 def accept_invitation(*, actor: Actor, token: str, now: datetime) -> OrganizationMember:

@@ -315,6 +315,20 @@ def test_of_two_racing_acceptances_one_is_done() -> None:
     assert OrganizationMember.objects.filter(organization=organization, user=dora).count() == 1
 
 
+def test_an_erased_persons_address_goes(alice_client: Client, acme: Organization, dora: User) -> None:
+    second = organization_of(alice_client.user, "Second")
+    _, accepted = invite(alice_client, acme, dora)
+    client_for(dora).post(ACCEPT, {"token": accepted})
+    _, still_open = invite(alice_client, second, dora)
+    _, others = invite(alice_client, second, customer("emil"))
+
+    assert unit_of_work(lambda: services.forget_invitations(email="dora@customer.example", now=timezone.now())) == 2
+
+    assert {row.email for row in Invitation.objects.all()} == {"erased", "emil@customer.example"}
+    assert problem(client_for(dora).post(ACCEPT, {"token": still_open})) == (422, "invitation_invalid")
+    assert Invitation.objects.get(token_hash=hash_token(others)).revoked_at is None
+
+
 def _forged(forge: Forge) -> uuid.UUID:
     organization, user, invitation = forge.organization(), forge.user(), uuid.uuid4()
     forge(
