@@ -329,6 +329,30 @@ def test_an_erased_persons_address_goes(alice_client: Client, acme: Organization
     assert Invitation.objects.get(token_hash=hash_token(others)).revoked_at is None
 
 
+def test_erasing_a_person_forgets_their_invitations(
+    alice_client: Client, officer_client: Client, acme: Organization, dora: User
+) -> None:
+    _, token = invite(alice_client, acme, dora)
+
+    answer = officer_client.post(f"/api/v1/users/{dora.pk}/erase", {"reason": "they asked for it"})
+
+    assert answer.status_code == 200, answer.content
+    invitation = Invitation.objects.get()
+    assert (invitation.email, invitation.revoked_at is not None) == ("erased", True)
+    assert AuditLog.objects.get(action="user.erased").after["invitations_forgotten"] == 1
+    assert invitation.token_hash == hash_token(token)
+
+
+def test_a_member_is_not_erased(bob: User, officer_client: Client, acme: Organization) -> None:
+    """They leave first, or are put out: so no organization loses its last administrator."""
+    answer = officer_client.post(f"/api/v1/users/{bob.pk}/erase", {"reason": "they asked for it"})
+
+    assert problem(answer) == (409, "erasure_blocked")
+    assert {"kind": "membership", "id": str(acme.pk)} in answer.json()["obstacles"]
+    bob.refresh_from_db()
+    assert bob.is_active
+
+
 def _forged(forge: Forge) -> uuid.UUID:
     organization, user, invitation = forge.organization(), forge.user(), uuid.uuid4()
     forge(

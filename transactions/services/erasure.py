@@ -20,6 +20,7 @@ from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError
 from fintech_core.queue import enqueue
+from organizations.services import forget_invitations
 from transactions import selectors
 from transactions.models import Transaction
 from users.locks import lock_user
@@ -65,7 +66,10 @@ def erase_user(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datetime) 
         raise ErasureBlocked(extensions={"obstacles": obstacles})
     for wallet_id in sorted(wallets):
         close_wallet(actor=actor, wallet_id=wallet_id, reason=reason, now=now)
-    counts = erase_person(user=user, now=now)
+    invitations = 0
+    if user.email is not None and user.email_verified_at is not None:
+        invitations = forget_invitations(email=user.email, now=now)
+    counts = {**erase_person(user=user, now=now), "invitations_forgotten": invitations}
     kept_until = now + settings.KYC_RETENTION if kyc.submissions_of(user_id).exists() else None
     if kept_until is not None and kept_until <= now:
         erase_submissions(user_id=user_id)
