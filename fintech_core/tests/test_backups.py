@@ -96,7 +96,11 @@ def test_another_key_is_named_by_its_id() -> None:
         opened(sealed(PLAIN), secrets.token_bytes(32))
 
 
-@pytest.mark.parametrize("file", [b"", b"FCBK", b"PGDMP" + b"\0" * 100, sealed(PLAIN)[: HEADER - 1]])
+@pytest.mark.parametrize(
+    "file",
+    [b"", b"FCBK", b"PGDMP" + b"\0" * 100, sealed(PLAIN)[: HEADER - 1]],
+    ids=["empty", "magic alone", "a plain dump", "half a header"],
+)
 def test_another_file_is_no_backup(file: bytes) -> None:
     with pytest.raises(backups.BackupRefused, match="no backup"):
         opened(file)
