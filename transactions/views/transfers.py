@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.http import HttpResponse
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, PolymorphicProxySerializer, extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
 
@@ -57,7 +57,11 @@ class TransferViewSet(DomainViewSet):
     @extend_schema(
         operation_id="transfers_batch",
         request=BatchInput,
-        responses={200: BatchOutput},
+        responses={
+            200: PolymorphicProxySerializer(
+                "BatchAnswer", [BatchOutput, BatchSimulationOutput], resource_type_field_name=None
+            )
+        },
     )
     @action(detail=False, methods=["post"])
     def batch(self, request: Request) -> HttpResponse:
