@@ -107,7 +107,7 @@ class ResetPasswordInput(StrictInput):
 class ChangePasswordInput(StrictInput):
     """The password that is, and the one to be."""
 
-    current_password = PasswordField()
+    current_password = PasswordField(required=False, help_text="Left out by who has no password yet.")
     new_password = PasswordField(
         help_text="15 (with a second factor 8) to 128 characters; not a common one, not your name or address."
     )

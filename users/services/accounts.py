@@ -17,11 +17,12 @@ from fintech_core.db import LostRace, violated_constraint
 from fintech_core.encrypted_fields import crypto_columns
 from fintech_core.exceptions import DomainError
 from fintech_core.identifiers import normalise_email
-from users.enums import CUSTOMER_ROLES, STAFF_ROLES, EndReason, KycStatus, Role
+from users.enums import CUSTOMER_ROLES, STAFF_ROLES, CredentialChange, EndReason, KycStatus, Role
 from users.locks import lock_user
 from users.models import User
 from users.passwords import hash_password, unusable_password
 from users.selectors import user_for_log_in
+from users.services import messages, step_up
 from users.services.api_keys import revoke_keys_of
 from users.services.sessions import close_sessions
 from wallet.services import open_wallet
@@ -36,6 +37,14 @@ class EmailTaken(DomainError):
     code = "email_taken"
     status = HTTPStatus.CONFLICT
     title = "There is an account with this address already."
+
+
+class LastVerifiedContact(DomainError):
+    """Verify the other one first, or the new one by /users/me/phone."""
+
+    code = "last_verified_contact"
+    status = HTTPStatus.CONFLICT
+    title = "Without this phone number there would be no verified way into the account."
 
 
 def create_customer(
@@ -157,7 +166,10 @@ def adopt_unverified(
 
 
 def update_profile(*, actor: Actor, user_id: uuid.UUID, changes: Mapping[str, str | None], now: datetime) -> User:
-    """Names and phone. A changed phone is a claim again, until it is verified. `now` is the audit row's business."""
+    """Names and phone. A changed phone is a claim again, until it is verified.
+
+    Giving up a verified one asks for a fresh code. Raises StepUpRequired, LastVerifiedContact.
+    """
     actor.require(Capability.PROFILE_WRITE)
     if not set(changes) <= _PROFILE_FIELDS:
         raise ValueError("not a profile field")
@@ -165,6 +177,11 @@ def update_profile(*, actor: Actor, user_id: uuid.UUID, changes: Mapping[str, st
     changed = sorted(name for name, value in changes.items() if getattr(user, name) != value)
     if not changed:
         return user
+    if "phone" in changed and user.phone_verified_at is not None:
+        if user.email_verified_at is None:
+            raise LastVerifiedContact
+        step_up.spend(actor=actor, now=now)
+        messages.notify_credential_change(user=user, what=CredentialChange.PHONE, now=now)
     for name in changed:
         setattr(user, name, changes[name])
     fields = list(changed)

@@ -17,7 +17,7 @@ from users.locks import lock_user
 from users.models import PasswordReset, User
 from users.passwords import password_matches
 from users.selectors import confirmed_device, user_by_verified_email
-from users.services import messages, second_factor
+from users.services import messages, second_factor, step_up
 from users.services.accounts import set_password
 
 RESET_LIFETIME = timedelta(minutes=30)
@@ -48,13 +48,18 @@ def count_change(*, actor: Actor, now: datetime) -> None:
     budgets.take(scope=CHANGE_SCOPE, subject=subject, limit=TRIES, window=WINDOW, now=now)
 
 
-def change_password(*, actor: Actor, current_password: str, new_password: str, now: datetime) -> None:
-    """Replace the actor's own password. Raises CurrentPasswordWrong, ValidationFailed."""
+def change_password(*, actor: Actor, current_password: str = "", new_password: str, now: datetime) -> None:
+    """Replace the actor's own password; who has none yet confirms by a fresh code instead.
+
+    Raises CurrentPasswordWrong, StepUpRequired, ValidationFailed.
+    """
     actor.require(Capability.CREDENTIALS_WRITE)
     if actor.user_id is None:
         raise NotFound
     user = lock_user(actor.user_id)
-    if not password_matches(user, current_password):
+    if not user.has_usable_password():
+        step_up.spend(actor=actor, now=now)
+    elif not password_matches(user, current_password):
         raise CurrentPasswordWrong
     _set(actor, user, new_password, "new_password", now)
     budgets.give_back(scope=CHANGE_SCOPE, subject=crypto.keyed_digest("user", str(user.pk)))

@@ -190,3 +190,52 @@ def test_nobody_and_no_api_key_changes_contacts(anonymous: Any) -> None:
 
     assert not Message.objects.exists()
     assert not Session.objects.exists()
+
+
+# --- Fresh codes ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("route", "body"), [("phone", {"phone": PHONE}), ("email", {"email": EMAIL})])
+def test_another_contact_asks_for_a_fresh_code_before_anything_is_sent(
+    alice_client: Any, route: str, body: dict[str, str]
+) -> None:
+    alice_client.confirms = False
+
+    answer = alice_client.post(f"{ME}/{route}", body)
+
+    assert problem(answer) == (403, "step_up_required")
+    assert not Message.objects.exists()
+
+
+def test_a_verified_number_is_given_up_with_a_fresh_code_and_a_notice(alice_client: Any, alice: User) -> None:
+    with_phone(alice)
+    alice_client.confirms = False
+    for phone in (None, "+79161234568"):
+        assert problem(alice_client.patch(ME, {"phone": phone})) == (403, "step_up_required")
+    alice.refresh_from_db()
+    assert (alice.phone, alice.phone_verified_at is not None) == (PHONE, True)
+
+    alice_client.confirms = True
+    answer = alice_client.patch(ME, {"phone": None})
+    deliver()
+
+    assert (answer.status_code, answer.json()["phone"]) == (200, None)
+    assert "The phone number of your account was changed." in str(mail.outbox[-1].body)
+
+
+def test_the_last_verified_way_in_is_not_given_up(alice_client: Any, alice: User) -> None:
+    with_phone(alice)
+    User.objects.filter(pk=alice.pk).update(email_verified_at=None)
+
+    for phone in (None, "+79161234568"):
+        assert problem(alice_client.patch(ME, {"phone": phone})) == (409, "last_verified_contact")
+
+    alice.refresh_from_db()
+    assert (alice.phone, alice.phone_verified_at is not None) == (PHONE, True)
+
+
+def test_a_number_that_is_a_claim_changes_without_a_code(alice_client: Any, alice: User) -> None:
+    with_phone(alice, verified=False)
+    alice_client.confirms = False
+
+    assert alice_client.patch(ME, {"phone": "+79161234568"}).json()["phone"] == "+79161234568"

@@ -206,7 +206,23 @@ def test_a64_common_passwords_are_refused_where_they_are_long_enough() -> None:
 
 def test_api_keys_and_strangers_change_no_password(anonymous: Any, alice: User) -> None:
     assert anonymous.post(CHANGE, {"current_password": PASSWORD, "new_password": NEW}).status_code == 401
-    assert client_for(alice).post(CHANGE, {"new_password": NEW}).status_code == 400
+    without = client_for(alice).post(CHANGE, {"new_password": NEW})
+    assert problem(without) == (422, "current_password_wrong")
+
+
+def test_the_first_password_is_set_with_a_fresh_code(alice: User, anonymous: Any) -> None:
+    User.objects.filter(pk=alice.pk).update(password="!")
+    client = client_for(alice)
+    client.confirms = False
+    assert problem(client.post(CHANGE, {"new_password": NEW})) == (403, "step_up_required")
+    assert problem(client.post(CHANGE, {"current_password": PASSWORD, "new_password": NEW})) == (
+        403,
+        "step_up_required",
+    )
+
+    client.confirms = True
+    assert client.post(CHANGE, {"new_password": NEW}).status_code == 204
+    assert log_in(anonymous, alice, NEW)
 
 
 def test_a_reset_does_not_bypass_the_second_factor_and_a_shorter_password_will_do_beside_it(

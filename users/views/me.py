@@ -8,6 +8,7 @@ from rest_framework.request import Request
 
 from fintech_core import clock
 from fintech_core.capabilities import Capability
+from fintech_core.step_up import Deed
 from fintech_core.viewsets import DomainViewSet
 from users import services
 from users.models import User
@@ -19,6 +20,8 @@ class MeViewSet(DomainViewSet):
     """The caller's own profile: there is no id in the path to get wrong."""
 
     access: ClassVar = {"retrieve": Capability.PROFILE_READ, "partial_update": Capability.PROFILE_WRITE}
+    step_up: ClassVar = {"partial_update": Deed("Another phone number for your account")}
+    problem_statuses: ClassVar = {"partial_update": (409,)}
     output = UserOutput
 
     def get_object(self) -> User:
@@ -38,7 +41,11 @@ class MeViewSet(DomainViewSet):
         examples=[OpenApiExample("New name", value={"first_name": "Alice"}, request_only=True)],
     )
     def partial_update(self, request: Request) -> HttpResponse:
-        """Change names or phone. A changed phone is unverified. Everything else here is not the caller's to set."""
+        """Change names or phone. A changed phone is unverified. Everything else here is not the caller's to set.
+
+        To give up a verified phone asks for a fresh code (403 `step_up_required`), and for a verified address (409
+        `last_verified_contact`): an account always has a way in.
+        """
         changes = self.validated(ProfileInput)
         user_id = self.get_object().pk
         return self.write(

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from fintech_core import clock
 from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
+from fintech_core.step_up import Deed
 from fintech_core.viewsets import DomainViewSet
 from users import services
 from users.authentication import anonymous
@@ -24,7 +25,7 @@ class PasswordResetViewSet(DomainViewSet):
     access: ClassVar = {"send": Capability.PUBLIC, "confirm": Capability.PUBLIC}
     limits: ClassVar = {"send": (SEND_NETWORK, SEND_TO_EMAIL), "confirm": (VERIFY_NETWORK,)}
     authentication_classes: list[Any] = []
-    problem_statuses: ClassVar = {"confirm": (401, 422)}
+    problem_statuses: ClassVar = {"confirm": (401, 403, 422)}
 
     @extend_schema(
         operation_id="auth_password_reset",
@@ -85,6 +86,7 @@ class PasswordViewSet(DomainViewSet):
     """The caller's own password."""
 
     access: ClassVar = {"change": Capability.CREDENTIALS_WRITE}
+    step_up: ClassVar = {"change": Deed("The first password of your account")}
     problem_statuses: ClassVar = {"change": (422,)}
 
     @extend_schema(
@@ -104,6 +106,8 @@ class PasswordViewSet(DomainViewSet):
     )
     def change(self, request: Request) -> HttpResponse:
         """Change the password. Ends every session, this one too. 422 `current_password_wrong`.
+
+        Who has no password yet leaves the current one out, and confirms by a fresh code (403 `step_up_required`).
 
         429 `too_many_attempts` after five wrong ones in a quarter of an hour.
         """
