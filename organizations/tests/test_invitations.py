@@ -186,14 +186,15 @@ def test_a_new_one_takes_the_place_of_the_old(alice_client: Client, acme: Organi
 def test_nobody_is_flooded_with_invitations(
     alice_client: Client, mallory_client: Client, acme: Organization, evil: Organization
 ) -> None:
-    """Five messages to an address in a quarter of an hour, whoever asks."""
+    """Five requests to write to an address in a quarter of an hour, whoever asks; an invitation takes two, since the
+    first one is told to bring a code."""
     answers = [
         client.post(path(organization), {"email": "Dora@customer.example", "role": "agent"}).status_code
-        for client, organization in [(alice_client, acme)] * 3 + [(mallory_client, evil)] * 3
+        for client, organization in [(alice_client, acme), (mallory_client, evil), (alice_client, acme)]
     ]
 
-    assert answers == [201, 201, 201, 201, 201, 429]
-    assert Message.objects.filter(template="organization_invitation").count() == 5
+    assert answers == [201, 201, 429]
+    assert Message.objects.filter(template="organization_invitation").count() == 2
 
 
 def test_a_member_is_not_invited(alice_client: Client, bob: User, acme: Organization) -> None:
