@@ -42,12 +42,14 @@ class OrganizationAdmin(ReadOnlyModelAdmin):
             Capability.KYB_DECIDE,
             _approve,
             explanation="The organization's wallets count as KYC level 2 from now on.",
+            sensitive=True,
         ),
         reason_action(
             "Reject",
             Capability.KYB_DECIDE,
             _reject,
             explanation="The organization's wallets can only receive. An approval is taken back by this, too.",
+            sensitive=True,
         ),
     )
 
@@ -68,6 +70,7 @@ class OrganizationMemberAdmin(ReadOnlyModelAdmin):
             Capability.USERS_MANAGE,
             _appoint,
             explanation="They may do everything in the organization from now on, also put other administrators out.",
+            sensitive=True,
         ),
     )
 

@@ -13,13 +13,20 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from fintech_core import client_address, clock
 from fintech_core.actors import Actor
 from fintech_core.db import unit_of_work, unit_of_work_with_trace
+from fintech_core.exceptions import TooManyAttempts
 from fintech_core.identifiers import InvalidIdentifier, normalise_email
 from users import services
 from users.authentication import actor_of_user, anonymous, current_request_id
 from users.credentials import MAX_PASSWORD_LENGTH
 from users.models import Session, TotpDevice, User
 from users.passwords import password_matches
-from users.reauthentication import MAX_OTP_LENGTH, OTP_ATTRIBUTES, REFUSALS
+from users.reauthentication import (
+    MAX_OTP_LENGTH,
+    OTP_ATTRIBUTES,
+    REFUSALS,
+    count_password_try,
+    forget_password_tries,
+)
 from users.services import lockout
 
 
@@ -84,6 +91,16 @@ class OwnPasswordForm(AdminOwnPasswordChangeForm):
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(user, *args, **kwargs)
         self.fields["new_password1"].validators.append(MaxLengthValidator(MAX_PASSWORD_LENGTH))
+
+    def clean_old_password(self) -> str:
+        """A guess counts before it is looked at, as every other proof of who sits here."""
+        try:
+            count_password_try(self.user.pk)
+        except TooManyAttempts as refusal:
+            raise forms.ValidationError("This was tried too often. Wait a while.", code="too_many") from refusal
+        old: str = super().clean_old_password()
+        forget_password_tries(self.user.pk)
+        return old
 
     def save(self, commit: bool = True) -> User:  # noqa: FBT001, FBT002 - Django's signature
         """Through the service, whatever `commit` says: there is no half of it."""

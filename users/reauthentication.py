@@ -67,19 +67,31 @@ class ReauthenticationForm(forms.Form):
 
     def _prove(self, password: str, otp: str) -> None:
         user, actor = self.request.user, actor_of_request(self.request)
-        subject = keyed_digest(SCOPE, str(user.pk))
         try:
-            unit_of_work(lambda: _count(user.pk, subject, otp))
+            unit_of_work(lambda: _count(user.pk, otp))
             unit_of_work_with_trace(
                 lambda: services.authenticate_again(actor=actor, user=user, password=password, otp=otp, now=clock.now())
             )
         except REFUSALS as refusal:
             raise forms.ValidationError(WRONG, code="wrong") from refusal
-        unit_of_work(lambda: budgets.clear(scope=SCOPE, subject=subject))
+        forget_password_tries(user.pk)
         self.request.admin_session.refresh_from_db(fields=["authenticated_at"])
 
 
-def _count(user_id: uuid.UUID, subject: bytes, otp: str) -> None:
+def count_password_try(user_id: uuid.UUID) -> None:
+    """A try of one's own password inside of the admin. Raises TooManyAttempts."""
+    unit_of_work(lambda: _count(user_id, ""))
+
+
+def forget_password_tries(user_id: uuid.UUID) -> None:
+    unit_of_work(lambda: budgets.clear(scope=SCOPE, subject=_subject(user_id)))
+
+
+def _count(user_id: uuid.UUID, otp: str) -> None:
     now = clock.now()
-    budgets.take(scope=SCOPE, subject=subject, limit=TRIES, window=WINDOW, now=now)
+    budgets.take(scope=SCOPE, subject=_subject(user_id), limit=TRIES, window=WINDOW, now=now)
     services.count_try(user_id=user_id, otp=otp, now=now)
+
+
+def _subject(user_id: uuid.UUID) -> bytes:
+    return keyed_digest(SCOPE, str(user_id))

@@ -57,6 +57,7 @@ def purge_credentials() -> None:
     unit_of_work(lambda: services.purge_credentials(now=clock.now()))
     unit_of_work(lambda: services.purge_codes(now=clock.now()))
     unit_of_work(lambda: services.purge_challenges(now=clock.now()))
+    unit_of_work(lambda: services.purge_enrolments(now=clock.now()))
     unit_of_work(_enqueue_due_mails)
 
 

@@ -175,6 +175,12 @@ def otpauth_url(user: User, secret: str) -> str:
     return f"otpauth://totp/{label}?{urlencode(query, quote_via=quote)}"
 
 
+def purge_enrolments(*, now: datetime) -> int:
+    """Delete what nobody confirmed in time."""
+    deleted, _ = TotpDevice.objects.filter(confirmed=False, created_at__lte=now - ENROLMENT_LIFETIME).delete()
+    return deleted
+
+
 def _started(user_id: uuid.UUID, now: datetime) -> TotpDevice | None:
     young = TotpDevice.objects.filter(user_id=user_id, confirmed=False, created_at__gt=now - ENROLMENT_LIFETIME)
     return young.select_related("user").first()

@@ -293,6 +293,20 @@ def test_ones_own_new_password_ends_it(officer: User) -> None:
     assert inside(enter(officer, password=new)[0])
 
 
+def test_guesses_of_ones_own_password_count(officer: User) -> None:
+    browser, _ = enter(officer)
+    new = "a completely new one"
+    body = {"old_password": "not the password at all", "new_password1": new, "new_password2": new}
+
+    for _ in range(5):
+        browser.post("/admin/password_change/", body)
+    right = browser.post("/admin/password_change/", body | {"old_password": PASSWORD})
+
+    assert "tried too often" in right.content.decode()
+    assert inside(browser)
+    assert not AuditLog.objects.filter(action="user.password_set").exists()
+
+
 def test_a_row_of_the_api_or_of_somebody_else_opens_nothing(officer: User, auditor: User) -> None:
     client_for(officer)
     theirs = browser_for(auditor)
@@ -393,7 +407,7 @@ def test_a_reason_that_is_too_short_costs_no_try(admin_user: User, alice: User) 
 
 
 SENSITIVE = {
-    "deactivate", "end_sessions", "change_role", "reset_second_factor",
+    "approve", "make_administrator", "deactivate", "end_sessions", "change_role", "reset_second_factor",
     "approve_at_level_1", "approve_at_level_2", "reject",
     "revoke", "freeze", "unfreeze", "set_limits", "close", "reverse", "void",
     "credit_the_wallet", "refund_after_review", "return_the_payment",

@@ -1,6 +1,7 @@
 """load_demo and create_staff_user."""
 
 import json
+import re
 import stat
 from io import StringIO
 from pathlib import Path
@@ -8,9 +9,13 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from fintech_core.encrypted_fields import indexed
-from users.models import Session, User
+from fintech_core.models import AuditLog
+from fintech_core.testing import PASSWORD, client_for
+from users.models import Session, TotpDevice, User
+from users.tests.authenticators import code_of, enrol
 from users.tests.helpers import log_in
 from wallet.models import Wallet
 
@@ -119,3 +124,47 @@ def test_create_staff_user_makes_no_customers() -> None:
         call_command("create_staff_user", "--email", "x@staff.example", "--role", "client")
 
     assert not User.objects.exists()
+
+
+def secret_in(printed: str) -> str:
+    found = re.search(r"otpauth://totp/[^?]+\?secret=([A-Z2-7]{32})&", printed)
+    assert found, printed
+    return found.group(1)
+
+
+def test_staff_are_made_with_a_second_factor_where_they_must_have_one(anonymous: Any, settings: Any) -> None:
+    assert "otpauth" not in create_staff_user(email="a@staff.example", role="auditor")
+    settings.STAFF_SECOND_FACTOR = True
+    printed = create_staff_user(email="boss@staff.example", role="admin")
+    password = printed.split("Password: ")[1].split("\n")[0]
+
+    assert len(re.findall(r"^  [A-Z2-7]{4}(?:-[A-Z2-7]{4}){5}$", printed, re.MULTILINE)) == 10
+    assert "█" in printed or "▄" in printed  # the QR code
+    body = {"email": "boss@staff.example", "password": password, "otp": code_of(secret_in(printed), timezone.now())}
+    assert anonymous.post("/api/v1/auth/token", body).status_code == 200
+    assert (
+        AuditLog.objects.filter(action="second_factor.provisioned", actor_name="command.create_staff_user").count() == 1
+    )
+
+
+def test_reset_second_factor_gives_a_new_one_and_ends_sessions(anonymous: Any, officer: User) -> None:
+    old = enrol(officer)
+    client = client_for(officer)
+    out = StringIO()
+
+    call_command("reset_second_factor", email="Compliance@Staff.Example", reason="Lost phone", stdout=out)
+
+    assert client.get("/api/v1/users/me").status_code == 401
+    body = {"email": officer.email, "password": PASSWORD}
+    assert anonymous.post("/api/v1/auth/token", body | {"otp": old.code()}).status_code == 401
+    new = code_of(secret_in(out.getvalue()), timezone.now())
+    assert anonymous.post("/api/v1/auth/token", body | {"otp": new}).status_code == 200
+    assert AuditLog.objects.get(actor_name="command.reset_second_factor").reason == "Lost phone"
+
+
+@pytest.mark.parametrize("email", ["nobody@staff.example", "nobody"])
+def test_reset_second_factor_needs_an_account(email: str) -> None:
+    with pytest.raises(CommandError):
+        call_command("reset_second_factor", email=email)
+
+    assert not TotpDevice.objects.exists()

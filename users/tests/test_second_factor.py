@@ -12,6 +12,7 @@ from django.utils import timezone
 from fintech_core import budgets
 from fintech_core.models import AttemptBudget, AuditLog
 from fintech_core.testing import PASSWORD, Client, anonymous_client, client_for, staff
+from users import services
 from users.enums import Role
 from users.models import RecoveryCode, Session, TotpDevice, User
 from users.tests.authenticators import Authenticator, code_of, enrol, last_step
@@ -361,3 +362,13 @@ def test_the_budget_has_a_subject_that_tells_nobody(alice: User) -> None:
     assert len(bytes(row.subject)) == 32
     assert str(alice.pk).encode() not in bytes(row.subject)
     assert budgets.purge(now=timezone.now() + timedelta(minutes=16)) == 1
+
+
+def test_an_enrolment_that_nobody_confirmed_is_purged(alice: User, alice_client: Client) -> None:
+    enrol(alice)
+    client = client_for(alice)
+    assert client.post(OWN).status_code == 201
+
+    assert services.purge_enrolments(now=timezone.now()) == 0
+    assert services.purge_enrolments(now=timezone.now() + timedelta(minutes=16)) == 1
+    assert TotpDevice.objects.get().confirmed
