@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 AUDIT, KEYS, BEATS = (f"/admin/fintech_core/{name}/" for name in ("auditlog", "idempotencyrecord", "workerheartbeat"))
 
 # Nothing but hashes; sessions, devices and challenges, which they belong to, are shown.
-HIDDEN = {"OneTimeCode", "RecoveryCode", "RefreshToken"}
+HIDDEN = {"OneTimeCode", "PasswordReset", "RecoveryCode", "RefreshToken"}
 
 
 @pytest.fixture
