@@ -161,6 +161,7 @@ def adopt_unverified(
         ]
     )
     close_sessions(user_id=locked.pk, reason=EndReason.PASSWORD_CHANGED, now=now)
+    revoke_keys_of(user_id=locked.pk, now=now)
     _record(actor, locked, "user.email_verified", after={"email_verified": True, "fields": ["password"]})
     return locked
 
@@ -264,12 +265,14 @@ def set_customer_role(*, actor: Actor, user_id: uuid.UUID, role: Role, now: date
 
 
 def set_password(*, actor: Actor, user_id: uuid.UUID, password: str, now: datetime) -> User:
-    """Replace the password and end every session. The caller has checked that the actor may."""
+    """Replace the password, end every session and revoke every API key. The caller has checked that the actor may."""
     user = lock_user(user_id)
     user.password = hash_password(password)
     user.save(update_fields=["password"])
     ended = close_sessions(user_id=user.pk, reason=EndReason.PASSWORD_CHANGED, now=now)
-    _record(actor, user, "user.password_set", after={"fields": ["password"], "sessions_ended": ended})
+    revoked = revoke_keys_of(user_id=user.pk, now=now)
+    after = {"fields": ["password"], "sessions_ended": ended, "api_keys_revoked": revoked}
+    _record(actor, user, "user.password_set", after=after)
     return user
 
 

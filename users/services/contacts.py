@@ -23,6 +23,7 @@ from users.models import Registration, User
 from users.passwords import unusable_password
 from users.selectors import holder_of_phone, user_for_log_in
 from users.services import codes, messages, step_up
+from users.services.api_keys import revoke_keys_of
 from users.services.passwords import forget_resets
 from users.services.sessions import close_sessions
 
@@ -135,6 +136,7 @@ def _evict(actor: Actor, claimant: User, email: str, now: datetime) -> None:
     claimant.is_active = claimant.is_active and claimant.phone_verified_at is not None
     _save(claimant, [*crypto_columns("email"), "password", "is_active"])
     close_sessions(user_id=claimant.pk, reason=EndReason.PASSWORD_CHANGED, now=now)
+    revoke_keys_of(user_id=claimant.pk, now=now)
     _record(actor, claimant, "user.email_lost", "email", "password", "is_active")
 
 

@@ -1,4 +1,7 @@
-"""Enrolling, renewing and removing a second factor. Whatever changes here ends the user's other sessions."""
+"""Enrolling, renewing and removing a second factor.
+
+Whatever changes here ends the user's other sessions and revokes their API keys.
+"""
 
 import base64
 import secrets
@@ -23,6 +26,7 @@ from users.models import RecoveryCode, TotpDevice, User
 from users.models.second_factor import DIGITS, STEP_SECONDS
 from users.selectors import confirmed_device
 from users.services import messages, step_up
+from users.services.api_keys import revoke_keys_of
 from users.services.sessions import close_sessions
 
 ISSUER = "Fintech Core"
@@ -211,9 +215,10 @@ def delete_factors(*, user: User) -> None:
 
 
 def _end_others(actor: Actor, user: User, action: str, now: datetime, *, reason: str = "") -> None:
-    """Every session but the one in which it was done, if it was the user's own deed."""
+    """Every key, and every session but the one in which it was done, if it was the user's own deed."""
     ended = close_sessions(user_id=user.pk, reason=EndReason.SECOND_FACTOR_CHANGED, keep=actor.credential_id, now=now)
-    _record(actor, user, action, after={"sessions_ended": ended}, reason=reason)
+    revoked = revoke_keys_of(user_id=user.pk, now=now)
+    _record(actor, user, action, after={"sessions_ended": ended, "api_keys_revoked": revoked}, reason=reason)
     messages.notify_credential_change(user=user, what=_NOTICES[action], now=now)
 
 

@@ -175,7 +175,10 @@ def test_ones_own_password_is_changed_through_the_service(officer: User) -> None
     assert me(anonymous_client(), pair["access"]) == 401
     assert log_in(anonymous_client(), officer, "a completely new one")
     row = AuditLog.objects.get(action="user.password_set")
-    assert (row.actor_id, row.after) == (officer.pk, {"fields": ["password"], "sessions_ended": 2})
+    assert (row.actor_id, row.after) == (
+        officer.pk,
+        {"fields": ["password"], "sessions_ended": 2, "api_keys_revoked": 0},
+    )
 
 
 @pytest.mark.parametrize(

@@ -400,7 +400,7 @@ def test_a_key_is_refused_while_its_owner_is_no_active_customer(alice: User, cha
     assert problem(client.get(WALLETS)) == (401, "not_authenticated")
 
 
-def test_a_new_password_leaves_the_keys(alice: User, alice_client: Client) -> None:
+def test_a62_a_new_password_ends_the_keys(alice: User, alice_client: Client) -> None:
     made = make(alice_client)
 
     unit_of_work(
@@ -409,7 +409,8 @@ def test_a_new_password_leaves_the_keys(alice: User, alice_client: Client) -> No
         )
     )
 
-    assert with_key(made["key"]).status_code == 200
+    assert problem(with_key(made["key"])) == (401, "not_authenticated")
+    assert AuditLog.objects.get(action="user.password_set").after["api_keys_revoked"] == 1
 
 
 def test_an_administrator_revokes_with_a_reason_and_sees_no_hash(

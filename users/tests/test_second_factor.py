@@ -58,7 +58,11 @@ def test_an_authenticator_is_enrolled_confirmed_and_then_asked_for(alice: User, 
     assert me(anonymous_client(), other["access"]) == 401
     assert problem(enter(anonymous_client(), alice)) == (401, "second_factor_required")
     row = AuditLog.objects.get(action="second_factor.enrolled")
-    assert (row.actor_id, row.entity_id, row.after) == (alice.pk, str(alice.pk), {"sessions_ended": 2})
+    assert (row.actor_id, row.entity_id, row.after) == (
+        alice.pk,
+        str(alice.pk),
+        {"sessions_ended": 2, "api_keys_revoked": 0},
+    )
 
 
 def test_the_secret_and_the_codes_are_not_stored_in_clear(alice: User) -> None:
