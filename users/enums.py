@@ -101,7 +101,7 @@ class MessageState(models.TextChoices):
 class CredentialChange(models.TextChoices):
     """What the owner of an account is told about."""
 
-    PASSWORD = "password", "The password of your account was changed. API keys, if you have any, still work."
+    PASSWORD = "password", "The password of your account was changed. Its sessions and API keys have ended."
     EMAIL = "email", "The email address of your account was changed."
     PHONE = "phone", "The phone number of your account was changed."
     SECOND_FACTOR_ON = "second_factor_on", "A second factor was added to your account."
