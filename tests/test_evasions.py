@@ -183,7 +183,7 @@ FORBIDDEN = [
     "SELECT set_config('session_replication_role', 'replica', false)",
     "SET SESSION AUTHORIZATION postgres",
     "SET ROLE postgres",
-    "SET plpgsql.variable_conflict = 'use_column'",
+    "DO 'BEGIN END'; SET plpgsql.variable_conflict = 'use_column'",  # a name of nobody's before plpgsql is loaded
     "SET debug_discard_caches = 1",
     "SET zero_damaged_pages = on",
     "SET ignore_checksum_failure = on",
