@@ -4,19 +4,24 @@ pytest fixtures, imported by `conftest.py`; accounts are made by the real servic
 tokens. Nothing in the product imports this module.
 """
 
+import io
 import json
+import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+import structlog
+from django.conf import settings
 from django.test import Client as Browser
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from fintech_core import ids, step_up
+from fintech_core import ids, logging_config, step_up
 from fintech_core.actors import Actor
 from fintech_core.crypto import keyed_digest
 from fintech_core.db import unit_of_work
@@ -184,6 +189,23 @@ def kyc(user: User, level: int) -> User:
     )
     user.kyc_status, user.kyc_level = changed.kyc_status, changed.kyc_level
     return user
+
+
+@contextmanager
+def written_log(form: str = "console") -> Iterator[io.StringIO]:
+    """What the product's handler writes meanwhile, as "json" or for the "console"."""
+    root = logging.getLogger()
+    before = root.handlers[:]  # bound to the real standard error, which a new one would not be during a test
+    logging_config.configure({"format": form, "level": "INFO"})
+    handler = next(h for h in root.handlers if isinstance(h, logging_config.RedactingHandler))
+    written = io.StringIO()
+    handler.setStream(written)
+    structlog.contextvars.clear_contextvars()
+    try:
+        yield written
+    finally:
+        logging_config.configure(settings.LOGGING)
+        root.handlers = before
 
 
 @pytest.fixture

@@ -14,13 +14,13 @@ from typing import Any
 import psycopg
 import pytest
 import structlog
-from django.conf import settings
 from hypothesis import given
 from hypothesis import strategies as st
 
 from devtools import places
-from fintech_core import ids, logging_config, redaction
+from fintech_core import ids, redaction
 from fintech_core.money import exponent_of
+from fintech_core.testing import written_log
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJlLW9mLXRoaXM"
 PEM = "-----BEGIN " + "PRIVATE KEY-----\nMIIE\n-----END " + "PRIVATE KEY-----"
@@ -244,16 +244,8 @@ def test_depth_has_an_end() -> None:
 @pytest.fixture(params=["json", "console"])
 def lines(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     """What the product's handler writes, in both formats."""
-    root = logging.getLogger()
-    before = root.handlers[:]  # bound to the real standard error, which a new one would not be during a test
-    logging_config.configure({"format": request.param, "level": "INFO"})
-    handler = next(h for h in root.handlers if isinstance(h, logging_config.RedactingHandler))
-    written = io.StringIO()
-    handler.setStream(written)
-    structlog.contextvars.clear_contextvars()
-    yield written
-    logging_config.configure(settings.LOGGING)
-    root.handlers = before
+    with written_log(request.param) as written:
+        yield written
 
 
 def test_our_own_lines_are_redacted(lines: io.StringIO) -> None:

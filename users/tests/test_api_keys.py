@@ -30,6 +30,7 @@ from fintech_core.testing import (
     key_client,
     kyc,
     staff,
+    written_log,
 )
 from tests.test_house import api_routes
 from transactions.models import Transaction
@@ -544,9 +545,7 @@ def test_a_key_holds_captures_and_takes_payments(alice: User, bob: User, fund: A
 # --- What is written down ---------------------------------------------------------------------------------------------
 
 
-def test_a63_logs_name_the_key_and_never_its_secret(
-    alice: User, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a63_logs_name_the_key_and_never_its_secret(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     client = key_client(alice, "wallets:read")
     prefix, secret = client.key.split(".")
 
@@ -555,9 +554,10 @@ def test_a63_logs_name_the_key_and_never_its_secret(
         raise RuntimeError(f"failed with Api-Key {client.key} and {client.key}")
 
     monkeypatch.setattr("wallet.views.WalletViewSet.list", fail)
-    assert client.get(WALLETS).status_code == 500
+    with written_log() as log:
+        assert client.get(WALLETS).status_code == 500
 
-    written = capfd.readouterr().err
+    written = log.getvalue()
     assert f"key_prefix={prefix}" in written
     assert "RuntimeError: failed with Api-Key [redacted]" in written
     assert secret not in written
