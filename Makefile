@@ -46,7 +46,11 @@ reset: ## Delete the local database and everything else that `make run` made (st
 # --- Prove ---
 
 .PHONY: test
-test: dev ## Run all tests but the slow drills, with coverage
+test: dev ## Run all tests but the slow drills
+	@$(PYTEST) -m "not slow" -n $(TEST_PROCESSES) $(ARGS)
+
+.PHONY: coverage
+coverage: dev ## Run the same tests and say which lines they miss
 	@$(PYTEST) -m "not slow" -n $(TEST_PROCESSES) --cov --cov-report=term $(ARGS)
 
 .PHONY: test-slow
