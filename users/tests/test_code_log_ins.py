@@ -1,9 +1,7 @@
 """Ways in by code: /auth/agent/sms/*, /auth/client/email/*; and /auth/agency/login."""
 
 import re
-import statistics
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,11 +16,12 @@ from django.utils import timezone
 
 from fintech_core.db import unit_of_work
 from fintech_core.models import AuditLog
-from fintech_core.testing import PASSWORD, SYSTEM, anonymous_client, customer
+from fintech_core.testing import PASSWORD, SYSTEM, anonymous_client, customer, with_personal
 from users import services, tasks
 from users.enums import MessageState, Role
 from users.models import Message, OneTimeCode, Registration, Session, User
 from users.sms import memory
+from users.tests import timing
 from users.tests.authenticators import enrol
 from users.tests.helpers import AUTH, EMAIL, at, counted_hashes, deliver_mails, log_in, me, problem, refresh, register
 from wallet.models import Wallet
@@ -423,22 +422,32 @@ def test_a_code_and_a_registration_of_one_unknown_address_make_one_account() -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("route", ["client/email/send", "password/reset"])
-def test_a57_timing_of_sends_does_not_separate_known_from_unknown(
+def test_a57_timing_of_mails_does_not_separate_known_from_unknown(
     anonymous: Any, alice: User, officer: User, settings: Any, route: str
 ) -> None:
-    """200 samples each, interleaved: the medians differ by less than a fifth."""
     settings.RATE_LIMITS = {name: (10**6, 60) for name in settings.RATE_LIMITS}
     addresses = {"unknown": "nobody@customer.example", "known": alice.email, "staff": officer.email}
-    samples: dict[str, list[float]] = {name: [] for name in addresses}
 
-    for _ in range(200):
-        for name, address in addresses.items():
-            started = time.perf_counter()
-            anonymous.post(f"{AUTH}/{route}", {"email": address})
-            samples[name].append(time.perf_counter() - started)
+    timing.assert_never_told_apart(
+        {
+            name: lambda _, address=address: anonymous.post(f"{AUTH}/{route}", {"email": address})
+            for name, address in addresses.items()
+        }
+    )
 
-    medians = {name: statistics.median(values) for name, values in samples.items()}
-    assert max(medians.values()) - min(medians.values()) < 0.2 * medians["unknown"], medians
+
+@pytest.mark.slow
+def test_a57_timing_of_texts_does_not_separate_known_from_unknown(anonymous: Any, alice: User, settings: Any) -> None:
+    settings.RATE_LIMITS = {name: (10**6, 60) for name in settings.RATE_LIMITS}
+    with_personal(alice, phone="+12025550123", phone_verified_at=timezone.now())
+    phones = {"unknown": "+12025550199", "known": "+12025550123"}
+
+    timing.assert_never_told_apart(
+        {
+            name: lambda _, phone=phone: anonymous.post(f"{AUTH}/agent/sms/send", {"phone": phone})
+            for name, phone in phones.items()
+        }
+    )
 
 
 def test_customers_of_every_role_come_in_by_mail(anonymous: Any) -> None:
