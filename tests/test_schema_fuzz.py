@@ -41,7 +41,7 @@ from users.tokens import issue_access_token
 
 pytestmark = pytest.mark.slow
 SEED = int(os.environ.get("FUZZ_SEED", "20261125"))
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "8"))  # for each operation, once good and once bad
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "4"))  # for each operation, once good and once bad
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
