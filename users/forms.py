@@ -27,7 +27,7 @@ from users.reauthentication import (
     count_password_try,
     forget_password_tries,
 )
-from users.services import lockout
+from users.services import lockout, passwords
 
 
 class AdminLogInForm(AuthenticationForm):
@@ -106,7 +106,7 @@ class OwnPasswordForm(AdminOwnPasswordChangeForm):
         """Through the service, whatever `commit` says: there is no half of it."""
         actor = actor_of_user(user=self.user, request_id=current_request_id())
         changed = unit_of_work(
-            lambda: services.set_password(
+            lambda: passwords.replace_password(
                 actor=actor, user_id=self.user.pk, password=self.cleaned_data["new_password1"], now=clock.now()
             )
         )

@@ -143,5 +143,11 @@ def check_policy(*, user: User, password: str, field: str) -> None:
 
 def _set(actor: Actor, user: User, password: str, field: str, now: datetime) -> None:
     check_policy(user=user, password=password, field=field)
-    set_password(actor=actor, user_id=user.pk, password=password, now=now)
+    replace_password(actor=actor, user_id=user.pk, password=password, now=now)
+
+
+def replace_password(*, actor: Actor, user_id: uuid.UUID, password: str, now: datetime) -> User:
+    """Set it and tell the owner. The caller has checked that the actor may, and the policy."""
+    user = set_password(actor=actor, user_id=user_id, password=password, now=now)
     messages.notify_credential_change(user=user, what=CredentialChange.PASSWORD, now=now)
+    return user

@@ -11,7 +11,7 @@ from fintech_core.capabilities import Capability
 from fintech_core.models import AuditLog
 from fintech_core.testing import PASSWORD, anonymous_client, staff, with_personal
 from users.enums import STAFF_ROLES, Role
-from users.models import Registration, Session, User
+from users.models import Message, Registration, Session, User
 from users.roles import CAPABILITIES
 from users.tests.helpers import log_in, me, register
 
@@ -179,6 +179,7 @@ def test_ones_own_password_is_changed_through_the_service(officer: User) -> None
         officer.pk,
         {"fields": ["password"], "sessions_ended": 2, "api_keys_revoked": 0},
     )
+    assert Message.objects.get().template == "credential_changed"
 
 
 @pytest.mark.parametrize(
