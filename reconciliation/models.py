@@ -7,6 +7,7 @@ clearing account, which is an asset. So for every match: the lines add up to DEB
 from typing import ClassVar
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
@@ -88,7 +89,11 @@ class Statement(models.Model):
 
 
 class StatementLine(models.Model):
-    """One booked movement. `identity` is what makes a second import of the same line a refusal."""
+    """One booked movement. `identity` is what makes a second import of the same line a refusal.
+
+    `reference` is the one reference of the payment; `all_references` are all that the line carries, such as those of
+    the payments of a batch.
+    """
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     statement = models.ForeignKey(Statement, on_delete=models.PROTECT, related_name="lines")
@@ -99,6 +104,7 @@ class StatementLine(models.Model):
     value_date = models.DateField()
     amount = models.DecimalField(max_digits=24, decimal_places=8)
     reference = models.CharField(max_length=140, blank=True, default="")
+    all_references = ArrayField(models.CharField(max_length=140), default=list, blank=True)
     bank_reference = models.CharField(max_length=140, blank=True, default="")
     description = models.CharField(max_length=500, blank=True, default="")
     identity = models.CharField(max_length=64)

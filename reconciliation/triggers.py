@@ -20,6 +20,7 @@ _LINE_FACTS = (
     "value_date",
     "amount",
     "reference",
+    "all_references",
     "bank_reference",
     "description",
     "identity",

@@ -27,6 +27,7 @@ from reconciliation.parsing.common import (
     text_of,
 )
 
+READER = "camt053/2"
 _NAMESPACE = re.compile(r"\{urn:iso:std:iso:20022:tech:xsd:camt\.053\.001\.[0-9]{2}\}Document")
 _MAX_DEPTH = 40
 _OPENING, _CLOSING = ("OPBD", "PRCD"), ("CLBD",)
@@ -77,23 +78,31 @@ def _statement(statement: Element, currency: str, where: str) -> ParsedStatement
         _line(entry, currency, f"{where}, Ntry {n}") for n, entry in entries if _text(entry, "Sts/Cd", "Sts") == "BOOK"
     )
     period = statement.find("FrToDt")
-    first, last = (
-        (_date(period, "FrDt", "FrDtTm", where), _date(period, "ToDt", "ToDtTm", where))
-        if period is not None
-        else (opening_date, closing_date)
-    )
+    start = _date(period, "FrDt", "FrDtTm", where) if period is not None else None
+    end = _date(period, "ToDt", "ToDtTm", where) if period is not None else None
+    legal = text_of(_text(statement, "LglSeqNb"), f"{where}, LglSeqNb", limit=32)
+    electronic = text_of(_text(statement, "ElctrncSeqNb"), f"{where}, ElctrncSeqNb", limit=32)
     dates = [line.booking_date for line in lines]
     identifier = text_of(_text(statement, "Id"), f"{where}, Id", limit=128)
     if not identifier:
         raise StatementInvalid(f"{where}: it has no Id.")
     return checked(
         ParsedStatement(
+            reader=READER,
             statement_id=identifier,
             external_account=text_of(_text(statement, "Acct/Id/IBAN", "Acct/Id/Othr/Id"), f"{where}, Acct", limit=64),
-            from_date=min([first, *dates]),
-            to_date=max([last, *dates]),
+            number=legal or electronic,
+            sequence=text_of(_text(statement, "StmtPgntn/PgNb"), f"{where}, PgNb", limit=32),
+            legal_number=legal,
+            electronic_number=electronic,
+            period_start=start,
+            period_end=end,
+            from_date=min([start or opening_date, *dates]),
+            to_date=max([end or closing_date, *dates]),
             opening=opening,
             closing=closing,
+            opening_date=opening_date,
+            closing_date=closing_date,
             lines=lines,
         ),
         where,
@@ -137,9 +146,11 @@ def _line(entry: Element, currency: str, where: str) -> ParsedLine:
     booked = _date(entry, "BookgDt/Dt", "BookgDt/DtTm", where)
     details = entry.findall("NtryDtls/TxDtls")
     # A batch entry stands for many payments, so none of their references is its own.
-    reference = _text(details[0], "Refs/EndToEndId") if len(details) == 1 else ""
-    if reference in _NONE or not reference:
-        reference = _text(entry, "NtryDtls/Btch/PmtInfId", "NtryRef")
+    found = (_text(detail, "Refs/EndToEndId") for detail in details)
+    references = tuple(
+        dict.fromkeys(text_of(name, f"{where}, EndToEndId") for name in found if name not in {"", *_NONE})
+    )
+    reference = references[0] if len(details) == 1 and references else _text(entry, "NtryDtls/Btch/PmtInfId")
     description = _text(entry, "AddtlNtryInf")
     if not description and len(details) == 1:
         description = _text(details[0], "RmtInf/Ustrd", "AddtlTxInf")
@@ -151,4 +162,5 @@ def _line(entry: Element, currency: str, where: str) -> ParsedLine:
         reference=text_of(reference, f"{where}, reference"),
         bank_reference=text_of(_text(entry, "AcctSvcrRef"), f"{where}, AcctSvcrRef"),
         description=description_of(description, where),
+        references=references,
     )

@@ -29,7 +29,11 @@ class StatementInvalid(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class ParsedLine:
-    """`amount` is signed: positive is money that came in. `reference` is the payer's or ours, or ""."""
+    """One booked movement. `amount` is signed: positive is money that came in.
+
+    `reference` is the one reference of the payment, "" where the file has none (NONREF and the like are none) or
+    several. `references` lists every end-to-end reference that the line carries, `reference` first where there is one.
+    """
 
     booking_date: date
     value_date: date
@@ -37,18 +41,41 @@ class ParsedLine:
     reference: str = ""
     bank_reference: str = ""
     description: str = ""
+    references: tuple[str, ...] = ()
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether the file names any true reference for the line."""
+        return bool(self.reference or self.references)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParsedStatement:
-    """Balances are both there or both None (a CSV without them)."""
+    """Balances are both there or both None (a CSV without them), and so are their dates.
 
+    What identifies a statement is given as the file has it: `external_account` (:25:, IBAN or Othr/Id), `number` (the
+    first part of :28C:; LglSeqNb, else ElctrncSeqNb), `sequence` (the second part of :28C:; StmtPgntn/PgNb). The
+    period is None where the file states none; `from_date` and `to_date` span balances, lines and the stated period.
+    """
+
+    reader: str  # name and version of the reader, such as "mt940/2"
     statement_id: str
     external_account: str = ""
+    number: str = ""
+    sequence: str = ""
+    electronic_number: str = ""  # camt ElctrncSeqNb
+    legal_number: str = ""  # camt LglSeqNb
+    period_start: date | None = None
+    period_end: date | None = None
     from_date: date
     to_date: date
     opening: Decimal | None
     closing: Decimal | None
+    opening_date: date | None = None
+    closing_date: date | None = None
+    opening_intermediate: bool = False  # :60M:: the statement goes on from an earlier page
+    closing_intermediate: bool = False  # :62M:: it goes on to another page
+    zero_lines: int = 0  # lines of amount zero, which are left out
     lines: tuple[ParsedLine, ...] = field(default=())
 
     @property

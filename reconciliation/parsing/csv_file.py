@@ -18,6 +18,7 @@ from reconciliation.parsing.common import (
     text_of,
 )
 
+READER = "csv/1"
 COLUMNS = ("booking_date", "value_date", "amount", "currency", "reference", "description")
 
 
@@ -38,6 +39,7 @@ def parse(raw: bytes, currency: str, *, opening: Decimal | None, closing: Decima
     dates = [line.booking_date for line in lines]
     return checked(
         ParsedStatement(
+            reader=READER,
             statement_id=f"csv:{hashlib.sha256(raw).hexdigest()}",
             from_date=min(dates),
             to_date=max(dates),

@@ -5,7 +5,7 @@ Fields by the SWIFT standard: 20, 21, 25, 28C, 60F/60M, (61, 86)*, 62F/62M, 64, 
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 
@@ -23,6 +23,7 @@ from reconciliation.parsing.common import (
     text_of,
 )
 
+READER = "mt940/2"
 _FIELD = re.compile(r":([0-9]{2}[A-Z]?):(.*)", re.ASCII)
 _KNOWN = frozenset({"20", "21", "25", "25P", "28", "28C", "60F", "60M", "61", "86", "62F", "62M", "64", "65"})
 _BALANCE = re.compile(r"(?P<sign>[CD])(?P<date>[0-9]{6})(?P<currency>[A-Z]{3})(?P<amount>[0-9]{1,15},[0-9]*)", re.ASCII)
@@ -45,6 +46,7 @@ class _Draft:
     number: str = ""
     opening: tuple[Decimal, date] | None = None
     closing: tuple[Decimal, date] | None = None
+    intermediate: set[str] = field(default_factory=set)
     lines: list[ParsedLine] = field(default_factory=list)
 
 
@@ -95,8 +97,10 @@ def _take(draft: _Draft, tag: str, value: str, currency: str, where: str) -> Non
     elif tag in {"28", "28C"}:
         draft.number = text_of(value, where, limit=32)
     elif tag in {"60F", "60M"}:
+        draft.intermediate |= {tag} & {"60M"}
         draft.opening = _once(draft.opening, _balance(value, currency, where), where)
     elif tag in {"62F", "62M"}:
+        draft.intermediate |= {tag} & {"62M"}
         draft.closing = _once(draft.closing, _balance(value, currency, where), where)
     elif tag == "61":
         if draft.opening is None or draft.closing is not None:
@@ -105,9 +109,7 @@ def _take(draft: _Draft, tag: str, value: str, currency: str, where: str) -> Non
     elif tag == "86" and draft.lines and draft.closing is None:
         line = draft.lines[-1]
         said = description_of(f"{line.description} {value}", where)
-        draft.lines[-1] = ParsedLine(
-            line.booking_date, line.value_date, line.amount, line.reference, line.bank_reference, said
-        )
+        draft.lines[-1] = replace(line, description=said)
 
 
 def _once(known: tuple[Decimal, date] | None, found: tuple[Decimal, date], where: str) -> tuple[Decimal, date]:
@@ -122,15 +124,23 @@ def _finished(draft: _Draft) -> ParsedStatement:
     if draft.opening is None or draft.closing is None:
         raise StatementInvalid(f"{draft.where}: it has no opening or no closing balance; is the file cut off?")
     dates = [line.booking_date for line in draft.lines]
+    number, _, sequence = draft.number.partition("/")
     return checked(
         ParsedStatement(
+            reader=READER,
             # Numbers begin again every year, and :20: is often a constant.
             statement_id=f"{draft.account}|{draft.number}|{draft.opening[1].isoformat()}",
             external_account=draft.account,
+            number=number,
+            sequence=sequence,
             from_date=min([draft.opening[1], *dates]),
             to_date=max([draft.closing[1], *dates]),
             opening=draft.opening[0],
             closing=draft.closing[0],
+            opening_date=draft.opening[1],
+            closing_date=draft.closing[1],
+            opening_intermediate="60M" in draft.intermediate,
+            closing_intermediate="62M" in draft.intermediate,
             lines=tuple(draft.lines),
         ),
         draft.where,
@@ -161,12 +171,14 @@ def _line(value: str, currency: str, where: str) -> ParsedLine:
         raise StatementInvalid(f"{where}: the funds code is not that of {currency}.")
     amount = amount_of(_plain(match["amount"]), currency, where) * _SIGNS[match["sign"]]
     value_date = _day(match["value"], where)
-    reference = text_of(match["reference"], where)
+    named = text_of(match["reference"], where)
+    reference = "" if named == "NONREF" else named
     return ParsedLine(
         booking_date=_entry_date(match["entry"], value_date, where) if match["entry"] else value_date,
         value_date=value_date,
         amount=amount,
-        reference="" if reference == "NONREF" else reference,
+        reference=reference,
+        references=(reference,) if reference else (),
         bank_reference=text_of(match["bank"] or "", where),
         description=description_of(match["more"] or "", where),
     )

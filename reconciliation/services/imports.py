@@ -148,6 +148,7 @@ def _lines(
                     value_date=line.value_date,
                     amount=line.amount,
                     reference=line.reference,
+                    all_references=list(line.references),
                     bank_reference=line.bank_reference,
                     description=line.description,
                     identity=hashlib.sha256(f"{content}\x1f{seen[content]}".encode()).hexdigest(),
