@@ -219,11 +219,13 @@ CELERY_TASK_TIME_LIMIT = 50
 CELERY_TASK_SOFT_TIME_LIMIT = 40
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
+# A plain interval starts anew with every fresh schedule file, that is with every deployment: one of a day never fires
+# where deployments are daily. So everything of an hour or more has a fixed time (crontab, UTC).
 CELERY_BEAT_SCHEDULE = {
     "canary": {"task": "fintech_core.canary", "schedule": 10.0, "options": {"expires": 30}},
     "seal-audit": {"task": "fintech_core.seal_audit", "schedule": 30.0, "options": {"expires": 30}},
     "seal-ledger": {"task": "transactions.seal_ledger", "schedule": crontab(minute="0"), "options": {"expires": 1800}},
-    "purge-idempotency-records": {"task": "fintech_core.purge_idempotency_records", "schedule": 3600.0},
+    "purge-idempotency-records": {"task": "fintech_core.purge_idempotency_records", "schedule": crontab(minute="30")},
     "purge-attempt-budgets": {"task": "fintech_core.purge_attempt_budgets", "schedule": 600.0},
     "drain-outbox": {"task": "fintech_core.drain_outbox", "schedule": 2.0, "options": {"expires": 10}},
     "erase-texts": {"task": "transactions.erase_texts", "schedule": 60.0, "options": {"expires": 60}},
@@ -233,7 +235,8 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-webhook-events": {"task": "payments.sweep_webhook_events", "schedule": 10.0, "options": {"expires": 30}},
     "expire-holds": {"task": "transactions.expire_holds", "schedule": 30.0, "options": {"expires": 30}},
     "run-schedules": {"task": "transactions.run_schedules", "schedule": 30.0, "options": {"expires": 30}},
-    "reconcile": {"task": "reconciliation.reconcile_all", "schedule": 24 * 3600.0},
+    # Four times a day, since a tick during a deployment is missed; a run without news changes nothing.
+    "reconcile": {"task": "reconciliation.reconcile_all", "schedule": crontab(minute="10", hour="*/6")},
     "sweep-simulator": {"task": "payments.sweep_simulator", "schedule": 5.0, "options": {"expires": 30}},
 }
 

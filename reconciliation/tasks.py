@@ -1,4 +1,4 @@
-"""The daily run. A task that got lost is made up for by the next day's: runs are idempotent."""
+"""The regular run. A task that got lost is made up for by the next run: runs are idempotent."""
 
 import uuid
 

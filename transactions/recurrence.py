@@ -33,7 +33,8 @@ class Rule:
 def due_at(rule: Rule, occurrence: int) -> datetime | None:
     """When occurrence 1, 2, 3, … is due, or None beyond the last one.
 
-    `end_on` is compared with the date before it is shifted to a business day: a run of the last day may come after it.
+    Never before `start_at` and never after `end_on`: where the rule would leave that range, the shift goes the other
+    way. Only where no business day lies between the two (`create_schedule` refuses that) is the date left as it is.
     """
     if occurrence < 1:
         raise ValueError("occurrences are counted from 1")
@@ -43,7 +44,16 @@ def due_at(rule: Rule, occurrence: int) -> datetime | None:
     nominal = nominal_date(rule, occurrence)
     if rule.end_on is not None and nominal > rule.end_on:
         return None
-    return datetime.combine(shifted(nominal, rule.business_day_rule), rule.start_at.timetz())
+    return datetime.combine(_within(rule, nominal), rule.start_at.timetz())
+
+
+def _within(rule: Rule, nominal: date) -> date:
+    """The date shifted by the rule, but not out of the schedule's own range."""
+    first, last = rule.start_at.date(), rule.end_on or date.max
+    candidates = [shifted(nominal, rule.business_day_rule)]
+    if not is_business_day(nominal):
+        candidates += [_next_business_day(nominal, _DAY), _next_business_day(nominal, -_DAY)]
+    return next((day for day in candidates if first <= day <= last), nominal)
 
 
 def nominal_date(rule: Rule, occurrence: int) -> date:

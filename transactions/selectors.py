@@ -240,11 +240,20 @@ def schedules_owned_by(actor: Actor) -> QuerySet[TransferSchedule]:
     return rows if actor.organization_id is not None else rows.filter(owner_id=actor.user_id)
 
 
-def standing_schedules_of(user_id: uuid.UUID) -> list[uuid.UUID]:
-    """Schedules of the user, or to the user, that may still pay."""
+def open_schedules_from(user_id: uuid.UUID) -> list[uuid.UUID]:
+    """Schedules that pay from the user's own wallets and aren't over: theirs to end."""
+    return _open_schedules(Q(source_wallet__owner_user_id=user_id))
+
+
+def open_schedules_of_others_naming(user_id: uuid.UUID) -> list[uuid.UUID]:
+    """Schedules from wallets of others that pay the user, or that the user set up for an organization."""
     payee = Q(destination_user_id=user_id) | Q(destination_wallet__owner_user_id=user_id)
-    rows = TransferSchedule.objects.filter(Q(owner_id=user_id) | payee)
-    rows = rows.filter(status__in=[ScheduleStatus.ACTIVE, ScheduleStatus.PAUSED])
+    theirs = Q(source_wallet__owner_user_id__isnull=True) | ~Q(source_wallet__owner_user_id=user_id)
+    return _open_schedules((payee | Q(owner_id=user_id)) & theirs)
+
+
+def _open_schedules(condition: Q) -> list[uuid.UUID]:
+    rows = TransferSchedule.objects.filter(condition, status__in=[ScheduleStatus.ACTIVE, ScheduleStatus.PAUSED])
     return list(rows.order_by("pk").values_list("pk", flat=True))
 
 

@@ -22,7 +22,9 @@ from fintech_core.exceptions import DomainError
 from fintech_core.queue import enqueue
 from organizations.services import forget_invitations
 from transactions import selectors
+from transactions.locks import lock_transfer_schedules
 from transactions.models import Transaction
+from transactions.services.schedules import cancel_schedules_naming
 from users.locks import lock_user
 from users.models import User
 from users.services import erase_person
@@ -55,15 +57,20 @@ class Erasure:
 def erase_user(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datetime) -> Erasure:
     """Drop the person behind a customer's account. Empty wallets are closed on the way.
 
+    What others have set up (scheduled transfers to this person, or for an organization that the person has left) is
+    canceled: nothing that another person did may keep this one from being erased.
+
     Raises NotFound (nobody, or erased already), ErasureBlocked: money, holds, schedules or payments under way, a frozen
     wallet, an open KYC submission, a membership, a staff role.
     """
     actor.require(Capability.USERS_ERASE)
+    schedules = lock_transfer_schedules(selectors.open_schedules_of_others_naming(user_id))
     user = lock_user(user_id)
     wallets = lock_wallets(list(_open_wallets(user_id)))
     obstacles = [*_obstacles_of(user), *(found for wallet in wallets.values() for found in _in_the_way(wallet, now))]
     if obstacles:
         raise ErasureBlocked(extensions={"obstacles": obstacles})
+    canceled = cancel_schedules_naming(actor=actor, user_id=user_id, schedules=schedules)
     for wallet_id in sorted(wallets):
         close_wallet(actor=actor, wallet_id=wallet_id, reason=reason, now=now)
     invitations = 0
@@ -82,6 +89,7 @@ def erase_user(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datetime) 
         after={
             **counts,
             "wallets_closed": len(wallets),
+            "schedules_canceled": canceled,
             "kyc_kept_until": kept_until.isoformat() if kept_until else None,
         },
         reason=reason,
@@ -103,7 +111,7 @@ def _obstacles_of(user: User) -> list[dict[str, str]]:
     if submission is not None:
         found.append({"kind": "kyc_submission", "id": str(submission.pk)})
     found += [{"kind": "membership", "id": str(member.organization_id)} for member in user.memberships.order_by("pk")]
-    found += [{"kind": "schedule", "id": str(pk)} for pk in selectors.standing_schedules_of(user.pk)]
+    found += [{"kind": "schedule", "id": str(pk)} for pk in selectors.open_schedules_from(user.pk)]
     return found
 
 

@@ -1,10 +1,11 @@
 """Scheduled transfers as their owners handle them: setting up, pausing, resuming, canceling. `runs.py` pays them.
 
-A schedule that isn't over has a claim on the source wallet and on the payee's, so that neither is closed under it.
+A schedule that isn't over has a claim on the source wallet, which its owner can end. It has none on the payee's wallet:
+the payee neither sees it nor can end it, so it must not keep their wallet open. Every run asks for the payee again.
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -14,13 +15,14 @@ from compliance.services import require_kyc
 from fintech_core import audit, outbox
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
+from fintech_core.db import LostRace
 from fintech_core.exceptions import DomainError, InvalidTransition, NotFound, ValidationFailed
 from fintech_core.money import Money
 from transactions import ledger, recurrence
 from transactions.enums import SCHEDULE_TRANSITIONS, BusinessDayRule, Frequency, RunStatus, ScheduleStatus
 from transactions.locks import lock_transfer_schedule
 from transactions.models import ScheduledRun, TransferSchedule
-from transactions.selectors import schedules_owned_by, schedules_visible_to
+from transactions.selectors import open_schedules_of_others_naming, schedules_owned_by, schedules_visible_to
 from transactions.services.transfers import Destination, DestinationUnavailable
 from users.models import User
 from users.selectors import user_by_verified_email, user_by_verified_phone
@@ -32,7 +34,6 @@ from wallet.selectors import open_wallet_of, wallets_owned_by
 from wallet.services import add_claim, remove_claims
 
 CLAIM_KIND = "schedule"
-PAYEE_CLAIM_KIND = "schedule_payee"
 ENTITY = "transfer_schedule"
 MAX_SCHEDULES = 100  # from one wallet, that aren't over
 MAX_AHEAD = timedelta(days=10 * 366)
@@ -104,10 +105,9 @@ def create_schedule(
         business_day_rule=business_day_rule,
         created_at=now,
     )
-    schedule.next_run_at = recurrence.due_at(rule_of(schedule), 1)
+    schedule.next_run_at = _first_run(rule_of(schedule))
     schedule.save(force_insert=True)
     add_claim(wallet=source, kind=CLAIM_KIND, ref=schedule.pk, now=now)
-    add_claim(wallet=payee.wallet, kind=PAYEE_CLAIM_KIND, ref=schedule.pk, now=now)
     tell(
         actor=actor,
         action="schedule.created",
@@ -161,13 +161,31 @@ def cancel_schedule(*, actor: Actor, schedule_id: uuid.UUID, reason: str = "", n
             message = "Cancelling somebody else's needs a reason."
             raise ValidationFailed([{"field": "reason", "code": "required", "message": message}])
     schedule = _locked(schedule_id)
+    _cancel(actor, schedule, reason)
+    return schedule
+
+
+def cancel_schedules_naming(*, actor: Actor, user_id: uuid.UUID, schedules: Iterable[TransferSchedule]) -> int:
+    """Cancel the `schedules` (locked, of others) that name a person who is being erased. Returns how many were open.
+
+    Raises LostRace where there is another one by now: the caller locks schedules before the user, so it starts again.
+    """
+    canceled = [schedule for schedule in schedules if schedule.status in OPEN]
+    for schedule in canceled:
+        _cancel(actor, schedule, "The person whom it names is being erased.")
+    if open_schedules_of_others_naming(user_id):
+        raise LostRace
+    return len(canceled)
+
+
+def _cancel(actor: Actor, schedule: TransferSchedule, reason: str) -> None:
+    """End a locked schedule, with the run that is being tried. Raises InvalidTransition."""
     before = move(schedule, ScheduleStatus.CANCELED)
     skip_open_run(schedule, "The schedule was canceled.")
     schedule.next_run_at = None
     schedule.save(update_fields=["status", "next_run_at"])
     release(schedule)
     tell(actor=actor, action="schedule.canceled", schedule=schedule, before=before, reason=reason)
-    return schedule
 
 
 # --- Shared with runs.py; the caller holds the schedule's lock -------------------------------------------------------
@@ -208,9 +226,8 @@ def skip_occurrences(schedule: TransferSchedule, *, before: int, detail: str, no
 
 
 def release(schedule: TransferSchedule) -> None:
-    """Both wallets may be closed again."""
-    for kind in (CLAIM_KIND, PAYEE_CLAIM_KIND):
-        remove_claims(kind=kind, refs=[schedule.pk])
+    """The source wallet may be closed again."""
+    remove_claims(kind=CLAIM_KIND, refs=[schedule.pk])
 
 
 def tell(
@@ -275,6 +292,15 @@ def _refuse_start(start_at: datetime, now: datetime) -> None:
     if start_at > now + MAX_AHEAD:
         message = "It starts within ten years."
         raise ValidationFailed([{"field": "start_at", "code": "too_far_ahead", "message": message}])
+
+
+def _first_run(rule: recurrence.Rule) -> datetime:
+    """Raises ValidationFailed where business days are asked for and none lies between start and end."""
+    due = recurrence.due_at(rule, 1)
+    if due is None or (rule.business_day_rule != BusinessDayRule.NONE and not recurrence.is_business_day(due.date())):
+        message = "There is no business day from its start to its end."
+        raise ValidationFailed([{"field": "end_on", "code": "no_business_day", "message": message}])
+    return due
 
 
 def _resolve(actor: Actor, destination: Destination, currency: str) -> _Payee:

@@ -1,7 +1,8 @@
 """When scheduled transfers run: properties of the pure arithmetic, and dates known from the ECB's calendars."""
 
 import calendar
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -121,10 +122,51 @@ def test_occurrences_end_with_their_number_or_their_date_or_after_the_only_one()
     assert counts == [3, 3, 1]
 
 
-def test_the_last_run_may_be_shifted_past_the_end() -> None:
+@settings(max_examples=300, deadline=None)
+@given(day=DAYS, frequency=st.sampled_from(Frequency), business=RULES, length=st.integers(0, 800))
+def test_no_run_is_before_the_start_or_after_the_end_and_no_two_are_on_one_day(
+    day: date, frequency: Frequency, business: BusinessDayRule, length: int
+) -> None:
+    if frequency == Frequency.DAILY:
+        business = BusinessDayRule.NONE  # the only one that a daily transfer may have
+    end = day + timedelta(days=length)
+    asked = rule(day, frequency, business_day_rule=business, end_on=None if frequency == Frequency.ONCE else end)
+
+    dues = [due for number in range(1, 40) if (due := due_at(asked, number)) is not None]
+
+    assert dues[0] >= asked.start_at
+    assert frequency == Frequency.ONCE or dues[-1].date() <= end
+    assert all(earlier.date() < later.date() for earlier, later in pairwise(dues))
+
+
+@pytest.mark.parametrize(
+    ("business", "start", "end", "expected"),
+    [
+        # Saturday and Sunday, 2 and 3 January 2027: the Friday before would be before the start.
+        (BusinessDayRule.PRECEDING, date(2027, 1, 2), None, date(2027, 1, 4)),
+        (BusinessDayRule.PRECEDING, date(2027, 1, 3), None, date(2027, 1, 4)),
+        # A Saturday that is the last of its month: back again would be before the start, so it is the next month.
+        (BusinessDayRule.MODIFIED_FOLLOWING, date(2027, 1, 30), None, date(2027, 2, 1)),
+        # A Monday that is a closing day (Easter Monday).
+        (BusinessDayRule.PRECEDING, date(2027, 3, 29), None, date(2027, 3, 30)),
+        # No business day between start and end: the date itself, never outside of the two.
+        (BusinessDayRule.FOLLOWING, date(2027, 1, 2), date(2027, 1, 3), date(2027, 1, 2)),
+        (BusinessDayRule.PRECEDING, date(2027, 1, 2), date(2027, 1, 3), date(2027, 1, 2)),
+    ],
+)
+def test_a_shift_never_leaves_the_time_from_start_to_end(
+    business: BusinessDayRule, start: date, end: date | None, expected: date
+) -> None:
+    asked = rule(start, Frequency.WEEKLY, end_on=end, business_day_rule=business)
+
+    assert due_at(asked, 1) == datetime.combine(expected, time(9, 30), UTC)
+
+
+def test_the_last_run_is_shifted_back_where_the_following_business_day_is_after_the_end() -> None:
     asked = rule(
-        date(2027, 1, 2), Frequency.WEEKLY, end_on=date(2027, 1, 2), business_day_rule=BusinessDayRule.FOLLOWING
+        date(2026, 12, 19), Frequency.WEEKLY, end_on=date(2027, 1, 3), business_day_rule=BusinessDayRule.FOLLOWING
     )
 
-    assert due_at(asked, 1) == datetime(2027, 1, 4, 9, 30, tzinfo=UTC)
-    assert due_at(asked, 2) is None
+    days = [due.date() for number in range(1, 5) if (due := due_at(asked, number)) is not None]
+
+    assert days == [date(2026, 12, 21), date(2026, 12, 28), date(2026, 12, 31)]

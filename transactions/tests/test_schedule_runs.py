@@ -20,7 +20,7 @@ from transactions.tests.schedule_factories import START, AtTime, job_at, make_sc
 from transactions.tests.test_transfers import balances, nothing_moves
 from users.models import User
 from wallet.models import Claim, Wallet
-from wallet.services import freeze_wallet, unfreeze_wallet
+from wallet.services import close_wallet, freeze_wallet, unfreeze_wallet
 
 __all__ = ["job_at"]
 WEEK, HOUR = timedelta(days=7), timedelta(hours=1)
@@ -75,11 +75,11 @@ def test_nothing_happens_before_it_is_due_nor_twice(weekly: TransferSchedule, bo
     assert balances(bob) == [Decimal("10.00")]
 
 
-def test_a_transfer_that_runs_once_is_completed_and_frees_both_wallets(
+def test_a_transfer_that_runs_once_is_completed_and_frees_its_source(
     rich: Wallet, alice: User, bob: User, job_at: AtTime
 ) -> None:
     once = make_schedule(alice, bob, frequency=Frequency.ONCE)
-    assert Claim.objects.count() == 2
+    assert list(Claim.objects.values_list("wallet_id", "ref")) == [(rich.pk, once.pk)]
 
     job_at(START)
 
@@ -218,6 +218,23 @@ def test_a_deactivated_payee_by_address_is_not_available(rich: Wallet, alice: Us
     job_at(START)
 
     assert runs_of(schedule) == [(1, "REFUSED", 1, "destination_unavailable")]
+    assert state(schedule) == ("FAILED", None, 0)
+
+
+@pytest.mark.parametrize("by_address", [False, True])
+def test_a_payee_closes_their_wallet_and_each_run_is_refused(
+    rich: Wallet, alice: User, bob: User, job_at: AtTime, *, by_address: bool
+) -> None:
+    target = bob.wallets.get().pk
+    destination = Destination(email=bob.email) if by_address else Destination(wallet_id=target)
+    schedule = make_schedule(alice, bob, destination=destination)
+    unit_of_work(lambda: close_wallet(actor=actor_for(bob), wallet_id=target, reason="mine", now=START))
+
+    for number in range(3):
+        job_at(START + number * WEEK)
+
+    assert balances(alice) == [Decimal("100.00")]
+    assert runs_of(schedule) == [(number, "REFUSED", 1, "destination_unavailable") for number in (1, 2, 3)]
     assert state(schedule) == ("FAILED", None, 0)
 
 

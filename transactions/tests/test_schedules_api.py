@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -154,6 +154,33 @@ def test_what_could_not_be_paid_is_not_set_up_either(
     assert Claim.objects.count() == 0
 
 
+def test_a_business_day_rule_moves_the_first_run_never_before_its_start(
+    alice: User, bob: User, alice_client: Client, job_at: AtTime
+) -> None:
+    fund_wallet(alice, "100.00")
+    sunday = datetime(2028, 1, 2, 9, 0, tzinfo=UTC)
+    asked = {**body(alice, bob), "frequency": "ONCE", "start_at": sunday.isoformat(), "business_day_rule": "PRECEDING"}
+
+    made = alice_client.post(URL, asked, key="new")
+
+    assert json.loads(made.content)["next_run_at"] == "2028-01-03T09:00:00.000000Z"
+    schedule = TransferSchedule.objects.get()
+    job_at(sunday)
+    assert runs_of(schedule) == []
+    job_at(sunday + timedelta(days=1))
+    assert runs_of(schedule) == [(1, "POSTED", 1, "")]
+
+
+def test_a_schedule_without_any_business_day_is_refused(alice: User, bob: User, alice_client: Client) -> None:
+    asked = body(alice, bob, frequency="WEEKLY", start_at="2028-01-01T09:00:00Z", end_on="2028-01-02")
+    asked["business_day_rule"] = "FOLLOWING"
+
+    refused = problem(alice_client.post(URL, asked, key="new"), 400, "validation_error")
+
+    assert [(found["field"], found["code"]) for found in refused["errors"]] == [("end_on", "no_business_day")]
+    assert (TransferSchedule.objects.count(), Claim.objects.count()) == (0, 0)
+
+
 def test_there_is_a_limit_to_schedules(
     alice: User, bob: User, alice_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,25 +259,19 @@ def test_what_is_over_stays_over(alice: User, bob: User, alice_client: Client, j
     assert runs_of(schedule) == []
 
 
-def test_neither_wallet_is_closed_under_a_schedule(
+def test_the_source_is_not_closed_under_a_schedule_and_the_payees_wallet_is_theirs_to_close(
     alice: User, bob: User, alice_client: Client, bob_client: Client
 ) -> None:
     """A-38."""
     schedule = make_schedule(alice, bob)
-    closings = [
-        (client, f"/api/v1/wallets/{wallet_of(user).pk}/close")
-        for client, user in ((alice_client, alice), (bob_client, bob))
-    ]
-    for client, path in closings:
-        problem(client.post(path, {"reason": "moving on"}), 409, "wallet_in_use")
+    source, target = (f"/api/v1/wallets/{wallet_of(user).pk}/close" for user in (alice, bob))
+    problem(alice_client.post(source, {"reason": "moving on"}), 409, "wallet_in_use")
     alice_client.post(f"{URL}/{schedule.pk}/pause")
-    for client, path in closings:
-        problem(client.post(path, {"reason": "moving on"}), 409, "wallet_in_use")
+    problem(alice_client.post(source, {"reason": "moving on"}), 409, "wallet_in_use")
 
+    assert bob_client.post(target, {"reason": "moving on"}).status_code == 200
     alice_client.post(f"{URL}/{schedule.pk}/cancel")
-
-    for client, path in closings:
-        assert client.post(path, {"reason": "moving on"}).status_code == 200
+    assert alice_client.post(source, {"reason": "moving on"}).status_code == 200
 
 
 # --- Who may ----------------------------------------------------------------------------------------------------------
