@@ -4,8 +4,8 @@
     hash    = SHA-256(previous hash, 32 raw bytes || line)
     line    = the fields of FIELDS after the version "1", each as <length in bytes>:<UTF-8 bytes>,
 
-Rows are chained in (txid, id) order once every transaction below them has ended (the horizon: `pg_snapshot_xmin`), so
-that writers never wait for the chain and it never forks. The insert trigger (audit_triggers.py) computes the same.
+Rows are chained in (txid, id) order once every transaction below them has ended (`ledger_horizon()`), so that
+writers never wait for the chain and it never forks. The insert trigger (audit_triggers.py) computes the same.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from typing import Any
 
 from django.db import IntegrityError, connection
 
+from fintech_core import transaction_ids
 from fintech_core.db import LostRace, sqlstate
 from fintech_core.models import AuditChain
 
@@ -44,7 +45,7 @@ FIELDS = (
 _COLUMNS = ", ".join(f"a.{field}" for field in FIELDS)
 _NEXT = f"""
     SELECT {_COLUMNS} FROM fintech_core_auditlog a
-    WHERE (a.txid, a.id) > (%s::xid8, %s) AND a.txid < pg_snapshot_xmin(pg_current_snapshot())
+    WHERE (a.txid, a.id) > (%s::xid8, %s) AND a.txid < ledger_horizon()
     ORDER BY a.txid, a.id LIMIT %s"""  # noqa: S608 - constants only
 _LAST = """
     SELECT c.seq, c.hash, a.txid::text, a.id FROM fintech_core_auditchain c
@@ -102,8 +103,10 @@ def head() -> Head:
 def seal(*, limit: int = BATCH) -> int:
     """Chain up to `limit` rows below the horizon and return how many it were. Call inside unit_of_work().
 
-    Two at once: the first to insert wins, the other finds the seq taken and runs again behind it (LostRace).
+    Two at once: the first to insert wins, the other finds the seq taken and runs again behind it (LostRace). Raises
+    LedgerBaseBehind rather than leave rows out.
     """
+    transaction_ids.refuse_if_behind()
     with connection.cursor() as cursor:
         cursor.execute(_LAST)
         seq, last, txid, audit_id = cursor.fetchone() or (0, GENESIS, "0", 0)
@@ -126,6 +129,8 @@ def seal(*, limit: int = BATCH) -> int:
 
 def verify(progress: Callable[[int], None] = lambda _: None) -> Iterator[Problem]:
     """Every link against its row and the one before. Call inside read_only_snapshot(); reads in chunks."""
+    if transaction_ids.are_behind():
+        yield Problem("transaction ids", "ledger_base()", transaction_ids.BEHIND)
     seq, previous, place = 0, GENESIS, ("0", 0)
     with connection.chunked_cursor() as cursor:
         cursor.execute(_WALK)

@@ -1,16 +1,16 @@
-"""What the database guarantees of the audit log and its chain, whoever writes (house.md, Audit).
+"""What the database guarantees of the audit log, its chain and the outbox, whichever client writes (house.md, Audit).
 
 The line that is hashed is spelled out in `audit_chain.py`; this is the second implementation of the same format.
 """
 
 import pgtrigger
 
-from fintech_core.dbtriggers import SealedTrigger, append_only
+from fintech_core.dbtriggers import NOT_READY, SealedTrigger, append_only
 
 # A row's txid decides its place in the chain, so nobody may choose one: a past one would hide the row behind the
 # chain, a future one would keep it out for ever.
 _OWN_TRANSACTION = """
-    IF NEW.txid IS DISTINCT FROM pg_current_xact_id() THEN
+    IF NEW.txid IS DISTINCT FROM ledger_txid() THEN
         RAISE EXCEPTION 'an audit row belongs to the transaction that writes it'
             USING ERRCODE = '23514', CONSTRAINT = 'audit_own_transaction';
     END IF;
@@ -46,7 +46,7 @@ _LINKS_CONTINUE_THE_CHAIN = """
     SELECT r.seq,
         CASE
             WHEN r.id IS NULL OR last_hash IS NULL OR r.seq <> r.next_seq THEN 'seq has a gap'
-            WHEN r.txid >= pg_snapshot_xmin(pg_current_snapshot()) THEN 'others may still commit before it'
+            WHEN r.txid >= ledger_horizon() THEN 'others may still commit before it'
             WHEN (r.txid, r.id) <= (r.previous_txid, r.previous_id) THEN 'it stands before the one before'
             WHEN (SELECT count(*) FROM fintech_core_auditlog a WHERE (a.txid, a.id) > (r.previous_txid, r.previous_id)
                   AND (a.txid, a.id) < (r.txid, r.id)) > 0 THEN 'it leaves a row out'
@@ -61,12 +61,55 @@ _LINKS_CONTINUE_THE_CHAIN = """
 """
 
 
+def refuse_behind(prefix: str, table: str) -> SealedTrigger:
+    """A trigger that refuses rows while ids of another cluster lie above: they would be behind every reader."""
+    return SealedTrigger(
+        name=f"{prefix}_ledger_base",
+        when=pgtrigger.Before,
+        operation=pgtrigger.Insert,
+        level=pgtrigger.Statement,
+        func=f"""
+    IF (SELECT t.txid FROM {table} t ORDER BY t.txid DESC, t.id DESC LIMIT 1) >= ledger_ceiling() THEN
+        RAISE EXCEPTION 'stored transaction ids lie above those of this cluster: manage.py raise_ledger_base'
+            USING ERRCODE = '{NOT_READY}', CONSTRAINT = '{prefix}_ledger_base';
+    END IF;
+    RETURN NULL;
+""",  # noqa: S608 - constants only
+    )
+
+
+# The same for events, by one look at all rows of the statement: they come by the thousand.
+_OWN_TRANSACTION_OF_ALL = """
+    IF EXISTS (SELECT FROM new_rows r WHERE r.txid IS DISTINCT FROM ledger_txid()) THEN
+        RAISE EXCEPTION 'an event belongs to the transaction that writes it'
+            USING ERRCODE = '23514', CONSTRAINT = 'outbox_own_transaction';
+    END IF;
+    RETURN NULL;
+"""
+
+
 def audit_triggers() -> list[SealedTrigger]:
     return [
         *append_only("audit", "audit rows"),
         SealedTrigger(
             name="audit_own_transaction", when=pgtrigger.Before, operation=pgtrigger.Insert, func=_OWN_TRANSACTION
         ),
+        refuse_behind("audit", "fintech_core_auditlog"),
+    ]
+
+
+def outbox_triggers() -> list[SealedTrigger]:
+    return [
+        *append_only("outbox", "events"),
+        SealedTrigger(
+            name="outbox_own_transaction",
+            when=pgtrigger.After,
+            operation=pgtrigger.Insert,
+            level=pgtrigger.Statement,
+            referencing=pgtrigger.Referencing(new="new_rows"),
+            func=_OWN_TRANSACTION_OF_ALL,
+        ),
+        refuse_behind("outbox", "fintech_core_outboxevent"),
     ]
 
 

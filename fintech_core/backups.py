@@ -336,6 +336,9 @@ def restore(
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """Load the backup into an empty database; its facts, and the rows now in each table. Raises BackupRefused.
 
+    The ledger's transaction ids go on above all stored ones and above those that were given out since the backup was
+    made (transaction_ids.py); a backup from before there was a base gets it by `migrate`.
+
     The whole file is authenticated before the database is touched, and again while it is read for good; everything is
     one transaction. So what is refused or fails leaves the database empty.
     """
@@ -355,10 +358,19 @@ def restore(
         _feed(command, libpq_environment(config), archive, advance)
     with connect(config, role) as connection:
         rows = _row_counts(connection)
+        _raise_ledger_base(connection)
     if rows != facts["rows"]:
         differing = sorted(set(rows.items()) ^ set(facts["rows"].items()))
         raise BackupRefused(f"The restored tables differ from the backup's counts: {differing[:6]}")
     return facts, rows
+
+
+def _raise_ledger_base(connection: psycopg.Connection) -> None:
+    (found,) = cast(
+        tuple[str | None], connection.execute("SELECT to_regprocedure('public.ledger_raise_base()')::text").fetchone()
+    )
+    if found:
+        connection.execute("SELECT public.ledger_raise_base()")
 
 
 def _refuse_unless_empty(connection: psycopg.Connection) -> None:

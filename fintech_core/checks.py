@@ -8,8 +8,9 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, connection
 
-from fintech_core import crypto
+from fintech_core import crypto, transaction_ids
 
 
 @register(Tags.security, deploy=True)
@@ -49,6 +50,19 @@ def production_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if settings.ENVIRONMENT != "production":
         errors.append(Error("ENVIRONMENT is not production.", id="fintech.E005"))
     return errors
+
+
+@register(Tags.database)
+def ledger_base(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """Run by `migrate` and by `check --database default`: refuse a database that was moved without raising the base."""
+    if DEFAULT_DB_ALIAS not in (databases or ()):
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regprocedure('public.ledger_is_behind()') IS NOT NULL")
+        exists = cursor.fetchone()[0]
+    if exists and transaction_ids.are_behind():
+        return [Error(transaction_ids.BEHIND, hint="docs/deployment.md, Moving the database.", id="fintech.E021")]
+    return []
 
 
 def _proxy_headers() -> list[CheckMessage]:

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
+import structlog
 from django.conf import settings
 from django.db import (
     DEFAULT_DB_ALIAS,
@@ -23,9 +24,11 @@ from django.db import (
 )
 
 from fintech_core import prepared
+from fintech_core.dbtriggers import NOT_READY
 from fintech_core.exceptions import DomainError, OutcomeUnknown, ServiceUnavailable
 
 T = TypeVar("T")
+logger = structlog.get_logger(__name__)
 
 ATTEMPTS = 5
 _RETRYABLE = frozenset({"40001", "40P01"})  # serialization_failure, deadlock_detected: nothing was done
@@ -80,6 +83,8 @@ def unit_of_work(use_case: Callable[[], T]) -> T:
         except (OperationalError, InterfaceError, LostRace) as error:
             retryable = isinstance(error, LostRace) or sqlstate(error) in _RETRYABLE
             if not retryable or attempt == ATTEMPTS:
+                if sqlstate(error) == NOT_READY:
+                    logger.error("database_not_ready", problem=str(error).splitlines()[0])
                 raise ServiceUnavailable from error
             time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, not a secret
     raise AssertionError("unreachable")

@@ -12,6 +12,7 @@ import pgtrigger
 from pgtrigger import compiler
 
 REFUSED = "23514"  # check_violation
+NOT_READY = "55000"  # object_not_in_prerequisite_state: Django's OperationalError, so 503 and nothing written
 
 
 class SealedTriggerSql(compiler.UpsertTriggerSql):

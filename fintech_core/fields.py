@@ -10,11 +10,11 @@ _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tz
 
 
 class TransactionIdField(models.Field):
-    """`xid8`: the id of the transaction that wrote the row. The database fills it in; Python never does."""
+    """`xid8`: the ledger's id of the transaction that wrote the row (transaction_ids.py). The database fills it in."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("editable", False)
-        kwargs.setdefault("db_default", CurrentTransactionId())
+        kwargs.setdefault("db_default", LedgerTransactionId())
         super().__init__(*args, **kwargs)
 
     def db_type(self, connection: Any) -> str:
@@ -30,7 +30,18 @@ class TransactionIdField(models.Field):
         return digits
 
 
+class LedgerTransactionId(models.Func):
+    """`ledger_txid()`: the cluster's id of the current transaction, above all ids that the ledger has ever had."""
+
+    function = "ledger_txid"
+    template = "%(function)s()"
+    arity = 0
+    output_field = models.TextField()
+
+
 class CurrentTransactionId(models.Func):
+    """The cluster's own id. Only old migrations name it: ids of two clusters can't be compared."""
+
     function = "pg_current_xact_id"
     template = "%(function)s()"
     arity = 0
@@ -38,9 +49,9 @@ class CurrentTransactionId(models.Func):
 
 
 class Horizon(models.Func):
-    """`pg_snapshot_xmin(pg_current_snapshot())`: every transaction below it has ended, so no row can still turn up."""
+    """`ledger_horizon()`: every transaction below it has ended, so no row can still turn up there."""
 
-    template = "pg_snapshot_xmin(pg_current_snapshot())"
+    template = "ledger_horizon()"
     arity = 0
     output_field = TransactionIdField()
 

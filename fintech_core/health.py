@@ -7,11 +7,12 @@ from django.core.cache import cache
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from fintech_core import transaction_ids
 from fintech_core.models import WorkerHeartbeat
 
 WORKER_MAX_AGE = timedelta(seconds=45)
 CHECK_RESULTS = [("ok", "ok"), ("failing", "failing")]
-_ESSENTIAL = ("database", "migrations")
+_ESSENTIAL = ("database", "migrations", "ledger_base")
 _state = {"migrated": False}
 logger = structlog.get_logger(__name__)
 
@@ -24,9 +25,11 @@ def beat(*, now: datetime) -> None:
 def readiness(*, now: datetime) -> dict[str, bool]:
     """Each check's result, by name."""
     database = _database()
+    migrations = database and _migrations()
     return {
         "database": database,
-        "migrations": database and _migrations(),
+        "migrations": migrations,
+        "ledger_base": migrations and _ledger_base(),
         "cache": _cache(),
         "worker": database and _worker(now),
     }
@@ -54,6 +57,14 @@ def _migrations() -> bool:
         except (DatabaseError, InterfaceError):
             return False
     return _state["migrated"]
+
+
+def _ledger_base() -> bool:
+    """The cluster's transaction ids are above those that are stored (transaction_ids.py)."""
+    try:
+        return not transaction_ids.are_behind()
+    except (DatabaseError, InterfaceError):
+        return False
 
 
 def _cache() -> bool:

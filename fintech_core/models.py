@@ -9,8 +9,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from fintech_core import ids
-from fintech_core.audit_triggers import audit_triggers, chain_triggers
-from fintech_core.dbtriggers import append_only
+from fintech_core.audit_triggers import audit_triggers, chain_triggers, outbox_triggers
 from fintech_core.fields import TransactionIdField, times_check
 
 SUBJECT_LENGTH = 32  # a keyed digest: HMAC-SHA-256
@@ -149,7 +148,7 @@ class OutboxEvent(models.Model):
             ),
             models.Index(fields=["entity_id", "txid", "id"], name="outbox_of_entity"),
         ]
-        triggers: ClassVar = append_only("outbox", "events")
+        triggers: ClassVar = outbox_triggers()
 
     def __str__(self) -> str:
         return f"{self.type} {self.entity_id}"

@@ -18,7 +18,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from fintech_core import db, ids, prepared
+from fintech_core import db, ids, prepared, transaction_ids
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.fields import Horizon
@@ -101,8 +101,10 @@ def drain(*, consumer: str, handler: Handler, now: datetime, limit: int = 500) -
     """Hand the next settled events to `handler` and move the consumer's cursor, in the caller's transaction.
 
     Returns how many there were; 0 also while another process drains the same consumer. What the handler writes appears
-    exactly once. It must not call out: it would be called again after a rollback.
+    exactly once. It must not call out: it would be called again after a rollback. Raises LedgerBaseBehind rather than
+    pass events over.
     """
+    transaction_ids.refuse_if_behind()
     cursor_row = _lock_cursor(consumer, now)
     if cursor_row is None:
         return 0

@@ -27,7 +27,7 @@ _Ready = inline_serializer(
             "ReadinessChecks",
             {
                 name: serializers.ChoiceField(choices=health.CHECK_RESULTS)
-                for name in ("database", "migrations", "cache", "worker")
+                for name in ("database", "migrations", "ledger_base", "cache", "worker")
             },
         ),
     },

@@ -317,14 +317,26 @@ def test_a_trigger_of_the_intruder_on_a_temporary_table_gains_nothing(stage: Sce
 # --- What the catalogue says ------------------------------------------------------------------------------------------
 
 TRIGGERS = {
-    "fintech_core_auditlog": {"audit_own_transaction", "audit_no_update", "audit_no_delete", "audit_no_truncate"},
+    "fintech_core_auditlog": {
+        "audit_own_transaction",
+        "audit_ledger_base",
+        "audit_no_update",
+        "audit_no_delete",
+        "audit_no_truncate",
+    },
     "fintech_core_auditchain": {
         "audit_chain_follows",
         "audit_chain_no_update",
         "audit_chain_no_delete",
         "audit_chain_no_truncate",
     },
-    "fintech_core_outboxevent": {"outbox_no_update", "outbox_no_delete", "outbox_no_truncate"},
+    "fintech_core_outboxevent": {
+        "outbox_own_transaction",
+        "outbox_ledger_base",
+        "outbox_no_update",
+        "outbox_no_delete",
+        "outbox_no_truncate",
+    },
     "wallet_wallet": {"wallet_born_empty", "wallet_figures", "wallet_no_delete", "wallet_no_truncate"},
     "organizations_organization": {
         "organization_kyb_moves",
@@ -396,7 +408,7 @@ def test_every_trigger_is_enabled_sealed_and_the_owners(owner: Forge) -> None:
 def test_no_function_but_trigger_functions_runs_with_the_owners_rights(owner: Forge) -> None:
     rows = owner(
         "SELECT p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
-        " WHERE n.nspname = 'public' AND p.prorettype <> 'trigger'::regtype"
+        " WHERE n.nspname = 'public' AND p.prorettype <> 'trigger'::regtype AND p.prosecdef"
     ).fetchall()
 
     assert rows == []

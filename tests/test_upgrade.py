@@ -5,6 +5,7 @@ import subprocess
 import sys
 import uuid
 
+import psycopg
 import pytest
 
 from devtools import places, servers, testing
@@ -72,6 +73,37 @@ def test_plain_personal_data_is_encrypted_by_migrate(cluster: servers.Servers) -
             "SELECT count(*) FROM pg_trigger WHERE tgname LIKE '%kyc_submission_map%'"
         ).fetchone()
         assert refused == (1,)
+
+
+FOREIGN_ID = 10**12
+OLD_AUDIT = """
+    INSERT INTO fintech_core_auditlog (txid, recorded_at, actor_kind, actor_id, actor_name, actor_roles, action,
+        entity_type, entity_id, before, after, reason, request_id)
+    VALUES (%s::text::xid8, now(), 'system', gen_random_uuid(), '', '[]', 'a', 'b', 'c', '{}', '{}', '', '')
+"""
+
+
+@pytest.mark.parametrize("stored", [None, FOREIGN_ID])
+def test_migrate_gives_an_old_database_ids_above_what_it_holds(cluster: servers.Servers, stored: int | None) -> None:
+    """Also one that was restored from another cluster; one that wasn't keeps the cluster's ids."""
+    database = f"upgrade_{uuid.uuid4().hex[:8]}"
+    servers.create_database(cluster, database)
+    manage(cluster, database, "setup_database_roles")
+    manage(cluster, database, "migrate", "fintech_core", "0006_outbox_owner")
+    with servers.connect(cluster, database=database) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(OLD_AUDIT, [str(stored or 1)])
+
+    manage(cluster, database, "migrate")
+
+    with servers.connect(cluster, database=database) as connection:
+        assert number(connection, "ledger_horizon()") > number(connection, "max(txid::text::bigint)")
+        assert (number(connection, "ledger_base()") > 0) is bool(stored)
+
+
+def number(connection: psycopg.Connection, expression: str) -> int:
+    row = connection.execute(f"SELECT ({expression})::text FROM fintech_core_auditlog".encode()).fetchone()
+    return int(row[0]) if row else 0
 
 
 def index_column() -> str:

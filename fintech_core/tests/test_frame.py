@@ -131,7 +131,7 @@ def test_error_codes_are_unique_and_have_a_fitting_status() -> None:
 def test_ready_tells_of_each_part_and_is_strict_when_asked(anonymous: Client) -> None:
     relaxed, strict = anonymous.get("/ready"), anonymous.get("/ready?strict=1")
 
-    checks = {"database": "ok", "migrations": "ok", "cache": "ok", "worker": "failing"}
+    checks = {"database": "ok", "migrations": "ok", "ledger_base": "ok", "cache": "ok", "worker": "failing"}
     assert relaxed.json() == strict.json() == {"status": "degraded", "checks": checks}
     assert (relaxed.status_code, strict.status_code, strict["Retry-After"]) == (200, 503, "2")
 
@@ -156,6 +156,7 @@ def test_a_process_that_can_not_reach_its_database_does_not_serve(
     assert response.json()["checks"] == {
         "database": "failing",
         "migrations": "failing",
+        "ledger_base": "failing",
         "cache": "ok",
         "worker": "failing",
     }

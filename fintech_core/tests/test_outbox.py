@@ -134,6 +134,21 @@ def test_a_refusal_under_a_key_takes_its_events_along_but_not_those_of_its_trace
     assert list(OutboxEvent.objects.values_list("type", flat=True)) == ["thing.refused"]
 
 
+@durable
+def test_a_writer_does_not_choose_the_transaction_of_an_event(
+    as_app: psycopg.Connection, as_owner: psycopg.Connection
+) -> None:
+    for session in (as_app, as_owner):
+        for txid in ("'1'", "'9000000000000000'"):
+            with pytest.raises(psycopg.errors.CheckViolation, match="belongs to the transaction that writes it"):
+                session.execute(
+                    "INSERT INTO fintech_core_outboxevent (txid, event_id, type, entity_type, entity_id, payload)"
+                    f" VALUES ({txid}, gen_random_uuid(), 'a.b', 'thing', gen_random_uuid(), '{{}}')".encode()
+                )
+
+    assert OutboxEvent.objects.count() == 0
+
+
 # --- The relay --------------------------------------------------------------------------------------------------------
 
 

@@ -14,11 +14,9 @@ NEXT = """\
 Restored {rows} rows of {tables} tables, as counted when it was made, at {made_at} (PostgreSQL {server_version}).
 
 Next, with DATABASE_URL and DATABASE_OWNER_URL set to the new database:
-  1. In a new cluster, stop the server and raise its epoch above the old one's (docs/deployment.md, Backups):
-     transaction ids were at {snapshot}.
-  2. python manage.py migrate            # makes the system accounts of a newer version, if this is one
-  3. python manage.py verify_ledger --seals <the file kept elsewhere>
-  4. Erase again who was erased since {made_at}: python manage.py erase_user (the list kept beside the backups)
+  1. python manage.py migrate            # makes the system accounts of a newer version, if this is one
+  2. python manage.py verify_ledger --seals <the file kept elsewhere>
+  3. Erase again who was erased since {made_at}: python manage.py erase_user (the list kept beside the backups)
 """
 
 
