@@ -41,7 +41,7 @@ class LiveStack:
         root.mkdir(mode=places.PRIVATE)
         places.own(root, run.account)
         self.servers = servers.Servers(root, root, run.binaries, run.account)
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.database_url = self.servers.database_url(servers.APP_ROLE)
         self.owner_url = self.servers.database_url(servers.OWNER_ROLE)
@@ -170,7 +170,7 @@ def _family(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -66,11 +66,18 @@ def ledger_base(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[
 
 
 def _proxy_headers() -> list[CheckMessage]:
-    """Headers are spelled as in META, and a proxy that is believed about TLS is about addresses as well."""
+    """Headers are spelled as in META, their names have no hyphen, and who is believed about TLS is about addresses too.
+
+    To WSGI a client's `X_Real_IP` is the proxy's `X-Real-IP`: a name without hyphens has one spelling.
+    """
     found: list[CheckMessage] = [
-        Error(f"{name} is not spelled as in request.META.", hint="For example HTTP_CLIENTADDRESS.", id="fintech.E020")
+        Error(
+            f"{name} is not one word, spelled as in request.META.",
+            hint="For example HTTP_CLIENTADDRESS: docs/deployment.md, Proxy.",
+            id="fintech.E020",
+        )
         for name in ("TRUSTED_PROXY_PROTO_HEADER", "TRUSTED_PROXY_ADDRESS_HEADER")
-        if not re.fullmatch(r"(HTTP_[A-Z0-9_]+)?", getattr(settings, name))
+        if not re.fullmatch(r"(HTTP_[A-Z0-9]+)?", getattr(settings, name))
     ]
     if settings.TRUSTED_PROXY_PROTO_HEADER and not settings.TRUSTED_PROXY_ADDRESS_HEADER:
         hint = "Let the proxy set one header to the client's address: docs/deployment.md, Proxy."

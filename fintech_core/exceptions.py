@@ -4,7 +4,8 @@ A DomainError subclass stands at the top of the module that raises it; those tha
 Nothing else may reach a client: what isn't a DomainError is a bug and comes out as a bare 500.
 """
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -42,6 +43,14 @@ class ValidationFailed(DomainError):
 
     def __init__(self, errors: list[dict[str, str]], detail: str = "") -> None:
         super().__init__(detail, extensions={"errors": errors})
+
+
+def refuse_repeated(names: Iterable[str]) -> None:
+    """Raises ValidationFailed for the names of fields or parameters that are given more than once."""
+    repeated = sorted(name for name, times in Counter(names).items() if times > 1)
+    if repeated:
+        message = "It is given more than once."
+        raise ValidationFailed([{"field": name, "code": "repeated", "message": message} for name in repeated])
 
 
 class NotAuthenticated(DomainError):

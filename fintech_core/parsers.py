@@ -1,5 +1,5 @@
 """Strict JSON in, JSON out. What RFC 8259 leaves open and attackers use is refused: duplicate keys, NaN, lone
-surrogates, NUL, deep nesting, huge integers."""
+surrogates, NUL, deep nesting, huge integers. Forms with files have each field once, too."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,9 @@ from typing import Any, NoReturn
 
 from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.parsers import BaseParser
+from rest_framework.parsers import BaseParser, DataAndFiles, MultiPartParser
+
+from fintech_core.exceptions import refuse_repeated
 
 MAX_DEPTH = 32
 _MAX_INTEGER_DIGITS = 40
@@ -23,6 +25,18 @@ class StrictJSONParser(BaseParser):
         if encoding.lower() not in {"", "identity"}:
             raise UnsupportedMediaType(encoding)
         return parse_object(stream.read())
+
+
+class StrictMultiPartParser(MultiPartParser):
+    """multipart/form-data in which every field is given once, as text or as a file. Raises ValidationFailed."""
+
+    def parse(
+        self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> "DataAndFiles[Any, Any]":
+        parsed = super().parse(stream, media_type, parser_context)
+        given = [name for part in (parsed.data, parsed.files) for name, values in part.lists() for _ in values]
+        refuse_repeated(given)
+        return parsed
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:

@@ -96,6 +96,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "fintech_core.middleware.TrailingSlashMiddleware",
     "fintech_core.middleware.RequestContextMiddleware",
+    "fintech_core.single_values.SingleValuesMiddleware",
     "fintech_core.client_address.ClientAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",

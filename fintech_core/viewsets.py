@@ -17,10 +17,13 @@ from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError, NotFound, ValidationFailed
 from fintech_core.ratelimit import Limit
+from fintech_core.single_values import IDEMPOTENCY_KEY, ORGANIZATION, HeaderInvalid, single_header
 from fintech_core.step_up import Deed
 
 T = TypeVar("T")
-_PRINTABLE_ASCII = re.compile(r"[\x20-\x7e]{1,255}", re.ASCII)
+# Printable ASCII without commas, and no blanks at the ends: the server cuts those off, and joins repetitions by commas.
+IDEMPOTENCY_KEY_PATTERN = r"[!-+\--~]([ -+\--~]{0,253}[!-+\--~])?"
+_IDEMPOTENCY_KEY = re.compile(IDEMPOTENCY_KEY_PATTERN, re.ASCII)
 REPLAYED_HEADER = "Idempotency-Replayed"
 
 
@@ -33,7 +36,7 @@ class IdempotencyKeyRequired(DomainError):
 class IdempotencyKeyInvalid(DomainError):
     code = "idempotency_key_invalid"
     status = HTTPStatus.BAD_REQUEST
-    title = "An Idempotency-Key has 1 to 255 printable ASCII characters."
+    title = "An Idempotency-Key has 1 to 255 printable ASCII characters, no comma, and no blanks at its ends."
 
 
 class DomainViewSet(viewsets.GenericViewSet[Any]):
@@ -85,13 +88,13 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
         `needs_key` for what moves money; `takes_key=False` where bodies hold secrets or personal data.
         """
         render = self._renderer(output, status)
-        key = self.request.headers.get("Idempotency-Key") if takes_key else None
+        key = single_header(self.request, IDEMPOTENCY_KEY) if takes_key else None
         self._confirm_step_up(key)
         if key is None:
             if needs_key:
                 raise IdempotencyKeyRequired
             return _http(db.unit_of_work_with_trace(lambda: render(use_case())))
-        if not _PRINTABLE_ASCII.fullmatch(key):
+        if not _IDEMPOTENCY_KEY.fullmatch(key):
             raise IdempotencyKeyInvalid
         fingerprint = idempotency.fingerprint(
             method=self.request.method or "", path=self.request.path, body=self.request.data
@@ -105,12 +108,14 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
 
         A request that is answered from its key needs none: its code was spent when it was done.
         """
-        code = self.request.headers.get(step_up.HEADER)
-        if not code or getattr(self, "action", "") not in self.step_up:
+        code = single_header(self.request, step_up.HEADER)
+        if code is None or getattr(self, "action", "") not in self.step_up:
             return
+        if not code:
+            raise HeaderInvalid(f"{step_up.HEADER} is empty, or holds something else than ASCII.")
         if key is not None and idempotency.is_answered(actor=self.actor, key=key):
             return
-        by_header = self.request.headers.get("X-Organization")  # below /organizations/{id} the path says it, too
+        by_header = single_header(self.request, ORGANIZATION)  # below /organizations/{id} the path says it, too
         fingerprint = step_up.fingerprint(
             method=self.request.method or "",
             path=self.request.path,

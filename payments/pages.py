@@ -57,7 +57,7 @@ def checkout(request: HttpRequest, token: str) -> HttpResponseBase:
     intent = _intent_or_404(token)
     if request.method == "POST":
         form = DecisionForm(request.POST)
-        if form.is_valid():
+        if form.is_valid() and len(request.POST.getlist("outcome")) == 1:
             _decide(intent, SimulatorOutcome(form.cleaned_data["outcome"]))
         return redirect("checkout", token=token)  # so that a reload pays nothing twice
     return _page(request, intent)

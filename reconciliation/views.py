@@ -6,12 +6,12 @@ from uuid import UUID
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
-from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from fintech_core import clock
 from fintech_core.capabilities import Capability
+from fintech_core.parsers import StrictMultiPartParser
 from fintech_core.viewsets import DomainViewSet
 from reconciliation import selectors, services
 from reconciliation.serializers import (
@@ -36,7 +36,7 @@ class StatementViewSet(DomainViewSet):
         "create": Capability.RECONCILE,
     }
     problem_statuses: ClassVar = {"create": (413,)}
-    parser_classes = (MultiPartParser,)
+    parser_classes = (StrictMultiPartParser,)
     output = ExternalStatementOutput
     serializer_class = ExternalStatementOutput
     filter_input = StatementFilter

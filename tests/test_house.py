@@ -103,6 +103,30 @@ def test_stock_pgtrigger_triggers_are_used_nowhere() -> None:
     assert found == {"fintech_core/dbtriggers.py"}
 
 
+# Who else reads a request's headers than `single_values.single_header`, which refuses repetitions, and why.
+HEADER_READERS = {
+    "fintech_core/client_address.py",  # the peer's address, and the trusted header (single_values knows it)
+    "fintech_core/middleware.py",  # the request's id, before anything can be refused; the length of the body
+    "fintech_core/parsers.py",  # Content-Encoding is a list
+    "fintech_core/single_values.py",
+    "payments/views.py",  # the signature's headers, for the gateway that checks them
+    "users/forms.py",  # User-Agent is free text
+    "users/views/code_log_ins.py",  # likewise
+}
+
+
+def test_headers_are_read_where_repetitions_are_refused() -> None:
+    found = {
+        path
+        for path, tree in sources()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and (node.attr == "META" or (node.attr == "headers" and "request" in ast.unparse(node.value)))
+    }
+
+    assert found == HEADER_READERS
+
+
 # Who else writes rows, and why.
 WRITERS = {
     "fintech_core/audit.py",  # the audit log's one writer

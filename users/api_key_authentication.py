@@ -14,7 +14,8 @@ from rest_framework.exceptions import AuthenticationFailed
 
 from fintech_core import client_address, clock
 from fintech_core.actors import Actor, ActorKind
-from users.authentication import ORGANIZATION_HEADER, current_request_id, in_organization
+from fintech_core.single_values import ORGANIZATION, single_header
+from users.authentication import current_request_id, in_organization
 from users.credentials import hash_token
 from users.enums import CUSTOMER_ROLES, Role
 from users.models import ApiKey, User
@@ -43,7 +44,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         structlog.contextvars.bind_contextvars(user_id=str(api_key.user_id), key_prefix=api_key.prefix)
         actor = _in_its_organization(actor_of_key(api_key=api_key, request_id=current_request_id()), api_key)
         note_use(api_key=api_key, now=now)
-        return api_key.user, in_organization(actor, request.headers.get(ORGANIZATION_HEADER))
+        return api_key.user, in_organization(actor, single_header(request, ORGANIZATION))
 
     def authenticate_header(self, request: Any) -> str:
         """Makes DRF answer 401 instead of 403."""

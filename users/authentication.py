@@ -13,6 +13,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from fintech_core import client_address, clock, ids
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.exceptions import NotFound, ValidationFailed
+from fintech_core.single_values import ORGANIZATION, single_header
 from users.enums import Role
 from users.models import User
 from users.roles import CAPABILITIES
@@ -20,7 +21,6 @@ from users.selectors import live_session
 from users.tokens import InvalidAccessToken, read_access_token
 
 _SCHEME = "Bearer"
-ORGANIZATION_HEADER = "X-Organization"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
@@ -36,7 +36,7 @@ class AccessTokenAuthentication(BaseAuthentication):
         user, session_id = _user_of(parts[1])
         structlog.contextvars.bind_contextvars(user_id=str(user.pk))
         actor = actor_of_user(user=user, request_id=current_request_id(), credential_id=session_id)
-        return user, in_organization(actor, request.headers.get(ORGANIZATION_HEADER))
+        return user, in_organization(actor, single_header(request, ORGANIZATION))
 
     def authenticate_header(self, request: Any) -> str:
         """Makes DRF answer 401 instead of 403."""
@@ -64,7 +64,7 @@ def in_organization(actor: Actor, header: str | None) -> Actor:
         return actor
     if not _UUID.fullmatch(header):
         message = "A UUID: the id of an organization that you are a member of."
-        raise ValidationFailed([{"field": ORGANIZATION_HEADER, "code": "invalid", "message": message}])
+        raise ValidationFailed([{"field": ORGANIZATION, "code": "invalid", "message": message}])
     organization_id = uuid.UUID(header)
     if actor.organization_id == organization_id:
         return actor

@@ -11,7 +11,7 @@ from fintech_core.actors import Actor
 from fintech_core.checks import production_settings
 from fintech_core.client_address import ClientAddressMiddleware
 
-HEADER = "HTTP_X_REAL_IP"
+HEADER = "HTTP_CLIENTADDRESS"
 PEER = "192.0.2.7"
 
 
@@ -21,7 +21,7 @@ def request(**meta: str) -> HttpRequest:
     return made
 
 
-@pytest.mark.parametrize("name", ["HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", HEADER, "HTTP_CLIENT_IP"])
+@pytest.mark.parametrize("name", ["HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", HEADER])
 def test_a71_no_header_is_believed_unless_it_was_named(name: str) -> None:
     assert client_address.of(request(**{name: "203.0.113.9"})) == PEER
 
@@ -134,11 +134,15 @@ def test_a_job_comes_from_no_network() -> None:
 @pytest.mark.parametrize(
     ("proto", "address", "expected"),
     [
-        ("HTTP_X_FORWARDED_PROTO", "HTTP_X_REAL_IP", set()),
+        ("HTTP_CLIENTPROTO", "HTTP_CLIENTADDRESS", set()),
         ("", "", set()),
-        ("HTTP_X_FORWARDED_PROTO", "", {"fintech.W020"}),
-        ("HTTP_X_FORWARDED_PROTO", "X-Real-IP", {"fintech.E020"}),
-        ("x-forwarded-proto", "HTTP_X_REAL_IP", {"fintech.E020"}),
+        ("HTTP_CLIENTPROTO", "", {"fintech.W020"}),
+        ("HTTP_CLIENTPROTO", "ClientAddress", {"fintech.E020"}),
+        ("clientproto", "HTTP_CLIENTADDRESS", {"fintech.E020"}),
+        # X-Forwarded-Proto and X_Forwarded_Proto are one to WSGI: a client could say what only the proxy may.
+        ("HTTP_X_FORWARDED_PROTO", "HTTP_CLIENTADDRESS", {"fintech.E020"}),
+        ("HTTP_CLIENTPROTO", "HTTP_X_REAL_IP", {"fintech.E020"}),
+        ("HTTP_CLIENTPROTO", "HTTP_", {"fintech.E020"}),
     ],
 )
 def test_the_deployment_check_looks_at_the_proxys_headers(

@@ -22,7 +22,7 @@ from users.models import Registration, User
 
 pytestmark = pytest.mark.django_db
 ME, TOKEN, REGISTER = "/api/v1/users/me", "/api/v1/auth/token", "/api/v1/auth/register"
-HEADER = "HTTP_X_REAL_IP"
+HEADER = "HTTP_CLIENTADDRESS"
 MANY = (1000, 3600)
 
 
@@ -124,7 +124,7 @@ def test_behind_a_proxy_each_client_counts_for_itself(anonymous: Client, rates: 
     settings.TRUSTED_PROXY_ADDRESS_HEADER = HEADER
 
     def ask(address: str) -> int:
-        return anonymous.get(ME, HTTP_X_REAL_IP=address, HTTP_X_FORWARDED_FOR="203.0.113.9").status_code
+        return anonymous.get(ME, HTTP_CLIENTADDRESS=address, HTTP_X_FORWARDED_FOR="203.0.113.9").status_code
 
     assert [ask("198.51.100.4") for _ in range(3)] == [401, 401, 429]
     assert ask("198.51.100.5") == 401
@@ -132,15 +132,17 @@ def test_behind_a_proxy_each_client_counts_for_itself(anonymous: Client, rates: 
     assert ask("2001:db8:1:3::1") == 401
 
 
-def test_a71_a_list_in_the_trusted_header_gives_nobody_counters_of_their_own(
+def test_a71_a_trusted_header_that_is_no_address_gives_no_counters_of_its_own(
     anonymous: Client, rates: Any, settings: Any
 ) -> None:
     rates(api_network=(2, 3600))
     settings.TRUSTED_PROXY_ADDRESS_HEADER = HEADER
 
-    answers = [anonymous.get(ME, HTTP_X_REAL_IP=f"203.0.113.{number}, 198.51.100.4") for number in range(4)]
+    lists = [anonymous.get(ME, HTTP_CLIENTADDRESS=f"203.0.113.{number}, 198.51.100.4") for number in range(4)]
+    unreadable = [anonymous.get(ME, HTTP_CLIENTADDRESS=f"203.0.113.{number}:80") for number in range(4)]
 
-    assert [answer.status_code for answer in answers] == [401, 401, 429, 429]
+    assert [answer.status_code for answer in lists] == [400] * 4
+    assert [answer.status_code for answer in unreadable] == [401, 401, 429, 429]
 
 
 # --- Per principal ----------------------------------------------------------------------------------------------------

@@ -138,3 +138,13 @@ def test_the_page_is_gone_while_the_simulator_is_off(alice: User, browser: Clien
     assert browser.get(path).status_code == 404
     assert Client().post(path, {"outcome": "succeeded"}).status_code == 404
     assert SimulatorPayment.objects.count() == 0
+
+
+def test_two_decisions_in_one_request_are_none(alice: User, browser: Client) -> None:
+    path = path_of(open_intent(alice))
+    token = csrf_of(browser.get(path))
+
+    answer = browser.post(path, {"outcome": ["succeeded", "failed"], "csrfmiddlewaretoken": token})
+
+    assert (answer.status_code, answer["Location"]) == (302, path)
+    assert not SimulatorPayment.objects.exists()

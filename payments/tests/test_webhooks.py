@@ -90,6 +90,30 @@ def test_a45_a_bad_signature_is_refused(bad: str) -> None:
     assert_refused(send(body, {**headers, "webhook-signature": bad.replace("{good}", good)}))
 
 
+@pytest.mark.parametrize(
+    ("name", "repeated"),
+    [
+        ("webhook-id", "{0},{0}"),
+        ("webhook-timestamp", "{0},{0}"),
+        ("webhook-signature", "{0},{0}"),
+        # The second line holds a good one; which of the two lines counted would be the server's choice.
+        ("webhook-signature", "v1,AAAA,v1,BBBB {0}"),
+        ("webhook-signature", "v1,AAAA,x {0}"),
+    ],
+)
+def test_a_signature_header_that_is_given_twice_is_refused(name: str, repeated: str) -> None:
+    body = event(ids.uuid7())
+    headers = signature(body)
+
+    assert_refused(send(body, {**headers, name: repeated.format(headers[name])}))
+
+
+def test_a_signed_id_with_a_comma_could_be_two_and_is_refused() -> None:
+    body = event(ids.uuid7())
+
+    assert_refused(send(body, signature(body, message="msg_1,msg_1")))
+
+
 def test_a45_a_signature_of_another_secret_is_refused() -> None:
     body = event(ids.uuid7())
 

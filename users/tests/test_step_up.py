@@ -471,13 +471,19 @@ def test_a_strangers_hold_is_404(client: Client, bob: User) -> None:
     assert problem(answer) == (404, "not_found")
 
 
-@pytest.mark.parametrize("code", ["", "x" * 500, "ünïcode", "12345", "\xff" * 6])
+@pytest.mark.parametrize("code", ["x" * 500, "ünïcode", "12345", "\xff" * 6])
 def test_an_odd_code_is_wrong_and_no_500(client: Client, code: str) -> None:
     code_for(client, KEYS, KEY)
 
     answer = make(client, code)
 
     assert answer.status_code == 403
+
+
+def test_an_empty_code_is_not_taken_for_none(client: Client) -> None:
+    code_for(client, KEYS, KEY)
+
+    assert problem(make(client, "")) == (400, "header_invalid")
 
 
 def test_the_channel_is_the_phone_for_who_has_no_address(alice: User) -> None:
