@@ -40,6 +40,7 @@ class Capability(StrEnum):
     SCHEDULES_CANCEL = "schedules.cancel"  # of what one sees: one's own, or (operators, with a reason) anybody's
     PAYMENTS_READ = "payments.read"
     PAYMENTS_WRITE = "payments.write"
+    PAYMENTS_CANCEL = "payments.cancel"  # of what one sees: one's own, or (operators, with a reason) anybody's
     PAYMENTS_READ_ALL = "payments.read_all"
     PAYMENTS_REVIEW = "payments.review"
     RECONCILIATION_READ = "reconciliation.read"

@@ -238,6 +238,7 @@ CELERY_BEAT_SCHEDULE = {
     "run-schedules": {"task": "transactions.run_schedules", "schedule": 30.0, "options": {"expires": 30}},
     # Four times a day, since a tick during a deployment is missed; a run without news changes nothing.
     "reconcile": {"task": "reconciliation.reconcile_all", "schedule": crontab(minute="10", hour="*/6")},
+    "expire-intents": {"task": "payments.expire_intents", "schedule": 60.0, "options": {"expires": 60}},
     "sweep-simulator": {"task": "payments.sweep_simulator", "schedule": 5.0, "options": {"expires": 30}},
 }
 
@@ -343,6 +344,10 @@ DEFAULT_CURRENCY: str = env.str("DEFAULT_CURRENCY", default="USD")
 # Wallets behind one system account code (ledger.md): more lanes, less waiting on clearing and fee accounts.
 LEDGER_LANES: int = env.int("LEDGER_LANES", default=8)
 PAYMENT_GATEWAYS = ["simulator"]  # each has its clearing account, also while it is switched off
+# How long a payment intent waits for its payer, and for the provider's word once the payer has decided. Afterwards it
+# is canceled and keeps no wallet open; money that arrives nevertheless is booked.
+PAYMENT_INTENT_LIFETIME = timedelta(hours=env.int("PAYMENT_INTENT_LIFETIME_HOURS", default=24))
+PAYMENT_PROCESSING_LIFETIME = timedelta(hours=env.int("PAYMENT_PROCESSING_LIFETIME_HOURS", default=168))
 # The KYC level asked of the wallet's owner when an operation is created (api.md).
 KYC_REQUIRED = {"deposit": 1, "transfer_out": 1, "payout": 2, "receive": 0}
 # How long the law wants KYC data kept after a person was erased (AMLD article 40: five years).

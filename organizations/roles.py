@@ -27,6 +27,7 @@ _FINANCE = (_VIEWER - {Capability.MEMBERS_READ}) | {
     Capability.HOLDS_VOID,
     Capability.SCHEDULES_CANCEL,
     Capability.PAYMENTS_WRITE,
+    Capability.PAYMENTS_CANCEL,
     Capability.EXCHANGE_WRITE,
     Capability.PAYOUT_ACCOUNTS_WRITE,
 }

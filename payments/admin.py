@@ -31,6 +31,10 @@ def _retry(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) ->
     return services.retry_event(actor=actor, event_id=object_id, reason=reason, now=now)
 
 
+def _cancel(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
+    return services.cancel_intent(actor=actor, intent_id=object_id, reason=reason, now=now)
+
+
 @admin.register(PaymentIntent)
 class PaymentIntentAdmin(ReadOnlyModelAdmin):
     list_display = ("id", "wallet", "amount", "currency", "gateway", "status", "review_reason", "created_at")
@@ -52,6 +56,13 @@ class PaymentIntentAdmin(ReadOnlyModelAdmin):
             Capability.PAYMENTS_REVIEW,
             partial(_resolve, IntentStatus.REFUNDED),
             explanation="Ends the review: what arrived goes from suspense back to the gateway's clearing account.",
+            sensitive=True,
+        ),
+        reason_action(
+            "Cancel the payment",
+            Capability.PAYMENTS_CANCEL,
+            _cancel,
+            explanation="Nothing more is awaited, and the wallet may be closed. Money that still arrives is booked.",
             sensitive=True,
         ),
     )

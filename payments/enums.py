@@ -37,6 +37,10 @@ TRANSITIONS: Mapping[IntentStatus, frozenset[IntentStatus]] = {
 SETTLED = frozenset({_INTENT.SUCCEEDED, _INTENT.FAILED, _INTENT.CANCELED, _INTENT.REFUNDED})
 
 
+# What expires: the payer, or the provider, may never say anything.
+EXPIRING = frozenset({_INTENT.REQUIRES_PAYMENT, _INTENT.PROCESSING})
+
+
 class ReviewReason(models.TextChoices):
     """Why money that arrived wasn't booked to the wallet of an intent."""
 

@@ -5,6 +5,7 @@ booking per provider payment, one row per provider event.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, ClassVar
 
 import pgtrigger
@@ -13,9 +14,10 @@ from django.db.models import Q
 
 from fintech_core import ids
 from fintech_core.dbtriggers import REFUSED, SealedTrigger, append_only, refuse
-from fintech_core.fields import enum_check
+from fintech_core.fields import enum_check, times_check
 from payments.enums import (
     EVENT_TRANSITIONS,
+    EXPIRING,
     SETTLED,
     TRANSITIONS,
     Destination,
@@ -51,6 +53,15 @@ def _moves(transitions: Mapping[Any, Iterable[str]], name: str, what: str) -> st
             IF OLD.status <> NEW.status AND (OLD.status, NEW.status) NOT IN ({pairs}) THEN
                 RAISE EXCEPTION '{what} can''t go from % to %', OLD.status, NEW.status
                     USING ERRCODE = '{REFUSED}', CONSTRAINT = '{name}';
+            END IF;
+    """
+
+
+def _erased_or_kept(column: str, name: str) -> str:
+    """The check that a text of a person only ever changes to nothing."""
+    return f"""
+            IF OLD.{column} IS DISTINCT FROM NEW.{column} AND NEW.{column} <> '' THEN
+                RAISE EXCEPTION 'a text is erased whole or kept' USING ERRCODE = '{REFUSED}', CONSTRAINT = '{name}';
             END IF;
     """
 
@@ -93,6 +104,8 @@ class PaymentIntent(models.Model):
     review_reason = models.CharField(max_length=32, choices=ReviewReason.choices, blank=True)
     failure_reason = models.CharField(max_length=100, blank=True)
     created_by = models.UUIDField()
+    # From then on it is over unless it is paid, whether or not the job has come by to cancel it.
+    expires_at = models.DateTimeField()
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 
@@ -109,11 +122,15 @@ class PaymentIntent(models.Model):
                 condition=~Q(status="requires_review") | Q(suspense_transaction__isnull=False),
                 name="intent_review_is_booked",
             ),
+            times_check("expires_at", name="intent_times_finite"),
         ]
         indexes: ClassVar = [
             models.Index(fields=["wallet", "-created_at", "-id"], name="intent_wallet"),
             models.Index(fields=["status", "-created_at", "-id"], name="intent_status_created"),
             models.Index(fields=["-created_at", "-id"], name="intent_created"),
+            models.Index(
+                fields=["expires_at"], condition=Q(status__in=["requires_payment", "processing"]), name="intent_due"
+            ),
         ]
         triggers: ClassVar = [
             SealedTrigger(
@@ -131,9 +148,10 @@ class PaymentIntent(models.Model):
             ),
             _facts(
                 "intent_facts",
-                ("id", "wallet_id", "amount", "currency", "gateway", "return_url", "created_by", "created_at"),
+                ("id", "wallet_id", "amount", "currency", "gateway", "created_by", "created_at"),
                 "facts of payment intents",
-                _moves(TRANSITIONS, "intent_moves", "a payment intent")
+                _erased_or_kept("return_url", "intent_facts")
+                + _moves(TRANSITIONS, "intent_moves", "a payment intent")
                 + _set_once(("transaction_id", "suspense_transaction_id"), "intent_booked_once"),
             ),
             *_kept("intent", "payment intents"),
@@ -149,6 +167,10 @@ class PaymentIntent(models.Model):
     @property
     def is_settled(self) -> bool:
         return self.status in SETTLED
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether its time is over, unpaid."""
+        return self.status in EXPIRING and self.expires_at <= now
 
 
 class IncomingPayment(models.Model):

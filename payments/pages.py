@@ -81,7 +81,7 @@ def _decide(intent: PaymentIntent, outcome: SimulatorOutcome) -> None:
 
 
 def _page(request: HttpRequest, intent: PaymentIntent) -> HttpResponse:
-    status = IntentStatus(intent.status)
+    status = IntentStatus.CANCELED if intent.is_due(clock.now()) else IntentStatus(intent.status)
     headline, sentence, look = _WORDS[status]
     context: dict[str, Any] = {
         "intent": intent,

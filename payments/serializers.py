@@ -6,6 +6,7 @@ from django.core.validators import URLValidator
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from fintech_core import clock
 from fintech_core.serializers import MoneyInput, MoneyOutput, StrictInput, TextField
 from payments.enums import IntentStatus, ReviewReason, SimulatorOutcome
 from payments.gateways import enabled_gateway, enabled_names
@@ -37,7 +38,9 @@ class CreateIntentInput(MoneyInput):
 
 
 class CancelIntentInput(StrictInput):
-    """Nothing to say."""
+    reason = TextField(
+        required=False, min_length=3, max_length=500, help_text="Required of operators, who cancel another's payment."
+    )
 
 
 class SimulateInput(StrictInput):
@@ -56,6 +59,9 @@ class IntentOutput(serializers.ModelSerializer[PaymentIntent]):
     amount = MoneyOutput()
     checkout_url = serializers.SerializerMethodField(
         help_text="Our page where a person pays, good for 24 hours; null once there is nothing to pay."
+    )
+    expires_at = serializers.DateTimeField(
+        read_only=True, help_text="While it is unpaid: when it is canceled. Later once the payer has decided."
     )
     transaction = serializers.UUIDField(source="transaction_id", read_only=True, allow_null=True)
     review_reason = serializers.ChoiceField(
@@ -76,6 +82,7 @@ class IntentOutput(serializers.ModelSerializer[PaymentIntent]):
             "transaction",
             "review_reason",
             "failure_reason",
+            "expires_at",
             "created_at",
             "updated_at",
         ]
@@ -84,7 +91,7 @@ class IntentOutput(serializers.ModelSerializer[PaymentIntent]):
     @extend_schema_field({"type": ["string", "null"], "format": "uri"})
     def get_checkout_url(self, intent: PaymentIntent) -> str | None:
         gateway = enabled_gateway(intent.gateway)
-        if gateway is None or intent.status != IntentStatus.REQUIRES_PAYMENT:
+        if gateway is None or intent.status != IntentStatus.REQUIRES_PAYMENT or intent.is_due(clock.now()):
             return None
         return gateway.checkout_url(intent.pk)
 

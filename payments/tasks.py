@@ -13,6 +13,7 @@ from payments import services
 from payments.services import simulator, webhooks
 
 logger = structlog.get_logger(__name__)
+MAX_BATCHES = 50
 
 
 @shared_task(name=webhooks.TASK)
@@ -30,6 +31,14 @@ def process_webhook_event(event_id: str) -> None:
 @shared_task(name="payments.sweep_webhook_events")
 def sweep_webhook_events() -> None:
     unit_of_work(lambda: services.wake_events(now=clock.now()))
+
+
+@shared_task(name="payments.expire_intents")
+def expire_intents() -> None:
+    """Cancel intents that are due, a batch a transaction; what is left over is the next run's."""
+    for _ in range(MAX_BATCHES):
+        if not unit_of_work(lambda: services.expire_due_intents(now=clock.now())):
+            return
 
 
 @shared_task(name=simulator.TASK)

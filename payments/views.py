@@ -32,7 +32,7 @@ class PaymentIntentViewSet(DomainViewSet):
         "list": Capability.PAYMENTS_READ,
         "retrieve": Capability.PAYMENTS_READ,
         "create": Capability.PAYMENTS_WRITE,
-        "cancel": Capability.PAYMENTS_WRITE,
+        "cancel": Capability.PAYMENTS_CANCEL,
         "simulate": Capability.PAYMENTS_WRITE,
     }
     idempotent: ClassVar = {"create": True, "cancel": True, "simulate": False}
@@ -72,11 +72,11 @@ class PaymentIntentViewSet(DomainViewSet):
     @extend_schema(operation_id="payment_intents_cancel", request=CancelIntentInput, responses=IntentOutput)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: UUID) -> HttpResponse:
-        """Give up an intent that nobody has paid. 409 `invalid_transition` in any other state."""
-        self.validated(CancelIntentInput)
+        """Give up an unpaid intent. 409 `invalid_transition` once it is decided (but for operators)."""
+        data = self.validated(CancelIntentInput)
         intent_id = self.get_object().pk
         return self.write(
-            lambda: services.cancel_intent(actor=self.actor, intent_id=intent_id, now=clock.now()),
+            lambda: services.cancel_intent(actor=self.actor, intent_id=intent_id, now=clock.now(), **data),
             IntentOutput,
             needs_key=True,
         )

@@ -20,7 +20,9 @@ SCOPES: Mapping[Scope, frozenset[Capability]] = MappingProxyType(
         ),
         Scope.HOLDS_WRITE: frozenset({Capability.HOLDS_WRITE, Capability.HOLDS_VOID}),
         # There is no scope that reads payments alone, so this one brings it.
-        Scope.PAYMENTS_WRITE: frozenset({Capability.PAYMENTS_READ, Capability.PAYMENTS_WRITE}),
+        Scope.PAYMENTS_WRITE: frozenset(
+            {Capability.PAYMENTS_READ, Capability.PAYMENTS_WRITE, Capability.PAYMENTS_CANCEL}
+        ),
         # Names of the contract whose routes don't exist yet; a key may carry them already.
         Scope.PAYOUTS_WRITE: frozenset(),
         Scope.WEBHOOKS_WRITE: frozenset(),

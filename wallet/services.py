@@ -208,8 +208,9 @@ def add_claim(*, wallet: Wallet, kind: str, ref: uuid.UUID, now: datetime, expir
     Claim.objects.create(wallet=wallet, kind=kind, ref=ref, expires_at=expires_at, created_at=now)
 
 
-def extend_claim(*, kind: str, ref: uuid.UUID, expires_at: datetime) -> None:
-    """It is open for longer. The caller holds the wallet's lock."""
+def extend_claim(*, kind: str, ref: uuid.UUID, expires_at: datetime | None) -> None:
+    """It is open until another time (None: until it is removed). The caller holds the lock of the wallet or of what
+    the claim is about: a wallet that is closed in between was no longer kept open by the claim."""
     Claim.objects.filter(kind=kind, ref=ref).update(expires_at=expires_at)
 
 

@@ -7,17 +7,20 @@ import uuid
 from datetime import datetime
 from decimal import Decimal
 
+from django.conf import settings
+
 from compliance.services import require_kyc
 from fintech_core import audit
 from fintech_core.actors import Actor
+from fintech_core.capabilities import Capability
 from fintech_core.exceptions import LimitExceeded, NotFound, ValidationFailed
 from fintech_core.money import Money
-from payments.enums import IntentStatus, SimulatorOutcome
+from payments.enums import EXPIRING, IntentStatus, SimulatorOutcome
 from payments.gateways import enabled_gateway
 from payments.gateways.simulator import NAME as SIMULATOR
-from payments.locks import lock_intent
+from payments.locks import lock_due_intents, lock_intent
 from payments.models import PaymentIntent
-from payments.selectors import intents_owned_by
+from payments.selectors import intents_owned_by, intents_visible_to
 from payments.services import simulator
 from payments.services.states import CLAIM_KIND, move_intent, wrong_state
 from transactions import ledger
@@ -26,6 +29,9 @@ from wallet.locks import lock_wallets
 from wallet.models import Wallet
 from wallet.selectors import wallets_owned_by
 from wallet.services import add_claim
+
+EXPIRY_JOB = "payments.expire_intents"
+EXPIRY_BATCH = 100
 
 
 def create_intent(
@@ -40,8 +46,8 @@ def create_intent(
 ) -> PaymentIntent:
     """A wish to pay `amount` into a wallet of the actor.
 
-    The wallet can't be closed while the intent is open (a claim). Raises ValidationFailed (a gateway that isn't
-    offered), NotFound (the wallet), CurrencyMismatch, WalletFrozen, WalletClosed, KycRequired, LimitExceeded
+    The wallet can't be closed while the intent is open (a claim, until the intent expires). Raises ValidationFailed (a
+    gateway that isn't offered), NotFound (the wallet), CurrencyMismatch, WalletFrozen, WalletClosed, KycRequired, LimitExceeded
     (the wallet's maximum balance).
     """
     if enabled_gateway(gateway) is None:
@@ -64,10 +70,11 @@ def create_intent(
         gateway=gateway,
         return_url=return_url,
         created_by=actor.user_id or actor.id,
+        expires_at=now + settings.PAYMENT_INTENT_LIFETIME,
         created_at=now,
         updated_at=now,
     )
-    add_claim(wallet=wallet, kind=CLAIM_KIND, ref=intent.pk, now=now)
+    add_claim(wallet=wallet, kind=CLAIM_KIND, ref=intent.pk, expires_at=intent.expires_at, now=now)
     audit.record(
         actor=actor,
         action="payment_intent.created",
@@ -83,17 +90,41 @@ def create_intent(
     return intent
 
 
-def cancel_intent(*, actor: Actor, intent_id: uuid.UUID, now: datetime) -> PaymentIntent:
-    """Give an intent up before anything was paid. Raises NotFound, InvalidTransition.
+def cancel_intent(*, actor: Actor, intent_id: uuid.UUID, reason: str = "", now: datetime) -> PaymentIntent:
+    """Give an intent up. A payment that arrives nevertheless is booked.
 
-    Only from `requires_payment`: once the payer has decided, the provider's word decides. A payment that arrives
-    nevertheless is booked.
+    Its owner may from `requires_payment` only: once the payer has decided, the provider's word decides. Operators may
+    from `processing` too, with a reason: the word may never come. Raises NotFound, ValidationFailed (an operator
+    without a reason), InvalidTransition.
     """
-    intent = _own_intent(actor, intent_id)
-    if intent.status != IntentStatus.REQUIRES_PAYMENT:
+    actor.require(Capability.PAYMENTS_CANCEL)
+    is_own = intents_owned_by(actor).filter(pk=intent_id).exists()
+    if not is_own and not intents_visible_to(actor).filter(pk=intent_id).exists():
+        raise NotFound
+    if not is_own and not reason:
+        message = "Canceling another customer's payment needs a reason."
+        raise ValidationFailed([{"field": "reason", "code": "required", "message": message}])
+    intent = lock_intent(intent_id)
+    if intent is None:
+        raise NotFound
+    if intent.status not in ({IntentStatus.REQUIRES_PAYMENT} if is_own else EXPIRING):
         raise wrong_state(intent)
-    move_intent(actor=actor, intent=intent, status=IntentStatus.CANCELED, now=now)
+    move_intent(actor=actor, intent=intent, status=IntentStatus.CANCELED, reason=reason, now=now)
     return intent
+
+
+def expire_due_intents(*, now: datetime, limit: int = EXPIRY_BATCH) -> int:
+    """Cancel one batch of intents whose time is over. Returns how many."""
+    due = lock_due_intents(now=now, limit=limit)
+    for intent in due:
+        move_intent(
+            actor=Actor.system(EXPIRY_JOB),
+            intent=intent,
+            status=IntentStatus.CANCELED,
+            failure_reason="expired",
+            now=now,
+        )
+    return len(due)
 
 
 def simulate_payment(*, actor: Actor, intent_id: uuid.UUID, outcome: SimulatorOutcome, now: datetime) -> PaymentIntent:
@@ -108,7 +139,7 @@ def simulate_payment(*, actor: Actor, intent_id: uuid.UUID, outcome: SimulatorOu
     if intent.gateway != SIMULATOR:
         raise NotFound
     simulator.refuse_if_decided(client_reference=str(intent.pk))
-    if intent.status != IntentStatus.REQUIRES_PAYMENT:
+    if intent.status != IntentStatus.REQUIRES_PAYMENT or intent.is_due(now):
         raise wrong_state(intent)
     simulator.decide_payment(
         client_reference=str(intent.pk), amount=intent.amount, currency=intent.currency, outcome=outcome, now=now

@@ -3,13 +3,15 @@
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
+
 from fintech_core import audit, outbox
 from fintech_core.actors import Actor
 from fintech_core.exceptions import InvalidTransition
 from fintech_core.money import exponent_of, format_amount
-from payments.enums import IntentStatus
+from payments.enums import EXPIRING, IntentStatus
 from payments.models import PaymentIntent
-from wallet.services import remove_claims
+from wallet.services import extend_claim, remove_claims
 
 CLAIM_KIND = "payment_intent"
 
@@ -24,7 +26,8 @@ def move_intent(
 ) -> None:
     """Move a locked intent to `status`, writing `changes` (fields by name) with it.
 
-    Raises InvalidTransition. Once nothing more is awaited, the claim that keeps the wallet open goes.
+    Raises InvalidTransition. Once nothing more is awaited, the claim that keeps the wallet open goes; a decided payment
+    has longer to arrive, and one under review is open until an officer ends it.
     """
     if not intent.may_become(status):
         raise wrong_state(intent)
@@ -33,9 +36,14 @@ def move_intent(
         setattr(intent, name, value)
     intent.status = status
     intent.updated_at = now
-    intent.save(update_fields=["status", "updated_at", *changes])
+    if status is IntentStatus.PROCESSING:
+        intent.expires_at = now + settings.PAYMENT_PROCESSING_LIFETIME
+    intent.save(update_fields=["status", "updated_at", "expires_at", *changes])
     if intent.is_settled:
         remove_claims(kind=CLAIM_KIND, refs=[intent.pk])
+    else:
+        expires_at = intent.expires_at if status in EXPIRING else None
+        extend_claim(kind=CLAIM_KIND, ref=intent.pk, expires_at=expires_at)
     shown = {name: str(getattr(value, "pk", value)) for name, value in changes.items() if value}
     audit.record(
         actor=actor,

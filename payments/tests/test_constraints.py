@@ -67,7 +67,6 @@ FACTS = {
         "amount": "amount + 1",
         "currency": "'EUR'",
         "gateway": "'other'",
-        "return_url": "'https://evil.example/'",
         "created_by": "gen_random_uuid()",
         "created_at": "now()",
     },

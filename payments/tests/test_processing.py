@@ -151,6 +151,7 @@ def test_a49_another_gateway_neither_credits_nor_fails_an_intent(alice: User, ki
         currency="USD",
         gateway="other",
         created_by=alice.pk,
+        expires_at=later(3600),
         created_at=now,
         updated_at=now,
     )

@@ -335,6 +335,7 @@ def test_no_scope_brings_more_than_a_customer_has_or_anything_of_credentials() -
         Capability.HOLDS_VOID,
         Capability.PAYMENTS_READ,
         Capability.PAYMENTS_WRITE,
+        Capability.PAYMENTS_CANCEL,
     }
 
 

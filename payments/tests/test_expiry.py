@@ -1,0 +1,206 @@
+"""Payment intents end: by their time, or by an operator; and money that arrives afterwards is booked all the same."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.conf import settings as configured
+from django.db import IntegrityError
+from django.utils import timezone
+
+from fintech_core.db import unit_of_work
+from fintech_core.models import AuditLog, OutboxEvent
+from fintech_core.testing import Client, actor_for, browser_for
+from payments import services, tasks
+from payments.models import PaymentIntent
+from payments.tests.factories import balance_of, books, deliver, event, open_intent, wallet_of
+from users.models import User
+from wallet.models import Claim
+from wallet.services import close_wallet
+
+pytestmark = pytest.mark.django_db
+PATH = "/api/v1/payment-intents"
+ZERO = Decimal(0)
+
+
+@pytest.fixture
+def due(alice: User, settings: Any) -> PaymentIntent:
+    """An intent whose time is over from the start; the job hasn't come by."""
+    settings.PAYMENT_INTENT_LIFETIME = timedelta(0)
+    return open_intent(alice)
+
+
+@pytest.fixture
+def processing(alice: User) -> PaymentIntent:
+    """The payer has decided; the provider has said nothing final."""
+    intent = open_intent(alice)
+    deliver(event(intent.pk, kind="payment.processing"))
+    return reloaded(intent)
+
+
+def reloaded(intent: PaymentIntent) -> PaymentIntent:
+    return PaymentIntent.objects.get(pk=intent.pk)
+
+
+def close(user: User) -> None:
+    wallet = wallet_of(user).pk
+    unit_of_work(lambda: close_wallet(actor=actor_for(user), wallet_id=wallet, reason="Bye", now=timezone.now()))
+
+
+def test_an_intent_and_its_claim_have_a_day(alice: User) -> None:
+    intent = open_intent(alice)
+
+    assert intent.expires_at - intent.created_at == configured.PAYMENT_INTENT_LIFETIME == timedelta(hours=24)
+    assert Claim.objects.get(ref=intent.pk).expires_at == intent.expires_at
+
+
+def test_a_decided_payment_has_longer(processing: PaymentIntent) -> None:
+    assert processing.status == "processing"
+    assert processing.expires_at - processing.updated_at == configured.PAYMENT_PROCESSING_LIFETIME == timedelta(days=7)
+    assert Claim.objects.get(ref=processing.pk).expires_at == processing.expires_at
+
+
+def test_what_is_due_is_over_before_the_job_comes(
+    alice: User, due: PaymentIntent, alice_client: Client, client: Any
+) -> None:
+    shown = alice_client.get(f"{PATH}/{due.pk}").json()
+    paid = alice_client.post(f"{PATH}/{due.pk}/simulate", {"outcome": "succeeded"})
+
+    assert (shown["status"], shown["checkout_url"]) == ("requires_payment", None)
+    assert (paid.status_code, paid.json()["code"]) == (409, "invalid_transition")
+    close(alice)
+    assert wallet_of(alice).status == "CLOSED"
+
+
+def test_the_job_cancels_what_is_due_once_and_nothing_else(alice: User, due: PaymentIntent, settings: Any) -> None:
+    settings.PAYMENT_INTENT_LIFETIME = timedelta(hours=1)
+    open_one = open_intent(alice)
+
+    tasks.expire_intents()
+    tasks.expire_intents()
+
+    assert (reloaded(due).status, reloaded(due).failure_reason) == ("canceled", "expired")
+    assert reloaded(open_one).status == "requires_payment"
+    assert list(Claim.objects.values_list("ref", flat=True)) == [open_one.pk]
+    row = AuditLog.objects.get(action="payment_intent.canceled")
+    assert (row.actor_kind, row.actor_name, row.entity_id) == ("system", "payments.expire_intents", str(due.pk))
+    assert OutboxEvent.objects.filter(type="payment_intent.canceled", entity_id=due.pk).count() == 1
+
+
+def test_the_job_ends_a_payment_that_the_provider_never_settled(alice: User, settings: Any) -> None:
+    settings.PAYMENT_PROCESSING_LIFETIME = timedelta(0)
+    intent = open_intent(alice)
+    deliver(event(intent.pk, kind="payment.processing"))
+
+    tasks.expire_intents()
+
+    assert (reloaded(intent).status, Claim.objects.count()) == ("canceled", 0)
+
+
+@pytest.mark.parametrize("job_came_by", [False, True])
+def test_money_that_arrives_after_its_time_is_credited(alice: User, due: PaymentIntent, *, job_came_by: bool) -> None:
+    if job_came_by:
+        tasks.expire_intents()
+
+    deliver(event(due.pk))
+
+    assert (reloaded(due).status, reloaded(due).failure_reason) == ("succeeded", "")
+    assert books() == (1, Decimal(-25), ZERO, Decimal(25))
+    tasks.expire_intents()
+    assert reloaded(due).status == "succeeded"
+
+
+@pytest.mark.parametrize("job_came_by", [False, True])
+def test_money_that_arrives_after_the_wallet_was_closed_goes_to_suspense(
+    alice: User, due: PaymentIntent, *, job_came_by: bool
+) -> None:
+    close(alice)
+    if job_came_by:
+        tasks.expire_intents()
+
+    deliver(event(due.pk))
+
+    assert (reloaded(due).status, reloaded(due).review_reason) == ("requires_review", "wallet_closed")
+    assert books() == (1, Decimal(-25), Decimal(25), ZERO)
+    tasks.expire_intents()
+    assert reloaded(due).status == "requires_review"  # an officer ends it, no clock
+
+
+def test_a_review_keeps_the_wallet_open_for_as_long_as_it_takes(processing: PaymentIntent) -> None:
+    deliver(event(processing.pk, amount="24.00"))
+
+    assert reloaded(processing).status == "requires_review"
+    assert Claim.objects.get(ref=processing.pk).expires_at is None
+
+
+def test_its_owner_does_not_cancel_what_was_decided_and_an_operator_does_with_a_reason(
+    alice: User, processing: PaymentIntent, alice_client: Client, operator_client: Client
+) -> None:
+    path = f"{PATH}/{processing.pk}/cancel"
+    own = alice_client.post(path, {"reason": "changed my mind"}, key="new")
+    silent = operator_client.post(path, key="new")
+
+    done = operator_client.post(path, {"reason": "The provider lost it."}, key="new")
+
+    assert (own.status_code, own.json()["code"]) == (409, "invalid_transition")
+    assert (silent.status_code, silent.json()["errors"][0]["field"]) == (400, "reason")
+    assert (done.status_code, done.json()["status"]) == (200, "canceled")
+    row = AuditLog.objects.get(action="payment_intent.canceled")
+    assert (row.actor_id, row.reason) == (operator_client.user.pk, "The provider lost it.")
+    assert Claim.objects.count() == 0
+    deliver(event(processing.pk))
+    assert balance_of(alice) == 25  # booked all the same
+
+
+@pytest.mark.parametrize("who", ["auditor_client", "officer_client"])
+def test_other_staff_cancel_nothing(alice: User, who: str, request: pytest.FixtureRequest) -> None:
+    intent = open_intent(alice)
+
+    refused = request.getfixturevalue(who).post(f"{PATH}/{intent.pk}/cancel", {"reason": "because"}, key="new")
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
+    assert reloaded(intent).status == "requires_payment"
+
+
+def test_a_settled_payment_is_canceled_by_no_one(alice: User, operator: User, operator_client: Client) -> None:
+    intent = open_intent(alice)
+    deliver(event(intent.pk))
+
+    refused = operator_client.post(f"{PATH}/{intent.pk}/cancel", {"reason": "too late"}, key="new")
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "invalid_transition")
+
+
+def test_an_operator_cancels_in_the_admin(processing: PaymentIntent, operator: User, officer: User) -> None:
+    form = {"action": "cancel_the_payment", "_selected_action": [str(processing.pk)], "reason_confirmed": "1"}
+    url = "/admin/payments/paymentintent/"
+
+    browser_for(officer).post(url, {**form, "reason": "Not mine to do"})
+    assert reloaded(processing).status == "processing"
+    done = browser_for(operator).post(url, {**form, "reason": "The provider lost it"}, follow=True)
+
+    assert "Cancel the payment: 1 done." in done.content.decode()
+    assert reloaded(processing).status == "canceled"
+    assert AuditLog.objects.get(action="payment_intent.canceled").reason == "The provider lost it"
+
+
+def test_an_abandoned_checkout_keeps_nobody_from_being_erased(
+    alice: User, due: PaymentIntent, officer_client: Client
+) -> None:
+    erased = officer_client.post(f"/api/v1/users/{alice.pk}/erase", {"reason": "asked to be forgotten"})
+
+    assert (erased.status_code, erased.json()["wallets_closed"]) == (200, 1)
+
+
+def test_the_job_takes_a_batch_of_what_is_due_by_then(due: PaymentIntent) -> None:
+    assert unit_of_work(lambda: services.expire_due_intents(now=due.created_at - timedelta(seconds=1))) == 0
+    assert unit_of_work(lambda: services.expire_due_intents(now=timezone.now(), limit=1)) == 1
+
+
+def test_a_return_address_is_erased_or_kept(alice: User) -> None:
+    intent = open_intent(alice, return_url="https://shop.example/alice")
+
+    with pytest.raises(IntegrityError, match="a text is erased whole or kept"):
+        unit_of_work(lambda: PaymentIntent.objects.filter(pk=intent.pk).update(return_url="https://else.example"))
+    assert PaymentIntent.objects.filter(pk=intent.pk).update(return_url="") == 1
