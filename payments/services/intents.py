@@ -47,8 +47,8 @@ def create_intent(
     """A wish to pay `amount` into a wallet of the actor.
 
     The wallet can't be closed while the intent is open (a claim, until the intent expires). Raises ValidationFailed (a
-    gateway that isn't offered), NotFound (the wallet), CurrencyMismatch, WalletFrozen, WalletClosed, KycRequired, LimitExceeded
-    (the wallet's maximum balance).
+    gateway that isn't offered), NotFound (the wallet), CurrencyMismatch, WalletFrozen, WalletClosed, KycRequired,
+    LimitExceeded (the wallet's maximum balance).
     """
     if enabled_gateway(gateway) is None:
         message = "This gateway is not offered here."
