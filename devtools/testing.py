@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -77,9 +78,10 @@ def django_environment(cluster: servers.Servers, *, database: str, redis_number:
 
 
 def create_test_database(cluster: servers.Servers, name: str) -> None:
-    """A migrated database, as the product has it."""
+    """A migrated database, as the product has it, but for its clock."""
     servers.create_database(cluster, name)
     migrate(cluster, name)
+    make_clock_movable(cluster, name)
 
 
 def migrate(cluster: servers.Servers, database: str) -> None:
@@ -94,6 +96,43 @@ def migrate(cluster: servers.Servers, database: str) -> None:
     )
     if done.returncode:
         raise RuntimeError(f"The database could not be prepared:\n{done.stdout}{done.stderr}")
+
+
+# Values of sequences are outside of transactions and snapshots: every connection sees a move at once.
+_MOVABLE_CLOCK = """
+    CREATE SCHEMA testing;
+    CREATE SEQUENCE testing.clock_offset MINVALUE -9000000000000000 MAXVALUE 9000000000000000 START 0;
+    CREATE SEQUENCE testing.clock_moment MINVALUE -9000000000000000 MAXVALUE 9000000000000000 START 0;
+    CREATE FUNCTION testing.moved(moment timestamptz) RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+        SELECT CASE WHEN stopped.last_value <> 0
+            THEN timestamptz 'epoch' + stopped.last_value * interval '1 microsecond'
+            ELSE moment + offset_.last_value * interval '1 microsecond' END
+        FROM testing.clock_moment stopped, testing.clock_offset offset_ $$;
+    GRANT USAGE ON SCHEMA testing TO PUBLIC;
+    GRANT SELECT, UPDATE ON SEQUENCE testing.clock_offset, testing.clock_moment TO PUBLIC;
+    CREATE OR REPLACE FUNCTION ledger_clock() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+        SELECT testing.moved(greatest(pg_catalog.clock_timestamp(), pg_catalog.transaction_timestamp())) $$;
+    CREATE OR REPLACE FUNCTION ledger_transaction_start() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+        SELECT testing.moved(pg_catalog.transaction_timestamp()) $$;
+"""
+
+
+def make_clock_movable(cluster: servers.Servers, database: str) -> None:
+    """Replace the functions that product and triggers read the time from, so that tests can move it."""
+    with servers.connect(cluster, role=servers.OWNER_ROLE, database=database) as connection:
+        connection.execute(_MOVABLE_CLOCK)
+
+
+def set_clock(
+    connection: psycopg.Connection, *, offset: timedelta = timedelta(0), moment: datetime | None = None
+) -> None:
+    """Move a clock that `make_clock_movable` has made, or stop it at `moment`; without either, set it right."""
+    microsecond = timedelta(microseconds=1)
+    frozen = 0 if moment is None else (moment - datetime(1970, 1, 1, tzinfo=UTC)) // microsecond
+    connection.execute(
+        "SELECT setval('testing.clock_offset', %s), setval('testing.clock_moment', %s)",
+        [offset // microsecond, frozen],
+    )
 
 
 class Flush:

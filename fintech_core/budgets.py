@@ -8,31 +8,29 @@ a restart of any process forgets none.
 import math
 from datetime import datetime, timedelta
 
-from fintech_core import ids, prepared
+from fintech_core import clock, ids, prepared
 from fintech_core.exceptions import TooManyAttempts
 from fintech_core.models import SUBJECT_LENGTH, AttemptBudget
 
 NO_TIME = timedelta(0)
 PURGED_AT_ONCE = 5_000
-# A used-up counter is locked but not written: refusals leave no dead rows. Its own times come back by the second part.
+# A used-up counter is locked but not written: refusals leave no dead rows. The clock is read after that lock.
 _TAKE = """
     INSERT INTO fintech_core_attemptbudget AS budget (id, scope, subject, attempts, expires_at)
-    VALUES (%(id)s, %(scope)s, %(subject)s, 1, %(first_end)s)
+    VALUES (%(id)s, %(scope)s, %(subject)s, 1, ledger_clock() + %(window)s)
     ON CONFLICT ON CONSTRAINT attempt_budget_once DO UPDATE SET
-        attempts = CASE WHEN budget.expires_at <= %(now)s THEN 1 ELSE budget.attempts + 1 END,
+        attempts = CASE WHEN budget.expires_at <= ledger_clock() THEN 1 ELSE budget.attempts + 1 END,
         expires_at = CASE
-            WHEN budget.expires_at <= %(now)s THEN %(first_end)s
-            WHEN budget.attempts + 1 >= %(limit)s THEN greatest(budget.expires_at, %(lock_end)s)
+            WHEN budget.expires_at <= ledger_clock() THEN ledger_clock() + %(window)s
+            WHEN budget.attempts + 1 >= %(limit)s THEN greatest(budget.expires_at, ledger_clock() + %(lock_for)s)
             ELSE budget.expires_at
         END
-    WHERE budget.expires_at <= %(now)s OR budget.attempts < %(limit)s
+    WHERE budget.expires_at <= ledger_clock() OR budget.attempts < %(limit)s
     RETURNING attempts
 """
 
 
-def take(
-    *, scope: str, subject: bytes, limit: int, window: timedelta, lock_for: timedelta = NO_TIME, now: datetime
-) -> None:
+def take(*, scope: str, subject: bytes, limit: int, window: timedelta, lock_for: timedelta = NO_TIME) -> None:
     """Count one try of `limit` (at least 1) in a window that begins with the first try. Raises TooManyAttempts.
 
     `subject` is a keyed digest (32 bytes). The last allowed try makes the window last for another `lock_for` at least.
@@ -48,14 +46,13 @@ def take(
             "scope": scope,
             "subject": subject,
             "limit": limit,
-            "now": now,
-            "first_end": now + (max(window, lock_for) if limit == 1 else window),
-            "lock_end": now + lock_for,
+            "window": max(window, lock_for) if limit == 1 else window,
+            "lock_for": lock_for,
         },
     )
     if not counted:
         end = AttemptBudget.objects.values_list("expires_at", flat=True).get(scope=scope, subject=subject)
-        raise TooManyAttempts(max(1, math.ceil((end - now).total_seconds())))
+        raise TooManyAttempts(max(1, math.ceil((end - clock.now()).total_seconds())))
 
 
 def give_back(*, scope: str, subject: bytes) -> None:

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from fintech_core import ids
 from fintech_core.audit_triggers import audit_triggers, chain_triggers, outbox_triggers
+from fintech_core.clock import TransactionStart
 from fintech_core.fields import TransactionIdField, times_check
 
 SUBJECT_LENGTH = 32  # a keyed digest: HMAC-SHA-256
@@ -133,7 +134,7 @@ class OutboxEvent(models.Model):
     # Which person or organization may see it besides staff; NULL: nobody else.
     owner_id = models.UUIDField(null=True)
     payload = models.JSONField(default=dict)
-    created_at = models.DateTimeField(db_default=Now())
+    created_at = models.DateTimeField(db_default=TransactionStart())
 
     class Meta:
         constraints: ClassVar = [

@@ -8,7 +8,7 @@ money and reads go on. Rates are settings.RATE_LIMITS.
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any
@@ -22,7 +22,7 @@ from django_ratelimit.core import get_usage
 from redis.exceptions import RedisError
 from rest_framework.throttling import BaseThrottle
 
-from fintech_core import budgets, client_address, clock, problems
+from fintech_core import budgets, client_address, problems
 from fintech_core.actors import Actor
 from fintech_core.crypto import keyed_digest
 from fintech_core.db import unit_of_work
@@ -74,7 +74,7 @@ class Throttle(BaseThrottle):
         for limit in (API_PRINCIPAL, *own):
             value = _value(limit, request)
             if value is not None:
-                count(limit, value, request=request._request, now=clock.now())
+                count(limit, value, request=request._request)
         return True
 
 
@@ -97,13 +97,13 @@ def _destination(limit: Limit, request: Any) -> str | None:
         return None  # the action refuses it, and writes to nobody
 
 
-def count(limit: Limit, value: str, *, request: HttpRequest, now: datetime) -> None:
+def count(limit: Limit, value: str, *, request: HttpRequest) -> None:
     """Count one. Raises RateLimited. Not inside a unit of work: a refusal, too, has to be counted."""
     rate: tuple[int, int] = settings.RATE_LIMITS[limit.name]
     subject = keyed_digest(f"rate_limit.{limit.name}", value)
     usage = _usage(limit, subject, rate, request)
     if usage is None:
-        _count_without_cache(limit, subject, rate, now)
+        _count_without_cache(limit, subject, rate)
     elif usage["should_limit"]:
         raise RateLimited(max(1, usage["time_left"]))
 
@@ -131,16 +131,14 @@ def _usage(limit: Limit, subject: bytes, rate: tuple[int, int], request: HttpReq
     return usage if usage and usage["limit"] else None  # that is how it says that it could not count
 
 
-def _count_without_cache(limit: Limit, subject: bytes, rate: tuple[int, int], now: datetime) -> None:
+def _count_without_cache(limit: Limit, subject: bytes, rate: tuple[int, int]) -> None:
     if limit.without_cache is WithoutCache.OPEN:
         logger.warning("rate_limit_skipped", limit=limit.name)
         return
     most, seconds = rate
     window = timedelta(seconds=seconds)
     try:
-        unit_of_work(
-            lambda: budgets.take(scope=f"rate_limit.{limit.name}", subject=subject, limit=most, window=window, now=now)
-        )
+        unit_of_work(lambda: budgets.take(scope=f"rate_limit.{limit.name}", subject=subject, limit=most, window=window))
     except TooManyAttempts as error:
         raise RateLimited(error.retry_after) from error
 
@@ -175,7 +173,7 @@ class RateLimitMiddleware:
 
 def count_network(limit: Limit, request: HttpRequest) -> None:
     """Count one by the request's network. Raises RateLimited."""
-    count(limit, client_address.current_network().hex(), request=request, now=clock.now())
+    count(limit, client_address.current_network().hex(), request=request)
 
 
 def page_of(error: DomainError, request: HttpRequest) -> HttpResponse:

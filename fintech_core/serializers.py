@@ -3,7 +3,7 @@
 import re
 import uuid
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from fintech_core import money
+from fintech_core import clock, money
 
 _DATE_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]+([Zz]|[+-][0-9]{2}:[0-9]{2})"
 
@@ -31,6 +31,14 @@ class StrictInput(serializers.Serializer[Any]):
                     }
                 )
         return super().to_internal_value(data)
+
+
+def shown_at(serializer: serializers.BaseSerializer[Any]) -> datetime:
+    """The moment that an answer speaks of: read once for all rows that are shown together."""
+    moments: dict[str, datetime] = vars(serializer.root).setdefault("_moments", {})
+    if "shown_at" not in moments:
+        moments["shown_at"] = clock.now()
+    return moments["shown_at"]
 
 
 class TextField(serializers.CharField):

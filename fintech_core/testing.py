@@ -7,21 +7,23 @@ tokens. Nothing in the product imports this module.
 import io
 import json
 import logging
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import psycopg
 import pytest
 import structlog
 from django.conf import settings
 from django.test import Client as Browser
-from django.utils import timezone
 from rest_framework.test import APIClient
 
-from fintech_core import ids, logging_config, step_up
+from devtools import testing
+from fintech_core import clock, ids, logging_config, step_up
 from fintech_core.actors import Actor
 from fintech_core.crypto import keyed_digest
 from fintech_core.db import unit_of_work
@@ -72,7 +74,7 @@ class Client(APIClient):
             body=json.loads(data or "{}"),
             organization=uuid.UUID(organization) if organization else None,
         )
-        now = timezone.now()
+        now = clock.now()
         StepUpChallenge.objects.create(
             user=self.user,
             credential_id=str(self.session_id),
@@ -107,7 +109,7 @@ def anonymous_client() -> Client:
 
 def client_for(user: User) -> Client:
     """A client with an access token of a session of its own, which is a row like any log-in's."""
-    now = timezone.now()
+    now = clock.now()
     session = Session.objects.create(user=user, created_at=now, last_used_at=now, expires_at=now + timedelta(days=1))
     client = anonymous_client()
     client.user, client.session_id = user, session.pk
@@ -119,7 +121,7 @@ def client_for(user: User) -> Client:
 def key_client(user: User, *scopes: str) -> Client:
     """A client with an API key of the user, made by the real service; `client.key` is its text."""
     actor = actor_for(user)
-    made = unit_of_work(lambda: services.create_api_key(actor=actor, name="tests", scopes=scopes, now=timezone.now()))
+    made = unit_of_work(lambda: services.create_api_key(actor=actor, name="tests", scopes=scopes, now=clock.now()))
     client = anonymous_client()
     client.user, client.key = user, made.text
     client.credentials(HTTP_AUTHORIZATION=f"Api-Key {made.text}")
@@ -128,7 +130,7 @@ def key_client(user: User, *scopes: str) -> Client:
 
 def browser_for(user: User) -> Browser:
     """A browser in which the user logged in to the admin a moment ago."""
-    now = timezone.now()
+    now = clock.now()
     session = Session.objects.create(
         user=user,
         kind=SessionKind.ADMIN,
@@ -158,7 +160,7 @@ def customer(name: str) -> User:
             email=f"{name}@customer.example",
             password=PASSWORD,
             first_name=name.capitalize(),
-            now=timezone.now(),
+            now=clock.now(),
         )
     )
 
@@ -167,7 +169,7 @@ def staff(role: Role) -> User:
     """A member of staff `role@staff.example`."""
     return unit_of_work(
         lambda: services.create_staff(
-            actor=SYSTEM, email=f"{role.value}@staff.example", password=PASSWORD, role=role, now=timezone.now()
+            actor=SYSTEM, email=f"{role.value}@staff.example", password=PASSWORD, role=role, now=clock.now()
         )
     )
 
@@ -185,10 +187,67 @@ def kyc(user: User, level: int) -> User:
     """Approve the user at a level (0 takes the approval away), as compliance's services would."""
     status = KycStatus.APPROVED if level else KycStatus.NOT_SUBMITTED
     changed = unit_of_work(
-        lambda: services.set_kyc(actor=SYSTEM, user_id=user.pk, status=status, level=level, now=timezone.now())
+        lambda: services.set_kyc(actor=SYSTEM, user_id=user.pk, status=status, level=level, now=clock.now())
     )
     user.kyc_status, user.kyc_level = changed.kyc_status, changed.kyc_level
     return user
+
+
+class _TestClock:
+    """The database's clock, where product and triggers read it: for all connections, threads and processes at once."""
+
+    def __init__(self) -> None:
+        self.offset = timedelta(0)
+        self.moment: datetime | None = None
+
+    def set(self, *, offset: timedelta = timedelta(0), moment: datetime | None = None) -> None:
+        if (offset, moment) == (self.offset, self.moment):
+            return
+        # A connection of its own: the test's may be in a transaction that was aborted.
+        with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+            testing.set_clock(connection, offset=offset, moment=moment)
+        self.offset, self.moment = offset, moment
+
+
+_clock = _TestClock()
+
+
+@contextmanager
+def clock_at(moment: datetime) -> Iterator[None]:
+    """The clock stands still at `moment` meanwhile."""
+    before = _clock.offset, _clock.moment
+    _clock.set(moment=moment)
+    try:
+        yield
+    finally:
+        _clock.set(offset=before[0], moment=before[1])
+
+
+@contextmanager
+def clock_moved(by: timedelta) -> Iterator[None]:
+    """The clock is `by` ahead of the true time meanwhile, and goes on."""
+    before = _clock.offset, _clock.moment
+    _clock.set(offset=by)
+    try:
+        yield
+    finally:
+        _clock.set(offset=before[0], moment=before[1])
+
+
+def stop_clock(moment: datetime) -> None:
+    """The clock stands still at `moment` until it is stopped elsewhere or the test ends."""
+    _clock.set(moment=moment)
+
+
+def move_clock(by: timedelta) -> None:
+    """The clock is `by` ahead of the true time until the test ends."""
+    _clock.set(offset=by)
+
+
+@pytest.fixture(autouse=True)
+def _right_clock() -> Iterator[None]:
+    yield
+    _clock.set()
 
 
 @contextmanager
@@ -286,7 +345,7 @@ def admin_client(admin_user: User) -> Client:
 
 def fund_wallet(user: User, amount: str, currency: str = "USD") -> Wallet:
     """Money from the outside world, by the one door. Returns the wallet, which is opened where there is none yet."""
-    now = timezone.now()
+    now = clock.now()
     wallet = open_wallet_of(user.pk, currency) or unit_of_work(
         lambda: open_wallet(actor=SYSTEM, owner_user_id=user.pk, currency=currency, now=now)
     )

@@ -1,14 +1,12 @@
 """Inputs and outputs of organizations. Messages never repeat what was sent; account details are never shown again."""
 
-from datetime import datetime
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from fintech_core import clock
 from fintech_core.countries import COUNTRIES
-from fintech_core.serializers import IdField, StrictInput, TextField
+from fintech_core.serializers import IdField, StrictInput, TextField, shown_at
 from organizations import payout_details, tax_numbers
 from organizations.enums import InvitationStatus, KybStatus, MemberRole, PayoutMethod
 from organizations.models import Invitation, Organization, OrganizationMember, PayoutAccount
@@ -142,7 +140,7 @@ class InvitationOutput(serializers.ModelSerializer[Invitation]):
 
     @extend_schema_field(serializers.ChoiceField(choices=InvitationStatus.choices))
     def get_status(self, invitation: Invitation) -> str:
-        return invitation.status_at(clock.now())
+        return invitation.status_at(shown_at(self))
 
 
 class AcceptInput(StrictInput):
@@ -211,5 +209,4 @@ class PayoutAccountOutput(serializers.ModelSerializer[PayoutAccount]):
         read_only_fields = fields
 
     def get_is_usable(self, account: PayoutAccount) -> bool:
-        now: datetime = clock.now()
-        return account.archived_at is None and account.usable_from <= now
+        return account.archived_at is None and account.usable_from <= shown_at(self)

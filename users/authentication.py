@@ -10,7 +10,7 @@ from django.utils.module_loading import import_string
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 
-from fintech_core import client_address, clock, ids
+from fintech_core import client_address, ids
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.exceptions import NotFound, ValidationFailed
 from fintech_core.single_values import ORGANIZATION, single_header
@@ -48,8 +48,8 @@ def _user_of(raw: bytes) -> tuple[User, uuid.UUID]:
         claims = read_access_token(raw.decode("ascii"))
     except (InvalidAccessToken, UnicodeDecodeError) as error:
         raise AuthenticationFailed("The access token is not valid.") from error
-    session = live_session(session_id=claims.session_id, user_id=claims.user_id, now=clock.now())
-    if session is None:
+    session = live_session(session_id=claims.session_id, user_id=claims.user_id)
+    if session is None or not claims.is_current(session.read_at):
         raise AuthenticationFailed("The access token is not valid.")
     return session.user, session.pk
 

@@ -52,7 +52,7 @@ class AdminLogInForm(AuthenticationForm):
             password_matches(None, password)
             raise _wrong() from error
         actor = anonymous("admin.log_in")
-        unit_of_work(lambda: lockout.count_try(actor=actor, address=address, now=clock.now()))
+        unit_of_work(lambda: lockout.count_try(actor=actor, address=address))
         try:
             self._enter(actor, address, password, otp)
         except REFUSALS as refusal:
@@ -63,7 +63,7 @@ class AdminLogInForm(AuthenticationForm):
         """A code counts as a try only once the password was right, and before it is looked at."""
         agent = self.request.headers.get("User-Agent", "")
         user = unit_of_work_with_trace(lambda: services.prove_password(actor=actor, email=address, password=password))
-        unit_of_work(lambda: services.count_try(user_id=user.pk, otp=otp, now=clock.now()))
+        unit_of_work(lambda: services.count_try(user_id=user.pk, otp=otp))
         self.session, proof = unit_of_work_with_trace(
             lambda: services.open_admin_session(
                 actor=actor,

@@ -14,7 +14,6 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.functional import SimpleLazyObject
 
-from fintech_core import clock
 from fintech_core.db import unit_of_work
 from users import services
 from users.models import Session
@@ -38,12 +37,11 @@ class AdminSessionMiddleware:
 def _living_user(request: Any, user: Any) -> Any:
     if not user.is_authenticated:
         return AnonymousUser()
-    now = clock.now()
     session = _session_of(request, user.pk)
     if session is None:
         request.session.flush()
         return AnonymousUser()
-    unit_of_work(lambda: services.touch_admin_session(session=session, now=now))
+    unit_of_work(lambda: services.touch_admin_session(session=session))
     request.admin_session, request.credential_id = session, session.pk
     return session.user
 
@@ -53,4 +51,4 @@ def _session_of(request: Any, user_id: uuid.UUID) -> Session | None:
         session_id = uuid.UUID(request.session.get(SESSION_ID, ""))
     except ValueError:
         return None
-    return live_admin_session(session_id=session_id, user_id=user_id, now=clock.now())
+    return live_admin_session(session_id=session_id, user_id=user_id)

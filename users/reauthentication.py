@@ -88,9 +88,8 @@ def forget_password_tries(user_id: uuid.UUID) -> None:
 
 
 def _count(user_id: uuid.UUID, otp: str) -> None:
-    now = clock.now()
-    budgets.take(scope=SCOPE, subject=_subject(user_id), limit=TRIES, window=WINDOW, now=now)
-    services.count_try(user_id=user_id, otp=otp, now=now)
+    budgets.take(scope=SCOPE, subject=_subject(user_id), limit=TRIES, window=WINDOW)
+    services.count_try(user_id=user_id, otp=otp)
 
 
 def _subject(user_id: uuid.UUID) -> bytes:

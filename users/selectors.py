@@ -5,9 +5,10 @@ from collections.abc import Collection
 from datetime import datetime
 
 from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Value
 
 from fintech_core.actors import Actor
+from fintech_core.clock import DatabaseNow
 from fintech_core.encrypted_fields import indexed, indexed_in
 from fintech_core.identifiers import InvalidIdentifier, normalise_email
 from users.enums import MessageState, SessionKind
@@ -72,25 +73,26 @@ def email_is_taken(email: str) -> bool:
     return User.objects.filter(**indexed("email", email), email_verified_at__isnull=False).exists()
 
 
-def live_session(*, session_id: uuid.UUID, user_id: uuid.UUID, now: datetime) -> Session | None:
-    """The session with its user, if neither has ended."""
+def live_session(*, session_id: uuid.UUID, user_id: uuid.UUID) -> Session | None:
+    """The session with its user, if neither has ended, and when that was so: `read_at`."""
     return (
-        live_sessions(now=now)
+        live_sessions()
         .filter(pk=session_id, user_id=user_id, user__is_active=True)
+        .annotate(**{"read_at": DatabaseNow()})
         .select_related("user")
         .first()
     )
 
 
-def live_sessions(*, now: datetime) -> QuerySet[Session]:
+def live_sessions() -> QuerySet[Session]:
     """Those that nobody ended, that aren't over, and in the admin aren't idle for too long."""
-    awake = Q(kind=SessionKind.API) | Q(last_used_at__gt=now - settings.ADMIN_IDLE)
-    return Session.objects.filter(awake, ended_at__isnull=True, expires_at__gt=now)
+    awake = Q(kind=SessionKind.API) | Q(last_used_at__gt=DatabaseNow() - Value(settings.ADMIN_IDLE))
+    return Session.objects.filter(awake, ended_at__isnull=True, expires_at__gt=DatabaseNow())
 
 
-def live_admin_session(*, session_id: uuid.UUID, user_id: uuid.UUID, now: datetime) -> Session | None:
+def live_admin_session(*, session_id: uuid.UUID, user_id: uuid.UUID) -> Session | None:
     """The admin's session of a cookie, if it lives and the user is staff still; a token's id opens nothing here."""
-    session = live_session(session_id=session_id, user_id=user_id, now=now)
+    session = live_session(session_id=session_id, user_id=user_id)
     return session if session is not None and session.kind == SessionKind.ADMIN and session.user.is_staff else None
 
 
@@ -111,9 +113,9 @@ def recovery_codes_left(user_id: uuid.UUID) -> int:
     return RecoveryCode.objects.filter(user_id=user_id, used_at__isnull=True).count()
 
 
-def sessions_of(*, user_id: uuid.UUID, now: datetime) -> QuerySet[Session]:
+def sessions_of(*, user_id: uuid.UUID) -> QuerySet[Session]:
     """The sessions that the user could end."""
-    return live_sessions(now=now).filter(user_id=user_id)
+    return live_sessions().filter(user_id=user_id)
 
 
 def refresh_token_by_hash(token_hash: str) -> RefreshToken | None:

@@ -11,5 +11,5 @@ from users.services import step_up
 def confirm(*, actor: Actor, fingerprint: bytes, code: str) -> uuid.UUID:
     """The challenge that was passed. Raises StepUpRequired, StepUpInvalid, TooManyAttempts."""
     now = clock.now()
-    unit_of_work(lambda: step_up.count_try(actor=actor, fingerprint=fingerprint, code=code, now=now))
+    unit_of_work(lambda: step_up.count_try(actor=actor, fingerprint=fingerprint, code=code))
     return unit_of_work_with_trace(lambda: step_up.try_code(actor=actor, fingerprint=fingerprint, code=code, now=now))

@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -15,12 +16,18 @@ from fintech_core.db import unit_of_work, unit_of_work_with_trace
 from fintech_core.exceptions import NotFound, TooManyAttempts
 from fintech_core.models import AttemptBudget
 from fintech_core.problems import response_of
+from fintech_core.testing import clock_at, stop_clock
 
 durable = pytest.mark.django_db(transaction=True)
 rolled_back = pytest.mark.django_db
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 ALICE, BOB = (sha256(name.encode()).digest() for name in ("alice", "bob"))
 WINDOW = timedelta(minutes=15)
+
+
+@pytest.fixture(autouse=True)
+def _at_noon() -> None:
+    stop_clock(NOW)
 
 
 def take(
@@ -33,11 +40,10 @@ def take(
 ) -> int:
     """0 for a try that may be evaluated, else the seconds to wait."""
     try:
-        unit_of_work(
-            lambda: budgets.take(
-                scope=scope, subject=subject, limit=limit, window=WINDOW, lock_for=lock_for, now=NOW + after
+        with clock_at(NOW + after) if after else nullcontext():
+            unit_of_work(
+                lambda: budgets.take(scope=scope, subject=subject, limit=limit, window=WINDOW, lock_for=lock_for)
             )
-        )
     except TooManyAttempts as error:
         return error.retry_after
     return 0
@@ -136,7 +142,7 @@ def test_a_refusal_in_one_scope_takes_none_in_another_of_the_same_unit_of_work()
 
     def both() -> None:
         for scope in ("first", "second"):
-            budgets.take(scope=scope, subject=ALICE, limit=1, window=WINDOW, now=NOW)
+            budgets.take(scope=scope, subject=ALICE, limit=1, window=WINDOW)
 
     with pytest.raises(TooManyAttempts):
         unit_of_work(both)
@@ -150,7 +156,7 @@ def test_the_refusal_is_429_with_retry_after() -> None:
         take()
 
     with pytest.raises(TooManyAttempts) as caught:
-        unit_of_work(lambda: budgets.take(scope="codes", subject=ALICE, limit=5, window=WINDOW, now=NOW))
+        unit_of_work(lambda: budgets.take(scope="codes", subject=ALICE, limit=5, window=WINDOW))
     answer = response_of(caught.value)
 
     assert (answer.status_code, answer["Retry-After"]) == (429, "900")
@@ -179,9 +185,9 @@ def test_the_purge_deletes_what_has_ended() -> None:
 @rolled_back
 def test_a_refusal_is_undone_and_what_it_must_leave_behind_is_committed() -> None:
     def refuse() -> None:
-        budgets.take(scope="undone", subject=ALICE, limit=5, window=WINDOW, now=NOW)
+        budgets.take(scope="undone", subject=ALICE, limit=5, window=WINDOW)
         refusal = NotFound()
-        refusal.trace = lambda: budgets.take(scope="trace", subject=ALICE, limit=5, window=WINDOW, now=NOW)
+        refusal.trace = lambda: budgets.take(scope="trace", subject=ALICE, limit=5, window=WINDOW)
         raise refusal
 
     with pytest.raises(NotFound):

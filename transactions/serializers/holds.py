@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from fintech_core import clock, money
-from fintech_core.serializers import AmountField, MoneyInput, MoneyOutput, StrictInput, TextField
+from fintech_core import money
+from fintech_core.serializers import AmountField, MoneyInput, MoneyOutput, StrictInput, TextField, shown_at
 from transactions.enums import HoldStatus
 from transactions.models import Hold
 from transactions.serializers.transfers import (
@@ -115,7 +115,7 @@ class HoldOutput(serializers.ModelSerializer[Hold]):
         read_only_fields = fields
 
     def to_representation(self, instance: Hold) -> dict[str, Any]:
-        status = instance.status_at(clock.now())
+        status = instance.status_at(shown_at(self))
         if status != instance.status:
             instance.status, instance.released = status, instance.amount - instance.captured
         return super().to_representation(instance)

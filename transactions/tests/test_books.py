@@ -262,6 +262,7 @@ def test_the_command_writes_json_to_standard_output(alice: User, capfdbinary: py
     assert document["totals"] == [{"currency": "USD", "debits": "10.00", "credits": "10.00", "entries": 2}]
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     "options",
     [

@@ -1,5 +1,6 @@
 """Log-ins: sessions and the refresh tokens that descend from them. Written by `users.services` only."""
 
+from datetime import datetime
 from typing import ClassVar
 
 from django.db import models
@@ -30,6 +31,7 @@ class Session(models.Model):
     expires_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
     end_reason = models.CharField(max_length=24, choices=EndReason.choices, blank=True)
+    read_at: datetime  # by the database's clock, where `selectors.live_session` has read it
 
     class Meta:
         constraints: ClassVar = [

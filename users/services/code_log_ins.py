@@ -60,9 +60,9 @@ def may_have_code(user: User | None) -> bool:
     return user is None or (user.is_active and not user.is_staff)
 
 
-def count_try(*, purpose: CodePurpose, contact: str, now: datetime) -> None:
+def count_try(*, purpose: CodePurpose, contact: str) -> None:
     """Count a try, in a unit of work of its own before the log-in. Raises TooManyAttempts."""
-    codes.take_try(purpose=purpose, subject=_subject(purpose, contact), now=now)
+    codes.take_try(purpose=purpose, subject=_subject(purpose, contact))
 
 
 def proved(*, purpose: CodePurpose, contact: str, code: str, now: datetime) -> uuid.UUID | None:

@@ -72,9 +72,9 @@ def issue(
     return row.expires_at
 
 
-def take_try(*, purpose: CodePurpose, subject: bytes, now: datetime) -> None:
+def take_try(*, purpose: CodePurpose, subject: bytes) -> None:
     """Count one try, in a unit of work of its own before `consume`. Raises TooManyAttempts."""
-    budgets.take(scope=f"code:{purpose}", subject=subject, limit=TRIES, window=WINDOW, now=now)
+    budgets.take(scope=f"code:{purpose}", subject=subject, limit=TRIES, window=WINDOW)
 
 
 def matches(*, purpose: CodePurpose, subject: bytes, binding: bytes, code: str, now: datetime) -> bool:

@@ -86,9 +86,9 @@ def send_email_code(*, actor: Actor, email: str, now: datetime) -> messages.Sent
     return SENT
 
 
-def count_try(*, actor: Actor, purpose: CodePurpose, now: datetime) -> None:
+def count_try(*, actor: Actor, purpose: CodePurpose) -> None:
     """Count a try, in a unit of work of its own before the proof. Raises TooManyAttempts."""
-    codes.take_try(purpose=purpose, subject=_of(_own(actor)), now=now)
+    codes.take_try(purpose=purpose, subject=_of(_own(actor)))
 
 
 def verify_phone(*, actor: Actor, phone: str, code: str, now: datetime) -> User:

@@ -34,25 +34,23 @@ logger = structlog.get_logger(__name__)
 E = TypeVar("E", bound=DomainError)
 
 
-def count_try(*, actor: Actor, address: str, now: datetime) -> None:
+def count_try(*, actor: Actor, address: str) -> None:
     """Count a try of the password behind a normalised address. Raises TooManyAttempts: then nothing is evaluated.
 
     In a unit of work of its own, committed before the password is looked at.
     """
     try:
-        budgets.take(
-            scope=HERE, subject=_here(actor, address), limit=TRIES_HERE, window=LOCK_HERE, lock_for=LOCK_HERE, now=now
-        )
-        _count_everywhere(actor, address, now)
+        budgets.take(scope=HERE, subject=_here(actor, address), limit=TRIES_HERE, window=LOCK_HERE, lock_for=LOCK_HERE)
+        _count_everywhere(actor, address)
     except TooManyAttempts:
         logger.warning("log_in_locked", account=_everywhere(address).hex()[:LOGGED_DIGITS])
         raise
 
 
-def _count_everywhere(actor: Actor, address: str, now: datetime) -> None:
+def _count_everywhere(actor: Actor, address: str) -> None:
     subject = _everywhere(address)
     try:
-        budgets.take(scope=EVERYWHERE, subject=subject, limit=TRIES_EVERYWHERE, window=WINDOW_EVERYWHERE, now=now)
+        budgets.take(scope=EVERYWHERE, subject=subject, limit=TRIES_EVERYWHERE, window=WINDOW_EVERYWHERE)
     except TooManyAttempts:
         user = user_for_log_in(address)
         # Asked for nobody as well: an unknown address costs the same.

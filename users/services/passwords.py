@@ -42,10 +42,10 @@ class ResetTokenInvalid(DomainError):
 # --- Change -----------------------------------------------------------------------------------------------------------
 
 
-def count_change(*, actor: Actor, now: datetime) -> None:
+def count_change(*, actor: Actor) -> None:
     """Count a try of the current password, in a unit of work of its own. Raises TooManyAttempts."""
     subject = crypto.keyed_digest("user", str(actor.user_id))
-    budgets.take(scope=CHANGE_SCOPE, subject=subject, limit=TRIES, window=WINDOW, now=now)
+    budgets.take(scope=CHANGE_SCOPE, subject=subject, limit=TRIES, window=WINDOW)
 
 
 def change_password(*, actor: Actor, current_password: str = "", new_password: str, now: datetime) -> None:

@@ -69,18 +69,18 @@ class Proof:
     factor: Factor
 
 
-def count_try(*, user_id: uuid.UUID, otp: str, now: datetime) -> None:
+def count_try(*, user_id: uuid.UUID, otp: str) -> None:
     """Count a try, where there is one and something to try it on. Raises TooManyAttempts.
 
     Only after the first factor was right: nobody else may use up the owner's tries.
     """
     if otp and confirmed_device(user_id) is not None:
-        budgets.take(scope=SCOPE, subject=_subject(user_id), limit=TRIES, window=WINDOW, now=now)
+        budgets.take(scope=SCOPE, subject=_subject(user_id), limit=TRIES, window=WINDOW)
 
 
-def count_enrolment_try(*, user_id: uuid.UUID, now: datetime) -> None:
+def count_enrolment_try(*, user_id: uuid.UUID) -> None:
     """A code of the device that is being enrolled is a try as well. Raises TooManyAttempts."""
-    budgets.take(scope=ENROLMENT_SCOPE, subject=_subject(user_id), limit=TRIES, window=WINDOW, now=now)
+    budgets.take(scope=ENROLMENT_SCOPE, subject=_subject(user_id), limit=TRIES, window=WINDOW)
 
 
 def require(*, actor: Actor, user: User, otp: str, now: datetime) -> Proof:

@@ -104,7 +104,7 @@ def authenticate_again(*, actor: Actor, user: User, password: str, otp: str, now
         raise lockout.refusal(actor=actor, error=InvalidCredentials(), address="", user=user)
     fresh = _locked(actor, user, "")
     proof = second_factor.require(actor=actor, user=fresh, otp=otp, now=now)
-    alive = live_sessions(now=now).filter(Q(pk=actor.credential_id), user=fresh)
+    alive = live_sessions().filter(Q(pk=actor.credential_id), user=fresh)
     if not alive.update(authenticated_at=now):
         raise InvalidCredentials
     audit.record(
@@ -116,10 +116,10 @@ def authenticate_again(*, actor: Actor, user: User, password: str, otp: str, now
     )
 
 
-def touch_admin_session(*, session: Session, now: datetime) -> None:
+def touch_admin_session(*, session: Session) -> None:
     """Somebody is there: at most one write in TOUCH_EVERY, which makes the idle time that much shorter at worst."""
-    if now - session.last_used_at >= TOUCH_EVERY:
-        live_sessions(now=now).filter(pk=session.pk).update(last_used_at=now)
+    if session.read_at - session.last_used_at >= TOUCH_EVERY:
+        live_sessions().filter(pk=session.pk).update(last_used_at=session.read_at)
 
 
 def end_admin_session(*, actor: Actor, session_id: uuid.UUID, now: datetime) -> None:
@@ -188,7 +188,7 @@ def rotate_refresh_token(*, actor: Actor, refresh: str, now: datetime) -> TokenP
     second_factor.demand_enrolment(token.session.user)
     spent = RefreshToken.objects.filter(pk=token.pk, used_at__isnull=True, expires_at__gt=now).update(used_at=now)
     # The session's row lock lets an end of the session happen wholly before or wholly after this.
-    alive = spent and live_sessions(now=now).filter(pk=token.session_id).update(last_used_at=now)
+    alive = spent and live_sessions().filter(pk=token.session_id).update(last_used_at=now)
     if not alive:
         raise InvalidRefreshToken
     return _issue(token.session, now)
@@ -276,7 +276,7 @@ def purge_credentials(*, now: datetime) -> int:
 
 
 def _close(condition: Q, reason: EndReason, now: datetime) -> int:
-    return live_sessions(now=now).filter(condition).update(ended_at=now, end_reason=reason)
+    return live_sessions().filter(condition).update(ended_at=now, end_reason=reason)
 
 
 def _issue(session: Session, now: datetime) -> TokenPair:

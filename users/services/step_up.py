@@ -14,7 +14,7 @@ from http import HTTPStatus
 
 from django.conf import settings
 
-from fintech_core import audit
+from fintech_core import audit, clock
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.crypto import keyed_digest
 from fintech_core.exceptions import DomainError, PermissionDenied
@@ -71,15 +71,16 @@ def begin(*, actor: Actor, fingerprint: bytes, title: str, payment: str = "", no
     return challenge
 
 
-def count_try(*, actor: Actor, fingerprint: bytes, code: str, now: datetime) -> None:
+def count_try(*, actor: Actor, fingerprint: bytes, code: str) -> None:
     """Count a try, where one is open. Raises TooManyAttempts. In a unit of work of its own, before `try_code`."""
+    now = clock.now()
     challenge = _open(actor, fingerprint, now)
     if challenge is None or challenge.passed_at is not None:
         return
     if challenge.channel == StepUpChannel.TOTP:
-        second_factor.count_try(user_id=challenge.user_id, otp=code, now=now)
+        second_factor.count_try(user_id=challenge.user_id, otp=code)
     else:
-        codes.take_try(purpose=CodePurpose.STEP_UP, subject=_subject(challenge.user_id), now=now)
+        codes.take_try(purpose=CodePurpose.STEP_UP, subject=_subject(challenge.user_id))
 
 
 def try_code(*, actor: Actor, fingerprint: bytes, code: str, now: datetime) -> uuid.UUID:

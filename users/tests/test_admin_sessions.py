@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from fintech_core.db import unit_of_work
 from fintech_core.models import AttemptBudget, AuditLog
-from fintech_core.testing import PASSWORD, SYSTEM, browser_for, client_for
+from fintech_core.testing import PASSWORD, SYSTEM, browser_for, client_for, stop_clock
 from users import services
 from users.enums import Role, SessionKind
 from users.models import RecoveryCode, Session, TotpDevice, User
@@ -203,15 +203,15 @@ def test_fifteen_idle_minutes_end_it(officer: User) -> None:
     assert not inside(browser)
 
 
-def test_twelve_hours_end_it_whatever_one_does(officer: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_twelve_hours_end_it_whatever_one_does(officer: User) -> None:
     browser, _ = enter(officer)
     session = Session.objects.get()
     later = session.expires_at + timedelta(seconds=1)
     assert later - session.created_at <= timedelta(hours=12, seconds=1)
     Session.objects.filter(pk=session.pk).update(last_used_at=later - timedelta(minutes=3))
-    monkeypatch.setattr("fintech_core.clock.now", lambda: later - timedelta(seconds=2))
+    stop_clock(later - timedelta(seconds=2))
     assert inside(browser)
-    monkeypatch.setattr("fintech_core.clock.now", lambda: later)
+    stop_clock(later)
 
     assert not inside(browser)
 

@@ -49,7 +49,7 @@ def issue(
 def guess(code: str, purpose: CodePurpose = CodePurpose.AGENT_LOG_IN, subject: bytes = SUBJECT, **more: Any) -> str:
     now = more.get("now", NOW)
     try:
-        unit_of_work(lambda: codes.take_try(purpose=purpose, subject=subject, now=now))
+        unit_of_work(lambda: codes.take_try(purpose=purpose, subject=subject))
     except TooManyAttempts:
         return "locked"
     right = unit_of_work(

@@ -2,9 +2,10 @@
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,13 +14,12 @@ from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from fintech_core import clock
 from fintech_core.actors import Actor
 from fintech_core.client_address import network_of
 from fintech_core.crypto import keyed_digest
 from fintech_core.db import unit_of_work
 from fintech_core.models import AttemptBudget, AuditLog
-from fintech_core.testing import PASSWORD, SYSTEM, Client, anonymous_client, client_for, customer
+from fintech_core.testing import PASSWORD, SYSTEM, Client, anonymous_client, client_for, customer, move_clock
 from users import services, tasks
 from users.authentication import anonymous as nobody
 from users.models import FamiliarNetwork, Session, User
@@ -48,7 +48,7 @@ def flood(email: str, failures: int = lockout.TRIES_EVERYWHERE) -> None:
     """Failures for one address, ten from each of an attacker's networks: what the view does first, and no more."""
     for number in range(failures):
         actor = actor_at(f"203.0.113.{number // lockout.TRIES_HERE}")
-        unit_of_work(lambda actor=actor: lockout.count_try(actor=actor, address=email, now=clock.now()))
+        unit_of_work(lambda actor=actor: lockout.count_try(actor=actor, address=email))
 
 
 def wait(answer: Any) -> int:
@@ -57,17 +57,14 @@ def wait(answer: Any) -> int:
 
 
 @pytest.fixture
-def later(monkeypatch: Any) -> Any:
-    """`later(timedelta)`: the clock of the product goes on by so much."""
+def later() -> Callable[[timedelta], None]:
+    """`later(timedelta)`: the clock goes on by so much."""
     passed = [timedelta(0)]
-
-    def now() -> datetime:
-        return timezone.now() + passed[0]
 
     def move(by: timedelta) -> None:
         passed[0] += by
+        move_clock(passed[0])
 
-    monkeypatch.setattr(clock, "now", now)
     return move
 
 

@@ -138,11 +138,11 @@ class AuthViewSet(DomainViewSet):
         data = self.validated(LogInInput)
         address, otp = data["email"], data.get("otp", "")
         # Committed on its own: a try counts whatever becomes of it.
-        unit_of_work(lambda: lockout.count_try(actor=actor, address=address, now=clock.now()))
+        unit_of_work(lambda: lockout.count_try(actor=actor, address=address))
         user = unit_of_work_with_trace(
             lambda: services.prove_password(actor=actor, email=address, password=data["password"], roles=roles)
         )
-        unit_of_work(lambda: services.count_try(user_id=user.pk, otp=otp, now=clock.now()))
+        unit_of_work(lambda: services.count_try(user_id=user.pk, otp=otp))
         return self.write(
             lambda: services.open_session(
                 actor=actor, user=user, address=address, otp=otp, now=clock.now(), **origin(self.request)

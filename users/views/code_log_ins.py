@@ -136,10 +136,10 @@ class CodeLogInViewSet(DomainViewSet):
 
     def count(self, purpose: CodePurpose, contact: str, data: dict[str, Any]) -> None:
         """A try of the code, and of the second factor where the code is right: committed before either is used."""
-        unit_of_work(lambda: code_log_ins.count_try(purpose=purpose, contact=contact, now=clock.now()))
+        unit_of_work(lambda: code_log_ins.count_try(purpose=purpose, contact=contact))
         user_id = unit_of_work(
             lambda: code_log_ins.proved(purpose=purpose, contact=contact, code=data["code"], now=clock.now())
         )
         if user_id is not None:
             otp = data.get("otp", "")
-            unit_of_work(lambda: services.count_try(user_id=user_id, otp=otp, now=clock.now()))
+            unit_of_work(lambda: services.count_try(user_id=user_id, otp=otp))

@@ -66,7 +66,7 @@ class ContactViewSet(DomainViewSet):
     def verify_phone(self, request: Request) -> HttpResponse:
         """Confirm the number with the code: it is verified and replaces the old one. 422 `contact_code_invalid`."""
         data = self.validated(PhoneCodeInput)
-        unit_of_work(lambda: contacts.count_try(actor=self.actor, purpose=CodePurpose.PHONE_CHANGE, now=clock.now()))
+        unit_of_work(lambda: contacts.count_try(actor=self.actor, purpose=CodePurpose.PHONE_CHANGE))
         return self.write(
             lambda: contacts.verify_phone(actor=self.actor, now=clock.now(), **data), UserOutput, takes_key=False
         )
@@ -96,7 +96,7 @@ class ContactViewSet(DomainViewSet):
     def verify_email(self, request: Request) -> HttpResponse:
         """Confirm the address with the code: it is verified and replaces the old one. 422 `contact_code_invalid`."""
         data = self.validated(EmailCodeInput)
-        unit_of_work(lambda: contacts.count_try(actor=self.actor, purpose=CodePurpose.EMAIL_CHANGE, now=clock.now()))
+        unit_of_work(lambda: contacts.count_try(actor=self.actor, purpose=CodePurpose.EMAIL_CHANGE))
         return self.write(
             lambda: contacts.verify_email(actor=self.actor, now=clock.now(), **data), UserOutput, takes_key=False
         )

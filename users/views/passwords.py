@@ -72,7 +72,7 @@ class PasswordResetViewSet(DomainViewSet):
         user_id = unit_of_work(lambda: passwords.owner_of_reset(token=data["token"], now=now))
         if user_id is not None:
             # Committed on its own: a try counts whatever becomes of it.
-            unit_of_work(lambda: services.count_try(user_id=user_id, otp=data.get("otp", ""), now=now))
+            unit_of_work(lambda: services.count_try(user_id=user_id, otp=data.get("otp", "")))
         return self.write(
             lambda: passwords.confirm_reset(actor=actor, now=now, **data),
             None,
@@ -112,7 +112,7 @@ class PasswordViewSet(DomainViewSet):
         429 `too_many_attempts` after five wrong ones in a quarter of an hour.
         """
         data = self.validated(ChangePasswordInput)
-        unit_of_work(lambda: passwords.count_change(actor=self.actor, now=clock.now()))
+        unit_of_work(lambda: passwords.count_change(actor=self.actor))
         return self.write(
             lambda: passwords.change_password(actor=self.actor, now=clock.now(), **data),
             None,

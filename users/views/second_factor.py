@@ -100,7 +100,7 @@ class SecondFactorViewSet(DomainViewSet):
         caller's other sessions."""
         code = self.validated(ConfirmEnrolmentInput)["code"]
         user_id = self.actor.id
-        unit_of_work(lambda: services.count_enrolment_try(user_id=user_id, now=clock.now()))
+        unit_of_work(lambda: services.count_enrolment_try(user_id=user_id))
         return self.write(
             lambda: {
                 "recovery_codes": services.confirm_enrolment(

@@ -30,7 +30,7 @@ class SessionViewSet(DomainViewSet):
 
     def get_queryset(self) -> Any:
         user_id = self.actor.user_id
-        return sessions_of(user_id=user_id, now=clock.now()) if user_id else Session.objects.none()
+        return sessions_of(user_id=user_id) if user_id else Session.objects.none()
 
     @extend_schema(operation_id="users_me_sessions_list", responses={200: SessionOutput(many=True)})
     def list(self, request: Request) -> Response:
