@@ -110,9 +110,9 @@ _MOVABLE_CLOCK = """
         FROM testing.clock_moment stopped, testing.clock_offset offset_ $$;
     GRANT USAGE ON SCHEMA testing TO PUBLIC;
     GRANT SELECT, UPDATE ON SEQUENCE testing.clock_offset, testing.clock_moment TO PUBLIC;
-    CREATE OR REPLACE FUNCTION ledger_clock() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+    CREATE OR REPLACE FUNCTION public.ledger_clock() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
         SELECT testing.moved(greatest(pg_catalog.clock_timestamp(), pg_catalog.transaction_timestamp())) $$;
-    CREATE OR REPLACE FUNCTION ledger_transaction_start() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+    CREATE OR REPLACE FUNCTION public.ledger_transaction_start() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
         SELECT testing.moved(pg_catalog.transaction_timestamp()) $$;
 """
 

@@ -147,7 +147,7 @@ def test_the_next_seal_continues_it_and_keeps_only_the_heads_that_moved(db: None
 def test_sealing_takes_as_many_statements_for_many_wallets_as_for_few(
     db: None, alice: User, bob: User, django_assert_num_queries: Any
 ) -> None:
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         seal()
 
 

@@ -4,6 +4,7 @@ import re
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.db import connection
 from fintech_core.db import unit_of_work
 from fintech_core.exceptions import TooManyAttempts
 from fintech_core.models import AuditLog
-from fintech_core.testing import SYSTEM
+from fintech_core.testing import SYSTEM, clock_at, stop_clock
 from users import tasks
 from users.enums import CodePurpose
 from users.models import OneTimeCode
@@ -26,6 +27,11 @@ OTHER = bytes(31) + b"\x01"
 BINDING = b"b" * 32
 rolled_back = pytest.mark.django_db
 durable = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _at_noon() -> None:
+    stop_clock(NOW)
 
 
 def issue(
@@ -49,7 +55,8 @@ def issue(
 def guess(code: str, purpose: CodePurpose = CodePurpose.AGENT_LOG_IN, subject: bytes = SUBJECT, **more: Any) -> str:
     now = more.get("now", NOW)
     try:
-        unit_of_work(lambda: codes.take_try(purpose=purpose, subject=subject))
+        with clock_at(now) if now != NOW else nullcontext():
+            unit_of_work(lambda: codes.take_try(purpose=purpose, subject=subject))
     except TooManyAttempts:
         return "locked"
     right = unit_of_work(
