@@ -47,6 +47,7 @@ def production_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     errors += _text_messages()
     errors += _seal_keys()
     errors += _proxy_headers()
+    errors += _spread()
     if settings.ENVIRONMENT != "production":
         errors.append(Error("ENVIRONMENT is not production.", id="fintech.E005"))
     return errors
@@ -85,6 +86,14 @@ def _proxy_headers() -> list[CheckMessage]:
             Warning("Behind the proxy all clients count as one: no header says who asks.", hint=hint, id="fintech.W020")
         )
     return found
+
+
+def _spread() -> list[Error]:
+    """A margin that isn't one would refuse every quote, or pay customers for exchanging."""
+    if re.fullmatch(r"0(\.[0-9]{1,8})?", settings.FX_SPREAD, re.ASCII):
+        return []
+    hint = "A fraction with up to eight decimals, like 0.005 for half a percent."
+    return [Error("FX_SPREAD is not from 0 to below 1.", hint=hint, id="fintech.E030")]
 
 
 def _text_messages() -> list[Error]:

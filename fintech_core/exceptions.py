@@ -84,6 +84,11 @@ class CurrencyMismatch(DomainError):
     title = "The wallet is in another currency."
 
 
+class AmountTooLarge(DomainError):
+    code = "amount_too_large"
+    title = "The amount or a balance after it is outside what the ledger holds."
+
+
 class LimitExceeded(DomainError):
     """A gate at creation; money that has arrived is booked whatever the limits."""
 

@@ -1,4 +1,4 @@
-"""Money: ISO 4217 exponents, the one parser of amounts, the one format. No binary floating point anywhere.
+"""Money: ISO 4217 exponents, the one parser of amounts and of rates, the one format. No binary floating point anywhere.
 
 Amounts are `Decimal` inside and decimal strings outside. More digits than a currency has are refused, never rounded.
 """
@@ -25,6 +25,9 @@ EXPONENTS = {code: exponent for exponent, codes in _EXPONENTS.items() for code i
 _AMOUNT = re.compile(r"(0|[1-9][0-9]{0,15})(\.[0-9]{1,8})?", re.ASCII)
 AMOUNT_LIMIT = Decimal(10) ** 16  # a single amount is below this
 BALANCE_LIMIT = Decimal(10) ** 30  # numeric(38,8): a balance is below this
+# numeric(30,12) would hold more; twelve digits on both sides are more than any currency's rate has.
+_RATE = re.compile(r"(0|[1-9][0-9]{0,11})(\.[0-9]{1,12})?", re.ASCII)
+RATE_LIMIT = Decimal(10) ** 12  # an exchange rate is below this
 # The default context has 28 digits; a balance may have 38.
 _WIDE = Context(prec=60)
 
@@ -81,6 +84,16 @@ def parse_limit(text: object, currency: str) -> Decimal:
     limit = Decimal(text)
     refuse_finer(limit, currency)
     return limit
+
+
+def parse_rate(text: object) -> Decimal:
+    """A positive exchange rate from its decimal string, with as little leniency as an amount. Raises InvalidAmount."""
+    if not isinstance(text, str) or not _RATE.fullmatch(text):
+        raise InvalidAmount("invalid", 'A rate is a decimal string like "1.0837", with at most 12 digits on each side.')
+    rate = Decimal(text)
+    if rate <= 0:
+        raise InvalidAmount("not_positive", "A rate is greater than zero.")
+    return rate
 
 
 def format_amount(amount: Decimal, exponent: int) -> str:

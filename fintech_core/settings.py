@@ -354,6 +354,8 @@ KYC_REQUIRED = {"deposit": 1, "transfer_out": 1, "payout": 2, "receive": 0}
 KYC_RETENTION = timedelta(days=env.int("KYC_RETENTION_DAYS", default=1827))
 # Exchange: the platform's margin as a fraction, how long a quote stands, how old a rate may be (weekends, holidays).
 FX_SPREAD: str = env.str("FX_SPREAD", default="0.005")
+# Of several sources with rates of one day the first one here wins; those that aren't here come after them.
+FX_SOURCES: list[str] = env.list("FX_SOURCES", default=[])
 FX_QUOTE_LIFETIME = timedelta(seconds=60)
 FX_MAX_RATE_AGE = timedelta(days=5)
 # Signs the seals: the base64 of 32 random bytes (an Ed25519 seed). Only who seals needs it (worker, `seal_ledger`); the

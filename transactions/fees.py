@@ -1,6 +1,6 @@
 """The arithmetic of fees: pure, exact, and the one place where a fee is rounded."""
 
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import ROUND_CEILING, Context, Decimal
 
 from fintech_core import money
 from transactions.models import FeeSchedule
@@ -11,15 +11,18 @@ _HUNDRED = Decimal(100)
 
 
 def round_fee(fee: Decimal, currency: str) -> Decimal:
-    """To the currency's decimals, half to even: over many payments neither side gains from the rounding."""
+    """Up to the currency's decimals: any other rounding lets the payer choose amounts whose fee rounds to zero.
+
+    Rounded up, parts of a payment never cost less than the whole: ceil(a + b) <= ceil(a) + ceil(b).
+    """
     quantum = Decimal(1).scaleb(-money.exponent_of(currency))
-    return fee.quantize(quantum, rounding=ROUND_HALF_EVEN, context=_EXACT)
+    return fee.quantize(quantum, rounding=ROUND_CEILING, context=_EXACT)
 
 
 def fee_of(schedule: FeeSchedule, amount: Decimal) -> Decimal:
-    """The fee for `amount` of the schedule's currency: fixed + percentage, then at least and at most, then rounded.
+    """The fee for `amount` of the schedule's currency: fixed + percentage, then at least and at most, then rounded up.
 
-    Zero is a fee that isn't posted.
+    Zero, which only a schedule without parts gives, is a fee that isn't posted.
     """
     fee = _EXACT.add(schedule.fixed, _EXACT.divide(_EXACT.multiply(amount, schedule.percentage), _HUNDRED))
     if schedule.minimum is not None:

@@ -1,8 +1,12 @@
 """Exchange arithmetic: pure, exact, and never in the user's favour by a rounding.
 
+Rates and amounts are rounded down, so no round trip through other currencies gains anything at unchanged rates, and
+a split amount never buys more than the whole.
+
 Rates are quoted as the ECB does: units of a currency for one euro.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Context, Decimal
 
@@ -11,7 +15,10 @@ from fintech_core.money import exponent_of
 # Amounts have up to 24 digits and rates 18: exact products need more than the default 28.
 _WIDE = Context(prec=80)
 RATE_DIGITS = 10
+CROSS_RATE_LIMIT = Decimal(10) ** 20  # numeric(30,10)
 BASE_CURRENCY = "EUR"
+BASE_RATE = Decimal(1)
+MAX_JUMP = Decimal("0.10")  # a rate that differs more from the one before it is taken on confirmation only
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +32,28 @@ class Conversion:
 
 
 def cross_rate(source_per_base: Decimal, destination_per_base: Decimal) -> Decimal:
-    """Destination units per source unit, to RATE_DIGITS decimals, rounded half even."""
+    """Destination units per source unit, to RATE_DIGITS decimals, rounded down: the two directions of a pair multiply
+    to at most 1."""
     rate = _WIDE.divide(destination_per_base, source_per_base)
-    return rate.quantize(Decimal(1).scaleb(-RATE_DIGITS), rounding=ROUND_HALF_EVEN, context=_WIDE)
+    return rate.quantize(Decimal(1).scaleb(-RATE_DIGITS), rounding=ROUND_DOWN, context=_WIDE)
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """A rate that is further from the one before it than MAX_JUMP allows."""
+
+    currency: str
+    before: Decimal
+    after: Decimal
+
+
+def jumps(before: Mapping[str, Decimal], after: Mapping[str, Decimal]) -> list[Jump]:
+    """The rates that jump, by currency; one that wasn't there before can't."""
+    return [
+        Jump(currency, before[currency], rate)
+        for currency, rate in sorted(after.items())
+        if currency in before and abs(rate - before[currency]) > _WIDE.multiply(before[currency], MAX_JUMP)
+    ]
 
 
 def convert(amount: Decimal, rate: Decimal, spread: Decimal, currency: str) -> Conversion:

@@ -28,6 +28,19 @@ def lock_open_fee_schedule(*, kind: str, currency: str, kyc_level: int | None) -
     return rows.select_for_update(of=("self",), no_key=True).first()
 
 
+def lock_fee_schedule_before(schedule: FeeSchedule) -> FeeSchedule | None:
+    """The one that ends where this one begins, for the same kind, currency and level: it was in force until then."""
+    rows = FeeSchedule.objects.filter(
+        kind=schedule.kind,
+        currency=schedule.currency,
+        ended_at=schedule.valid_from,
+        valid_from__lt=schedule.valid_from,
+    )
+    level = schedule.kyc_level
+    rows = rows.filter(kyc_level=level) if level is not None else rows.filter(kyc_level__isnull=True)
+    return rows.select_for_update(of=("self",), no_key=True).first()
+
+
 def lock_quote(quote_id: uuid.UUID) -> ExchangeQuote | None:
     """The business row of an exchange, before its wallets; the source is read with it, for whose it is."""
     rows = ExchangeQuote.objects.filter(pk=quote_id).select_related("source_wallet")

@@ -8,7 +8,7 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
-from fintech_core.exceptions import CurrencyMismatch, DomainError, LimitExceeded, NotFound
+from fintech_core.exceptions import AmountTooLarge, CurrencyMismatch, DomainError, LimitExceeded, NotFound
 from transactions.accounts import SystemAccount
 from transactions.decision import Capture, Draft, Reason, Refused
 from transactions.enums import TransactionKind
@@ -33,11 +33,6 @@ class WalletClosed(DomainError):
 class SameWallet(DomainError):
     code = "same_wallet"
     title = "Source and destination are the same wallet."
-
-
-class AmountTooLarge(DomainError):
-    code = "amount_too_large"
-    title = "The amount or a balance after it is outside what the ledger holds."
 
 
 class ReferenceExists(DomainError):

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet, Sum
 
 from compliance.selectors import submissions_of
@@ -14,6 +15,7 @@ from fintech_core import prepared
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
 from transactions.enums import Direction, HoldStatus, ScheduleStatus
+from transactions.fx import BASE_CURRENCY, BASE_RATE
 from transactions.models import (
     ExchangeQuote,
     ExchangeRate,
@@ -170,11 +172,43 @@ def fee_schedule_after(*, kind: str, currency: str, kyc_level: int | None, momen
     return rows.order_by("valid_from", "id").first()
 
 
-def newest_rates(currencies: Collection[str], *, not_before: date, today: date) -> dict[str, ExchangeRate]:
-    """The newest rate of each currency between the two days; currencies without one are absent."""
-    rows = ExchangeRate.objects.filter(currency__in=currencies, as_of__gte=not_before, as_of__lte=today)
+@dataclass(frozen=True, slots=True)
+class RateSet:
+    """Rates of one source and one day, in units for one unit of the base currency, whose own rate is 1."""
+
+    source: str
+    as_of: date
+    per_base: Mapping[str, Decimal]
+
+
+def rates_for(currencies: Collection[str], *, not_before: date, today: date) -> RateSet | None:
+    """The rates of all these currencies between the two days, from one source and one day, never mixed.
+
+    Of the sets that have them all the newest day wins; on one day the source that stands first in FX_SOURCES, then the
+    set that was loaded last. The base currency needs no row. None where no set has them all.
+    """
+    needed = set(currencies) - {BASE_CURRENCY}
+    sets: dict[tuple[date, str], list[ExchangeRate]] = {}
+    for rate in ExchangeRate.objects.filter(currency__in=needed, as_of__gte=not_before, as_of__lte=today):
+        sets.setdefault((rate.as_of, rate.source), []).append(rate)
+    complete = [rates for rates in sets.values() if len(rates) == len(needed)]
+    if not complete:
+        return None
+    chosen = max(complete, key=lambda rates: (rates[0].as_of, -_rank(rates[0].source), rates[0].loaded_at))
+    per_base = {rate.currency: rate.per_base for rate in chosen}
+    return RateSet(chosen[0].source, chosen[0].as_of, {**per_base, BASE_CURRENCY: BASE_RATE})
+
+
+def _rank(source: str) -> int:
+    order: list[str] = settings.FX_SOURCES
+    return order.index(source) if source in order else len(order)
+
+
+def rates_before(currencies: Collection[str], *, day: date) -> dict[str, Decimal]:
+    """The newest rate of each currency up to a day, of whatever source: what a new rate of that day is held against."""
+    rows = ExchangeRate.objects.filter(currency__in=currencies, as_of__lte=day)
     newest = rows.order_by("currency", "-as_of", "-loaded_at", "-pk").distinct("currency")
-    return {rate.currency: rate for rate in newest}
+    return {rate.currency: rate.per_base for rate in newest}
 
 
 def quotes_of(actor: Actor) -> QuerySet[ExchangeQuote]:

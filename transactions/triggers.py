@@ -150,9 +150,10 @@ _HOLD_FACTS = """
     RETURN NEW;
 """
 
-# The unique index over open schedules makes two insertions wait for each other; this sees what is committed.
+# The unique index over open schedules makes two writers of open ones wait for each other; this runs after it and sees
+# what is committed. An open schedule is a new one, or one whose end was taken back.
 _FEE_SCHEDULE_BORN = """
-    IF NEW.ended_at IS NOT NULL OR EXISTS (
+    IF TG_OP = 'INSERT' AND NEW.ended_at IS NOT NULL OR NEW.ended_at IS NULL AND EXISTS (
         SELECT 1 FROM transactions_feeschedule o
         WHERE o.id <> NEW.id AND o.kind = NEW.kind AND o.currency = NEW.currency
           AND o.kyc_level IS NOT DISTINCT FROM NEW.kyc_level
@@ -163,14 +164,17 @@ _FEE_SCHEDULE_BORN = """
     RETURN NULL;
 """
 
+# Until its moment comes an end is a plan, on which no fee has been charged; afterwards it is history. A schedule that
+# was ended before it began never comes back.
 _FEE_SCHEDULE_FACTS = """
     IF (NEW.id, NEW.kind, NEW.currency, NEW.kyc_level, NEW.fixed, NEW.percentage, NEW.minimum, NEW.maximum,
         NEW.valid_from, NEW.created_by, NEW.created_at)
        IS DISTINCT FROM
        (OLD.id, OLD.kind, OLD.currency, OLD.kyc_level, OLD.fixed, OLD.percentage, OLD.minimum, OLD.maximum,
         OLD.valid_from, OLD.created_by, OLD.created_at)
-       OR OLD.ended_at IS NOT NULL THEN
-        RAISE EXCEPTION 'fee schedule %: it is ended, once, and never changes otherwise', OLD.id
+       OR OLD.ended_at IS NOT NULL AND (
+           NEW.ended_at IS NOT NULL OR OLD.ended_at <= clock_timestamp() OR OLD.ended_at = OLD.valid_from) THEN
+        RAISE EXCEPTION 'fee schedule %: only its end changes, while that is unset or lies ahead', OLD.id
             USING ERRCODE = '23514', CONSTRAINT = 'fee_schedule_facts';
     END IF;
     RETURN NEW;
@@ -242,7 +246,10 @@ def hold_triggers() -> list[SealedTrigger]:
 def fee_schedule_triggers() -> list[SealedTrigger]:
     return [
         SealedTrigger(
-            name="fee_schedule_born", when=pgtrigger.After, operation=pgtrigger.Insert, func=_FEE_SCHEDULE_BORN
+            name="fee_schedule_born",
+            when=pgtrigger.After,
+            operation=pgtrigger.Insert | pgtrigger.UpdateOf("ended_at"),
+            func=_FEE_SCHEDULE_BORN,
         ),
         SealedTrigger(
             name="fee_schedule_facts", when=pgtrigger.Before, operation=pgtrigger.Update, func=_FEE_SCHEDULE_FACTS

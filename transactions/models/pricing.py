@@ -10,8 +10,9 @@ from django.db.models import F, Q
 from fintech_core import ids
 from fintech_core.dbtriggers import append_only
 from fintech_core.fields import enum_check, times_check
-from fintech_core.money import AMOUNT_LIMIT
+from fintech_core.money import AMOUNT_LIMIT, RATE_LIMIT
 from transactions.enums import TransactionKind
+from transactions.fx import BASE_CURRENCY, BASE_RATE
 from transactions.models.journal import Transaction
 from transactions.triggers import (
     fee_schedule_triggers,
@@ -24,7 +25,8 @@ class FeeSchedule(models.Model):
     """What a kind of transaction costs its payer: fixed + percentage of the amount, at least and at most so much.
 
     It holds from `valid_from` until before `ended_at`, for one KYC level or (NULL) for every level without a schedule
-    of its own. It never changes but for being ended, once; no two of one kind, currency and level ever overlap.
+    of its own. It never changes but for its end, which can be taken back while it lies ahead; no two of one kind,
+    currency and level ever overlap.
     """
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
@@ -89,6 +91,11 @@ class ExchangeRate(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(per_base__gt=0), name="rate_positive"),
+            # The upper limit keeps NaN out, which is above all numbers.
+            models.CheckConstraint(condition=Q(per_base__lt=RATE_LIMIT), name="rate_within_limit"),
+            models.CheckConstraint(
+                condition=~Q(currency=BASE_CURRENCY) | Q(per_base=BASE_RATE), name="rate_of_base_is_one"
+            ),
             models.UniqueConstraint(fields=["source", "as_of", "currency"], name="rate_once"),
         ]
         indexes: ClassVar = [models.Index(fields=["currency", "-as_of"], name="rate_newest")]
@@ -117,6 +124,7 @@ class ExchangeQuote(models.Model):
     rate = models.DecimalField(max_digits=30, decimal_places=10)
     spread = models.DecimalField(max_digits=10, decimal_places=8)
     rates_as_of = models.DateField()
+    rates_source = models.CharField(max_length=32, default="", db_default="")  # "" in quotes of before it was kept
     transaction = models.OneToOneField(Transaction, null=True, on_delete=models.PROTECT, related_name="quote")
     expires_at = models.DateTimeField()
     created_at = models.DateTimeField()

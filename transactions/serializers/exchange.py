@@ -1,11 +1,13 @@
 """Inputs and outputs of exchange."""
 
+from decimal import Decimal
 from typing import Any, ClassVar
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from fintech_core.money import EXPONENTS
-from fintech_core.serializers import MoneyInput, MoneyOutput, StrictInput
+from fintech_core.money import EXPONENTS, InvalidAmount, parse_rate
+from fintech_core.serializers import MoneyInput, MoneyOutput, PatternField, StrictInput
 from transactions.models import ExchangeQuote, ExchangeRate
 
 
@@ -36,11 +38,26 @@ class QuoteOutput(serializers.ModelSerializer[ExchangeQuote]):
             "spread",
             "spread_amount",
             "rates_as_of",
+            "rates_source",
             "expires_at",
             "transaction",
             "created_at",
         ]
         read_only_fields = fields
+
+
+@extend_schema_field({"type": "string", "example": "1.0837", "pattern": r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,12})?$"})
+class RateField(serializers.Field[Any, Any, Any, Any]):
+    """Units of a currency for one euro, a decimal string."""
+
+    def to_internal_value(self, data: Any) -> Decimal:
+        try:
+            return parse_rate(data)
+        except InvalidAmount as error:
+            raise serializers.ValidationError(error.message, code=error.code) from error
+
+    def to_representation(self, value: Decimal) -> str:
+        return str(value)
 
 
 class ExchangeInput(StrictInput):
@@ -71,14 +88,18 @@ class LoadRatesInput(StrictInput):
     source = serializers.RegexField(r"\A[a-z0-9-]{1,32}\Z")  # type: ignore[assignment]
     as_of = serializers.DateField()
     rates = serializers.DictField(
-        child=serializers.DecimalField(max_digits=30, decimal_places=12, coerce_to_string=True),
-        allow_empty=False,
-        help_text='By ISO 4217 code, as strings: {"USD": "1.0837"}.',
+        child=RateField(), allow_empty=False, help_text='By ISO 4217 code: {"USD": "1.0837"}. That of EUR is 1.'
+    )
+    confirmed_jumps = serializers.ListField(
+        child=PatternField(r"\A[A-Z]{3}\Z"),
+        required=False,
+        max_length=len(EXPONENTS),
+        help_text="Currencies whose rate may differ by more than 10 % from the one before it.",
     )
 
     def validate_rates(self, value: dict[str, Any]) -> dict[str, Any]:
-        raw = self.initial_data["rates"]
-        bad = [code for code in value if code not in EXPONENTS or not isinstance(raw[code], str) or value[code] <= 0]
+        unknown = serializers.ErrorDetail("This isn't an ISO 4217 currency code.", code="unknown_currency")
+        bad = {code: [unknown] for code in value if code not in EXPONENTS}
         if bad:
-            raise serializers.ValidationError(f"Not a positive decimal string of an ISO 4217 code: {', '.join(bad)}.")
+            raise serializers.ValidationError(bad)
         return value

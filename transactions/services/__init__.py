@@ -27,7 +27,7 @@ from transactions.services.holds import (
 )
 from transactions.services.monitors import TooManyMonitors, create_monitor, delete_monitor
 from transactions.services.planning import MAX_ITEMS, Destination, DestinationUnavailable, Plan, TransferItem
-from transactions.services.rates import RatesExist, RatesUnreadable, load_rates, read_ecb
+from transactions.services.rates import RatesExist, RatesJump, RatesUnreadable, load_rates, read_ecb
 from transactions.services.reversals import AlreadyReversed, NotReversible, reverse_transaction
 from transactions.services.runs import INTERNAL_ERROR, begin_run, post_run, record_refusal
 from transactions.services.schedules import (
@@ -69,6 +69,7 @@ __all__ = [
     "QuoteUsed",
     "RateUnavailable",
     "RatesExist",
+    "RatesJump",
     "RatesUnreadable",
     "SealedByAnother",
     "Simulated",

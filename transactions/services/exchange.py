@@ -8,16 +8,16 @@ from http import HTTPStatus
 from django.conf import settings
 
 from compliance.services import require_kyc
-from fintech_core import audit
+from fintech_core import audit, guards
 from fintech_core.actors import Actor
-from fintech_core.exceptions import DomainError, NotFound
+from fintech_core.exceptions import AmountTooLarge, DomainError, NotFound
 from fintech_core.money import Money
 from transactions import fx, ledger
 from transactions.accounts import SystemAccount
 from transactions.enums import TransactionKind
 from transactions.locks import lock_quote
-from transactions.models import ExchangeQuote, ExchangeRate, Transaction
-from transactions.selectors import newest_rates
+from transactions.models import ExchangeQuote, Transaction
+from transactions.selectors import RateSet, rates_for
 from wallet.models import Wallet
 from wallet.selectors import wallets_owned_by
 
@@ -55,7 +55,8 @@ def create_quote(
 ) -> ExchangeQuote:
     """Fix what `amount` of the source wallet's currency buys now. Moves nothing and reserves nothing.
 
-    Raises NotFound, CurrencyMismatch, SameWallet, KycRequired, RateUnavailable, AmountTooSmall.
+    Raises NotFound, CurrencyMismatch, SameWallet, KycRequired, RateUnavailable, AmountTooSmall,
+    AmountTooLarge.
     """
     source, destination = _own(actor, source_wallet), _own(actor, destination_wallet)
     if source.currency != currency:
@@ -65,10 +66,8 @@ def create_quote(
     require_kyc(owner_id=source.owner_id, operation="transfer_out")
     assert actor.user_id is not None  # noqa: S101 - the source is the actor's
     rates = _rates(source, destination, now)
-    rate = fx.cross_rate(rates[source.currency].per_base, rates[destination.currency].per_base)
-    result = fx.convert(amount, rate, Decimal(settings.FX_SPREAD), destination.currency)
-    if result.destination <= 0:
-        raise AmountTooSmall
+    rate = fx.cross_rate(rates.per_base[source.currency], rates.per_base[destination.currency])
+    result = _converted(amount, rate, destination)
     quote = ExchangeQuote(
         owner_user_id=actor.user_id,
         source_wallet=source,
@@ -81,7 +80,8 @@ def create_quote(
         rounding_amount=result.rounding,
         rate=rate,
         spread=Decimal(settings.FX_SPREAD),
-        rates_as_of=min(rates[source.currency].as_of, rates[destination.currency].as_of),
+        rates_as_of=rates.as_of,
+        rates_source=rates.source,
         expires_at=now + settings.FX_QUOTE_LIFETIME,
         created_at=now,
     )
@@ -131,12 +131,23 @@ def _own(actor: Actor, wallet_id: uuid.UUID) -> Wallet:
     return wallet
 
 
-def _rates(source: Wallet, destination: Wallet, now: datetime) -> dict[str, ExchangeRate]:
+def _rates(source: Wallet, destination: Wallet, now: datetime) -> RateSet:
     oldest = (now - settings.FX_MAX_RATE_AGE).date()
-    rates = newest_rates({source.currency, destination.currency}, not_before=oldest, today=now.date())
-    if len(rates) != 2:
+    rates = rates_for({source.currency, destination.currency}, not_before=oldest, today=now.date())
+    if rates is None or source.currency == destination.currency:
         raise RateUnavailable
     return rates
+
+
+def _converted(amount: Decimal, rate: Decimal, destination: Wallet) -> fx.Conversion:
+    """The conversion, if it comes to something that the ledger holds. Raises AmountTooSmall, AmountTooLarge."""
+    if rate >= fx.CROSS_RATE_LIMIT:
+        raise AmountTooLarge
+    result = fx.convert(amount, rate, Decimal(settings.FX_SPREAD), destination.currency)
+    guards.storable(result.mid)  # the sum of its parts
+    if result.destination <= 0:
+        raise AmountTooSmall
+    return result
 
 
 def _legs(quote: ExchangeQuote) -> tuple[ledger.Leg, ...]:

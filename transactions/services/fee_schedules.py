@@ -1,4 +1,7 @@
-"""Fee schedules: what staff sets, kept as history. A new one ends the older; nothing else ever changes."""
+"""Fee schedules: what staff sets, kept as history.
+
+A new one ends the older where it begins. Calling it off before that puts the older one back; nothing else ever changes.
+"""
 
 import uuid
 from datetime import datetime
@@ -12,7 +15,7 @@ from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.db import LostRace, violated_constraint
 from fintech_core.exceptions import DomainError, InvalidTransition, NotFound, ValidationFailed
-from transactions.locks import lock_fee_schedule, lock_open_fee_schedule
+from transactions.locks import lock_fee_schedule, lock_fee_schedule_before, lock_open_fee_schedule
 from transactions.models import FeeSchedule
 from transactions.selectors import fee_schedule_after
 
@@ -54,6 +57,8 @@ def create_fee_schedule(
         _end(older, begins)
     standing = fee_schedule_after(kind=kind, currency=currency, kyc_level=kyc_level, moment=begins)
     if standing is not None:
+        if standing.ended_at is None and standing.valid_from < begins:
+            raise LostRace  # it was put back since we looked for an open one; the next try locks and ends it
         raise FeeScheduleOverlaps(extensions={"fee_schedule": str(standing.pk)})
     schedule = FeeSchedule(
         kind=kind,
@@ -81,29 +86,63 @@ def create_fee_schedule(
 
 
 def end_fee_schedule(*, actor: Actor, schedule_id: uuid.UUID, reason: str, now: datetime) -> FeeSchedule:
-    """End it now, or before it began. Raises NotFound, InvalidTransition (it has an end already)."""
+    """End it now. One that hasn't begun is called off, and the one that was to end for it goes on.
+
+    Raises NotFound, InvalidTransition (it has an end already; of a chain of planned schedules only the last has none).
+    """
     actor.require(Capability.FEES_MANAGE)
     schedule = lock_fee_schedule(schedule_id)
     if schedule is None:
         raise NotFound
     if schedule.ended_at is not None:
         raise InvalidTransition("The fee schedule has an end already.")
+    predecessor = lock_fee_schedule_before(schedule) if schedule.valid_from > now else None
     _end(schedule, max(now, schedule.valid_from))
+    after = {"ended_at": _text(schedule.ended_at)}
+    if predecessor is not None:
+        after["puts_back"] = str(predecessor.pk)
     audit.record(
         actor=actor,
         action="fee_schedule.ended",
         entity_type=_ENTITY,
         entity_id=schedule.pk,
         before={"ended_at": None},
-        after={"ended_at": _text(schedule.ended_at)},
+        after=after,
         reason=reason,
     )
+    if predecessor is not None:
+        _put_back(actor, predecessor, schedule, reason)
     return schedule
+
+
+def _put_back(actor: Actor, predecessor: FeeSchedule, canceled: FeeSchedule, reason: str) -> None:
+    before = {"ended_at": _text(predecessor.ended_at)}
+    predecessor.ended_at = None
+    _save_end(predecessor)
+    audit.record(
+        actor=actor,
+        action="fee_schedule.put_back",
+        entity_type=_ENTITY,
+        entity_id=predecessor.pk,
+        before=before,
+        after={"ended_at": None, "canceled": str(canceled.pk)},
+        reason=reason,
+    )
 
 
 def _end(schedule: FeeSchedule, moment: datetime) -> None:
     schedule.ended_at = moment
-    schedule.save(update_fields=["ended_at"])
+    _save_end(schedule)
+
+
+def _save_end(schedule: FeeSchedule) -> None:
+    try:
+        schedule.save(update_fields=["ended_at"])
+    except IntegrityError as error:
+        # The end that was to be taken back has come meanwhile: the next try finds that the schedule has begun.
+        if violated_constraint(error) == "fee_schedule_facts":
+            raise LostRace from error
+        raise
 
 
 def _insert(schedule: FeeSchedule) -> None:

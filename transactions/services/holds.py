@@ -18,7 +18,7 @@ from typing import Any
 from django.db.models import F
 
 from compliance.services import require_kyc
-from fintech_core import audit, money, outbox
+from fintech_core import audit, guards, money, outbox
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError, NotFound, ValidationFailed
@@ -177,7 +177,7 @@ def capture_hold(
     if hold is None:
         raise NotFound
     if amount is not None:
-        _refuse_finer(amount, hold.currency)
+        guards.require_decimals(amount, hold.currency)
     _refuse_unless_open(hold, now)
     target = _destination(actor, hold, destination_wallet)
     require_kyc(owner_id=hold.wallet.owner_id, operation="transfer_out")
@@ -217,13 +217,6 @@ def _post_capture(
         of_target = outcome.wallet_id == target.pk and isinstance(outcome.error, ledger.ABOUT_THE_WALLET)
         raise _unavailable(actor) if of_target else outcome.error
     return outcome
-
-
-def _refuse_finer(amount: Decimal, currency: str) -> None:
-    try:
-        money.refuse_finer(amount, currency)
-    except money.InvalidAmount as error:
-        raise ValidationFailed([{"field": "amount", "code": error.code, "message": error.message}]) from error
 
 
 def _destination(actor: Actor, hold: Hold, wallet_id: uuid.UUID) -> Wallet:

@@ -1,10 +1,14 @@
-"""Exchange rates: loaded by an operator or a job, never changed; the newest of a currency counts."""
+"""Exchange rates: loaded by an operator or a job as one set per source and day, never changed.
 
-from collections.abc import Mapping, Sequence
+Which set a quote takes says `selectors.rates_for`. A set always holds the base currency, whose rate is 1.
+"""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from http import HTTPStatus
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from xml.etree.ElementTree import ParseError
 
 from defusedxml import DefusedXmlException
@@ -13,11 +17,13 @@ from defusedxml.ElementTree import iterparse
 from fintech_core import audit, money
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
-from fintech_core.exceptions import DomainError
-from transactions.fx import BASE_CURRENCY
+from fintech_core.exceptions import DomainError, ValidationFailed
+from transactions import fx
 from transactions.models import ExchangeRate
+from transactions.selectors import rates_before
 
-MAX_DIGITS = 18
+_DECIMALS = 12  # of the column
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
 class RatesUnreadable(DomainError):
@@ -32,26 +38,57 @@ class RatesExist(DomainError):
     title = "The rates of this source and day are loaded already."
 
 
+class RatesJump(DomainError):
+    """Carries `jumps`: currency, rate before and after."""
+
+    code = "rates_jump"
+    status = HTTPStatus.CONFLICT
+    title = "A rate differs by more than 10 % from the one before it. Confirm it to load the rates."
+
+    def __init__(self, jumps: Sequence[fx.Jump]) -> None:
+        names = ", ".join(jump.currency for jump in jumps)
+        super().__init__(f"Not confirmed: {names}.", extensions={"jumps": _facts(jumps)})
+        self.jumps = tuple(jumps)
+
+
 def load_rates(
-    *, actor: Actor, source: str, as_of: date, rates: Mapping[str, Decimal], now: datetime
+    *,
+    actor: Actor,
+    source: str,
+    as_of: date,
+    rates: Mapping[str, Decimal],
+    confirmed_jumps: Collection[str] = (),
+    now: datetime,
 ) -> Sequence[ExchangeRate]:
-    """Store units of each currency for one euro, as of a day. Raises RatesExist, RatesUnreadable."""
+    """Store units of each currency for one euro, as of a day.
+
+    `confirmed_jumps` are the currencies whose rate may differ by more than fx.MAX_JUMP from the newest one up to that
+    day. Raises ValidationFailed, RatesExist, RatesJump.
+    """
     actor.require(Capability.RATES_MANAGE)
-    if not rates or any(not 0 < rate < Decimal(10) ** 12 for rate in rates.values()):
-        raise RatesUnreadable("A rate is a positive number.")
+    _check(rates)
     if ExchangeRate.objects.filter(source=source, as_of=as_of).exists():
         raise RatesExist
+    jumps = fx.jumps(rates_before(rates, day=as_of), rates)
+    unconfirmed = [jump for jump in jumps if jump.currency not in confirmed_jumps]
+    if unconfirmed:
+        raise RatesJump(unconfirmed)
+    # With the base in every set, two loads of one day meet in `rate_once`, whatever else they hold.
+    complete = {**rates, fx.BASE_CURRENCY: fx.BASE_RATE}
     rows = [
         ExchangeRate(source=source, as_of=as_of, currency=currency, per_base=rate, loaded_at=now)
-        for currency, rate in sorted(rates.items())
+        for currency, rate in sorted(complete.items())
     ]
     ExchangeRate.objects.bulk_create(rows)
+    after: dict[str, Any] = {"currencies": [row.currency for row in rows]}
+    if jumps:
+        after["confirmed_jumps"] = _facts(jumps)
     audit.record(
         actor=actor,
         action="rates.loaded",
         entity_type="exchange_rates",
         entity_id=f"{source}:{as_of.isoformat()}",
-        after={"currencies": [row.currency for row in rows]},
+        after=after,
     )
     return rows
 
@@ -59,32 +96,74 @@ def load_rates(
 def read_ecb(stream: BinaryIO) -> tuple[date, dict[str, Decimal]]:
     """The newest day of the ECB's eurofxref XML (gesmes:Envelope/Cube/Cube time=…/Cube currency=… rate=…).
 
-    Currencies outside ISO 4217 are left out. Raises RatesUnreadable.
+    All days are read, in whatever order they come (eurofxref-daily, -hist-90d and -hist). Currencies outside ISO 4217
+    are left out. Raises RatesUnreadable, also for a day or a currency of a day that is given twice.
     """
-    day: date | None = None
-    rates: dict[str, Decimal] = {}
+    days: dict[date, dict[str, Decimal]] = {}
+    current: date | None = None
+    seen: set[str] = set()
     try:
         for _, element in iterparse(stream, events=("start",), forbid_dtd=True):
             if not element.tag.endswith("}Cube"):
                 continue
             if "time" in element.attrib:
-                if day is not None:
-                    break  # the 90-day file goes on with older days
-                day = date.fromisoformat(element.attrib["time"])
-            elif "currency" in element.attrib and element.attrib["currency"] in money.EXPONENTS:
-                rates[element.attrib["currency"]] = _rate(element.attrib.get("rate", ""))
+                current, seen = _day(element.attrib["time"], known=days), set()
+                days[current] = {}
+            elif "currency" in element.attrib:
+                _read_rate(element.attrib, days, current, seen)
+            element.clear()
     except (ParseError, DefusedXmlException, ValueError) as error:
         raise RatesUnreadable(str(error)) from error
-    if day is None or not rates:
+    newest = max(days, default=None)
+    if newest is None or not days[newest]:
         raise RatesUnreadable("It holds no day with rates.")
-    return day, {**rates, BASE_CURRENCY: Decimal(1)}
+    return newest, {fx.BASE_CURRENCY: fx.BASE_RATE, **days[newest]}
 
 
-def _rate(text: str) -> Decimal:
-    try:
-        rate = Decimal(text)
-    except InvalidOperation as error:
-        raise ValueError(f"{text!r} is no rate") from error
-    if not rate.is_finite() or len(rate.as_tuple().digits) > MAX_DIGITS or not text.isascii() or rate <= 0:
-        raise ValueError(f"{text!r} is no rate")
-    return rate
+def _day(text: str, known: Collection[date]) -> date:
+    if not _DAY.fullmatch(text):
+        raise ValueError(f"{text!r} is no day")
+    day = date.fromisoformat(text)
+    if day in known:
+        raise ValueError(f"{day} is there twice")
+    return day
+
+
+def _read_rate(
+    attributes: Mapping[str, str], days: dict[date, dict[str, Decimal]], day: date | None, seen: set[str]
+) -> None:
+    currency = attributes["currency"]
+    if day is None:
+        raise ValueError(f"the rate of {currency!r} belongs to no day")
+    if currency in seen:
+        raise ValueError(f"{currency!r} is there twice on {day}")
+    seen.add(currency)
+    if currency in money.EXPONENTS:
+        days[day][currency] = money.parse_rate(attributes.get("rate"))
+
+
+def _check(rates: Mapping[str, Decimal]) -> None:
+    """What the API's serializer and the file's reader have checked, and the rule that the base's rate is 1."""
+    errors = []
+    for currency, rate in rates.items():
+        fits = 0 < rate < money.RATE_LIMIT and -int(rate.as_tuple().exponent) <= _DECIMALS
+        if currency not in money.EXPONENTS:
+            errors.append((currency, "unknown_currency", "This isn't an ISO 4217 currency code."))
+        elif not fits:
+            errors.append((currency, "invalid", "A rate is greater than zero and has at most 12 digits on each side."))
+        elif currency == fx.BASE_CURRENCY and rate != fx.BASE_RATE:
+            errors.append((currency, "base_is_one", "Rates are for one unit of this currency, so its own rate is 1."))
+    if not rates:
+        raise ValidationFailed([{"field": "rates", "code": "empty", "message": "There is no rate."}])
+    if errors:
+        raise ValidationFailed(
+            [{"field": f"rates.{name}", "code": code, "message": message} for name, code, message in errors]
+        )
+
+
+def _facts(jumps: Sequence[fx.Jump]) -> list[dict[str, str]]:
+    return [{"currency": jump.currency, "before": _digits(jump.before), "after": _digits(jump.after)} for jump in jumps]
+
+
+def _digits(rate: Decimal) -> str:
+    return format(rate.normalize(), "f")

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework.serializers import BaseSerializer
 
-from fintech_core import money
+from fintech_core import guards, money
 from fintech_core.actors import Actor
 from fintech_core.exceptions import NotFound
 from fintech_core.step_up import Deed
@@ -44,6 +44,8 @@ def _capture(actor: Actor, parameters: Mapping[str, Any], body: Any) -> str:
     hold = selectors.holds_owned_by(actor).filter(pk=parameters["pk"]).first()
     if hold is None:
         raise NotFound
+    if "amount" in data:
+        guards.require_decimals(data["amount"], hold.currency)
     return f"{_amount(data.get('amount', hold.remaining), hold.currency)} to wallet {data['destination_wallet']}"
 
 

@@ -1,5 +1,8 @@
-"""`load_rates FILE`: the ECB's euro reference rates from its XML (eurofxref-daily.xml). Twice is fine."""
+"""`load_rates FILE`: the newest day of the ECB's euro reference rates, from its XML. Loading a day again is fine."""
 
+import sys
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +19,52 @@ class Command(BaseCommand):
     help = "Load exchange rates from the ECB's XML file. A job fetches the file; this product fetches nothing."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", type=Path)
+        parser.add_argument("file", type=Path, help="eurofxref-daily.xml, eurofxref-hist-90d.xml or eurofxref-hist.xml")
+        parser.add_argument(
+            "--confirm",
+            nargs="+",
+            default=[],
+            metavar="CURRENCY",
+            help="currencies whose rate may differ by more than 10 %% from the one before; asked for on a terminal",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             with options["file"].open("rb") as stream:
                 as_of, rates = services.read_ecb(stream)
-            unit_of_work(
-                lambda: services.load_rates(
-                    actor=Actor.system("load_rates"), source="ecb", as_of=as_of, rates=rates, now=clock.now()
-                )
-            )
+            self._load(as_of, rates, set(options["confirm"]))
         except services.RatesExist:
             self.stdout.write(f"The rates of {as_of} are loaded already.")
             return
+        except services.RatesJump as error:
+            raise CommandError(f"{error} Check the rates, then repeat with --confirm and their currencies.") from error
         except (OSError, DomainError) as error:
-            raise CommandError(f"{options['file']}: {error}") from error
+            raise CommandError(f"{options['file']}: {_words(error)}") from error
         self.stdout.write(f"Loaded {len(rates)} rates of {as_of}.")
+
+    def _load(self, as_of: date, rates: dict[str, Decimal], confirmed: set[str]) -> None:
+        def load() -> None:
+            services.load_rates(
+                actor=Actor.system("load_rates"),
+                source="ecb",
+                as_of=as_of,
+                rates=rates,
+                confirmed_jumps=confirmed,
+                now=clock.now(),
+            )
+
+        try:
+            unit_of_work(load)
+        except services.RatesJump as error:
+            for jump in error.jumps:
+                self.stderr.write(f"{jump.currency}: {jump.before:f} before, {jump.after:f} on {as_of}")
+            if not sys.stdin.isatty() or input("Load these rates all the same? [yes/no] ") != "yes":
+                raise
+            confirmed |= {jump.currency for jump in error.jumps}
+            unit_of_work(load)
+
+
+def _words(error: Exception) -> str:
+    """What was refused, with the fields of a refused input."""
+    errors = getattr(error, "extensions", {}).get("errors", [])
+    return "; ".join(f"{each['field']}: {each['message']}" for each in errors) or str(error)
