@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import (
     DEFAULT_DB_ALIAS,
     DatabaseError,
+    IntegrityError,
     InterfaceError,
     OperationalError,
     connection,
@@ -32,11 +33,15 @@ logger = structlog.get_logger(__name__)
 
 ATTEMPTS = 5
 _RETRYABLE = frozenset({"40001", "40P01"})  # serialization_failure, deadlock_detected: nothing was done
+_UNIQUE_VIOLATION = "23505"
 _LOCK_TIMEOUT = "55P03"
 
 
 class LostRace(Exception):
-    """Another transaction inserted first. Running the use case again sees its row and decides properly."""
+    """Another transaction came first. Running the use case again sees what it did and decides properly.
+
+    A unique constraint that a use case runs into counts as one without being translated: see `unit_of_work`.
+    """
 
 
 @dataclass(slots=True)
@@ -76,18 +81,29 @@ def unit_of_work(use_case: Callable[[], T]) -> T:
     Serialization failures, deadlocks and lost insert races are retried (bounded, jittered) as long as COMMIT wasn't
     sent. Raises ServiceUnavailable when retries or the lock timeout run out, OutcomeUnknown when the connection is
     lost while committing: that is never executed again, the answer is found by its idempotency key.
+
+    A violated unique constraint is a lost race: use cases look before they insert, so a row that was in the way was
+    committed after the look, and the next try sees it. One that stays in the way is a bug and is raised as it is.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return _attempt(use_case)
+        except IntegrityError as error:
+            if sqlstate(error) != _UNIQUE_VIOLATION or attempt == ATTEMPTS:
+                raise
+            _pause(attempt)
         except (OperationalError, InterfaceError, LostRace) as error:
             retryable = isinstance(error, LostRace) or sqlstate(error) in _RETRYABLE
             if not retryable or attempt == ATTEMPTS:
                 if sqlstate(error) == NOT_READY:
                     logger.error("database_not_ready", problem=str(error).splitlines()[0])
                 raise ServiceUnavailable from error
-            time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, not a secret
+            _pause(attempt)
     raise AssertionError("unreachable")
+
+
+def _pause(attempt: int) -> None:
+    time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, not a secret
 
 
 def unit_of_work_with_trace(use_case: Callable[[], T]) -> T:

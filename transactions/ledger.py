@@ -12,12 +12,12 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.conf import settings
-from django.db import IntegrityError, connection
+from django.db import connection
 from django.db.models import F, Sum
 
 from fintech_core import ids, outbox, prepared
 from fintech_core.actors import Actor, ActorKind
-from fintech_core.db import LostRace, mark_posted, violated_constraint
+from fintech_core.db import mark_posted
 from transactions import events, hashing, journal, monitors
 from transactions.accounts import SystemAccount
 from transactions.decision import (
@@ -397,12 +397,7 @@ def _entry(
 
 
 def _insert(transactions: list[Transaction], entries: list[NewEntry]) -> None:
-    try:
-        with prepared.one_round_trip():
-            journal.insert_transactions(transactions)
-            journal.insert_entries(entries)
-    except IntegrityError as error:
-        # Two wallets of one owner share no lock, so a reference may be taken meanwhile; the next try sees by whom.
-        if violated_constraint(error) == "transaction_reference_once":
-            raise LostRace from error
-        raise
+    # Two wallets of one owner share no lock, so a reference may be taken meanwhile; the next try sees by whom.
+    with prepared.one_round_trip():
+        journal.insert_transactions(transactions)
+        journal.insert_entries(entries)

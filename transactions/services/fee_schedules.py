@@ -7,6 +7,7 @@ import uuid
 from datetime import datetime
 from decimal import Decimal
 from http import HTTPStatus
+from typing import Any
 
 from django.db import IntegrityError
 
@@ -72,7 +73,7 @@ def create_fee_schedule(
         created_by=actor.user_id,
         created_at=now,
     )
-    _insert(schedule)
+    _save(schedule, force_insert=True)
     audit.record(
         actor=actor,
         action="fee_schedule.created",
@@ -118,7 +119,7 @@ def end_fee_schedule(*, actor: Actor, schedule_id: uuid.UUID, reason: str, now: 
 def _put_back(actor: Actor, predecessor: FeeSchedule, canceled: FeeSchedule, reason: str) -> None:
     before = {"ended_at": _text(predecessor.ended_at)}
     predecessor.ended_at = None
-    _save_end(predecessor)
+    _save(predecessor, update_fields=["ended_at"])
     audit.record(
         actor=actor,
         action="fee_schedule.put_back",
@@ -132,25 +133,16 @@ def _put_back(actor: Actor, predecessor: FeeSchedule, canceled: FeeSchedule, rea
 
 def _end(schedule: FeeSchedule, moment: datetime) -> None:
     schedule.ended_at = moment
-    _save_end(schedule)
+    _save(schedule, update_fields=["ended_at"])
 
 
-def _save_end(schedule: FeeSchedule) -> None:
+def _save(schedule: FeeSchedule, **how: Any) -> None:
     try:
-        schedule.save(update_fields=["ended_at"])
+        schedule.save(**how)
     except IntegrityError as error:
-        # The end that was to be taken back has come meanwhile: the next try finds that the schedule has begun.
-        if violated_constraint(error) == "fee_schedule_facts":
+        # Another one was opened meanwhile, or the end that was to be taken back has come: the next try decides on that.
+        if violated_constraint(error) in {"fee_schedule_born", "fee_schedule_facts"}:
             raise LostRace from error
-        raise
-
-
-def _insert(schedule: FeeSchedule) -> None:
-    try:
-        schedule.save(force_insert=True)
-    except IntegrityError as error:
-        if violated_constraint(error) in {"fee_schedule_one_open", "fee_schedule_born"}:
-            raise LostRace from error  # the next try sees the winner's row
         raise
 
 

@@ -146,7 +146,7 @@ def _check(rates: Mapping[str, Decimal]) -> None:
     """What the API's serializer and the file's reader have checked, and the rule that the base's rate is 1."""
     errors = []
     for currency, rate in rates.items():
-        fits = 0 < rate < money.RATE_LIMIT and -int(rate.as_tuple().exponent) <= _DECIMALS
+        fits = rate.is_finite() and 0 < rate < money.RATE_LIMIT and -int(rate.as_tuple().exponent) <= _DECIMALS
         if currency not in money.EXPONENTS:
             errors.append((currency, "unknown_currency", "This isn't an ISO 4217 currency code."))
         elif not fits:

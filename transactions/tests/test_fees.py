@@ -4,12 +4,15 @@ import threading
 import uuid
 from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
 from django.db import connection, connections
 from django.db.models import Sum
 from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fintech_core.db import unit_of_work
 from fintech_core.exceptions import DomainError
@@ -18,7 +21,7 @@ from fintech_core.testing import Client, actor_for, browser_for, fund_wallet, ky
 from tests.forge import NOW, Forge
 from tests.invariants import Snapshot, check_invariants
 from transactions import services
-from transactions.fees import fee_of, round_fee
+from transactions.fees import fee_of
 from transactions.models import FeeSchedule
 from users.models import User
 from wallet.models import Wallet
@@ -78,13 +81,13 @@ def rich(alice: User, bob: User) -> Wallet:
         ({"fixed": "0.30"}, "0.01", "0.30"),
         ({"percentage": "1.5"}, "100.00", "1.50"),
         ({"fixed": "0.30", "percentage": "2.9"}, "100.00", "3.20"),
-        # Half to even, at the exact half and a hair beside it.
-        ({"percentage": "0.5"}, "1.00", "0.00"),
-        ({"percentage": "0.5"}, "3.00", "0.02"),
-        ({"percentage": "0.5"}, "5.00", "0.02"),
-        ({"percentage": "0.5"}, "7.00", "0.04"),
-        ({"percentage": "0.500001"}, "1.00", "0.01"),
-        ({"percentage": "0.499999"}, "3.00", "0.01"),
+        # Up, whatever is over; an exact figure stays.
+        ({"percentage": "0.5"}, "1.00", "0.01"),
+        ({"percentage": "0.5"}, "2.00", "0.01"),
+        ({"percentage": "0.5"}, "2.01", "0.02"),
+        ({"percentage": "0.000001"}, "0.01", "0.01"),
+        ({"percentage": "0.499999"}, "3.00", "0.02"),
+        ({"percentage": "0"}, "9999999999999999.99", "0.00"),
         # Minimum and maximum, at the edge and beside it.
         ({"percentage": "1", "minimum": "0.50"}, "49.99", "0.50"),
         ({"percentage": "1", "minimum": "0.50"}, "50.00", "0.50"),
@@ -105,12 +108,13 @@ def test_a_fee_is_fixed_plus_percentage_within_its_bounds(parts: dict[str, str],
 @pytest.mark.parametrize(
     ("currency", "parts", "amount", "fee"),
     [
-        ("JPY", {"percentage": "1"}, "50", "0"),
-        ("JPY", {"percentage": "1"}, "51", "1"),
+        ("JPY", {"percentage": "1"}, "1", "1"),
+        ("JPY", {"percentage": "1"}, "100", "1"),
+        ("JPY", {"percentage": "1"}, "101", "2"),
         ("JPY", {"percentage": "1"}, "150", "2"),
-        ("JPY", {"percentage": "1"}, "250", "2"),
+        ("JPY", {"percentage": "1"}, "250", "3"),
         ("JPY", {"fixed": "3", "percentage": "0.4"}, "125", "4"),
-        ("KWD", {"percentage": "0.1"}, "0.500", "0.000"),
+        ("KWD", {"percentage": "0.1"}, "0.500", "0.001"),
         ("KWD", {"percentage": "0.1"}, "1.500", "0.002"),
         ("KWD", {"percentage": "2.5", "minimum": "0.025"}, "0.999", "0.025"),
         ("KWD", {"percentage": "2.5"}, "1.234", "0.031"),
@@ -123,10 +127,50 @@ def test_a11_a_fee_never_has_more_digits_than_its_currency(
     assert str(fee_of(schedule(currency, **parts), Decimal(amount))) == fee
 
 
-def test_rounding_favours_nobody_over_many_halves() -> None:
-    halves = [Decimal(cents) / 200 for cents in range(1, 2001, 2)]
+_UNITS = {"USD": 2, "JPY": 0, "KWD": 3}
 
-    assert sum(round_fee(half, "USD") for half in halves) == sum(halves)
+
+@st.composite
+def schedules_and_parts(draw: st.DrawFn) -> tuple[FeeSchedule, list[Decimal]]:
+    """Any schedule that the API takes, and the parts in which a payment is made."""
+    currency = draw(st.sampled_from(sorted(_UNITS)))
+
+    def money(limit: int) -> st.SearchStrategy[Decimal]:
+        return st.integers(1, limit).map(lambda units: Decimal(units).scaleb(-_UNITS[currency]))
+
+    bounds = sorted([draw(money(10**6)), draw(money(10**6))])
+    schedule = FeeSchedule(
+        currency=currency,
+        fixed=draw(st.just(Decimal(0)) | money(10**4)),
+        percentage=draw(st.integers(0, 100 * 10**6)) / Decimal(10**6),
+        minimum=draw(st.sampled_from([None, bounds[0]])),
+        maximum=draw(st.sampled_from([None, bounds[1]])),
+    )
+    return schedule, draw(st.lists(money(10**6) | money(10**14), min_size=2, max_size=20))
+
+
+@given(schedules_and_parts())
+def test_splitting_a_payment_never_lowers_the_sum_of_fees(case: tuple[FeeSchedule, list[Decimal]]) -> None:
+    schedule, parts = case
+
+    assert sum(fee_of(schedule, part) for part in parts) >= fee_of(schedule, sum(parts, Decimal(0)))
+
+
+@given(schedules_and_parts())
+def test_a_fee_above_zero_is_at_least_one_unit_and_less_than_one_above_the_exact_fee(
+    case: tuple[FeeSchedule, list[Decimal]],
+) -> None:
+    schedule, parts = case
+    unit = Decimal(1).scaleb(-_UNITS[schedule.currency])
+
+    for part in parts:
+        exact = Fraction(schedule.fixed) + Fraction(part) * Fraction(schedule.percentage) / 100
+        exact = max(exact, Fraction(schedule.minimum or 0))
+        exact = min(exact, Fraction(schedule.maximum)) if schedule.maximum else exact
+        fee = fee_of(schedule, part)
+        assert 0 <= Fraction(fee) - exact < Fraction(unit)
+        assert (fee >= unit) == (exact > 0)
+        assert schedule.maximum is None or fee <= schedule.maximum
 
 
 # --- On a transfer ----------------------------------------------------------------------------------------------------
@@ -154,11 +198,25 @@ def test_the_fee_is_a_leg_of_the_same_transaction_to_the_fee_account(
 
 
 def test_a_fee_of_zero_is_no_leg(rich: Wallet, bob: User, alice_client: Client, admin_user: User) -> None:
-    set_fee(admin_user, percentage="0.01")
+    set_fee(admin_user, percentage="0")
 
     answer = send(alice_client, rich, wallet_of(bob), "1.00").json()
 
     assert (answer["fee"], len(answer["entries"])) == ("0.00", 2)
+
+
+def test_a_hundred_small_payments_cost_no_less_than_a_large_one(
+    alice: User, bob: User, alice_client: Client, admin_user: User
+) -> None:
+    kyc(alice, 1)
+    rich = fund_wallet(alice, "2000.00")
+    set_fee(admin_user, percentage="0.5")
+    item = {"source_wallet": str(rich.pk), "destination_email": bob.email, "amount": "1.00", "currency": "USD"}
+
+    batch = alice_client.post(f"{TRANSFERS}/batch", {"mode": "atomic", "transfers": [item] * 100}, key="new")
+
+    assert batch.status_code == 200, batch.content
+    assert (wallet_of(bob).balance, fees_earned()) == (Decimal(100), Decimal(1))  # in one payment it would be 0.50
 
 
 def test_a06_funds_must_cover_amount_and_fee_to_the_cent(
@@ -194,7 +252,7 @@ def test_a_reversal_gives_the_fee_back(
         check_invariants(cursor)
 
 
-@pytest.mark.parametrize(("currency", "amount", "fee"), [("JPY", "150", "2"), ("KWD", "1.234", "0.012")])
+@pytest.mark.parametrize(("currency", "amount", "fee"), [("JPY", "150", "2"), ("KWD", "1.234", "0.013")])
 def test_fees_are_posted_at_the_decimals_of_their_currency(
     alice: User, bob: User, alice_client: Client, admin_user: User, currency: str, amount: str, fee: str
 ) -> None:

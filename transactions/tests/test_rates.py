@@ -1,0 +1,411 @@
+"""Rates: how they are read and loaded, one at a time, jumps on confirmation; and which set a quote takes."""
+
+import io
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from fintech_core import money
+from fintech_core.actors import Actor
+from fintech_core.db import unit_of_work
+from fintech_core.exceptions import ValidationFailed
+from fintech_core.models import AuditLog
+from fintech_core.testing import Client, kyc
+from tests.forge import Forge
+from transactions import services
+from transactions.models import ExchangeRate
+from transactions.selectors import rates_for
+from transactions.tests.racing import at_once
+from users.models import User
+from wallet.models import Wallet
+from wallet.services import open_wallet
+
+URL = "/api/v1/exchange-rates"
+SYSTEM = Actor.system("test")
+TODAY = datetime.now(UTC).date()
+DAY = timedelta(days=1)
+LENIENT = [
+    "1_000",
+    "\uff11\uff12.\uff15",
+    " 5\n",
+    "1e3",
+    "+5",
+    "\u0663",
+    "-1",
+    "0",
+    "0.0",
+    "05",
+    ".5",
+    "5.",
+    "1,5",
+    "NaN",
+    "Infinity",
+    "",
+]
+TOO_LONG = ["1" * 13, "0." + "1" * 13, "9" * 5000]
+
+
+def load(rates: dict[str, str], day: date = TODAY, source: str = "ecb", confirmed: tuple[str, ...] = ()) -> Any:
+    return unit_of_work(
+        lambda: services.load_rates(
+            actor=SYSTEM,
+            source=source,
+            as_of=day,
+            rates={currency: Decimal(rate) for currency, rate in rates.items()},
+            confirmed_jumps=confirmed,
+            now=datetime.now(UTC),
+        )
+    )
+
+
+def body(rates: dict[str, Any], day: date = TODAY, **more: Any) -> dict[str, Any]:
+    return {"source": "desk", "as_of": day.isoformat(), "rates": rates, **more}
+
+
+def errors(answer: Any) -> list[tuple[str, str]]:
+    return [(error["field"], error["code"]) for error in answer.json()["errors"]]
+
+
+# --- Digits -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", [*LENIENT, *TOO_LONG, 1.1, 1, None, True, ["1"]], ids=repr)
+def test_a_rate_is_plain_ascii_digits(text: object) -> None:
+    with pytest.raises(money.InvalidAmount):
+        money.parse_rate(text)
+
+
+@pytest.mark.parametrize("text", ["1", "0.000000000001", "1.0837", "999999999999.999999999999"])
+def test_a_rate_is_read_exactly(text: str) -> None:
+    assert str(money.parse_rate(text)) == text or money.parse_rate(text) == Decimal(text)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("text", [*LENIENT, *TOO_LONG, 1.1, None], ids=repr)
+def test_the_api_takes_no_other_rate(operator_client: Client, text: object) -> None:
+    answer = operator_client.post(URL, body({"USD": "1.1", "GBP": text}))
+
+    assert answer.status_code == 400, answer.content
+    assert [field for field, _ in errors(answer)] == ["rates.GBP"]
+    assert not ExchangeRate.objects.exists()
+
+
+@pytest.mark.parametrize("text", [*LENIENT, *TOO_LONG], ids=repr)
+def test_the_file_takes_no_other_rate(text: str) -> None:
+    with pytest.raises(services.RatesUnreadable):
+        services.read_ecb(ecb({"2026-11-24": f"<Cube currency='GBP' rate='{text}'/>"}))
+
+
+# --- The API ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_operators_load_rates_and_customers_do_not(operator_client: Client, alice_client: Client) -> None:
+    rates = body({"USD": "1.1"}, date(2026, 11, 20))
+
+    refused = alice_client.post(URL, rates)
+    loaded = operator_client.post(URL, rates)
+    twice = operator_client.post(URL, body({"GBP": "0.87"}, date(2026, 11, 20)))
+
+    assert refused.status_code == 403
+    assert (loaded.status_code, [(rate["currency"], rate["per_base"]) for rate in loaded.json()["rates"]]) == (
+        201,
+        [("EUR", "1.000000000000"), ("USD", "1.100000000000")],
+    )
+    assert (twice.status_code, twice.json()["code"]) == (409, "rates_exist")
+    assert [(r["currency"], r["per_base"]) for r in alice_client.get(f"{URL}?currency=USD").json()["results"]] == [
+        ("USD", "1.100000000000")
+    ]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("rates", "expected"),
+    [
+        ({"EUR": "1.1", "USD": "1.1"}, [("rates.EUR", "base_is_one")]),
+        ({"EUR": "0.999999999999"}, [("rates.EUR", "base_is_one")]),
+        ({"usd": "1.1"}, [("rates.usd", "unknown_currency")]),
+        ({"XXX": "1.1"}, [("rates.XXX", "unknown_currency")]),
+        ({}, [("rates", "empty")]),
+    ],
+    ids=str,
+)
+def test_a_set_that_makes_no_sense_is_refused(
+    operator_client: Client, rates: dict[str, str], expected: list[tuple[str, str]]
+) -> None:
+    answer = operator_client.post(URL, body(rates))
+
+    assert (answer.status_code, errors(answer)) == (400, expected)
+    assert not ExchangeRate.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("rate", ["0", "-1", "NaN", "1000000000000", "0.0000000000001"])
+def test_the_service_checks_what_it_is_given(rate: str) -> None:
+    with pytest.raises(ValidationFailed):
+        load({"USD": rate})
+
+    assert not ExchangeRate.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_rate_that_jumps_is_loaded_on_confirmation_only(operator_client: Client, operator: User) -> None:
+    load({"USD": "1.0", "GBP": "0.8", "JPY": "160"}, TODAY - 2 * DAY)
+    rates = {"USD": "1.1", "GBP": "0.72", "JPY": "176.000000000001", "KWD": "0.36"}
+
+    refused = operator_client.post(URL, body(rates))
+    other = operator_client.post(URL, body(rates, confirmed_jumps=["GBP", "USD"]))
+    assert not ExchangeRate.objects.filter(as_of=TODAY).exists()
+    loaded = operator_client.post(URL, body(rates, confirmed_jumps=["JPY"]))
+
+    jump = {"currency": "JPY", "before": "160", "after": "176.000000000001"}  # the others differ by 10 %, not by more
+    for answer in (refused, other):
+        assert (answer.status_code, answer.json()["code"], answer.json()["jumps"]) == (409, "rates_jump", [jump])
+    assert loaded.status_code == 201, loaded.content
+    audit = AuditLog.objects.filter(action="rates.loaded").order_by("pk").last()
+    assert audit is not None
+    assert (audit.actor_id, audit.after["confirmed_jumps"]) == (operator.pk, [jump])
+
+
+@pytest.mark.django_db
+def test_a_jump_is_measured_against_the_newest_rate_up_to_that_day_of_any_source() -> None:
+    load({"USD": "1.0"}, TODAY - 9 * DAY)
+    load({"USD": "2.0"}, TODAY - 3 * DAY, confirmed=("USD",))
+    load({"USD": "1.0"}, TODAY, confirmed=("USD",))
+
+    load({"USD": "1.05"}, TODAY - 5 * DAY)
+    load({"USD": "1.95"}, TODAY - 2 * DAY)
+    with pytest.raises(services.RatesJump):
+        load({"USD": "2.0"}, TODAY, source="desk")
+    audit = AuditLog.objects.filter(action="rates.loaded", entity_id=f"ecb:{TODAY - 2 * DAY}").get()
+    assert "confirmed_jumps" not in audit.after
+
+
+# --- The ECB's file ---------------------------------------------------------------------------------------------------
+
+
+def ecb(days: dict[str, str]) -> io.BytesIO:
+    cubes = "".join(f"<Cube time='{day}'>{rates}</Cube>" for day, rates in days.items())
+    return io.BytesIO(
+        "<gesmes:Envelope xmlns:gesmes='http://www.gesmes.org/xml/2002-08-01' "
+        f"xmlns='http://www.ecb.int/vocabulary/2002-08-01/eurofxref'><Cube>{cubes}</Cube></gesmes:Envelope>".encode()
+    )
+
+
+def cube(rate: str, currency: str = "GBP") -> str:
+    return f"<Cube currency='{currency}' rate='{rate}'/>"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_newest_day_counts_in_whatever_order_they_come(order: int) -> None:
+    days = [("2026-11-24", cube("0.86")), ("2026-11-25", cube("0.87")), ("2026-11-26", cube("0.88"))]
+
+    assert services.read_ecb(ecb(dict(days[::order]))) == (
+        date(2026, 11, 26),
+        {"EUR": Decimal(1), "GBP": Decimal("0.88")},
+    )
+
+
+def test_the_whole_history_is_read_and_other_currencies_are_left_out() -> None:
+    days = {str(date(1999, 1, 4) + number * DAY): cube("0.7") + cube("1", "ROL") for number in range(7000)}
+
+    assert services.read_ecb(ecb(days)) == (date(2018, 3, 4), {"EUR": Decimal(1), "GBP": Decimal("0.7")})
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        io.BytesIO(b""),
+        io.BytesIO(b"<a/>"),
+        io.BytesIO(b'<!DOCTYPE x [<!ENTITY a "aaaa">]><x>&a;</x>'),
+        ecb({}),
+        ecb({"2026-11-24": ""}),
+        ecb({"2026-11-24": cube("0.8"), "2026-11-25": ""}),
+        ecb({"not-a-day": cube("0.8")}),
+        ecb({"20261124": cube("0.8")}),
+        ecb({"2026-W48-2": cube("0.8")}),
+        ecb({"\uff12\uff1026-11-24": cube("0.8")}),
+        ecb({"2026-02-30": cube("0.8")}),
+        ecb({"2026-11-24": cube("0.87") + cube("8.70")}),
+        ecb({"2026-11-24": cube("0.87") + cube("0.87")}),
+        ecb({"2026-11-24": cube("1", "XAU") + cube("1", "XAU") + cube("0.87")}),
+        ecb({"2026-11-26": cube("0.88"), "2026-11-24": cube("0.87") + cube("8.70")}),
+        io.BytesIO(
+            ecb({"2026-11-24": cube("0.8")})
+            .getvalue()
+            .replace(b"<Cube><Cube", b"<Cube>" + b"<Cube time='2026-11-24'/><Cube")
+        ),
+        io.BytesIO(ecb({}).getvalue().replace(b"<Cube>", b"<Cube>" + cube("0.8").encode())),
+        ecb({"2026-11-24": "<Cube currency='GBP'/>"}),
+    ],
+)
+def test_a_bad_file_of_rates_is_refused(document: io.BytesIO) -> None:
+    with pytest.raises(services.RatesUnreadable):
+        services.read_ecb(document)
+
+
+@pytest.mark.django_db
+def test_a_file_whose_euro_is_not_one_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "rates.xml"
+    file.write_bytes(ecb({str(TODAY): cube("1.1", "EUR") + cube("0.8")}).getvalue())
+
+    with pytest.raises(CommandError, match=r"rates\.EUR"):
+        call_command("load_rates", file)
+    assert not ExchangeRate.objects.exists()
+
+
+@pytest.mark.django_db
+def test_the_command_asks_for_confirmation_of_a_jump(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load({"GBP": "0.8", "USD": "1.1"}, TODAY - DAY)
+    file = tmp_path / "rates.xml"
+    file.write_bytes(ecb({str(TODAY): cube("8.0") + cube("1.1", "USD")}).getvalue())
+    out, err = io.StringIO(), io.StringIO()
+
+    with pytest.raises(CommandError, match="--confirm"):
+        call_command("load_rates", file, stdout=out, stderr=err)
+    with pytest.raises(CommandError, match="GBP"):
+        call_command("load_rates", file, confirm=["USD"], stdout=out, stderr=err)
+    monkeypatch.setattr("sys.stdin", Terminal("no\n"))
+    with pytest.raises(CommandError):
+        call_command("load_rates", file, stdout=out, stderr=err)
+    assert not ExchangeRate.objects.filter(as_of=TODAY).exists()
+    monkeypatch.setattr("sys.stdin", Terminal("yes\n"))
+    call_command("load_rates", file, stdout=out, stderr=err)
+    call_command("load_rates", file, stdout=out, stderr=err)
+
+    assert out.getvalue() == f"Loaded 3 rates of {TODAY}.\nThe rates of {TODAY} are loaded already.\n"
+    assert "GBP: 0.8" in err.getvalue()
+    audit = AuditLog.objects.get(entity_id=f"ecb:{TODAY}")
+    assert audit.after["confirmed_jumps"] == [{"currency": "GBP", "before": "0.8", "after": "8"}]
+
+
+def test_the_command_takes_confirmed_currencies(tmp_path: Path, db: None) -> None:
+    load({"GBP": "0.8"}, TODAY - DAY)
+    file = tmp_path / "rates.xml"
+    file.write_bytes(ecb({str(TODAY): cube("8.0")}).getvalue())
+
+    call_command("load_rates", str(file), "--confirm", "GBP", stdout=io.StringIO())
+
+    assert ExchangeRate.objects.get(as_of=TODAY, currency="GBP").per_base == 8
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+# --- Which set a quote takes ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wallets(alice: User) -> dict[str, Wallet]:
+    kyc(alice, 1)
+    for currency in ("EUR", "GBP", "JPY"):
+        unit_of_work(
+            lambda currency=currency: open_wallet(
+                actor=SYSTEM, owner_user_id=alice.pk, currency=currency, now=datetime.now(UTC)
+            )
+        )
+    return {wallet.currency: wallet for wallet in Wallet.objects.filter(owner_user=alice)}
+
+
+def quote(client: Client, wallets: dict[str, Wallet], source: str, target: str, amount: str = "100.00") -> Any:
+    ends = {"source_wallet": str(wallets[source].pk), "destination_wallet": str(wallets[target].pk)}
+    return client.post("/api/v1/exchange-quotes", {**ends, "amount": amount, "currency": source})
+
+
+def test_a_quote_never_mixes_sources_or_days(alice_client: Client, wallets: dict[str, Wallet]) -> None:
+    load({"USD": "1.00", "GBP": "0.80"}, TODAY - 2 * DAY)
+    load({"USD": "1.05"}, TODAY - DAY)
+    load({"GBP": "0.84"}, TODAY, source="desk")
+
+    both = quote(alice_client, wallets, "USD", "GBP").json()
+    from_euro = quote(alice_client, wallets, "EUR", "GBP").json()
+    to_euro = quote(alice_client, wallets, "USD", "EUR").json()
+
+    assert (both["rate"], both["rates_source"], both["rates_as_of"]) == ("0.8000000000", "ecb", str(TODAY - 2 * DAY))
+    assert (from_euro["rate"], from_euro["rates_source"], from_euro["rates_as_of"]) == (
+        "0.8400000000",
+        "desk",
+        str(TODAY),
+    )
+    assert (to_euro["rate"], to_euro["rates_source"]) == ("0.9523809523", "ecb")
+
+
+def test_without_a_set_that_has_both_there_is_no_rate(alice_client: Client, wallets: dict[str, Wallet]) -> None:
+    load({"USD": "1.05"})
+    load({"GBP": "0.84"}, source="desk")
+
+    answer = quote(alice_client, wallets, "USD", "GBP")
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "rate_unavailable")
+
+
+@pytest.mark.parametrize(
+    ("order", "source"),
+    [([], "second"), (["first"], "first"), (["second", "first"], "second"), (["other", "first", "second"], "first")],
+)
+def test_on_one_day_the_order_of_sources_decides_then_the_last_loaded(
+    db: None, settings: Any, order: list[str], source: str
+) -> None:
+    settings.FX_SOURCES = order
+    load({"USD": "1.00"}, source="first")
+    load({"USD": "1.05"}, source="second")
+    load({"USD": "1.02"}, TODAY - DAY, source="other")
+
+    found = rates_for(["USD", "EUR"], not_before=TODAY - 5 * DAY, today=TODAY)
+
+    assert found is not None
+    assert (found.source, found.as_of, found.per_base["EUR"]) == (source, TODAY, 1)
+
+
+def test_a_set_without_the_base_serves_too_since_the_base_is_one_by_definition(
+    alice_client: Client, wallets: dict[str, Wallet]
+) -> None:
+    """Such sets, and wrong rates of the base, were loaded before there was the rule: the row isn't read at all."""
+    ExchangeRate.objects.create(
+        source="old", as_of=TODAY, currency="USD", per_base=Decimal("1.10"), loaded_at=datetime.now(UTC)
+    )
+
+    answer = quote(alice_client, wallets, "USD", "EUR", "110.00").json()
+
+    assert (answer["rate"], answer["rates_source"]) == ("0.9090909090", "old")
+
+
+@pytest.mark.parametrize(
+    ("currency", "rate", "constraint"),
+    [
+        ("EUR", "1.1", "rate_of_base_is_one"),
+        ("USD", "NaN", "rate_within_limit"),
+        ("USD", "1000000000000", "rate_within_limit"),
+        ("USD", "0", "rate_positive"),
+    ],
+)
+def test_the_database_refuses_a_wrong_rate(forge: Forge, currency: str, rate: str, constraint: str) -> None:
+    facts = {"source": "x", "as_of": TODAY, "loaded_at": datetime.now(UTC)}
+    row = {"id": "01a2053f-1d41-72ff-b92b-4f326afb1cdf", **facts, "currency": currency, "per_base": Decimal(rate)}
+
+    with forge.refused("23514", constraint=constraint):
+        forge.insert("transactions_exchangerate", [row])
+
+
+# --- At once ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_loads_of_one_day_at_once_one_is_loaded_whole() -> None:
+    sets = [{"USD": "1.1", "GBP": "0.8"}, {"JPY": "160"}, {"USD": "1.1"}, {"KWD": "0.36"}]
+
+    outcomes = at_once(*[lambda rates=rates: load(rates) for rates in sets * 2])
+
+    assert outcomes == ["done", *["rates_exist"] * 7]
+    loaded = dict(ExchangeRate.objects.values_list("currency", "per_base"))
+    assert loaded.pop("EUR") == 1
+    assert {code: str(rate.normalize()) for code, rate in loaded.items()} in [
+        {code: str(Decimal(rate).normalize()) for code, rate in each.items()} for each in sets
+    ]
+    assert AuditLog.objects.filter(action="rates.loaded").count() == 1
