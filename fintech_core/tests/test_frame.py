@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 from django.core.checks import Error
-from django.db import OperationalError
+from django.db import IntegrityError, OperationalError
+from django.utils import timezone
 from rest_framework.exceptions import ParseError
 
 from fintech_core import db, health, parsers
 from fintech_core.checks import production_settings
 from fintech_core.db import LostRace, read_only_snapshot, unit_of_work
 from fintech_core.exceptions import DomainError, NotFound, OutcomeUnknown, ServiceUnavailable, error_classes
-from fintech_core.models import AuditLog, WorkerHeartbeat
+from fintech_core.models import AttemptBudget, AuditLog, WorkerHeartbeat
 from fintech_core.testing import Client
 from fintech_core.viewsets import DomainViewSet
 
@@ -221,6 +222,51 @@ def test_a_unit_is_tried_again_a_bounded_number_of_times(
         unit_of_work(lambda: (_ for _ in ()).throw(error))
     assert len(pauses) == 2 + 4
     assert all(0 <= pause < 1 for pause in pauses)
+
+
+def _same_row_again() -> None:
+    AttemptBudget.objects.create(scope="x", subject=b"x", attempts=1, expires_at=timezone.now())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_unique_constraint_is_a_lost_race_and_the_next_try_sees_the_winner(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("fintech_core.db.time.sleep", pauses.append)
+    unit_of_work(_same_row_again)
+    looks = iter([False, True])
+
+    def use_case() -> str:
+        if next(looks) and AttemptBudget.objects.filter(scope="x").exists():
+            return "seen"
+        _same_row_again()
+        return "inserted"
+
+    assert unit_of_work(use_case) == "seen"
+    assert (len(pauses), AttemptBudget.objects.count()) == (1, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_unique_constraint_that_stays_in_the_way_is_a_bug_and_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("fintech_core.db.time.sleep", pauses.append)
+    unit_of_work(_same_row_again)
+
+    with pytest.raises(IntegrityError, match="attempt_budget_once"):
+        unit_of_work(_same_row_again)
+    assert len(pauses) == 4
+
+
+@pytest.mark.django_db(transaction=True)
+def test_other_violations_are_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("fintech_core.db.time.sleep", pauses.append)
+
+    def beyond_time() -> None:
+        AttemptBudget.objects.create(scope="x", subject=b"x", attempts=1, expires_at=datetime(1800, 1, 1, tzinfo=UTC))
+
+    with pytest.raises(IntegrityError, match="attempt_budget_times_finite"):
+        unit_of_work(beyond_time)
+    assert pauses == []
 
 
 @pytest.mark.parametrize("error", [_Failure("55P03"), _Failure("57014"), OperationalError("gone")])

@@ -1,12 +1,14 @@
 """The one parser and the one format of amounts (A-05, A-12, A-69)."""
 
+import threading
 from decimal import Decimal, localcontext
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fintech_core import money
+from fintech_core import guards, money
+from fintech_core.exceptions import AmountTooLarge
 from fintech_core.money import InvalidAmount, Money, exponent_of, format_amount, parse_amount
 
 
@@ -121,3 +123,26 @@ def test_money_adds_within_one_currency_only() -> None:
 )
 def test_exponents_are_those_of_iso_4217(currency: str, exponent: int) -> None:
     assert exponent_of(currency) == exponent
+
+
+def test_arithmetic_of_the_largest_balances_is_exact_in_every_thread() -> None:
+    largest, smallest = money.BALANCE_LIMIT - Decimal("0.01"), Decimal("0.00000001")
+    found: list[Decimal] = []
+
+    thread = threading.Thread(target=lambda: found.append(largest - smallest))
+    thread.start()
+    thread.join()
+    found.append(largest - smallest)
+
+    assert [str(difference) for difference in found] == ["999999999999999999999999999999.98999999"] * 2
+
+
+@pytest.mark.parametrize("amount", ["9999999999999999.99999999", "-9999999999999999.99999999", "0"])
+def test_the_guard_passes_what_a_column_holds(amount: str) -> None:
+    assert guards.storable(Decimal(amount)) == Decimal(amount)
+
+
+@pytest.mark.parametrize("amount", ["10000000000000000", "-10000000000000000", "1E+40"])
+def test_the_guard_refuses_what_no_column_holds(amount: str) -> None:
+    with pytest.raises(AmountTooLarge):
+        guards.storable(Decimal(amount))
