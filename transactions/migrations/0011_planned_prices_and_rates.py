@@ -10,7 +10,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("transactions", "0009_owners"),
+        ("transactions", "0010_no_claims_of_payees"),
     ]
 
     operations = [
