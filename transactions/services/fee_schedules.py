@@ -4,10 +4,11 @@ A new one ends the older where it begins. Calling it off before that puts the ol
 """
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from http import HTTPStatus
-from typing import Any
 
 from django.db import IntegrityError
 
@@ -73,7 +74,8 @@ def create_fee_schedule(
         created_by=actor.user_id,
         created_at=now,
     )
-    _save(schedule, force_insert=True)
+    with _lost_races():
+        schedule.save(force_insert=True)
     audit.record(
         actor=actor,
         action="fee_schedule.created",
@@ -119,7 +121,8 @@ def end_fee_schedule(*, actor: Actor, schedule_id: uuid.UUID, reason: str, now: 
 def _put_back(actor: Actor, predecessor: FeeSchedule, canceled: FeeSchedule, reason: str) -> None:
     before = {"ended_at": _text(predecessor.ended_at)}
     predecessor.ended_at = None
-    _save(predecessor, update_fields=["ended_at"])
+    with _lost_races():
+        predecessor.save(update_fields=["ended_at"])
     audit.record(
         actor=actor,
         action="fee_schedule.put_back",
@@ -133,12 +136,14 @@ def _put_back(actor: Actor, predecessor: FeeSchedule, canceled: FeeSchedule, rea
 
 def _end(schedule: FeeSchedule, moment: datetime) -> None:
     schedule.ended_at = moment
-    _save(schedule, update_fields=["ended_at"])
+    with _lost_races():
+        schedule.save(update_fields=["ended_at"])
 
 
-def _save(schedule: FeeSchedule, **how: Any) -> None:
+@contextmanager
+def _lost_races() -> Iterator[None]:
     try:
-        schedule.save(**how)
+        yield
     except IntegrityError as error:
         # Another one was opened meanwhile, or the end that was to be taken back has come: the next try decides on that.
         if violated_constraint(error) in {"fee_schedule_born", "fee_schedule_facts"}:
