@@ -38,7 +38,7 @@ def _reverse(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) 
 
 
 def _end_schedule(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
-    return services.end_fee_schedule(actor=actor, schedule_id=object_id, reason=reason, now=now)
+    return services.end_fee_schedule(actor=actor, schedule_id=object_id, reason=reason)
 
 
 def _cancel_schedule(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:

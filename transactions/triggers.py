@@ -173,7 +173,7 @@ _FEE_SCHEDULE_FACTS = """
        (OLD.id, OLD.kind, OLD.currency, OLD.kyc_level, OLD.fixed, OLD.percentage, OLD.minimum, OLD.maximum,
         OLD.valid_from, OLD.created_by, OLD.created_at)
        OR OLD.ended_at IS NOT NULL AND (
-           NEW.ended_at IS NOT NULL OR OLD.ended_at <= clock_timestamp() OR OLD.ended_at = OLD.valid_from) THEN
+           NEW.ended_at IS NOT NULL OR OLD.ended_at <= ledger_clock() OR OLD.ended_at = OLD.valid_from) THEN
         RAISE EXCEPTION 'fee schedule %: only its end changes, while that is unset or lies ahead', OLD.id
             USING ERRCODE = '23514', CONSTRAINT = 'fee_schedule_facts';
     END IF;

@@ -10,6 +10,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
+        ("fintech_core", "0008_ledger_clock"),
         ("transactions", "0010_no_claims_of_payees"),
     ]
 
@@ -46,8 +47,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="fee_schedule_facts",
                 sql=fintech_core.dbtriggers.SealedTriggerSql(
-                    func="\n    IF (NEW.id, NEW.kind, NEW.currency, NEW.kyc_level, NEW.fixed, NEW.percentage, NEW.minimum, NEW.maximum,\n        NEW.valid_from, NEW.created_by, NEW.created_at)\n       IS DISTINCT FROM\n       (OLD.id, OLD.kind, OLD.currency, OLD.kyc_level, OLD.fixed, OLD.percentage, OLD.minimum, OLD.maximum,\n        OLD.valid_from, OLD.created_by, OLD.created_at)\n       OR OLD.ended_at IS NOT NULL AND (\n           NEW.ended_at IS NOT NULL OR OLD.ended_at <= clock_timestamp() OR OLD.ended_at = OLD.valid_from) THEN\n        RAISE EXCEPTION 'fee schedule %: only its end changes, while that is unset or lies ahead', OLD.id\n            USING ERRCODE = '23514', CONSTRAINT = 'fee_schedule_facts';\n    END IF;\n    RETURN NEW;\n",
-                    hash="ea8616510232cd0231b6e89f0f458d68ec08ce89",
+                    func="\n    IF (NEW.id, NEW.kind, NEW.currency, NEW.kyc_level, NEW.fixed, NEW.percentage, NEW.minimum, NEW.maximum,\n        NEW.valid_from, NEW.created_by, NEW.created_at)\n       IS DISTINCT FROM\n       (OLD.id, OLD.kind, OLD.currency, OLD.kyc_level, OLD.fixed, OLD.percentage, OLD.minimum, OLD.maximum,\n        OLD.valid_from, OLD.created_by, OLD.created_at)\n       OR OLD.ended_at IS NOT NULL AND (\n           NEW.ended_at IS NOT NULL OR OLD.ended_at <= ledger_clock() OR OLD.ended_at = OLD.valid_from) THEN\n        RAISE EXCEPTION 'fee schedule %: only its end changes, while that is unset or lies ahead', OLD.id\n            USING ERRCODE = '23514', CONSTRAINT = 'fee_schedule_facts';\n    END IF;\n    RETURN NEW;\n",
+                    hash="1fbeb734d30839fea0701a656906af0a0e4d86f2",
                     operation="UPDATE",
                     pgid="pgtrigger_fee_schedule_facts_35f27",
                     table="transactions_feeschedule",

@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 from django.db import IntegrityError
 
-from fintech_core import audit, money
+from fintech_core import audit, clock, money
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.db import LostRace, violated_constraint
@@ -42,19 +42,19 @@ def create_fee_schedule(
     maximum: Decimal | None = None,
     valid_from: datetime | None = None,
     reason: str,
-    now: datetime,
 ) -> FeeSchedule:
     """A schedule from `valid_from` (default: now) on; the one before it for the same kind, currency and level ends.
 
     Raises ValidationFailed (a beginning in the past), FeeScheduleOverlaps.
     """
     actor.require(Capability.FEES_MANAGE)
+    older = lock_open_fee_schedule(kind=kind, currency=currency, kyc_level=kyc_level)
+    now = clock.now()
     begins = valid_from or now
     if begins < now:
         raise ValidationFailed(
             [{"field": "valid_from", "code": "in_the_past", "message": "A schedule is never back-dated."}]
         )
-    older = lock_open_fee_schedule(kind=kind, currency=currency, kyc_level=kyc_level)
     if older is not None and older.valid_from < begins:
         _end(older, begins)
     standing = fee_schedule_after(kind=kind, currency=currency, kyc_level=kyc_level, moment=begins)
@@ -88,7 +88,7 @@ def create_fee_schedule(
     return schedule
 
 
-def end_fee_schedule(*, actor: Actor, schedule_id: uuid.UUID, reason: str, now: datetime) -> FeeSchedule:
+def end_fee_schedule(*, actor: Actor, schedule_id: uuid.UUID, reason: str) -> FeeSchedule:
     """End it now. One that hasn't begun is called off, and the one that was to end for it goes on.
 
     Raises NotFound, InvalidTransition (it has an end already; of a chain of planned schedules only the last has none).
@@ -99,7 +99,10 @@ def end_fee_schedule(*, actor: Actor, schedule_id: uuid.UUID, reason: str, now: 
         raise NotFound
     if schedule.ended_at is not None:
         raise InvalidTransition("The fee schedule has an end already.")
-    predecessor = lock_fee_schedule_before(schedule) if schedule.valid_from > now else None
+    predecessor = lock_fee_schedule_before(schedule)
+    now = clock.now()
+    if schedule.valid_from <= now:
+        predecessor = None
     _end(schedule, max(now, schedule.valid_from))
     after = {"ended_at": _text(schedule.ended_at)}
     if predecessor is not None:

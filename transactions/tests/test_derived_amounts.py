@@ -42,7 +42,7 @@ def fee(admin: User, kind: str = "TRANSFER", **parts: str) -> None:
     exact: dict[str, Any] = {name: Decimal(value) for name, value in parts.items()}
     unit_of_work(
         lambda: services.create_fee_schedule(
-            actor=actor_for(admin), kind=kind, currency="USD", reason="Prices", now=timezone.now(), **exact
+            actor=actor_for(admin), kind=kind, currency="USD", reason="Prices", **exact
         )
     )
 

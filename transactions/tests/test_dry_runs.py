@@ -59,7 +59,6 @@ def rich(alice: User, bob: User, alice_client: Client, admin_user: User) -> Wall
             currency="USD",
             fixed=Decimal("0.50"),
             reason="Prices",
-            now=timezone.now(),
         )
     )
     assert alice_client.post(URL, item(wallet, bob), key="warm").status_code == 201

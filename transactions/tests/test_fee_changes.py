@@ -1,9 +1,9 @@
 """Planned changes of prices: calling one off puts back what was in force before, and the database holds to it."""
 
-import time
 import uuid
 from datetime import datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from django.utils import timezone
 from fintech_core.db import unit_of_work
 from fintech_core.exceptions import DomainError
 from fintech_core.models import AuditLog
-from fintech_core.testing import Client, actor_for, fund_wallet, kyc
+from fintech_core.testing import Client, actor_for, clock_at, fund_wallet, kyc
 from tests.forge import Forge
 from transactions import fees, selectors, services
 from transactions.models import FeeSchedule
@@ -36,16 +36,13 @@ def plan(admin: User, percentage: str, begins: datetime | None = None, level: in
             percentage=Decimal(percentage),
             valid_from=begins,
             reason=REASON,
-            now=timezone.now(),
         )
     )
 
 
-def end(admin: User, schedule: FeeSchedule, now: datetime | None = None) -> FeeSchedule:
+def end(admin: User, schedule: FeeSchedule) -> FeeSchedule:
     return unit_of_work(
-        lambda: services.end_fee_schedule(
-            actor=actor_for(admin), schedule_id=schedule.pk, reason=REASON, now=now or timezone.now()
-        )
+        lambda: services.end_fee_schedule(actor=actor_for(admin), schedule_id=schedule.pk, reason=REASON)
     )
 
 
@@ -144,9 +141,11 @@ def test_ending_what_is_in_force_puts_nothing_back(admin_user: User) -> None:
 
     with pytest.raises(DomainError):
         end(admin_user, old)
-    end(admin_user, new, now=new.valid_from + DAY)
+    with clock_at(new.valid_from + DAY):
+        end(admin_user, new)
 
-    assert (span(old)[1], span(new)[1]) == (new.valid_from, new.valid_from + DAY)
+    assert span(old)[1] == new.valid_from
+    assert span(new)[1] == new.valid_from + DAY
     assert fee_at(today + 3 * DAY) == 0
     assert not AuditLog.objects.filter(action="fee_schedule.put_back").exists()
 
@@ -255,18 +254,17 @@ def test_calling_off_and_planning_at_once_leave_no_gap(admin_user: User, _: int)
     assert FeeSchedule.objects.filter(ended_at=None).count() == 1
 
 
-def test_a_schedule_that_begins_while_it_is_called_off_is_looked_at_again(admin_user: User) -> None:
-    """The trigger's clock says that the end has come; the retry sees a schedule that has begun, and ends it now."""
+def test_a_schedule_that_begins_while_it_is_called_off_is_looked_at_again(
+    admin_user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service read the clock, then the moment came: the trigger refuses, and the next try ends what has begun."""
     old = plan(admin_user, "1")
-    new = plan(admin_user, "2", timezone.now() + timedelta(seconds=0.2))
-    clocks = iter([new.valid_from - timedelta(seconds=1), new.valid_from + timedelta(seconds=1)])
-    time.sleep(0.3)
+    new = plan(admin_user, "2", timezone.now() + DAY)
+    moments = iter([new.valid_from - timedelta(seconds=1), new.valid_from + timedelta(seconds=1)])
+    monkeypatch.setattr(fee_schedules, "clock", SimpleNamespace(now=lambda: next(moments)))
 
-    ended = unit_of_work(
-        lambda: fee_schedules.end_fee_schedule(
-            actor=actor_for(admin_user), schedule_id=new.pk, reason=REASON, now=next(clocks)
-        )
-    )
+    with clock_at(new.valid_from + timedelta(seconds=1)):
+        ended = end(admin_user, new)
 
     assert ended.ended_at == new.valid_from + timedelta(seconds=1)
     assert span(old)[1] == new.valid_from

@@ -45,7 +45,6 @@ def set_fee(admin: User, currency: str = "USD", level: int | None = None, **part
             currency=currency,
             kyc_level=level,
             reason=REASON,
-            now=timezone.now(),
             **decimals,
         )
     )
@@ -553,7 +552,6 @@ def set_capture_fee(admin: User, fixed: str) -> None:
             currency="USD",
             kyc_level=None,
             reason=REASON,
-            now=timezone.now(),
             fixed=Decimal(fixed),
         )
     )

@@ -9,7 +9,6 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from fintech_core import clock
 from fintech_core.capabilities import Capability
 from fintech_core.serializers import ReasonInput
 from fintech_core.viewsets import DomainViewSet
@@ -47,7 +46,7 @@ class FeeScheduleViewSet(DomainViewSet):
         """Set a schedule; the one before it for the same kind, currency and level ends when this one begins."""
         data = self.validated(FeeScheduleInput)
         return self.write(
-            lambda: services.create_fee_schedule(actor=self.actor, now=clock.now(), **data),
+            lambda: services.create_fee_schedule(actor=self.actor, **data),
             FeeScheduleOutput,
             status=201,
         )
@@ -59,6 +58,6 @@ class FeeScheduleViewSet(DomainViewSet):
         data = self.validated(ReasonInput)
         schedule_id = self.get_object().pk
         return self.write(
-            lambda: services.end_fee_schedule(actor=self.actor, schedule_id=schedule_id, now=clock.now(), **data),
+            lambda: services.end_fee_schedule(actor=self.actor, schedule_id=schedule_id, **data),
             FeeScheduleOutput,
         )
