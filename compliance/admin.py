@@ -5,13 +5,19 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
+from unfold.widgets import UnfoldBooleanWidget
 
-from compliance import services
+from compliance import selectors, services
 from compliance.models import KycSubmission
 from fintech_core.actors import Actor
-from fintech_core.admin_base import ReadOnlyModelAdmin, actor_of_request, reason_action
+from fintech_core.admin_base import ReadOnlyModelAdmin, ReasonForm, actor_of_request, reason_action
 from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
 
@@ -20,8 +26,26 @@ def _start_review(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datet
     return services.start_review(actor=actor, submission_id=object_id, reason=reason, now=now)
 
 
-def _approve(level: int, *, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
-    return services.approve_submission(actor=actor, submission_id=object_id, level=level, reason=reason, now=now)
+def _approve(
+    level: int, *, actor: Actor, object_id: uuid.UUID, reason: str, acknowledge_duplicates: bool, now: datetime
+) -> object:
+    return services.approve_submission(
+        actor=actor,
+        submission_id=object_id,
+        level=level,
+        acknowledge_duplicates=acknowledge_duplicates,
+        reason=reason,
+        now=now,
+    )
+
+
+class ApproveForm(ReasonForm):
+    acknowledge_duplicates = forms.BooleanField(
+        required=False,
+        widget=UnfoldBooleanWidget,
+        help_text="Approve although another person has an open or approved submission with the same document. The "
+        "reason says why.",
+    )
 
 
 def _reject(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
@@ -30,7 +54,7 @@ def _reject(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -
 
 @admin.register(KycSubmission)
 class KycSubmissionAdmin(ReadOnlyModelAdmin):
-    list_display = ("id", "user", "level", "status", "granted_level", "created_at", "decided_at")
+    list_display = ("id", "user", "level", "status", "granted_level", "same_document", "created_at", "decided_at")
     list_filter = ("status", "level")
     list_select_related = ("user",)
     search_fields = ("=id", "=user__id")
@@ -49,6 +73,7 @@ class KycSubmissionAdmin(ReadOnlyModelAdmin):
         "address",
         "document_type",
         "masked_document_number",
+        "possible_duplicates",
         "granted_level",
         "reject_reason",
         "decided_by",
@@ -58,8 +83,12 @@ class KycSubmissionAdmin(ReadOnlyModelAdmin):
     )
     actions = (
         reason_action("Take into review", Capability.KYC_DECIDE, _start_review),
-        reason_action("Approve at level 1", Capability.KYC_DECIDE, partial(_approve, 1), sensitive=True),
-        reason_action("Approve at level 2", Capability.KYC_DECIDE, partial(_approve, 2), sensitive=True),
+        reason_action(
+            "Approve at level 1", Capability.KYC_DECIDE, partial(_approve, 1), form=ApproveForm, sensitive=True
+        ),
+        reason_action(
+            "Approve at level 2", Capability.KYC_DECIDE, partial(_approve, 2), form=ApproveForm, sensitive=True
+        ),
         reason_action(
             "Reject",
             Capability.KYC_DECIDE,
@@ -68,6 +97,20 @@ class KycSubmissionAdmin(ReadOnlyModelAdmin):
             sensitive=True,
         ),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[KycSubmission]:
+        return selectors.with_possible_duplicates(super().get_queryset(request))
+
+    @admin.display(description="document of another too", boolean=True)
+    def same_document(self, submission: Any) -> bool:
+        return bool(submission.has_possible_duplicates)
+
+    @admin.display(description="same document")
+    def possible_duplicates(self, submission: KycSubmission) -> str:
+        """Other persons' open and approved submissions with this document, as links."""
+        found = selectors.possible_duplicates_of(submission)[: selectors.MAX_DUPLICATES]
+        rows = [(reverse("admin:compliance_kycsubmission_change", args=[row.pk]), row.pk, row.status) for row in found]
+        return format_html_join(mark_safe("<br>"), '<a href="{}">{}</a> ({})', rows) or "none"
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """The detail page shows personal data, so looking is written down before anything is shown."""

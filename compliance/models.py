@@ -6,12 +6,14 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from compliance.documents import document_key
 from compliance.enums import MAX_LEVEL, MIN_LEVEL, OPEN, DocumentType, SubmissionStatus
 from compliance.triggers import PERSONAL, submission_triggers
 from fintech_core import ids
-from fintech_core.encrypted_fields import EncryptedDateField, EncryptedTextField
+from fintech_core.encrypted_fields import BlindIndexField, EncryptedDateField, EncryptedTextField
 from fintech_core.fields import enum_check
 
+DOCUMENT_PURPOSE = "kyc_document"
 _VISIBLE_DIGITS = 4
 _UNDECIDED = Q(
     decided_by__isnull=True,
@@ -50,6 +52,9 @@ class KycSubmission(models.Model):
     address = EncryptedTextField(null=True)
     document_type = models.CharField(max_length=16, choices=DocumentType.choices)
     document_number = EncryptedTextField(null=True)
+    # Of type, country and number in one normal form (documents.py): who else has submitted this document.
+    document_index_a = BlindIndexField(source="document_key", slot="a", purpose=DOCUMENT_PURPOSE)
+    document_index_b = BlindIndexField(source="document_key", slot="b", purpose=DOCUMENT_PURPOSE)
     decided_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,
@@ -105,11 +110,20 @@ class KycSubmission(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["-created_at", "-id"], name="kyc_submission_newest"),
             models.Index(fields=["status", "-created_at", "-id"], name="kyc_submission_by_status"),
+            models.Index(fields=["document_index_a"], name="kyc_document_a"),
+            models.Index(fields=["document_index_b"], name="kyc_document_b"),
         ]
         triggers: ClassVar = submission_triggers()
 
     def __str__(self) -> str:
         return f"Level {self.level} for {self.user_id}: {self.status}"
+
+    @property
+    def document_key(self) -> str | None:
+        """What the document's blind index is made of; None once the person is erased."""
+        if self.document_number is None:
+            return None
+        return document_key(self.document_type, self.country, self.document_number)
 
     @property
     def masked_document_number(self) -> str | None:

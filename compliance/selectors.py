@@ -4,13 +4,14 @@ import uuid
 from collections.abc import Collection
 from datetime import datetime
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
-from compliance.enums import OPEN
-from compliance.models import KycSubmission
+from compliance.enums import OPEN, SubmissionStatus
+from compliance.models import DOCUMENT_PURPOSE, KycSubmission
 from fintech_core import prepared
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
+from fintech_core.encrypted_fields import index_column, indexed
 from fintech_core.models import AuditLog
 
 
@@ -27,6 +28,25 @@ def open_submission_of(user_id: uuid.UUID) -> KycSubmission | None:
     """The submission of this user that waits for a decision."""
     return KycSubmission.objects.filter(user_id=user_id, status__in=sorted(OPEN)).first()
 
+
+def possible_duplicates_of(submission: KycSubmission) -> QuerySet[KycSubmission]:
+    """Open and approved submissions of other persons with the same document. For officers alone."""
+    key = submission.document_key
+    if key is None:
+        return KycSubmission.objects.none()
+    rows = KycSubmission.objects.filter(**indexed("document", key, purpose=DOCUMENT_PURPOSE), status__in=_IN_USE)
+    return rows.exclude(user_id=submission.user_id).order_by("created_at", "pk")
+
+
+def with_possible_duplicates(rows: QuerySet[KycSubmission]) -> QuerySet[KycSubmission]:
+    """`has_possible_duplicates`: for officers alone, since it says something about other people."""
+    column = index_column("document")
+    same = KycSubmission.objects.filter(**{column: OuterRef(column)}, status__in=_IN_USE)
+    return rows.annotate(has_possible_duplicates=Exists(same.exclude(user_id=OuterRef("user_id"))))
+
+
+MAX_DUPLICATES = 20  # shown, and named in the audit row
+_IN_USE = sorted([*OPEN, SubmissionStatus.APPROVED])
 
 _LEVEL = """
     SELECT kyc_level FROM users_user WHERE id = %(owner)s

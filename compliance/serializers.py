@@ -5,8 +5,10 @@ from datetime import date
 from typing import Any, ClassVar
 
 from django.core.validators import RegexValidator
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from compliance import selectors
 from compliance.enums import MAX_LEVEL, MIN_LEVEL, DocumentType, SubmissionStatus
 from compliance.models import KycSubmission
 from fintech_core import clock
@@ -67,8 +69,21 @@ class SubmissionInput(StrictInput):
         return value
 
 
+class AcknowledgeField(serializers.BooleanField):
+    """A JSON boolean and nothing else (DRF's own also takes "yes" and 1)."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
 class ApproveInput(StrictInput):
     level = LevelField(help_text="The level to grant: the one asked for, or a lower one.")
+    acknowledge_duplicates = AcknowledgeField(
+        required=False, help_text="The document is another person's too, and `reason` says why it is approved."
+    )
+    reason = TextField(required=False, min_length=3, max_length=500, help_text="Goes into the audit log.")
 
 
 class SubmissionFilter(StrictInput):
@@ -101,11 +116,28 @@ class SubmissionSummaryOutput(serializers.ModelSerializer[KycSubmission]):
     """A row of the list: the application's fate, without personal data."""
 
     user = serializers.UUIDField(source="user_id", read_only=True)
+    has_possible_duplicates = serializers.SerializerMethodField(
+        help_text="Whether another person has an open or approved submission with this document. Staff; else false."
+    )
 
     class Meta:
         model = KycSubmission
-        fields = _FATE
-        read_only_fields = _FATE
+        fields = (*_FATE, "has_possible_duplicates")
+        read_only_fields = fields
+
+    def get_has_possible_duplicates(self, submission: KycSubmission) -> bool:
+        return bool(getattr(submission, "has_possible_duplicates", False))
+
+
+class DuplicateOutput(serializers.ModelSerializer[KycSubmission]):
+    """Another person's submission with the same document."""
+
+    user = serializers.UUIDField(source="user_id", read_only=True)
+
+    class Meta:
+        model = KycSubmission
+        fields = ("id", "user", "status", "created_at")
+        read_only_fields = fields
 
 
 class SubmissionOutput(serializers.ModelSerializer[KycSubmission]):
@@ -117,11 +149,27 @@ class SubmissionOutput(serializers.ModelSerializer[KycSubmission]):
     date_of_birth = serializers.DateField(read_only=True, allow_null=True)
     address = serializers.CharField(read_only=True, allow_null=True)
     document_number = serializers.CharField(source="masked_document_number", read_only=True, allow_null=True)
+    possible_duplicates = serializers.SerializerMethodField(
+        help_text="Open and approved submissions of other persons with the same document. Staff; else empty."
+    )
 
     class Meta:
         model = KycSubmission
-        fields = _FATE + _PERSON
-        read_only_fields = _FATE + _PERSON
+        fields = (*_FATE, *_PERSON, "possible_duplicates")
+        read_only_fields = fields
+
+    @extend_schema_field(DuplicateOutput(many=True))
+    def get_possible_duplicates(self, submission: KycSubmission) -> Any:
+        """Nothing: what others submitted is no business of the applicant's. Not even the look-up is made."""
+        return []
+
+
+class StaffSubmissionOutput(SubmissionOutput):
+    """The same for staff."""
+
+    def get_possible_duplicates(self, submission: KycSubmission) -> Any:
+        found = selectors.possible_duplicates_of(submission)[: selectors.MAX_DUPLICATES]
+        return DuplicateOutput(found, many=True).data
 
 
 class AuditLogFilter(StrictInput):

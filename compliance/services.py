@@ -16,12 +16,12 @@ from django.db import IntegrityError
 from compliance import locks, selectors
 from compliance.enums import MIN_LEVEL, OPEN, TRANSITIONS, SubmissionStatus
 from compliance.models import KycSubmission
-from compliance.triggers import PERSONAL
+from compliance.triggers import INDEXES, PERSONAL
 from fintech_core import audit, outbox
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.db import LostRace, violated_constraint
-from fintech_core.exceptions import DomainError, InvalidTransition, NotFound, PermissionDenied
+from fintech_core.exceptions import DomainError, InvalidTransition, NotFound, PermissionDenied, ValidationFailed
 from users.enums import KycStatus
 from users.locks import lock_user
 from users.services import set_kyc
@@ -47,6 +47,14 @@ class KycLevelTooHigh(DomainError):
     code = "kyc_level_too_high"
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     title = "No higher level can be granted than the submission asks for."
+
+
+class DocumentInUse(DomainError):
+    """Officers see this, never applicants: it says something about other people."""
+
+    code = "kyc_document_in_use"
+    status = HTTPStatus.CONFLICT
+    title = "Another person has an open or approved submission with this document. Acknowledge that to approve."
 
 
 class KycRequired(DomainError):
@@ -111,22 +119,33 @@ def start_review(*, actor: Actor, submission_id: uuid.UUID, now: datetime, reaso
 
 
 def approve_submission(
-    *, actor: Actor, submission_id: uuid.UUID, level: int, now: datetime, reason: str = ""
+    *,
+    actor: Actor,
+    submission_id: uuid.UUID,
+    level: int,
+    acknowledge_duplicates: bool = False,
+    reason: str = "",
+    now: datetime,
 ) -> KycSubmission:
     """Grant the level asked for or a lower one. A level that the user has already is never lowered.
 
-    Raises NotFound, PermissionDenied (one's own), InvalidTransition (decided already), KycLevelTooHigh.
+    Where other persons use the same document, the officer acknowledges that and says why. Raises NotFound,
+    PermissionDenied (one's own), InvalidTransition (decided already), KycLevelTooHigh, DocumentInUse, ValidationFailed
+    (acknowledged without a reason).
     """
     submission = _to_decide(actor, submission_id, SubmissionStatus.APPROVED)
     if not MIN_LEVEL <= level <= submission.level:
         raise KycLevelTooHigh(f"The submission asks for level {submission.level}.")
+    duplicates = _acknowledged_duplicates(submission, acknowledge=acknowledge_duplicates, reason=reason)
     user = lock_user(submission.user_id)
     before = {"status": submission.status, "kyc_level": user.kyc_level}
     granted = max(user.kyc_level, level)
     submission.granted_level = level
     _decide(submission, SubmissionStatus.APPROVED, actor, now)
     set_kyc(actor=actor, user_id=user.pk, status=KycStatus.APPROVED, level=granted, now=now)
-    after = {"granted_level": level, "kyc_level": granted}
+    after: dict[str, Any] = {"granted_level": level, "kyc_level": granted}
+    if duplicates:
+        after["acknowledged_duplicates"] = duplicates
     _record(actor, submission, "kyc.approved", before=before, after=after, reason=reason)
     return submission
 
@@ -199,6 +218,17 @@ def _insert(submission: KycSubmission) -> None:
         raise
 
 
+def _acknowledged_duplicates(submission: KycSubmission, *, acknowledge: bool, reason: str) -> list[str]:
+    """The submissions of others with this document. Raises DocumentInUse, ValidationFailed (no reason)."""
+    found = [str(row.pk) for row in selectors.possible_duplicates_of(submission)[: selectors.MAX_DUPLICATES]]
+    if found and not acknowledge:
+        raise DocumentInUse(extensions={"possible_duplicates": found})
+    if found and not reason:
+        message = "Say why the same document is approved for another person."
+        raise ValidationFailed([{"field": "reason", "code": "required", "message": message}])
+    return found
+
+
 def _to_decide(actor: Actor, submission_id: uuid.UUID, target: SubmissionStatus) -> KycSubmission:
     """The locked submission, if this actor may move it to `target`."""
     actor.require(Capability.KYC_DECIDE)
@@ -253,7 +283,7 @@ def _record(
 
 def erase_submissions(*, user_id: uuid.UUID) -> int:
     """Drop what an erased person said in decided submissions; level and decision stay. How many there were."""
-    nothing = dict.fromkeys(ERASED_FIELDS)
+    nothing = dict.fromkeys((*ERASED_FIELDS, *INDEXES))
     rows = KycSubmission.objects.filter(user_id=user_id, user__erased_at__isnull=False, first_name__isnull=False)
     return rows.exclude(status__in=sorted(OPEN)).update(**nothing)
 

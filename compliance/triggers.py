@@ -5,9 +5,10 @@ applicant said never changes; what was decided never changes afterwards. Nothing
 
 Two updates are no moves, and change the encrypted columns alone:
 
-- Rotation of keys. The database can't tell whether two ciphertexts say the same; it can tell that the id of the key
-  differs and that the text is as long. Only the owner role may: it could take the trigger away anyhow, and the app's
-  log-in, which anybody gets who breaks into a web process, can't become it (`rotate_pii_keys` runs as the owner).
+- Rotation of keys, of the blind indexes' as well. The database can't tell whether two ciphertexts say the same; it can
+  tell that the id of the key differs and that the text is as long. Only the owner role may: it could take the trigger
+  away anyhow, and the app's log-in, which anybody gets who breaks into a web process, can't become it
+  (`rotate_pii_keys` runs as the owner).
 - Erasure of a person: all at once, to nothing, once the application is decided and the user is erased.
 """
 
@@ -27,9 +28,12 @@ _FACTS = (
     "address",
     "document_type",
     "document_number",
+    "document_index_a",
+    "document_index_b",
     "created_at",
 )
 PERSONAL = ("first_name", "last_name", "date_of_birth", "address", "document_number")
+INDEXES = ("document_index_a", "document_index_b")
 _DECISION = ("decided_by_id", "decided_at", "reject_reason", "granted_level")
 
 
@@ -53,8 +57,9 @@ _BORN = f"""
     RETURN NEW;
 """
 
-_REST = "(to_jsonb({}) - ARRAY[" + ", ".join(f"'{column}'" for column in PERSONAL) + "])"
+_REST = "(to_jsonb({}) - ARRAY[" + ", ".join(f"'{column}'" for column in PERSONAL + INDEXES) + "])"
 _NEW_PERSONAL = ", ".join(f"NEW.{column}" for column in PERSONAL)
+_NEW_CRYPTO = ", ".join(f"NEW.{column}" for column in PERSONAL + INDEXES)
 # A ciphertext of the same text under another key: version byte, two bytes of key id, a text of the same length.
 _SEALED_ANEW = " AND ".join(
     f"(NEW.{column} = OLD.{column} OR (substring(NEW.{column} FROM 1 FOR 1) = '\\x01'::bytea"
@@ -67,10 +72,10 @@ _BY_OWNER = "coalesce(nullif(current_setting('role'), 'none'), session_user) = '
 
 _MAP = f"""
     IF {_REST.format("NEW")} = {_REST.format("OLD")} AND num_nulls({_NEW_PERSONAL}) = 0 AND {_BY_OWNER}
-       AND {_SEALED_ANEW} AND {_row("NEW", PERSONAL)} IS DISTINCT FROM {_row("OLD", PERSONAL)} THEN
+       AND {_SEALED_ANEW} AND {_row("NEW", PERSONAL + INDEXES)} IS DISTINCT FROM {_row("OLD", PERSONAL + INDEXES)} THEN
         RETURN NEW;
     END IF;
-    IF {_REST.format("NEW")} = {_REST.format("OLD")} AND num_nonnulls({_NEW_PERSONAL}) = 0
+    IF {_REST.format("NEW")} = {_REST.format("OLD")} AND num_nonnulls({_NEW_CRYPTO}) = 0
        AND OLD.status NOT IN ({_OPEN}) AND OLD.first_name IS NOT NULL
        AND EXISTS (SELECT FROM users_user WHERE id = NEW.user_id AND erased_at IS NOT NULL) THEN
         RETURN NEW;

@@ -14,6 +14,7 @@ from compliance.serializers import (
     ApproveInput,
     AuditLogFilter,
     AuditLogOutput,
+    StaffSubmissionOutput,
     SubmissionFilter,
     SubmissionInput,
     SubmissionOutput,
@@ -40,7 +41,13 @@ class KycSubmissionViewSet(DomainViewSet):
     filter_input = SubmissionFilter
 
     def get_queryset(self) -> Any:
-        return selectors.submissions_visible_to(self.actor)
+        rows = selectors.submissions_visible_to(self.actor)
+        return selectors.with_possible_duplicates(rows) if self._is_staff else rows
+
+    @property
+    def _is_staff(self) -> bool:
+        """Whether the caller may know of others' submissions; applicants learn nothing of them."""
+        return self.actor.can(Capability.KYC_READ_ALL)
 
     @extend_schema(operation_id="kyc_submissions_list", responses=SubmissionSummaryOutput(many=True))
     def list(self, request: Request) -> Response:
@@ -51,7 +58,9 @@ class KycSubmissionViewSet(DomainViewSet):
     def retrieve(self, request: Request, pk: UUID) -> HttpResponse:
         """One submission. Staff reading somebody's leaves a row in the audit log."""
         return self.write(
-            lambda: services.view_submission(actor=self.actor, submission_id=pk), SubmissionOutput, takes_key=False
+            lambda: services.view_submission(actor=self.actor, submission_id=pk),
+            StaffSubmissionOutput if self._is_staff else SubmissionOutput,
+            takes_key=False,
         )
 
     @extend_schema(operation_id="kyc_submissions_create", request=SubmissionInput, responses={201: SubmissionOutput})
@@ -68,7 +77,10 @@ class KycSubmissionViewSet(DomainViewSet):
     @extend_schema(operation_id="kyc_submissions_approve", request=ApproveInput)
     @action(detail=True, methods=["post"])
     def approve(self, request: Request, pk: UUID) -> HttpResponse:
-        """Grant a level, at most the one asked for. Compliance officers, never on their own submission."""
+        """Grant a level, at most the one asked for. Compliance officers, never on their own submission.
+
+        409 `kyc_document_in_use` where another person uses the same document and that isn't acknowledged.
+        """
         data = self.validated(ApproveInput)
         return self._decide(pk, services.approve_submission, data)
 
@@ -82,7 +94,7 @@ class KycSubmissionViewSet(DomainViewSet):
     def _decide(self, submission_id: UUID, service: Any, data: dict[str, Any]) -> HttpResponse:
         return self.write(
             lambda: service(actor=self.actor, submission_id=submission_id, now=clock.now(), **data),
-            SubmissionOutput,
+            StaffSubmissionOutput,
             takes_key=False,
         )
 

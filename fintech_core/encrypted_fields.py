@@ -188,7 +188,7 @@ def crypto_columns(*names: str) -> list[str]:
 
 def indexed(field: str, text: str, *, purpose: str = "") -> dict[str, bytes]:
     """The filter that finds rows whose `field` (`user__email`) is this normalised text."""
-    return {_lookup_column(field): _lookup_digest(field, text, purpose)}
+    return {index_column(field): _lookup_digest(field, text, purpose)}
 
 
 def indexed_in(
@@ -196,10 +196,11 @@ def indexed_in(
 ) -> tuple[dict[str, list[bytes]], dict[bytes, str]]:
     """The same for many texts at once, with the texts by their digests."""
     by_digest = {_lookup_digest(field, text, purpose): text for text in texts}
-    return {f"{_lookup_column(field)}__in": list(by_digest)}, by_digest
+    return {f"{index_column(field)}__in": list(by_digest)}, by_digest
 
 
-def _lookup_column(field: str) -> str:
+def index_column(field: str) -> str:
+    """The column of the blind index by which rows are looked up now."""
     return f"{field}_index_{'a' if crypto.index_key_ids()[-1] % 2 else 'b'}"
 
 

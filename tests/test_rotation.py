@@ -19,6 +19,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from compliance.models import KycSubmission
+from compliance.selectors import possible_duplicates_of, with_possible_duplicates
 from compliance.tests.factories import approve, submit
 from devtools import places, servers, testing
 from fintech_core import crypto, rotation
@@ -111,6 +112,28 @@ def test_after_a_rotation_the_old_keys_can_go(people: list[User], rings: Any) ->
     assert isinstance(read.date_of_birth, date)
     assert User.objects.get(**indexed("email", str(bob.email))).pk == bob.pk
     assert log_in(str(alice.email)) == 200
+
+
+def test_a_document_is_found_again_before_between_and_after(people: list[User], rings: Any, mallory: User) -> None:
+    """Alice and Bob have submitted the same document; Mallory does while the index keys rotate."""
+    alice, bob, _ = people
+
+    def found(user: User) -> set[Any]:
+        submission = KycSubmission.objects.get(user=user)
+        listed = with_possible_duplicates(KycSubmission.objects.filter(pk=submission.pk)).get()
+        assert listed.has_possible_duplicates  # type: ignore[attr-defined]
+        return {row.user_id for row in possible_duplicates_of(submission)}
+
+    assert (found(alice), found(bob)) == ({bob.pk}, {alice.pk})
+    rings.next()
+    submit(mallory)
+    assert found(mallory) == {alice.pk, bob.pk}
+    assert run()[0] == 0
+    assert found(mallory) == {alice.pk, bob.pk}
+    rings.last()
+    assert found(mallory) == {alice.pk, bob.pk}
+    assert run()[0] == 0
+    assert found(alice) == {bob.pk, mallory.pk}
 
 
 def test_uniqueness_holds_before_between_and_after(people: list[User], rings: Any) -> None:

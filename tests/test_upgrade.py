@@ -69,6 +69,9 @@ def test_plain_personal_data_is_encrypted_by_migrate(cluster: servers.Servers) -
             "last_name": "O'Hara \\ Sons",
             "date_of_birth": "1987-03-14",
         }
+        found = connection.execute(f"SELECT {index_column('document')} FROM compliance_kycsubmission").fetchone()
+        assert found is not None
+        assert bytes(found[0]) == digest("passport:LI:XQ7731954", purpose="kyc_document")
         refused = connection.execute(
             "SELECT count(*) FROM pg_trigger WHERE tgname LIKE '%kyc_submission_map%'"
         ).fetchone()
@@ -106,12 +109,12 @@ def number(connection: psycopg.Connection, expression: str) -> int:
     return int(row[0]) if row else 0
 
 
-def index_column() -> str:
-    return f"email_index_{'a' if crypto.index_key_ids()[-1] % 2 else 'b'}"
+def index_column(name: str = "email") -> str:
+    return f"{name}_index_{'a' if crypto.index_key_ids()[-1] % 2 else 'b'}"
 
 
-def digest(email: str) -> bytes:
-    return crypto.index_digest("email", email, key_id=crypto.index_key_ids()[-1])
+def digest(text: str, *, purpose: str = "email") -> bytes:
+    return crypto.index_digest(purpose, text, key_id=crypto.index_key_ids()[-1])
 
 
 READ_USERS = "SELECT id, email, phone, last_name, email_index_a FROM users_user"

@@ -163,7 +163,8 @@ def test_an_officer_takes_one_into_review(alice: User, officer: User) -> None:
 
 
 def test_of_several_each_stands_for_itself(alice: User, bob: User, mallory: User, officer: User) -> None:
-    decided, low, fine = approve(submit(alice), officer, level=1), submit(bob, level=1), submit(mallory, level=2)
+    decided, low = approve(submit(alice), officer, level=1), submit(bob, level=1)
+    fine = submit(mallory, level=2, document_number="Her own 1")
 
     messages = told(act(browser_for(officer), "approve_at_level_2", decided, low, fine))
 
