@@ -23,6 +23,11 @@ def neutralise(text: str) -> str:
     return f"'{text}" if _FORMULA.match(text) else text
 
 
+def as_written(cell: str) -> str:
+    """The text that `neutralise` made the cell of."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell[1:]) else cell
+
+
 def csv_chunks(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[bytes]:
     """The file in pieces of some hundred rows, so that its size costs no memory."""
     buffer = io.StringIO(newline="")

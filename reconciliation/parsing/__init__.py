@@ -1,32 +1,61 @@
 """Readers of external statements: camt.053, MT940, CSV. A file is read whole or refused whole."""
 
+import io
 from decimal import Decimal
+from typing import IO
 
 from reconciliation.enums import StatementFormat
 from reconciliation.parsing import camt053, csv_file, mt940
-from reconciliation.parsing.common import MAX_LINES, MAX_STATEMENTS, ParsedLine, ParsedStatement, StatementInvalid
+from reconciliation.parsing.common import (
+    ENCODINGS,
+    MAX_LINES,
+    MAX_STATEMENTS,
+    MAX_TEXT_BYTES,
+    ParsedLine,
+    ParsedStatement,
+    StatementInvalid,
+)
 
-__all__ = ["ParsedLine", "ParsedStatement", "StatementInvalid", "parse"]
+__all__ = ["ENCODINGS", "ParsedLine", "ParsedStatement", "StatementInvalid", "parse"]
 
 
 def parse(
-    *, format: str, raw: bytes, currency: str, opening: Decimal | None = None, closing: Decimal | None = None
+    *,
+    format: str,
+    raw: bytes | IO[bytes],
+    currency: str,
+    encoding: str | None = None,
+    opening: Decimal | None = None,
+    closing: Decimal | None = None,
 ) -> list[ParsedStatement]:
-    """The statements of a file, in its order. Balances are given for CSV only. Raises StatementInvalid."""
-    if not raw.strip():
-        raise StatementInvalid("The file is empty.")
+    """The statements of a file, in its order; a file object is read from where it is, XML of it piece by piece.
+
+    Balances are given for CSV only; an encoding other than UTF-8 for MT940 and CSV. Raises StatementInvalid.
+    """
     if format != StatementFormat.CSV and (opening is not None or closing is not None):
         raise StatementInvalid("Balances are given for CSV only: this format has its own.")
+    source = io.BytesIO(raw) if isinstance(raw, bytes) else raw
     if format == StatementFormat.CAMT053:
-        statements = camt053.parse(raw, currency)
+        if encoding is not None:
+            raise StatementInvalid("XML declares its own encoding: give none.")
+        statements = camt053.parse(source, currency)
     elif format == StatementFormat.MT940:
-        statements = mt940.parse(raw, currency)
+        statements = mt940.parse(_text(source), currency, encoding=encoding or ENCODINGS[0])
     else:
-        statements = [csv_file.parse(raw, currency, opening=opening, closing=closing)]
+        statements = [
+            csv_file.parse(_text(source), currency, encoding=encoding or ENCODINGS[0], opening=opening, closing=closing)
+        ]
     if not 1 <= len(statements) <= MAX_STATEMENTS:
         raise StatementInvalid(f"A file has 1 to {MAX_STATEMENTS} statements.")
     if sum(len(statement.lines) for statement in statements) > MAX_LINES:
         raise StatementInvalid(f"A file has at most {MAX_LINES} lines.")
-    if len({statement.statement_id for statement in statements}) != len(statements):
-        raise StatementInvalid("Two statements of the file have the same id.")
     return statements
+
+
+def _text(source: IO[bytes]) -> bytes:
+    raw = source.read(MAX_TEXT_BYTES + 1)
+    if len(raw) > MAX_TEXT_BYTES:
+        raise StatementInvalid(f"A file of this format has at most {MAX_TEXT_BYTES} bytes.")
+    if not raw.strip():
+        raise StatementInvalid("The file is empty.")
+    return raw

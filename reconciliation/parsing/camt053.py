@@ -1,21 +1,21 @@
 """ISO 20022 camt.053 (BankToCustomerStatement), any version: the elements that matter have kept their names.
 
-Read with defusedxml: no DTD, no entity, nothing external. Only booked entries count (`Sts` BOOK); the closing balance
-CLBD is one of booked entries.
+Read piece by piece (xml_stream.py): an entry, and of a batch each of its transactions, is dropped once it was read.
+Only booked entries count (`Sts` BOOK); the closing balance CLBD is one of booked entries. Entries of amount zero are
+counted and left out.
 """
 
-import io
 import re
-from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
-from typing import Any
-from xml.etree.ElementTree import Element, ParseError
+from typing import IO
+from xml.etree.ElementTree import Element
 
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import iterparse
-
+from reconciliation.parsing import references
 from reconciliation.parsing.common import (
     MAX_LINES,
+    MAX_STATEMENTS,
     ParsedLine,
     ParsedStatement,
     StatementInvalid,
@@ -24,75 +24,122 @@ from reconciliation.parsing.common import (
     checked,
     date_of,
     description_of,
+    is_zero,
     text_of,
 )
+from reconciliation.parsing.xml_stream import Path, elements
 
 READER = "camt053/2"
-_NAMESPACE = re.compile(r"\{urn:iso:std:iso:20022:tech:xsd:camt\.053\.001\.[0-9]{2}\}Document")
-_MAX_DEPTH = 40
+_ROOT = re.compile(r"\{urn:iso:std:iso:20022:tech:xsd:camt\.053\.001\.[0-9]{2}\}Document")
 _OPENING, _CLOSING = ("OPBD", "PRCD"), ("CLBD",)
-_NONE = frozenset({"NOTPROVIDED", "NOTAVAILABLE", "NONREF"})
+_STATEMENT: Path = ("Document", "BkToCstmrStmt", "Stmt")
+_TRANSACTION: Path = (*_STATEMENT, "Ntry", "NtryDtls", "TxDtls")
+_HEAD = frozenset({"Id", "ElctrncSeqNb", "LglSeqNb", "StmtPgntn", "FrToDt", "Acct", "Bal"})
+# Ids of a transaction besides EndToEndId; AcctSvcrRef is the bank's.
+_OTHER_IDS = ("InstrId", "PmtInfId", "TxId", "UETR", "ChqNb", "ClrSysRef")
 
 
-def parse(raw: bytes, currency: str) -> list[ParsedStatement]:
-    """The statements (`Stmt`) of the document."""
-    try:
-        return [_statement(element, currency, f"Stmt {n}") for n, element in enumerate(_statements(raw), start=1)]
-    except DefusedXmlException as error:
-        raise StatementInvalid("A DTD or an entity: such a file is not read.") from error
-    except (ParseError, UnicodeError, LookupError, ValueError) as error:
-        raise StatementInvalid(f"The file is not well-formed XML: {error}") from error
+@dataclass(slots=True)
+class _Transaction:
+    """What is kept of a TxDtls."""
+
+    end_to_end: str
+    others: list[str]
+    words: list[str]  # each Ustrd, else AddtlTxInf
 
 
-def _statements(raw: bytes) -> Iterator[Element]:
-    depth = entries = 0
-    for event, element in iterparse(io.BytesIO(raw), events=("start", "end"), forbid_dtd=True):
-        if event == "start":
-            if depth == 0 and not _NAMESPACE.fullmatch(element.tag):
-                raise StatementInvalid("The root element is not the Document of a camt.053.")
-            depth += 1
-            if depth > _MAX_DEPTH:
-                raise StatementInvalid(f"Nested deeper than {_MAX_DEPTH}.")
-            continue
-        depth -= 1
-        element.tag = element.tag.rpartition("}")[2]
-        if element.tag == "Ntry" and depth == 3:
-            entries += 1
-            if entries > MAX_LINES:
+@dataclass(slots=True)
+class _Draft:
+    """A statement while its elements go by."""
+
+    where: str
+    currency: str
+    head: dict[str, Element] = field(default_factory=dict)
+    balances: dict[str, Element] = field(default_factory=dict)
+    transactions: list[_Transaction] = field(default_factory=list)  # of the entry that is being read
+    entries: int = 0
+    zero_lines: int = 0
+    lines: list[ParsedLine] = field(default_factory=list)
+
+
+def parse(source: IO[bytes], currency: str) -> list[ParsedStatement]:
+    """The statements (`Stmt`) of the document. Raises StatementInvalid."""
+    statements: list[ParsedStatement] = []
+    draft = _Draft("Stmt 1", currency)
+    total = 0
+    for path, element in elements(source, is_root=lambda tag: bool(_ROOT.fullmatch(tag)), wanted=_wanted):
+        if path == _TRANSACTION:
+            draft.transactions.append(_transaction(element))
+        elif path == (*_STATEMENT, "Ntry"):
+            _take_entry(draft, element)
+            total += 1
+            if total > MAX_LINES:
                 raise StatementInvalid(f"A file has at most {MAX_LINES} lines.")
-        elif element.tag == "Stmt" and depth == 2:
-            yield element
-            element.clear()
+        elif path == _STATEMENT:
+            statements.append(_statement(draft))
+            if len(statements) > MAX_STATEMENTS:
+                raise StatementInvalid(f"A file has 1 to {MAX_STATEMENTS} statements.")
+            draft = _Draft(f"Stmt {len(statements) + 1}", currency)
+        else:
+            _take_head(draft, path[-1], element)
+    return statements
 
 
-def _text(element: Element, *paths: str) -> str:
+def _wanted(path: Path) -> bool:
+    """Statements themselves are wanted for their end alone: what is in them comes by itself."""
+    if len(path) < len(_STATEMENT) or path[: len(_STATEMENT)] != _STATEMENT:
+        return False
+    rest = path[len(_STATEMENT) :]
+    return not rest or rest == ("Ntry",) or path == _TRANSACTION or (len(rest) == 1 and rest[0] in _HEAD)
+
+
+def _take_head(draft: _Draft, name: str, element: Element) -> None:
+    copied = Element(name)
+    copied.text = element.text
+    copied.extend(list(element))
+    if name != "Bal":
+        draft.head.setdefault(name, copied)
+        return
+    code = _text(element, "Tp/CdOrPrtry/Cd")
+    if code in {*_OPENING, *_CLOSING}:
+        if code in draft.balances:
+            raise StatementInvalid(f"{draft.where}: two balances {code}.")
+        draft.balances[code] = copied
+
+
+def _text(element: Element | None, *paths: str) -> str:
     """The text of the first path that has one."""
+    if element is None:
+        return ""
     return next((found.strip() for path in paths if (found := element.findtext(path)) and found.strip()), "")
 
 
-def _statement(statement: Element, currency: str, where: str) -> ParsedStatement:
-    opening, opening_date = _balance(statement, _OPENING, currency, where)
-    closing, closing_date = _balance(statement, _CLOSING, currency, where)
-    entries = list(enumerate(statement.findall("Ntry"), start=1))
-    lines = tuple(
-        _line(entry, currency, f"{where}, Ntry {n}") for n, entry in entries if _text(entry, "Sts/Cd", "Sts") == "BOOK"
-    )
-    period = statement.find("FrToDt")
+def _own_text(element: Element | None) -> str:
+    return (element.text or "").strip() if element is not None else ""
+
+
+def _statement(draft: _Draft) -> ParsedStatement:
+    where, head = draft.where, draft.head
+    opening, opening_date, opens = _balance(draft, _OPENING)
+    closing, closing_date, closes = _balance(draft, _CLOSING)
+    period = head.get("FrToDt")
     start = _date(period, "FrDt", "FrDtTm", where) if period is not None else None
     end = _date(period, "ToDt", "ToDtTm", where) if period is not None else None
-    legal = text_of(_text(statement, "LglSeqNb"), f"{where}, LglSeqNb", limit=32)
-    electronic = text_of(_text(statement, "ElctrncSeqNb"), f"{where}, ElctrncSeqNb", limit=32)
-    dates = [line.booking_date for line in lines]
-    identifier = text_of(_text(statement, "Id"), f"{where}, Id", limit=128)
+    identifier = text_of(_own_text(head.get("Id")), f"{where}, Id", limit=128)
     if not identifier:
         raise StatementInvalid(f"{where}: it has no Id.")
+    legal = text_of(_own_text(head.get("LglSeqNb")), f"{where}, LglSeqNb", limit=32)
+    electronic = text_of(_own_text(head.get("ElctrncSeqNb")), f"{where}, ElctrncSeqNb", limit=32)
+    pages = head.get("StmtPgntn")
+    account = text_of(_text(head.get("Acct"), "Id/IBAN", "Id/Othr/Id"), f"{where}, Acct", limit=64)
+    dates = [line.booking_date for line in draft.lines]
     return checked(
         ParsedStatement(
             reader=READER,
             statement_id=identifier,
-            external_account=text_of(_text(statement, "Acct/Id/IBAN", "Acct/Id/Othr/Id"), f"{where}, Acct", limit=64),
+            external_account=account,
             number=legal or electronic,
-            sequence=text_of(_text(statement, "StmtPgntn/PgNb"), f"{where}, PgNb", limit=32),
+            sequence=text_of(_text(pages, "PgNb"), f"{where}, PgNb", limit=32),
             legal_number=legal,
             electronic_number=electronic,
             period_start=start,
@@ -103,22 +150,24 @@ def _statement(statement: Element, currency: str, where: str) -> ParsedStatement
             closing=closing,
             opening_date=opening_date,
             closing_date=closing_date,
-            lines=lines,
+            opening_intermediate=opens,
+            closing_intermediate=closes or _text(pages, "LastPgInd").lower() in {"false", "0"},
+            zero_lines=draft.zero_lines,
+            lines=tuple(draft.lines),
         ),
         where,
     )
 
 
-def _balance(statement: Element, codes: tuple[str, ...], currency: str, where: str) -> tuple[Decimal, Any]:
+def _balance(draft: _Draft, codes: tuple[str, ...]) -> tuple[Decimal, date, bool]:
+    """Amount, date, and whether it is that of a page (`SubTp` INTM)."""
     for code in codes:
-        found = [b for b in statement.findall("Bal") if _text(b, "Tp/CdOrPrtry/Cd") == code]
-        if len(found) > 1:
-            raise StatementInvalid(f"{where}: two balances {code}.")
-        if found:
-            place = f"{where}, Bal {code}"
-            size = balance_of(_amount_text(found[0], currency, place), currency, place)
-            return _signed(found[0], size, place), _date(found[0], "Dt/Dt", "Dt/DtTm", place)
-    raise StatementInvalid(f"{where}: it has no balance {' or '.join(codes)}.")
+        if (found := draft.balances.get(code)) is not None:
+            place = f"{draft.where}, Bal {code}"
+            size = balance_of(_amount_text(found, draft.currency, place), draft.currency, place)
+            day = _date(found, "Dt/Dt", "Dt/DtTm", place)
+            return _signed(found, size, place), day, _text(found, "Tp/SubTp/Cd") == "INTM"
+    raise StatementInvalid(f"{draft.where}: it has no balance {' or '.join(codes)}.")
 
 
 def _amount_text(element: Element, currency: str, where: str) -> str:
@@ -136,31 +185,60 @@ def _signed(element: Element, size: Decimal, where: str) -> Decimal:
     return size if indicator == "CRDT" else -size
 
 
-def _date(element: Element, day: str, moment: str, where: str) -> Any:
+def _date(element: Element, day: str, moment: str, where: str) -> date:
     """The date, or the date of the time as the bank wrote it."""
     return date_of(_text(element, day) or _text(element, moment)[:10], f"{where}, {day}")
 
 
-def _line(entry: Element, currency: str, where: str) -> ParsedLine:
-    size = amount_of(_amount_text(entry, currency, where), currency, where)
+def _take_entry(draft: _Draft, entry: Element) -> None:
+    draft.entries += 1
+    transactions, draft.transactions = draft.transactions, []
+    if _text(entry, "Sts/Cd", "Sts") != "BOOK":
+        return
+    where = f"{draft.where}, Ntry {draft.entries}"
+    text = _amount_text(entry, draft.currency, where)
+    if is_zero(text):
+        draft.zero_lines += 1
+        return
+    amount = _signed(entry, amount_of(text, draft.currency, where), where)
+    draft.lines.append(_line(entry, transactions, amount, where))
+
+
+def _line(entry: Element, transactions: list[_Transaction], amount: Decimal, where: str) -> ParsedLine:
     booked = _date(entry, "BookgDt/Dt", "BookgDt/DtTm", where)
-    details = entry.findall("NtryDtls/TxDtls")
-    # A batch entry stands for many payments, so none of their references is its own.
-    found = (_text(detail, "Refs/EndToEndId") for detail in details)
-    references = tuple(
-        dict.fromkeys(text_of(name, f"{where}, EndToEndId") for name in found if name not in {"", *_NONE})
-    )
-    reference = references[0] if len(details) == 1 and references else _text(entry, "NtryDtls/Btch/PmtInfId")
-    description = _text(entry, "AddtlNtryInf")
-    if not description and len(details) == 1:
-        description = _text(details[0], "RmtInf/Ustrd", "AddtlTxInf")
-    has_value_date = entry.find("ValDt") is not None
+    batch = len(transactions) > 1 or entry.find("NtryDtls/Btch") is not None
+    own = [one.end_to_end for one in transactions]
+    words = [word for one in transactions for word in one.words]
+    if batch:
+        # An entry for many payments: none of their references is its own.
+        first = references.reference_of(_text(entry, "NtryDtls/Btch/PmtInfId"))
+    else:
+        first = next((name for name in [*own, *(references.token_of(word) for word in words)] if name), "")
+    others = [name for one in transactions for name in one.others]
+    first = text_of(first, f"{where}, reference")
+    found = references.distinct([first, *own, *(references.token_of(word) for word in words), *others])
+    description = _text(entry, "AddtlNtryInf") or ("" if batch else " ".join(words))
     return ParsedLine(
         booking_date=booked,
-        value_date=_date(entry, "ValDt/Dt", "ValDt/DtTm", where) if has_value_date else booked,
-        amount=_signed(entry, size, where),
-        reference=text_of(reference, f"{where}, reference"),
-        bank_reference=text_of(_text(entry, "AcctSvcrRef"), f"{where}, AcctSvcrRef"),
+        value_date=_date(entry, "ValDt/Dt", "ValDt/DtTm", where) if entry.find("ValDt") is not None else booked,
+        amount=amount,
+        reference=first,
+        bank_reference=references.reference_of(text_of(_text(entry, "AcctSvcrRef"), f"{where}, AcctSvcrRef")),
         description=description_of(description, where),
-        references=references,
+        references=found,
+        batch=batch,
+    )
+
+
+def _transaction(details: Element) -> _Transaction:
+    found = details.find("Refs")
+    others = [references.reference_of(_text(found, name)) for name in _OTHER_IDS] if found is not None else []
+    if found is not None:
+        others += [references.reference_of(_text(other, "Ref")) for other in found.findall("Prtry")]
+    words = [text for part in details.findall("RmtInf/Ustrd") if (text := (part.text or "").strip())]
+    structured = [_text(part, "CdtrRefInf/Ref") for part in details.findall("RmtInf/Strd")]
+    return _Transaction(
+        end_to_end=references.reference_of(_text(found, "EndToEndId")),
+        others=[*map(references.reference_of, structured), *others],
+        words=words or [text for text in [_text(details, "AddtlTxInf")] if text],
     )

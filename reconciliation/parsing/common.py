@@ -9,6 +9,8 @@ from http import HTTPStatus
 from fintech_core import money
 from fintech_core.exceptions import DomainError
 
+ENCODINGS = ("utf-8", "iso-8859-1")
+MAX_TEXT_BYTES = 16 * 1024 * 1024  # of MT940 and CSV, which are read as one text
 MAX_LINES = 10_000
 MAX_STATEMENTS = 400
 REFERENCE_LENGTH = 140
@@ -32,7 +34,7 @@ class ParsedLine:
     """One booked movement. `amount` is signed: positive is money that came in.
 
     `reference` is the one reference of the payment, "" where the file has none (NONREF and the like are none) or
-    several. `references` lists every end-to-end reference that the line carries, `reference` first where there is one.
+    several. `references` lists everything in the line that may name a payment, `reference` first where there is one.
     """
 
     booking_date: date
@@ -42,11 +44,17 @@ class ParsedLine:
     bank_reference: str = ""
     description: str = ""
     references: tuple[str, ...] = ()
+    batch: bool = False  # the file says that the line is the sum of several payments
+
+    @property
+    def settlement(self) -> bool:
+        """Whether the line may stand for many payments: the file marks it so, or names no reference."""
+        return self.batch or not self.has_reference
 
     @property
     def has_reference(self) -> bool:
-        """Whether the file names any true reference for the line."""
-        return bool(self.reference or self.references)
+        """Whether the file names a true reference for the line; ids that banks give (TxId) are none."""
+        return bool(self.reference)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +84,7 @@ class ParsedStatement:
     opening_intermediate: bool = False  # :60M:: the statement goes on from an earlier page
     closing_intermediate: bool = False  # :62M:: it goes on to another page
     zero_lines: int = 0  # lines of amount zero, which are left out
+    notes: tuple[str, ...] = ()  # what was read otherwise than it is written
     lines: tuple[ParsedLine, ...] = field(default=())
 
     @property
@@ -100,7 +109,11 @@ def signed_amount_of(text: str, currency: str, where: str) -> Decimal:
 
 def balance_of(text: str, currency: str, where: str) -> Decimal:
     """The size of a balance, which may be zero."""
-    return Decimal(0) if _ZERO.fullmatch(text) else amount_of(text, currency, where)
+    return Decimal(0) if is_zero(text) else amount_of(text, currency, where)
+
+
+def is_zero(text: str) -> bool:
+    return _ZERO.fullmatch(text) is not None
 
 
 def date_of(text: str, where: str) -> date:
@@ -134,12 +147,16 @@ def description_of(text: str, where: str) -> str:
     return cleaned[:DESCRIPTION_LENGTH]
 
 
-def decoded(raw: bytes) -> str:
-    """UTF-8, with or without a byte order mark. Nothing is guessed."""
+def decoded(raw: bytes, encoding: str = "utf-8") -> str:
+    """The text, in UTF-8 with or without a byte order mark unless another encoding is named. Nothing is guessed."""
     try:
-        return raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except UnicodeDecodeError as error:
-        raise StatementInvalid(f"The file is not UTF-8 (byte {error.start}).") from error
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise StatementInvalid(
+            f"Line {line}: the file is not UTF-8 (byte {error.start}). If the bank writes ISO-8859-1, say so with the"
+            " encoding iso-8859-1."
+        ) from error
 
 
 def checked(statement: ParsedStatement, where: str) -> ParsedStatement:
