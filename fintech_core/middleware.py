@@ -1,11 +1,10 @@
-"""Middleware of every request: one URL form, the request id with its log lines, the limit of bodies."""
+"""Middleware of every request: one URL form, the request id with its log lines."""
 
 import re
 import time
 from collections.abc import Callable
 
 import structlog
-from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -64,20 +63,3 @@ class RequestContextMiddleware:
             error = problems.as_domain_error(exception)
             return problems.response_of(error) if error else None
         return None
-
-
-class BodyLimitMiddleware:
-    """413 for bodies over the limit, before anything reads them."""
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        length = request.META.get("CONTENT_LENGTH") or "0"
-        if not length.isascii() or not length.isdigit():
-            return problems.response_of(problems.plain("bad_request", 400, "Content-Length is not a number."))
-        if int(length) > settings.MAX_BODY_BYTES:
-            return problems.response_of(
-                problems.plain("payload_too_large", 413, f"A body has at most {settings.MAX_BODY_BYTES} bytes.")
-            )
-        return self.get_response(request)

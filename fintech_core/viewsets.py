@@ -14,6 +14,7 @@ from rest_framework.serializers import BaseSerializer, Serializer
 
 from fintech_core import db, idempotency, pagination, problems, step_up
 from fintech_core.actors import Actor
+from fintech_core.body_limits import LargeBody
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError, NotFound, ValidationFailed
 from fintech_core.ratelimit import Limit
@@ -45,6 +46,7 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
     access: ClassVar[Mapping[str, Capability]] = {}
     step_up: ClassVar[Mapping[str, Deed]] = {}  # by action: what asks for a fresh code, always or from an amount on
     limits: ClassVar[Mapping[str, tuple[Limit, ...]]] = {}  # by action, on top of the general ones (ratelimit.py)
+    body_limits: ClassVar[Mapping[str, LargeBody]] = {}  # by action, where it takes more than a JSON body may have
     order: ClassVar[tuple[str, ...]] = ("-created_at", "-id")
     filter_input: ClassVar[type[Serializer[Any]] | None] = None
     output: ClassVar[type[BaseSerializer[Any]]]

@@ -18,6 +18,7 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 from fintech_core import clock, db
 from fintech_core.actors import Actor
 from fintech_core.admin_base import ReadOnlyModelAdmin, actor_of_request, reason_action
+from fintech_core.body_limits import LargeBody, takes_large_body
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError
 from reconciliation import services
@@ -31,6 +32,11 @@ from reconciliation.models import (
     Statement,
     StatementLine,
 )
+from reconciliation.parsing import ENCODINGS
+
+
+def _may_reconcile(request: HttpRequest) -> bool:
+    return bool(request.user.is_authenticated) and actor_of_request(request).can(Capability.RECONCILE)
 
 
 class ImportForm(forms.Form):
@@ -38,6 +44,11 @@ class ImportForm(forms.Form):
     format = forms.ChoiceField(choices=StatementFormat.choices, widget=UnfoldAdminSelectWidget())
     account = forms.ChoiceField(widget=UnfoldAdminSelectWidget())
     currency = forms.ChoiceField(widget=UnfoldAdminSelectWidget())
+    encoding = forms.ChoiceField(
+        choices=[("", "UTF-8 (of XML: as it declares)"), *((name, name.upper()) for name in ENCODINGS[1:])],
+        required=False,
+        widget=UnfoldAdminSelectWidget(),
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -67,8 +78,9 @@ class StatementAdmin(ReadOnlyModelAdmin):
     actions_list = ("import_statement",)
 
     def has_import_permission(self, request: HttpRequest) -> bool:
-        return actor_of_request(request).can(Capability.RECONCILE)
+        return _may_reconcile(request)
 
+    @takes_large_body(LargeBody("STATEMENT_MAX_BYTES", allowed=_may_reconcile))
     @action(description="Import a statement", url_path="import", permissions=["import"])
     def import_statement(self, request: HttpRequest) -> HttpResponse:
         if not self.has_import_permission(request):
@@ -91,7 +103,12 @@ class StatementAdmin(ReadOnlyModelAdmin):
         data = form.cleaned_data
         actor = actor_of_request(request)
         try:
-            file = services.read_statements(format=data["format"], raw=data["file"].read(), currency=data["currency"])
+            file = services.read_statements(
+                format=data["format"],
+                raw=data["file"],
+                currency=data["currency"],
+                encoding=data["encoding"] or None,
+            )
             statements = db.unit_of_work(
                 lambda: services.import_statements(
                     actor=actor, account_code=data["account"], file=file, now=clock.now()
@@ -100,7 +117,9 @@ class StatementAdmin(ReadOnlyModelAdmin):
         except DomainError as refusal:
             form.add_error(None, f"{refusal.detail} ({refusal.code})")
             return False
-        self.message_user(request, f"{len(statements)} statements were imported.", messages.SUCCESS)
+        self.message_user(
+            request, " ".join([f"{len(statements)} statements were imported.", *file.notes]), messages.SUCCESS
+        )
         return True
 
 

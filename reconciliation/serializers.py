@@ -18,6 +18,7 @@ from fintech_core.serializers import (
 )
 from reconciliation.enums import RESOLUTIONS, BreakAction, BreakClass, BreakStatus, LineStatus, StatementFormat
 from reconciliation.models import Break, Statement, StatementLine
+from reconciliation.parsing import ENCODINGS
 from reconciliation.services import clearing_accounts
 
 
@@ -42,10 +43,15 @@ class BalanceField(AmountField):
 class StatementUpload(StrictInput):
     """multipart/form-data. `opening` and `closing` are for CSV, which has no balances of its own."""
 
-    file = serializers.FileField(help_text="camt.053, MT940 or CSV; at most 1 MiB with the rest of the body.")
+    file = serializers.FileField(
+        help_text="camt.053, MT940 or CSV; at most 64 MiB (a setting), of MT940 and CSV at most 16 MiB."
+    )
     format = serializers.ChoiceField(choices=StatementFormat.choices)
     account = ClearingAccountField()
     currency = CurrencyField()
+    encoding = serializers.ChoiceField(
+        choices=ENCODINGS, required=False, help_text="Of MT940 and CSV; utf-8 unless given. XML declares its own."
+    )
     opening = BalanceField(required=False)
     closing = BalanceField(required=False)
 
@@ -137,6 +143,11 @@ class ImportOutput(serializers.Serializer[Any]):
     """The statements of the file, in its order."""
 
     results = ExternalStatementOutput(many=True, read_only=True)
+    notes = serializers.ListField(
+        child=serializers.CharField(),
+        read_only=True,
+        help_text="What was left out (lines of amount zero), or read otherwise than it is written.",
+    )
 
 
 class StatementLineOutput(serializers.ModelSerializer[StatementLine]):

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from fintech_core import clock
+from fintech_core.body_limits import LargeBody
 from fintech_core.capabilities import Capability
 from fintech_core.parsers import StrictMultiPartParser
 from fintech_core.viewsets import DomainViewSet
@@ -36,6 +37,7 @@ class StatementViewSet(DomainViewSet):
         "create": Capability.RECONCILE,
     }
     problem_statuses: ClassVar = {"create": (413,)}
+    body_limits: ClassVar = {"create": LargeBody("STATEMENT_MAX_BYTES")}
     parser_classes = (StrictMultiPartParser,)
     output = ExternalStatementOutput
     serializer_class = ExternalStatementOutput
@@ -64,13 +66,14 @@ class StatementViewSet(DomainViewSet):
     def create(self, request: Request) -> HttpResponse:
         """Import a file of statements for a clearing account: whole or not at all, and once."""
         data = self.validated(StatementUpload)
-        account, raw = data.pop("account"), data.pop("file").read()
+        account, raw = data.pop("account"), data.pop("file")
         file = services.read_statements(raw=raw, **data)
         return self.write(
             lambda: {
                 "results": services.import_statements(
                     actor=self.actor, account_code=account, file=file, now=clock.now()
-                )
+                ),
+                "notes": file.notes,
             },
             ImportOutput,
             status=201,

@@ -1,5 +1,6 @@
 """Readers of external statements: camt.053, MT940, CSV. A file is read whole or refused whole."""
 
+import hashlib
 import io
 from decimal import Decimal
 from typing import IO
@@ -16,7 +17,9 @@ from reconciliation.parsing.common import (
     StatementInvalid,
 )
 
-__all__ = ["ENCODINGS", "ParsedLine", "ParsedStatement", "StatementInvalid", "parse"]
+__all__ = ["ENCODINGS", "ParsedLine", "ParsedStatement", "StatementInvalid", "digest_of", "parse"]
+
+_PIECE = 1024 * 1024
 
 
 def parse(
@@ -49,7 +52,28 @@ def parse(
         raise StatementInvalid(f"A file has 1 to {MAX_STATEMENTS} statements.")
     if sum(len(statement.lines) for statement in statements) > MAX_LINES:
         raise StatementInvalid(f"A file has at most {MAX_LINES} lines.")
+    if len({_identity(statement) for statement in statements}) != len(statements):
+        raise StatementInvalid("The file holds one statement twice.")
     return statements
+
+
+def _identity(found: ParsedStatement) -> tuple[object, ...]:
+    """Ids alone don't tell statements apart: some banks number every statement 0."""
+    dates = (found.from_date, found.to_date)
+    return (found.external_account, found.statement_id, found.sequence, *dates, found.opening, found.closing)
+
+
+def digest_of(source: IO[bytes], *, limit: int) -> str:
+    """The SHA-256 of a file, which is read to its end and wound back. Raises StatementInvalid if it is too long."""
+    digest, size = hashlib.sha256(), 0
+    source.seek(0)
+    while piece := source.read(_PIECE):
+        size += len(piece)
+        if size > limit:
+            raise StatementInvalid(f"A file has at most {limit} bytes.")
+        digest.update(piece)
+    source.seek(0)
+    return digest.hexdigest()
 
 
 def _text(source: IO[bytes]) -> bytes:

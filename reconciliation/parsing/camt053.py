@@ -33,8 +33,10 @@ READER = "camt053/2"
 _ROOT = re.compile(r"\{urn:iso:std:iso:20022:tech:xsd:camt\.053\.001\.[0-9]{2}\}Document")
 _OPENING, _CLOSING = ("OPBD", "PRCD"), ("CLBD",)
 _STATEMENT: Path = ("Document", "BkToCstmrStmt", "Stmt")
-_TRANSACTION: Path = (*_STATEMENT, "Ntry", "NtryDtls", "TxDtls")
+_ENTRY: Path = (*_STATEMENT, "Ntry")
+_TRANSACTION: Path = (*_ENTRY, "NtryDtls", "TxDtls")
 _HEAD = frozenset({"Id", "ElctrncSeqNb", "LglSeqNb", "StmtPgntn", "FrToDt", "Acct", "Bal"})
+_WANTED = {_STATEMENT, _TRANSACTION, _ENTRY, *((*_STATEMENT, name) for name in _HEAD)}
 # Ids of a transaction besides EndToEndId; AcctSvcrRef is the bank's.
 _OTHER_IDS = ("InstrId", "PmtInfId", "TxId", "UETR", "ChqNb", "ClrSysRef")
 
@@ -67,10 +69,10 @@ def parse(source: IO[bytes], currency: str) -> list[ParsedStatement]:
     statements: list[ParsedStatement] = []
     draft = _Draft("Stmt 1", currency)
     total = 0
-    for path, element in elements(source, is_root=lambda tag: bool(_ROOT.fullmatch(tag)), wanted=_wanted):
+    for path, element in elements(source, is_root=lambda tag: bool(_ROOT.fullmatch(tag)), wanted=_WANTED.__contains__):
         if path == _TRANSACTION:
             draft.transactions.append(_transaction(element))
-        elif path == (*_STATEMENT, "Ntry"):
+        elif path == _ENTRY:
             _take_entry(draft, element)
             total += 1
             if total > MAX_LINES:
@@ -83,14 +85,6 @@ def parse(source: IO[bytes], currency: str) -> list[ParsedStatement]:
         else:
             _take_head(draft, path[-1], element)
     return statements
-
-
-def _wanted(path: Path) -> bool:
-    """Statements themselves are wanted for their end alone: what is in them comes by itself."""
-    if len(path) < len(_STATEMENT) or path[: len(_STATEMENT)] != _STATEMENT:
-        return False
-    rest = path[len(_STATEMENT) :]
-    return not rest or rest == ("Ntry",) or path == _TRANSACTION or (len(rest) == 1 and rest[0] in _HEAD)
 
 
 def _take_head(draft: _Draft, name: str, element: Element) -> None:

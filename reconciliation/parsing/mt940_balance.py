@@ -8,9 +8,10 @@ grammar has two readings, and only the balances can tell: opening + lines must b
 - More than one fits, such as when lines that cancel out were written into the text: refused, since nothing can tell.
 
 The other readings: consecutive `:61:`, from one that follows an `:86:`, are text of it; and all `:61:` that have no
-`:86:` of their own are text of the one before. A `:61:` that does have one counts as text only where each line end before
-and inside of it can come from wrapping, so that a payment and its return, one after the other, don't make a file
-unreadable. Not covered: text in several payments whose amounts cancel out, in a file whose own lines often have no `:86:`.
+`:86:` of their own are text of the one before. A `:61:` that does have one counts as text only where each line end
+before and inside of it can come from wrapping, so that a payment and its return, one after the other, don't make a file
+unreadable. Not covered: text in several payments whose amounts cancel out, in a file whose own lines often have no
+`:86:`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,8 @@ from reconciliation.parsing.common import StatementInvalid
 from reconciliation.parsing.mt940_grammar import Movement, iter_lines
 
 _RUN = 16  # an :86: has at most six lines of 65 characters, a :61: at least 22 characters
-_WIDTH = 60  # banks wrap at 61 to 65 characters, some earlier, which their file shows
+_WIDTH = 65  # of a line of :86: by the standard; of a bank that wraps earlier, its file shows it
+_FULL = 60  # a bank that cuts its texts in the middle of words does so at this width or above
 
 
 def text_only(movements: Sequence[Movement], amounts: Sequence[Decimal], excess: Decimal) -> range | frozenset[int]:
@@ -77,7 +79,7 @@ class _Wraps:
     def __init__(self, movements: Sequence[Movement]) -> None:
         wrapped = [text.lines for movement in movements for text in movement.texts if len(text.lines) > 1]
         widths = [len(line) for lines in wrapped for line in lines[:-1]]
-        self.exact = len(wrapped) >= 2 and len(widths) >= 3 and len(set(widths)) == 1 and widths[0] >= _WIDTH
+        self.exact = len(wrapped) >= 2 and len(widths) >= 3 and len(set(widths)) == 1 and widths[0] >= _FULL
         self.width = widths[0] if self.exact else min([_WIDTH, max(widths, default=_WIDTH)])
 
     def may_hold(self, before: Movement, movement: Movement) -> bool:
@@ -88,4 +90,4 @@ class _Wraps:
     def _is_wrap(self, line: str, following: str) -> bool:
         if self.exact:
             return self.width in {len(line), len(line.removeprefix(":86:"))}
-        return len(line) + len(following.split(maxsplit=1)[0]) > self.width
+        return len(line) + 1 + len(following.split(maxsplit=1)[0]) > self.width

@@ -22,6 +22,7 @@ _SLASH = re.compile(r"/([A-Z]{3,5})/", re.ASCII)
 _GERMAN = re.compile(r"[0-9]{3}([^A-Za-z0-9\s])[0-9]{2}", re.ASCII)
 _PURPOSE = frozenset(str(number) for number in (*range(20, 30), *range(60, 64)))
 _SUBFIELD = 27
+_FULL_LINE = 60
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TOKEN = re.compile(r"(?=\S*[0-9])[^\s\x00-\x1f\x7f]{4,140}")
 _PARTS = ("EREF", "KREF", "PREF")
@@ -73,13 +74,13 @@ def _values(lines: list[str], part: str) -> list[str]:
 
 
 def _texts(lines: list[str]) -> list[str]:
-    """The text with full lines joined. Free text is also tried with every line ending where it ends."""
+    """The text with full lines joined. Where lines are too short for that to be certain, each also by itself."""
     german = _GERMAN.match(lines[0]) if lines else None
     if german:
         return [_purpose("".join(lines), german[1])]
     widest = max((len(line) for line in lines), default=0)
     wrapped = "".join(line if len(line) == widest else line + "\n" for line in lines)
-    return [wrapped] if "\n" not in wrapped.rstrip("\n") and len(lines) == 1 else [wrapped, "\n".join(lines)]
+    return [wrapped] if widest >= _FULL_LINE else ["\n".join(lines), wrapped]
 
 
 def _purpose(text: str, separator: str) -> str:

@@ -5,6 +5,7 @@ element in it (a huge text, comment or attribute) and more elements than one ent
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import IO, Any
 from xml.etree.ElementTree import Element, ParseError
 
@@ -50,49 +51,47 @@ def elements(
         raise StatementInvalid(f"The file is not well-formed XML: {error}") from error
 
 
+@dataclass(slots=True)
+class _Open:
+    """An element that has begun and not ended."""
+
+    element: Element
+    path: Path
+    wanted: bool
+    kept: bool  # it is wanted, or inside of one that is
+    size: int = 1  # elements that are kept, with itself
+
+
 def _elements(
     source: _Watched, is_root: Callable[[str], bool], wanted: Callable[[Path], bool]
 ) -> Iterator[tuple[Path, Element]]:
-    path: list[str] = []
-    # Of each open element: whether it is wanted or inside of one that is, and how many elements are kept below it.
-    kept: list[tuple[Element, bool]] = []
-    sizes: list[int] = [0]
+    stack: list[_Open] = []
     for event, element in iterparse(source, events=("start", "end"), forbid_dtd=True):
         source.since_event = 0
         if event == "start":
-            _start(element, path, kept, is_root, wanted)
-            sizes.append(1)
+            stack.append(_opened(element, stack, is_root, wanted))
             continue
-        here = tuple(path)
-        keep = wanted(here)
-        if keep:
-            yield here, element
-        path.pop()
-        kept.pop()
-        size = sizes.pop()
-        if keep:
+        ended = stack.pop()
+        if ended.wanted:
+            yield ended.path, element
             element.clear()
-            size = 1
-        if kept and not kept[-1][1]:
-            # The parent is no part of anything wanted: nothing will look at this element again.
-            kept[-1][0].remove(element)
-            size = 0
-        sizes[-1] += size
-        if sizes[-1] > MAX_ELEMENTS:
-            raise StatementInvalid(f"An entry has more than {MAX_ELEMENTS} elements.")
+            ended.size = 1
+        if not stack:
+            continue
+        if stack[-1].kept:
+            stack[-1].size += ended.size
+            if stack[-1].size > MAX_ELEMENTS:
+                raise StatementInvalid(f"An entry has more than {MAX_ELEMENTS} elements.")
+        else:
+            stack[-1].element.remove(element)  # nothing will look at it again
 
 
-def _start(
-    element: Any,
-    path: list[str],
-    kept: list[tuple[Element, bool]],
-    is_root: Callable[[str], bool],
-    wanted: Callable[[Path], bool],
-) -> None:
-    if not path and not is_root(element.tag):
+def _opened(element: Any, stack: list[_Open], is_root: Callable[[str], bool], wanted: Callable[[Path], bool]) -> _Open:
+    if not stack and not is_root(element.tag):
         raise StatementInvalid("The root element is not the Document of a camt.053.")
-    if len(path) == MAX_DEPTH:
+    if len(stack) == MAX_DEPTH:
         raise StatementInvalid(f"Nested deeper than {MAX_DEPTH}.")
     element.tag = element.tag.rpartition("}")[2]
-    path.append(element.tag)
-    kept.append((element, (bool(kept) and kept[-1][1]) or wanted(tuple(path))))
+    path = (*stack[-1].path, element.tag) if stack else (element.tag,)
+    is_wanted = wanted(path)
+    return _Open(element, path, is_wanted, is_wanted or (bool(stack) and stack[-1].kept))

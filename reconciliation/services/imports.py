@@ -1,12 +1,14 @@
 """Import of statements: a file becomes rows whole or not at all, and once."""
 
 import hashlib
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from http import HTTPStatus
+from typing import IO
 
 from django.conf import settings
 
@@ -43,6 +45,13 @@ class StatementFile:
     digest: str
     statements: tuple[parsing.ParsedStatement, ...]
 
+    @property
+    def notes(self) -> list[str]:
+        """What was left out, or read otherwise than it is written."""
+        left_out = sum(statement.zero_lines for statement in self.statements)
+        notes = [f"Lines of amount zero that were left out: {left_out}."] if left_out else []
+        return notes + [note for statement in self.statements for note in statement.notes]
+
 
 def clearing_accounts() -> list[str]:
     """The codes of the accounts that statements can be imported for."""
@@ -50,13 +59,21 @@ def clearing_accounts() -> list[str]:
 
 
 def read_statements(
-    *, format: str, raw: bytes, currency: str, opening: Decimal | None = None, closing: Decimal | None = None
+    *,
+    format: str,
+    raw: bytes | IO[bytes],
+    currency: str,
+    encoding: str | None = None,
+    opening: Decimal | None = None,
+    closing: Decimal | None = None,
 ) -> StatementFile:
     """Read a file, before any transaction is open. Raises StatementInvalid."""
-    if len(raw) > settings.MAX_BODY_BYTES:
-        raise parsing.StatementInvalid(f"A file has at most {settings.MAX_BODY_BYTES} bytes.")
-    statements = parsing.parse(format=format, raw=raw, currency=currency, opening=opening, closing=closing)
-    return StatementFile(format, currency, hashlib.sha256(raw).hexdigest(), tuple(statements))
+    source = io.BytesIO(raw) if isinstance(raw, bytes) else raw
+    digest = parsing.digest_of(source, limit=settings.STATEMENT_MAX_BYTES)
+    statements = parsing.parse(
+        format=format, raw=source, currency=currency, encoding=encoding, opening=opening, closing=closing
+    )
+    return StatementFile(format, currency, digest, tuple(statements))
 
 
 def import_statements(*, actor: Actor, account_code: str, file: StatementFile, now: datetime) -> list[Statement]:

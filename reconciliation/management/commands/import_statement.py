@@ -16,6 +16,7 @@ from fintech_core.db import unit_of_work
 from fintech_core.exceptions import DomainError
 from reconciliation import services
 from reconciliation.enums import StatementFormat
+from reconciliation.parsing import ENCODINGS
 
 
 class Command(BaseCommand):
@@ -26,6 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--format", required=True, choices=StatementFormat.values)
         parser.add_argument("--account", required=True, choices=services.clearing_accounts())
         parser.add_argument("--currency", required=True, choices=settings.CURRENCIES)
+        parser.add_argument("--encoding", choices=ENCODINGS, help="Of MT940 and CSV; default: utf-8.")
         parser.add_argument("--opening", help="For CSV: the balance before the first line.")
         parser.add_argument("--closing", help="For CSV: the balance after the last line.")
 
@@ -33,14 +35,14 @@ class Command(BaseCommand):
         currency: str = options["currency"]
         try:
             with options["file"].open("rb") as stream:
-                raw = stream.read(settings.MAX_BODY_BYTES + 1)
-            file = services.read_statements(
-                format=options["format"],
-                raw=raw,
-                currency=currency,
-                opening=self._balance(options["opening"], currency),
-                closing=self._balance(options["closing"], currency),
-            )
+                file = services.read_statements(
+                    format=options["format"],
+                    raw=stream,
+                    currency=currency,
+                    encoding=options["encoding"],
+                    opening=self._balance(options["opening"], currency),
+                    closing=self._balance(options["closing"], currency),
+                )
             statements = unit_of_work(
                 lambda: services.import_statements(
                     actor=Actor.system("command.import_statement"),
@@ -50,7 +52,7 @@ class Command(BaseCommand):
                 )
             )
         except OSError as error:
-            raise CommandError(f"The file can't be read: {error.strerror}.") from error
+            raise CommandError(f"The file can't be read: {error.strerror or error}.") from error
         except DomainError as error:
             raise CommandError(f"{error.detail} ({error.code})") from error
         table = Table("statement", "from", "to", "lines", "total", title="Imported")
@@ -58,6 +60,8 @@ class Command(BaseCommand):
             total = money.format_amount(row.total, money.exponent_of(currency))
             table.add_row(row.statement_id, str(row.from_date), str(row.to_date), str(row.line_count), total)
         Console(file=sys.stdout, soft_wrap=True).print(table)
+        for note in file.notes:
+            self.stdout.write(note)
 
     def _balance(self, text: str | None, currency: str) -> Decimal | None:
         if text is None:

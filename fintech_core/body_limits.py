@@ -1,0 +1,86 @@
+"""How large a body may be: settings.MAX_BODY_BYTES, unless the route takes files of a size of its own.
+
+A route that takes more names it in `body_limits`, on a viewset by action, or on a function by `@takes_large_body`. Who
+may send that much is decided before anything reads the body: by a viewset's permissions, or the function's `allowed`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import Resolver404, resolve
+
+from fintech_core import problems
+
+REST_OF_FORM = 64 * 1024  # the fields and the frame around a file
+View = TypeVar("View", bound=Callable[..., Any])
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+
+@dataclass(frozen=True, slots=True)
+class LargeBody:
+    """`setting` names the limit of the file. `allowed` says who may send it, of a view that doesn't ask by itself."""
+
+    setting: str
+    allowed: Callable[[HttpRequest], bool] | None = None
+
+    @property
+    def limit(self) -> int:
+        size: int = getattr(settings, self.setting)
+        return size + REST_OF_FORM
+
+
+def takes_large_body(large: LargeBody) -> Callable[[View], View]:
+    def mark(view: View) -> View:
+        view.large_body = large  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+class BodyLimitMiddleware:
+    """413 for bodies over the limit, before anything reads them."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if not length.isascii() or not length.isdigit():
+            return problems.response_of(problems.plain("bad_request", 400, "Content-Length is not a number."))
+        if int(length) > settings.MAX_BODY_BYTES:
+            large = _declared(request)
+            if large is None or int(length) > large.limit:
+                return _refusal(settings.MAX_BODY_BYTES if large is None else large.limit)
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+        """By now the session is known; the check of the CSRF token, which reads the body, comes after this."""
+        if int(request.META.get("CONTENT_LENGTH") or "0") <= settings.MAX_BODY_BYTES:
+            return None
+        large = _of_view(view, request.method)
+        if large is None or (large.allowed is not None and not large.allowed(request)):
+            return _refusal(settings.MAX_BODY_BYTES)
+        return None
+
+
+def _refusal(limit: int) -> HttpResponse:
+    return problems.response_of(problems.plain("payload_too_large", 413, f"A body has at most {limit} bytes."))
+
+
+def _declared(request: HttpRequest) -> LargeBody | None:
+    try:
+        return _of_view(resolve(request.path_info).func, request.method)
+    except Resolver404:
+        return None
+
+
+def _of_view(view: Any, method: str | None) -> LargeBody | None:
+    actions: dict[str, str] = getattr(view, "actions", None) or {}
+    if (viewset := getattr(view, "cls", None)) is not None:
+        by_action: dict[str, LargeBody] = getattr(viewset, "body_limits", {})
+        return by_action.get(actions.get((method or "").lower(), ""))
+    return getattr(view, "large_body", None)
