@@ -105,8 +105,9 @@ def test_stock_pgtrigger_triggers_are_used_nowhere() -> None:
 
 # Who else reads a request's headers than `single_values.single_header`, which refuses repetitions, and why.
 HEADER_READERS = {
+    "fintech_core/body_limits.py",  # the length of the body (single_values refuses a repetition)
     "fintech_core/client_address.py",  # the peer's address, and the trusted header (single_values knows it)
-    "fintech_core/middleware.py",  # the request's id, before anything can be refused; the length of the body
+    "fintech_core/middleware.py",  # the request's id, before anything can be refused
     "fintech_core/parsers.py",  # Content-Encoding is a list
     "fintech_core/single_values.py",
     "payments/views.py",  # the signature's headers, for the gateway that checks them

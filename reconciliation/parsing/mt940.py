@@ -96,7 +96,7 @@ def _settle_text(draft: _Draft, opening: Decimal, closing: Decimal) -> None:
     for index in sorted(texts, reverse=True):
         movement = draft.movements.pop(index)
         draft.lines.pop(index)
-        draft.notes.append(f"{movement.field.where}: by the balances this :61: is text of the :86: before it.")
+        draft.notes.append(f"{movement.entry.where}: by the balances this :61: is text of the :86: before it.")
 
 
 def _plain(amount: str) -> str:
@@ -119,8 +119,8 @@ def _balance(found: Field, currency: str) -> tuple[Decimal, date]:
 
 
 def _add(draft: _Draft, movement: Movement) -> None:
-    where = movement.field.where
-    match = MOVEMENT.fullmatch(movement.field.value.rstrip())
+    where = movement.entry.where
+    match = MOVEMENT.fullmatch(movement.entry.value.rstrip())
     if match is None:
         raise StatementInvalid(
             f"{where}: this is not a statement line; :61: is YYMMDD, MMDD or nothing, C, D, RC or RD, an amount like"
@@ -139,7 +139,7 @@ def _add(draft: _Draft, movement: Movement) -> None:
 
 
 def _line(movement: Movement, match: re.Match[str], currency: str, days: tuple[date, date]) -> ParsedLine:
-    where = movement.field.where
+    where = movement.entry.where
     said = [line for text in movement.texts for line in text.lines]
     named = references.reference_of(text_of(match["reference"], where))
     bank = references.reference_of(text_of(match["bank"] or "", where))

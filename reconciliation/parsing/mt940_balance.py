@@ -34,7 +34,7 @@ def text_only(movements: Sequence[Movement], amounts: Sequence[Decimal], excess:
     if first is None:
         return frozenset()
     if not excess or next(readings, None) is not None:
-        place = movements[min(first)].field.where
+        place = movements[min(first)].entry.where
         raise StatementInvalid(
             f"{place}: this :61: may be a line or a part of the text of :86: before it, and the balances fit both:"
             " the file is ambiguous. Ask the bank for camt.053."

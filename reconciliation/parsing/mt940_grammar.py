@@ -72,7 +72,7 @@ class Field:
 class Movement:
     """A :61: with the texts that belong to it."""
 
-    field: Field
+    entry: Field
     texts: list[Field] = field(default_factory=list)
 
 
@@ -221,6 +221,6 @@ def _expected(state: str) -> str:
 
 def iter_lines(movement: Movement) -> Iterator[str]:
     """The physical lines of a movement, as they were read: tags and all."""
-    for part in (movement.field, *movement.texts):
+    for part in (movement.entry, *movement.texts):
         yield f":{part.tag}:{part.lines[0]}"
         yield from part.lines[1:]
