@@ -395,7 +395,7 @@ BODIES: Mapping[str, MakeBody] = {
     f"POST {API}fee-schedules": _just(kind="TRANSFER", currency="GBP", fixed="0.10", **_REASON),
     f"POST {API}fee-schedules/<uuid:pk>/end": _just(**_REASON),
     f"POST {API}exchange-rates": lambda world, owner: {
-        "source": "ecb",
+        "source": "desk",
         "as_of": clock.now().date().isoformat(),
         "rates": {"GBP": "0.87"},
     },

@@ -8,12 +8,9 @@ from enum import Enum
 from http import HTTPStatus
 from typing import Any
 
-from django.db import IntegrityError
-
 from fintech_core import audit, money, outbox
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
-from fintech_core.db import LostRace, violated_constraint
 from fintech_core.exceptions import CurrencyMismatch, DomainError, InvalidTransition, NotFound, PermissionDenied
 from wallet.enums import TRANSITIONS, WalletStatus
 from wallet.locks import lock_wallets
@@ -79,12 +76,7 @@ def open_wallet(
         created_at=now,
     )
     wallet.head = genesis(wallet.pk)
-    try:
-        wallet.save(force_insert=True)
-    except IntegrityError as error:
-        if violated_constraint(error) in _ONE_PER_OWNER:
-            raise LostRace from error
-        raise
+    wallet.save(force_insert=True)
     audit.record(
         actor=actor,
         action="wallet.opened",
@@ -94,9 +86,6 @@ def open_wallet(
     )
     _publish("wallet.opened", wallet)
     return wallet
-
-
-_ONE_PER_OWNER = frozenset({"wallet_one_per_user_and_currency", "wallet_one_per_organization_and_currency"})
 
 
 def _open_one(user_id: uuid.UUID | None, organization_id: uuid.UUID | None, currency: str) -> Wallet | None:

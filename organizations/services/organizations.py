@@ -5,11 +5,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
 
-from django.db import IntegrityError
-
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
-from fintech_core.db import LostRace, violated_constraint
 from fintech_core.encrypted_fields import crypto_columns, indexed
 from fintech_core.exceptions import DomainError, InvalidTransition, PermissionDenied, ValidationFailed
 from organizations import tax_numbers
@@ -23,7 +20,6 @@ from users.locks import lock_user
 ENTITY = "organization"
 MAX_MEMBERSHIPS = 20  # of one person
 IDENTITY = frozenset({"legal_name", "country", "tax_number"})
-_TAX_NUMBER_ONCE = frozenset({"organization_tax_number_once_a", "organization_tax_number_once_b"})
 
 
 class TaxNumberTaken(DomainError):
@@ -44,7 +40,7 @@ def create_organization(*, actor: Actor, legal_name: str, country: str, tax_numb
         legal_name=legal_name, country=country, tax_number=_normal(tax_number, country), created_at=now
     )
     _refuse_taken(organization)
-    _save(organization, force_insert=True)
+    organization.save(force_insert=True)
     if not lock_user(actor.user_id).is_active:
         raise PermissionDenied("The account is not active.")
     if OrganizationMember.objects.filter(user_id=actor.user_id).count() >= MAX_MEMBERSHIPS:
@@ -85,7 +81,7 @@ def update_organization(
     for name in changed:
         setattr(organization, name, wanted[name])
     _refuse_taken(organization)
-    _save(organization, update_fields=["legal_name", "country", *crypto_columns("tax_number")])
+    organization.save(update_fields=["legal_name", "country", *crypto_columns("tax_number")])
     tell(
         actor=actor,
         action="organization.updated",
@@ -161,12 +157,3 @@ def _refuse_taken(organization: Organization) -> None:
     rows = Organization.objects.filter(country=organization.country, **indexed("tax_number", organization.tax_number))
     if rows.exclude(pk=organization.pk).exists():
         raise TaxNumberTaken
-
-
-def _save(organization: Organization, *, force_insert: bool = False, update_fields: list[str] | None = None) -> None:
-    try:
-        organization.save(force_insert=force_insert, update_fields=update_fields)
-    except IntegrityError as error:
-        if violated_constraint(error) in _TAX_NUMBER_ONCE:
-            raise LostRace from error  # the next try finds the winner
-        raise

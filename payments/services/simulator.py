@@ -13,11 +13,9 @@ from http import HTTPStatus
 import httpx
 import structlog
 from django.conf import settings
-from django.db import IntegrityError
 from django.db.models import F
 
 from fintech_core import ids
-from fintech_core.db import LostRace, violated_constraint
 from fintech_core.exceptions import DomainError
 from fintech_core.money import exponent_of, format_amount
 from fintech_core.queue import enqueue
@@ -61,12 +59,7 @@ def decide_payment(
         status=outcome,
         created_at=now,
     )
-    try:
-        payment.save(force_insert=True)
-    except IntegrityError as error:
-        if violated_constraint(error) == "simulator_decided_once":
-            raise LostRace from error  # the next try finds the winner's decision
-        raise
+    payment.save(force_insert=True)
     event_id = f"evt_{ids.uuid7().hex}"
     body = compose(
         event_id=event_id,

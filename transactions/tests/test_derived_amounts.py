@@ -261,3 +261,32 @@ def test_thresholds_at_the_ends_of_what_there_is(
     assert answer.status_code == status, answer.content
     if currency == "USD" and status == 201:
         assert [outcome(pay(alice_client, wallets, bob)) for _ in range(2)] == [(201, ""), (201, "")]
+
+
+@pytest.mark.parametrize("currency", sorted(TOP))
+def test_the_largest_amount_of_what_is_only_written_down(
+    alice_client: Client, officer_client: Client, bob: User, wallets: dict[str, Wallet], currency: str, settings: Any
+) -> None:
+    settings.SIMULATOR_ENABLED = True
+    wallet, money = wallets[currency], {"amount": TOP[currency], "currency": currency}
+    target = fund_wallet(bob, "1", currency)
+    later = (timezone.now() + timedelta(days=1)).isoformat()
+    ends = {"source_wallet": str(wallet.pk), "destination_wallet": str(target.pk)}
+    limits = {"credit_limit": TOP[currency], "maximum_balance": TOP[currency], "currency": currency}
+
+    answers = {
+        "intent": alice_client.post(
+            "/api/v1/payment-intents", {**money, "wallet": str(wallet.pk), "gateway": "simulator"}, key="new"
+        ),
+        "schedule": alice_client.post(
+            "/api/v1/scheduled-transfers", {**money, **ends, "frequency": "DAILY", "start_at": later}, key="new"
+        ),
+        "policy": officer_client.post(f"/api/v1/wallets/{target.pk}/policy", {**limits, "reason": "For the test"}),
+    }
+
+    assert {name: outcome(answer) for name, answer in answers.items()} == {
+        "intent": (201, ""),
+        "schedule": (201, ""),
+        "policy": (200, ""),
+    }
+    assert all(TOP[currency] in answer.content.decode() for answer in answers.values())
