@@ -7,17 +7,17 @@ import hashlib
 import hmac
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import QuerySet
 
 from fintech_core import db, ids, prepared
-from fintech_core.actors import Actor
+from fintech_core.actors import Actor, ActorKind
 from fintech_core.exceptions import DomainError
 from fintech_core.models import IdempotencyRecord
 
@@ -156,6 +156,30 @@ def _replay(actor: Actor, key: str, fingerprint: bytes) -> Answer:
 def is_answered(*, actor: Actor, key: str) -> bool:
     """Whether this key of the actor's has an answer, with whatever request."""
     return _records(actor, key).filter(status__isnull=False).exists()
+
+
+def forget(*, principals: Collection[uuid.UUID]) -> int:
+    """Delete what these persons and keys of an erased person were answered. They can't ask again."""
+    kinds = [ActorKind.USER, ActorKind.API_KEY]
+    rows = IdempotencyRecord.objects.filter(principal_kind__in=kinds, principal_id__in=principals)
+    return rows.delete()[0]
+
+
+def forget_answers_naming(*, principals: Collection[uuid.UUID], named: Collection[uuid.UUID]) -> int:
+    """Delete answers to these (other) persons in which one of the ids stands: they may repeat an erased person's words.
+
+    A request that is sent again afterwards is judged anew, by what has become of its object.
+    """
+    texts, askers = [str(name) for name in named], list(principals)
+    with connection.cursor() as cursor:
+        cursor.execute(_FORGET_NAMING, [str(ActorKind.USER), askers, texts])
+        return cursor.rowcount
+
+
+_FORGET_NAMING = """
+    DELETE FROM fintech_core_idempotencyrecord WHERE principal_kind = %s AND principal_id = ANY(%s)
+    AND EXISTS (SELECT FROM unnest(%s::text[]) named(id) WHERE position(convert_to(named.id, 'UTF8') IN body) > 0)
+"""
 
 
 def purge(*, now: datetime) -> int:

@@ -252,6 +252,8 @@ AUTH_USER_MODEL = "users.User"
 AUTHENTICATION_BACKENDS = ["users.backends.RoleBackend"]
 ACTING_IN = "organizations.selectors.acting_in"  # how authentication puts an Actor into an organization
 BEFORE_A_USER_LEAVES = ["organizations.services.refuse_without_an_admin"]  # asked before deactivation and erasure
+# How rooms above the ledger erase what an erased person wrote: (user id, at most so many) -> how many it were.
+TEXT_ERASERS = ["payments.services.erase_return_addresses"]
 MEMBER_CAPABILITIES = "organizations.roles.MEMBER_CAPABILITIES"  # for the OpenAPI file and the tables of the docs
 ADMIN_ACTOR_OF_USER = "users.authentication.actor_of_user"  # how the kernel's admin helper makes its Actor
 STEP_UP_CONFIRM = "users.step_up_gate.confirm"  # who checks a Step-Up-Code (fintech_core.step_up)

@@ -139,10 +139,19 @@ _HELD_FOLLOWS = """
     RETURN NULL;
 """
 
-_HOLD_FACTS = """
-    IF (NEW.id, NEW.wallet_id, NEW.amount, NEW.currency, NEW.multi_capture, NEW.created_by, NEW.created_at)
+# A text of an erased person: it changes alone, and to nothing.
+TEXT_IS_ERASED = """
+    IF NEW.description = '' AND to_jsonb(NEW) - 'description' = to_jsonb(OLD) - 'description' THEN
+        RETURN NEW;
+    END IF;
+"""
+
+_HOLD_FACTS = f"""{TEXT_IS_ERASED}
+    IF (NEW.id, NEW.wallet_id, NEW.amount, NEW.currency, NEW.multi_capture, NEW.description, NEW.created_by,
+        NEW.created_at)
        IS DISTINCT FROM
-       (OLD.id, OLD.wallet_id, OLD.amount, OLD.currency, OLD.multi_capture, OLD.created_by, OLD.created_at)
+       (OLD.id, OLD.wallet_id, OLD.amount, OLD.currency, OLD.multi_capture, OLD.description, OLD.created_by,
+        OLD.created_at)
        OR OLD.status <> 'ACTIVE' OR NEW.captured < OLD.captured OR NEW.released < OLD.released THEN
         RAISE EXCEPTION 'hold %: only an active one changes, and only forward', OLD.id
             USING ERRCODE = '23514', CONSTRAINT = 'hold_facts';

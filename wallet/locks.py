@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterable
+from typing import Any
 
 from fintech_core import prepared
 from wallet.models import Wallet
@@ -14,6 +15,17 @@ def lock_free_wallets(wallet_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Wallet
     rows = Wallet.objects.filter(pk__in=set(wallet_ids)).order_by("pk")
     locked = rows.select_for_update(of=("self",), no_key=True, skip_locked=True)
     return {wallet.pk: wallet for wallet in locked}
+
+
+def lock_owner(user_id: uuid.UUID) -> bool:
+    """Lock the person who is to own a wallet; False where they were erased. Before any wallet (the lock order).
+
+    Whoever erases them holds the same lock, so that no wallet is opened for a person while they are being erased.
+    Their model is a higher room's: reached by the relation.
+    """
+    users: Any = Wallet._meta.get_field("owner_user").related_model
+    rows = users._base_manager.filter(pk=user_id, erased_at__isnull=True)
+    return rows.select_for_update(of=("self",), no_key=True).values_list("pk", flat=True).first() is not None
 
 
 def lock_wallets(wallet_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Wallet]:

@@ -13,7 +13,7 @@ from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import CurrencyMismatch, DomainError, InvalidTransition, NotFound, PermissionDenied
 from wallet.enums import TRANSITIONS, WalletStatus
-from wallet.locks import lock_wallets
+from wallet.locks import lock_owner, lock_wallets
 from wallet.models import Claim, Wallet, genesis
 from wallet.selectors import open_wallet_of, open_wallet_of_organization, wallets_visible_to
 
@@ -63,7 +63,9 @@ def open_wallet(
     now: datetime,
 ) -> Wallet:
     """A new, empty wallet of the user or of the organization. Raises WalletExists where it has an open one in the
-    currency."""
+    currency, NotFound where the person was erased meanwhile."""
+    if owner_user_id is not None and not lock_owner(owner_user_id):
+        raise NotFound
     existing = _open_one(owner_user_id, owner_organization_id, currency)
     if existing is not None:
         raise WalletExists(extensions={"wallet": str(existing.pk)})

@@ -1,7 +1,13 @@
 """The use cases of payments, by who asks: customers (intents), providers' events (webhooks, processing), officers
 (review), and the simulated provider itself (simulator)."""
 
-from payments.services.intents import cancel_intent, create_intent, expire_due_intents, simulate_payment
+from payments.services.intents import (
+    cancel_intent,
+    create_intent,
+    erase_return_addresses,
+    expire_due_intents,
+    simulate_payment,
+)
 from payments.services.processing import process_event, record_failure
 from payments.services.review import resolve_review, retry_event, return_payment
 from payments.services.simulator import (
@@ -19,6 +25,7 @@ __all__ = [
     "claim_delivery",
     "create_intent",
     "decide_payment",
+    "erase_return_addresses",
     "expire_due_intents",
     "post_delivery",
     "process_event",

@@ -1,10 +1,12 @@
 """Forgetting a person and keeping the books (docs/security.md, Erasure). The highest room that it touches is this one.
 
-The person goes at once, in one transaction. The texts of their transactions go right after, in batches by a job: a
-history may be long. `User.texts_erased_at` says that they are gone. KYC data stays for as long as the law wants it.
+The person goes at once, in one transaction. What they wrote (texts of transactions, holds, schedules, monitors, stored
+answers, and what rooms above add by settings.TEXT_ERASERS) goes right after, in batches by a job: a history may be
+long. `User.texts_erased_at` says that they are gone. KYC data stays for as long as the law wants it.
 """
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -12,10 +14,11 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Q
+from django.utils.module_loading import import_string
 
 from compliance import selectors as kyc
 from compliance.services import erase_submissions
-from fintech_core import audit
+from fintech_core import audit, idempotency
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError
@@ -23,10 +26,11 @@ from fintech_core.queue import enqueue
 from organizations.services import forget_invitations
 from transactions import selectors
 from transactions.locks import lock_transfer_schedules
-from transactions.models import Transaction
+from transactions.models import Hold, Monitor, Transaction, TransferSchedule
 from transactions.services.schedules import cancel_schedules_naming
 from users.locks import lock_user
 from users.models import User
+from users.selectors import api_key_ids_of, staff_ids
 from users.services import erase_person
 from wallet.enums import WalletStatus
 from wallet.locks import lock_wallets
@@ -126,15 +130,56 @@ def _in_the_way(wallet: Wallet, now: datetime) -> list[dict[str, str]]:
 
 
 def erase_texts(*, now: datetime) -> bool:
-    """A batch of texts of one erased person. Whether there may be more to do, of this person or of another."""
+    """A batch of what one erased person wrote. Whether there may be more to do, of this person or of another."""
     user = selectors.erased_with_texts()
     if user is None:
         return False
-    texts = selectors.texts_of(user.pk)[:TEXTS_AT_ONCE]
-    nothing: dict[str, Any] = {"description": "", "metadata": {}, "salt": None}
-    if not Transaction.objects.filter(Q(pk__in=list(texts)), salt__isnull=False).update(**nothing):
+    erasers = [*_ERASERS, *(import_string(path) for path in settings.TEXT_ERASERS)]
+    if not any(eraser(user.pk, TEXTS_AT_ONCE) for eraser in erasers):
         User.objects.filter(pk=user.pk, texts_erased_at__isnull=True).update(texts_erased_at=now)
         audit.record(
             actor=Actor.system("beat.erase_texts"), action="user.texts_erased", entity_type="user", entity_id=user.pk
         )
     return True
+
+
+def _erase_transactions(user_id: uuid.UUID, limit: int) -> int:
+    nothing: dict[str, Any] = {"description": "", "metadata": {}, "salt": None}
+    texts = list(selectors.texts_of(user_id)[:limit])
+    return Transaction.objects.filter(Q(pk__in=texts), salt__isnull=False).update(**nothing)
+
+
+def _erase_holds(user_id: uuid.UUID, limit: int) -> int:
+    rows = Hold.objects.filter(wallet__owner_user_id=user_id).exclude(description="")
+    return Hold.objects.filter(pk__in=list(rows.order_by("pk").values_list("pk", flat=True)[:limit])).update(
+        description=""
+    )
+
+
+def _erase_schedules(user_id: uuid.UUID, limit: int) -> int:
+    rows = TransferSchedule.objects.filter(source_wallet__owner_user_id=user_id).exclude(description="")
+    pks = list(rows.order_by("pk").values_list("pk", flat=True)[:limit])
+    return TransferSchedule.objects.filter(pk__in=pks).update(description="")
+
+
+def _delete_monitors(user_id: uuid.UUID, limit: int) -> int:
+    """There is nothing left to watch."""
+    rows = Monitor.objects.filter(wallet__owner_user_id=user_id)
+    return Monitor.objects.filter(pk__in=list(rows.order_by("pk").values_list("pk", flat=True)[:limit])).delete()[0]
+
+
+def _forget_answers(user_id: uuid.UUID, limit: int) -> int:
+    """Stored answers: the person's own, and those to staff that show something of the person's."""
+    own = idempotency.forget(principals=[user_id, *api_key_ids_of(user_id)])
+    wallets = Wallet.objects.filter(owner_user_id=user_id).values_list("pk", flat=True)
+    return own + idempotency.forget_answers_naming(principals=staff_ids(), named=[user_id, *wallets])
+
+
+# Each erases a part of what a person wrote, at most so much, and returns how much it was.
+_ERASERS: tuple[Callable[[uuid.UUID, int], int], ...] = (
+    _delete_monitors,
+    _erase_holds,
+    _erase_schedules,
+    _erase_transactions,
+    _forget_answers,
+)

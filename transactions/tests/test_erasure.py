@@ -248,7 +248,7 @@ def test_a_long_history_goes_in_batches(empty: User, officer_client: Client, mon
     while unit_of_work(lambda: services.erase_texts(now=clock.now())):
         steps += 1
 
-    assert steps == 3  # a deposit, a transfer, and the end
+    assert steps == 4  # a deposit, a transfer, the stored answer, and the end
     assert not Transaction.objects.filter(entries__wallet__owner_user=empty, salt__isnull=False).exists()
     assert AuditLog.objects.filter(action="user.texts_erased").count() == 1
 

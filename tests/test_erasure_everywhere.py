@@ -1,0 +1,397 @@
+"""A person leaves a mark in every free text that the API takes, is erased, and is nowhere in the database any more.
+
+Audit rows aren't part of it: they hold ids, states and the reasons that staff gave, never what a person said.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db import connection
+
+from compliance.services import submit_kyc
+from compliance.tests.factories import said
+from fintech_core import clock
+from fintech_core.db import unit_of_work
+from fintech_core.encrypted_fields import EncryptedTextField
+from fintech_core.exceptions import DomainError
+from fintech_core.testing import (
+    Client,
+    actor_for,
+    anonymous_client,
+    client_for,
+    customer,
+    fund_wallet,
+    key_client,
+    kyc,
+    with_personal,
+)
+from organizations.services import accept_invitation
+from organizations.tests.factories import organization_of
+from payments.services import create_intent
+from tests import leaks
+from transactions.models import TransferSchedule
+from transactions.services import Destination, create_hold, create_monitor, create_schedule, erase_user, erasure
+from transactions.tasks import erase_texts
+from users.models import Message, User
+from users.services import create_api_key, update_profile
+from wallet.models import Claim, Wallet
+from wallet.services import open_own_wallet
+
+pytestmark = pytest.mark.django_db(transaction=True)
+REASON = {"reason": "asked to be forgotten"}
+BROWSER = "Quillbrowser/77 (Zephyrine)"
+# What is left of a person somewhere, by where it was put; unmistakable, with letters beyond ASCII.
+MARKS = {
+    "first name": "Здравка-Aloysia",
+    "last name": "Quetzalcöatl-Ilse",
+    "email": "bob@customer.example",
+    "phone": "+14155552671",
+    "browser": BROWSER,
+    "network": "198.51.100.77",
+    "name of a key": "Zwiebelkey-Marie",
+    "transfer": "Mark-of-transfer-Xanthe",
+    "metadata": "Mark-of-metadata-Xanthe",
+    "transfer by key": "Mark-of-keyed-Xanthe",
+    "hold": "Mark-of-hold-Xanthe",
+    "schedule": "Mark-of-schedule-Xanthe",
+    "monitor": "Mark-of-monitor-Xanthe",
+    "return address": "mark-of-return-xanthe",
+    "KYC first name": "Ermenegilda",
+    "KYC last name": "Schnürschuh",
+    "KYC birth": "1971-08-23",
+    "KYC address": "Zwiebelgasse 17b",
+    "KYC document": "ZQ8814623X",
+    "name of a claim": "Claimant-Xanthe",
+}
+# Journals that are kept by rule, and hold nothing of the above by theirs.
+JOURNALS = {"fintech_core_auditlog", "fintech_core_auditchain", "fintech_core_outboxevent"}
+
+
+def tables() -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+        return [name for (name,) in cursor.fetchall()]
+
+
+def stored(table: str) -> bytes:
+    """Every column of every row as text; bytea in hex, which the search reads too."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT coalesce(string_agg(t::text, chr(10)), '') FROM \"{table}\" t")
+        return str(cursor.fetchone()[0]).encode()
+
+
+def opened(table: str) -> bytes:
+    """What the encrypted columns say: a ciphertext that somebody could open is no erasure."""
+    found = []
+    for model in apps.get_models():
+        sealed = [f.attname for f in model._meta.concrete_fields if isinstance(f, EncryptedTextField)]
+        if model._meta.db_table == table and sealed:
+            found += [str(getattr(row, name)) for row in model._base_manager.all() for name in sealed]
+    return "\n".join(found).encode()
+
+
+def marks_by_table() -> dict[str, set[str]]:
+    """Which marks are where, in clear or behind a key of ours."""
+    found = {table: set(leaks.find(stored(table) + b"\n" + opened(table), MARKS)) for table in tables()}
+    return {table: {hit.split(" (")[0] for hit in hits} for table, hits in found.items() if hits}
+
+
+def done(answer: Any) -> dict[str, Any]:
+    assert answer.status_code in (200, 201, 202, 204), (answer.status_code, answer.content)
+    return dict(json.loads(answer.content)) if answer.content else {}
+
+
+def moves_money(bob: User, alice: User, client: Client, operator: Client) -> None:
+    """Transfers, holds, schedules, monitors and payments with words of Bob's, repeated by staff's stored answers."""
+    source, target = str(bob.wallets.get(currency="USD").pk), str(alice.wallets.get().pk)
+    money = {"amount": "5.00", "currency": "USD"}
+    transfer = {"source_wallet": source, "destination_wallet": target, **money}
+    texts = {"description": MARKS["transfer"], "metadata": {"for": MARKS["metadata"]}}
+    paid = done(client.post("/api/v1/transfers", {**transfer, **texts}, key="new"))
+    done(operator.post(f"/api/v1/transactions/{paid['id']}/reverse", {"reason": "asked for"}, key="new"))
+    keyed = key_client(bob, "transfers:write")
+    done(keyed.post("/api/v1/transfers", {**transfer, "description": MARKS["transfer by key"]}, key="new"))
+    hold = {"wallet": source, **money, "description": MARKS["hold"]}
+    for holder in (client, operator):
+        made = done(client.post("/api/v1/holds", hold, key="new"))
+        reason = {"reason": "asked for"} if holder is operator else {}
+        done(holder.post(f"/api/v1/holds/{made['id']}/void", reason, key="new"))
+    start = (clock.now() + timedelta(days=9)).isoformat()
+    plan = {**transfer, "frequency": "ONCE", "start_at": start, "description": MARKS["schedule"]}
+    for canceler in (client, operator):
+        made = done(client.post("/api/v1/scheduled-transfers", plan, key="new"))
+        reason = {"reason": "asked for"} if canceler is operator else {}
+        done(canceler.post(f"/api/v1/scheduled-transfers/{made['id']}/cancel", reason, key="new"))
+    watch = {"condition": "available_below", "threshold": "1.00", "currency": "USD", "description": MARKS["monitor"]}
+    done(client.post(f"/api/v1/wallets/{source}/monitors", watch))
+    back = f"https://shop.example/{MARKS['return address']}"
+    intent = {"wallet": source, **money, "gateway": "simulator", "return_url": back}
+    made = done(client.post("/api/v1/payment-intents", intent, key="new"))
+    done(client.post(f"/api/v1/payment-intents/{made['id']}/cancel", key="new"))
+    done(client.post("/api/v1/transfers", {**transfer, "amount": "15.00"}, key="new"))  # all that is left
+
+
+def says_who_it_is(bob: User, client: Client, officer: Client, mallory: Client) -> None:
+    """Profile, KYC, keys, sessions, and what others do with Bob's address."""
+    names = {"first_name": MARKS["first name"], "last_name": MARKS["last name"]}
+    done(client.patch("/api/v1/users/me", names))
+    with_personal(bob, phone=MARKS["phone"], phone_verified_at=clock.now())
+    application = {
+        "level": 2,
+        "first_name": MARKS["KYC first name"],
+        "last_name": MARKS["KYC last name"],
+        "date_of_birth": MARKS["KYC birth"],
+        "country": "AT",
+        "address": MARKS["KYC address"],
+        "document_type": "passport",
+        "document_number": MARKS["KYC document"],
+    }
+    submission = done(client.post("/api/v1/kyc/submissions", application))
+    done(officer.post(f"/api/v1/kyc/submissions/{submission['id']}/approve", {"level": 2}))
+    done(client.post("/api/v1/api-keys", {"name": MARKS["name of a key"], "scopes": ["wallets:read"]}))
+    log_in = {"email": MARKS["email"], "password": "correct horse battery staple"}
+    where = {"HTTP_USER_AGENT": BROWSER, "REMOTE_ADDR": MARKS["network"]}
+    done(anonymous_client().post("/api/v1/auth/token", log_in, **where))
+    done(anonymous_client().post("/api/v1/auth/password/reset", {"email": MARKS["email"]}))
+    register = {**log_in, "first_name": MARKS["name of a claim"], "last_name": "X"}
+    done(anonymous_client().post("/api/v1/auth/register", register))
+    organization = organization_of(mallory.user)
+    acting = {"HTTP_X_ORGANIZATION": str(organization.pk)}
+    path = f"/api/v1/organizations/{organization.pk}/invitations"
+    done(mallory.post(path, {"email": MARKS["email"], "role": "agent"}, **acting))
+    done(anonymous_client().post("/api/v1/auth/client/email/send", {"email": MARKS["email"]}))
+
+
+def test_after_the_erasure_no_mark_of_the_person_is_left_anywhere(
+    alice: User,
+    bob: User,
+    bob_client: Client,
+    mallory_client: Client,
+    officer_client: Client,
+    operator_client: Client,
+    settings: Any,
+) -> None:
+    settings.KYC_RETENTION = timedelta(0)
+    kyc(bob, 1)
+    fund_wallet(bob, "20.00")
+    moves_money(bob, alice, bob_client, operator_client)
+    says_who_it_is(bob, bob_client, officer_client, mallory_client)
+    before = marks_by_table()
+
+    done(officer_client.post(f"/api/v1/users/{bob.pk}/erase", REASON))
+    erase_texts()
+
+    assert set().union(*before.values()) == set(MARKS)  # each mark was somewhere to be found
+    assert not JOURNALS & set(before)
+    assert {
+        "users_user",
+        "users_session",
+        "users_apikey",
+        "users_registration",
+        "users_message",
+        "organizations_invitation",
+        "compliance_kycsubmission",
+        "transactions_transaction",
+        "transactions_hold",
+        "transactions_transferschedule",
+        "transactions_monitor",
+        "payments_paymentintent",
+        "fintech_core_idempotencyrecord",
+    } <= set(before)
+    assert marks_by_table() == {}
+    assert User.objects.get(pk=bob.pk).texts_erased_at is not None
+
+
+def test_what_others_were_answered_stays(alice: User, bob: User, alice_client: Client, officer_client: Client) -> None:
+    """Only answers of the person, and of staff about the person, go."""
+    kyc(alice, 1)
+    fund_wallet(alice, "20.00")
+    wallet = str(alice.wallets.get(currency="USD").pk)
+    hold = {"wallet": wallet, "amount": "1.00", "currency": "USD", "description": "Alice's own"}
+    first = alice_client.post("/api/v1/holds", hold, key="alices-key")
+
+    done(officer_client.post(f"/api/v1/users/{bob.pk}/erase", REASON))
+    erase_texts()
+
+    again = alice_client.post("/api/v1/holds", hold, key="alices-key")
+    assert (again.status_code, again.content) == (201, first.content)
+
+
+# --- At the same instant ----------------------------------------------------------------------------------------------
+
+
+def attempts(bob: User, alice: User) -> dict[str, Callable[[], object]]:
+    """What must not come into being for a person who is being erased."""
+    now, wallet = clock.now(), bob.wallets.get()
+    actor, amount = actor_for(bob), Decimal("1.00")
+    start = now + timedelta(days=9)
+    money: dict[str, Any] = {"amount": amount, "currency": "USD", "now": now}
+    pay: dict[str, Any] = {**money, "frequency": "ONCE", "start_at": start}
+    return {
+        "wallet": lambda: open_own_wallet(actor=actor, currency="EUR", now=now),
+        "hold": lambda: create_hold(actor=actor, wallet_id=wallet.pk, **money),
+        "schedule": lambda: create_schedule(
+            actor=actor, source_wallet=wallet.pk, destination=Destination(wallet_id=alice.wallets.get().pk), **pay
+        ),
+        "schedule to them": lambda: create_schedule(
+            actor=actor_for(alice),
+            source_wallet=alice.wallets.get().pk,
+            destination=Destination(wallet_id=wallet.pk),
+            **pay,
+        ),
+        "payment": lambda: create_intent(actor=actor, wallet_id=wallet.pk, gateway="simulator", **money),
+        "monitor": lambda: create_monitor(
+            actor=actor, wallet_id=wallet.pk, condition="available_below", threshold=amount, currency="USD", now=now
+        ),
+        "submission": lambda: submit_kyc(actor=actor, now=now, **said(level=2)),
+        "key": lambda: create_api_key(actor=actor, name="mine", scopes=["wallets:read"], now=now),
+        "profile": lambda: update_profile(actor=actor, user_id=bob.pk, changes={"first_name": "Bob"}, now=now),
+        "membership": lambda: accept_invitation(actor=actor, token=invited(alice, bob), now=now),
+    }
+
+
+def invited(alice: User, bob: User) -> str:
+    """A token of an invitation that was made before (see `prepared`)."""
+    message = Message.objects.filter(template="organization_invitation").latest("created_at")
+    return str(json.loads(message.context or "{}")["token"])
+
+
+@pytest.fixture
+def prepared(alice: User, bob: User, alice_client: Client) -> None:
+    for user in (alice, bob):
+        kyc(user, 1)
+    organization = organization_of(alice)
+    body = {"email": str(bob.email), "role": "agent"}
+    path = f"/api/v1/organizations/{organization.pk}/invitations"
+    done(alice_client.post(path, body, HTTP_X_ORGANIZATION=str(organization.pk)))
+
+
+def outcome(use_case: Callable[[], object]) -> str:
+    """ "done", or the code of the refusal; on a connection of the thread's own."""
+    try:
+        unit_of_work(use_case)
+    except DomainError as refusal:
+        return refusal.code
+    finally:
+        connection.close()
+    return "done"
+
+
+def waiting_for_locks() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return int(cursor.fetchone()[0])
+
+
+def leftovers(bob: User) -> dict[str, int]:
+    """What an erased person must not have."""
+    counts = {
+        "open wallets": Wallet.objects.filter(owner_user=bob).exclude(status="CLOSED").count(),
+        "claims": Claim.objects.filter(wallet__owner_user=bob).count(),
+        "schedules": TransferSchedule.objects.exclude(status="CANCELED").count(),
+        "monitors": bob.wallets.filter(monitors__isnull=False).count(),
+        "submissions": bob.kyc_submissions.count(),
+        "keys": bob.api_keys.count(),
+        "memberships": bob.memberships.count(),
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
+REFUSALS = {
+    "wallet": "not_found",
+    "hold": "wallet_closed",
+    "schedule": "wallet_closed",
+    "schedule to them": "destination_unavailable",
+    "payment": "wallet_closed",
+    "monitor": "wallet_closed",
+    "submission": "not_found",
+    "key": "not_found",
+    "profile": "not_found",
+    "membership": "not_found",
+}
+
+
+def test_what_comes_during_the_erasure_waits_and_is_refused(
+    prepared: None, alice: User, bob: User, officer: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, token = attempts(bob, alice), invited(alice, bob)
+    monkeypatch.setattr(f"{__name__}.invited", lambda *_: token)
+    inside, really = threading.Event(), erasure.erase_person
+    outcomes: dict[str, str] = {}
+    waited: list[int] = []
+
+    def slowly(**given: Any) -> Any:
+        inside.set()
+        deadline = time.monotonic() + 20
+        while waiting_for_locks() < len(asked) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        waited.append(waiting_for_locks())
+        return really(**given)
+
+    monkeypatch.setattr(erasure, "erase_person", slowly)
+    actor = actor_for(officer)
+
+    def erase() -> None:
+        outcomes["erasure"] = outcome(lambda: erase_user(actor=actor, user_id=bob.pk, reason="asked", now=clock.now()))
+
+    def intrude(kind: str) -> None:
+        inside.wait(timeout=20)
+        outcomes[kind] = outcome(asked[kind])
+
+    threads = [threading.Thread(target=erase), *(threading.Thread(target=intrude, args=(kind,)) for kind in asked)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+
+    assert waited == [len(REFUSALS)]  # all of them stood at a lock while the person went
+    assert outcomes == {"erasure": "done", **REFUSALS}
+    assert leftovers(bob) == {}
+    row = User.objects.get(pk=bob.pk)
+    assert (row.erased_at is None, row.first_name) == (False, "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(REFUSALS))
+def test_of_two_at_once_one_wins_and_nothing_is_left_half(
+    prepared: None, alice: User, bob: User, officer: User, kind: str
+) -> None:
+    attempt, actor, barrier, outcomes = attempts(bob, alice)[kind], actor_for(officer), threading.Barrier(2), []
+
+    def run(use_case: Callable[[], object]) -> None:
+        connection.ensure_connection()
+        barrier.wait(timeout=20)
+        outcomes.append(outcome(use_case))
+
+    erase = lambda: erase_user(actor=actor, user_id=bob.pk, reason="asked", now=clock.now())  # noqa: E731
+    threads = [threading.Thread(target=run, args=(use_case,)) for use_case in (erase, attempt)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+
+    assert "done" in outcomes
+    if User.objects.get(pk=bob.pk).erased_at is not None:
+        allowed = {"keys", "monitors"}  # made a moment before: the key is revoked, the monitor goes with the texts
+        assert set(leftovers(bob)) <= allowed
+        erase_texts()
+        assert set(leftovers(bob)) <= {"keys"}
+        assert not bob.api_keys.filter(revoked_at__isnull=True).exists()
+    else:
+        assert sorted(outcomes) == ["done", "erasure_blocked"]
+
+
+def test_a_client_of_an_erased_person_is_out(bob: User, bob_client: Client, officer_client: Client) -> None:
+    done(officer_client.post(f"/api/v1/users/{bob.pk}/erase", REASON))
+
+    assert bob_client.post("/api/v1/wallets", {"currency": "EUR"}).status_code == 401
+    assert client_for(customer("carol")).get("/api/v1/wallets").status_code == 200
