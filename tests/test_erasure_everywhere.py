@@ -286,6 +286,7 @@ def outcome(use_case: Callable[[], object]) -> str:
 
 def waiting_for_locks() -> int:
     with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")  # inside a transaction the view stands still otherwise
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
