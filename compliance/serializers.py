@@ -14,7 +14,7 @@ from compliance.models import KycSubmission
 from fintech_core import clock
 from fintech_core.countries import COUNTRIES
 from fintech_core.models import AuditLog
-from fintech_core.serializers import StrictInput, TextField
+from fintech_core.serializers import DayField, IdField, InstantField, StrictInput, TextField, WholeNumberField
 
 _EARLIEST_BIRTH = date(1900, 1, 1)
 _NO_ECHO: dict[str, Any] = {"invalid_choice": "Not one of the choices."}
@@ -36,23 +36,18 @@ class PersonalTextField(TextField):
         return text
 
 
-class LevelField(serializers.IntegerField):
-    """A KYC level as a JSON number."""
+class LevelField(WholeNumberField):
+    """A KYC level."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(min_value=MIN_LEVEL, max_value=MAX_LEVEL, **kwargs)
-
-    def to_internal_value(self, data: Any) -> int:
-        if type(data) is not int:  # DRF's own also takes "1" and 1.0
-            self.fail("invalid")
-        return super().to_internal_value(data)
 
 
 class SubmissionInput(StrictInput):
     level = LevelField()
     first_name = PersonalTextField(max_length=100)
     last_name = PersonalTextField(max_length=100)
-    date_of_birth = serializers.DateField()
+    date_of_birth = DayField()
     country = serializers.ChoiceField(
         choices=sorted(COUNTRIES), error_messages=_NO_ECHO, help_text="ISO 3166-1 alpha-2, upper case."
     )
@@ -176,9 +171,9 @@ class AuditLogFilter(StrictInput):
     action = TextField(required=False, max_length=64)
     entity_type = TextField(required=False, max_length=64)
     entity_id = TextField(required=False, max_length=64)
-    actor_id = serializers.UUIDField(required=False)
-    created_after = serializers.DateTimeField(required=False, source="recorded_at__gte", help_text="At or after.")
-    created_before = serializers.DateTimeField(required=False, source="recorded_at__lt", help_text="Before.")
+    actor_id = IdField(required=False)
+    created_after = InstantField(required=False, source="recorded_at__gte", help_text="At or after.")
+    created_before = InstantField(required=False, source="recorded_at__lt", help_text="Before.")
 
 
 class AuditLogOutput(serializers.ModelSerializer[AuditLog]):

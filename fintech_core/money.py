@@ -96,6 +96,13 @@ def parse_rate(text: object) -> Decimal:
     return rate
 
 
+def parse_balance(text: object, currency: str) -> Decimal:
+    """A limit as above, or one below zero with a "-". Raises InvalidAmount."""
+    if not isinstance(text, str) or not text.startswith("-"):
+        return parse_limit(text, currency)
+    return Decimal(0) - parse_limit(text[1:], currency)
+
+
 def format_amount(amount: Decimal, exponent: int) -> str:
     """Plain digits at the exponent: no exponent notation, "-" only below zero, never "-0"."""
     quantum = Decimal(1).scaleb(-exponent)

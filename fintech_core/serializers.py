@@ -3,7 +3,7 @@
 import re
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -12,9 +12,9 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from fintech_core import clock, money
+from fintech_core import clock, money, parsing
 
-_DATE_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]+([Zz]|[+-][0-9]{2}:[0-9]{2})"
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
 class StrictInput(serializers.Serializer[Any]):
@@ -51,13 +51,12 @@ class TextField(serializers.CharField):
 
 
 class IdField(serializers.UUIDField):
-    """A UUID as a JSON string (DRF's own also makes one of the number 5)."""
+    """A UUID in its one spelling, with hyphens (DRF's own also takes braces, a URN, and the number 5)."""
 
     def to_internal_value(self, data: Any) -> uuid.UUID:
-        if not isinstance(data, str):
+        if not isinstance(data, str) or not _UUID.fullmatch(data):
             self.fail("invalid", value=data)
-        value: uuid.UUID = super().to_internal_value(data)
-        return value
+        return uuid.UUID(data)
 
 
 class PatternField(serializers.RegexField):
@@ -72,13 +71,78 @@ class PatternField(serializers.RegexField):
         return super().to_internal_value(data)
 
 
-class InstantField(serializers.DateTimeField):
-    """An RFC 3339 time with its offset, which a client must not leave to us to guess; kept in UTC."""
+class WholeNumberField(serializers.IntegerField):
+    """A JSON integer (DRF's own also takes "1_0", true and 1.0). Both bounds are needed: a column has them."""
 
-    def to_internal_value(self, value: Any) -> Any:
-        if not isinstance(value, str) or re.fullmatch(_DATE_TIME, value) is None:
-            self.fail("invalid", format="RFC 3339 with an offset, like 2027-01-31T09:00:00Z")
-        return super().to_internal_value(value).astimezone(UTC)
+    def __init__(self, *, min_value: int, max_value: int, **kwargs: Any) -> None:
+        super().__init__(min_value=min_value, max_value=max_value, **kwargs)
+
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int:
+            self.fail("invalid")
+        return data
+
+
+class QueryNumberField(serializers.IntegerField):
+    """A whole number in a query string: ASCII digits, no sign, no leading zero."""
+
+    def __init__(self, *, min_value: int, max_value: int, **kwargs: Any) -> None:
+        super().__init__(min_value=min_value, max_value=max_value, **kwargs)
+
+    def to_internal_value(self, data: Any) -> int:
+        try:
+            return parsing.parse_whole_number(data if isinstance(data, str) else "")
+        except ValueError:
+            self.fail("invalid")
+
+
+class FlagField(serializers.BooleanField):
+    """true or false in JSON, nothing that merely looks like it: "false" or 1 is a mistake that could move money."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class DayField(serializers.DateField):
+    """YYYY-MM-DD, and no other form of ISO 8601 (DRF's own also takes 20261101 and 2026-W45-1)."""
+
+    default_error_messages: ClassVar = {"invalid": "A date, like 2026-01-31."}
+
+    def to_internal_value(self, value: Any) -> date:
+        try:
+            return parsing.parse_day(value if isinstance(value, str) else "")
+        except ValueError:
+            self.fail("invalid")
+
+
+class InstantField(serializers.DateTimeField):
+    """An RFC 3339 instant with its offset, which a client must not leave to us to guess; kept in UTC."""
+
+    default_error_messages: ClassVar = {
+        "invalid": "An instant as in RFC 3339, with Z or an offset: 2026-01-31T18:00:00Z. In a URL write + as %2B."
+    }
+
+    def to_internal_value(self, value: Any) -> datetime:
+        try:
+            return parsing.parse_instant(value if isinstance(value, str) else "")
+        except ValueError:
+            self.fail("invalid")
+
+
+@extend_schema_field({"type": "string", "example": "2026-01-01", "description": "A UTC date or an RFC 3339 instant."})
+class DayOrInstantField(InstantField):
+    """A date, which is its first instant in UTC, or an instant."""
+
+    default_error_messages: ClassVar = {
+        "invalid": "A date (2026-01-31, midnight UTC) or an instant (2026-01-31T18:00:00Z). In a URL write + as %2B."
+    }
+
+    def to_internal_value(self, value: Any) -> datetime:
+        if not isinstance(value, str) or len(value) != len("2026-01-31"):
+            return super().to_internal_value(value)
+        return super().to_internal_value(f"{value}T00:00:00Z")
 
 
 @extend_schema_field({"type": "string", "example": "USD", "pattern": "^[A-Z]{3}$"})

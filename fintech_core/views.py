@@ -15,7 +15,7 @@ from fintech_core.capabilities import Capability
 from fintech_core.exceptions import error_classes
 from fintech_core.models import OutboxEvent
 from fintech_core.problems import FRAME_CODES
-from fintech_core.serializers import StrictInput
+from fintech_core.serializers import IdField, PatternField, StrictInput
 from fintech_core.viewsets import DomainViewSet
 
 _Health = inline_serializer("Health", {"status": serializers.ChoiceField(choices=["ok"])})
@@ -81,9 +81,9 @@ def error_codes(request: HttpRequest) -> HttpResponse:
 
 
 class EventFilter(StrictInput):
-    type = serializers.RegexField(r"\A[a-z_]+\.[a-z_]+\Z", required=False, max_length=64)
-    entity_type = serializers.RegexField(r"\A[a-z_]+\Z", required=False, max_length=64)
-    entity_id = serializers.UUIDField(required=False)
+    type = PatternField(r"\A[a-z_]+\.[a-z_]+\Z", required=False, max_length=64)
+    entity_type = PatternField(r"\A[a-z_]+\Z", required=False, max_length=64)
+    entity_id = IdField(required=False)
 
 
 class EventOutput(serializers.ModelSerializer[OutboxEvent]):

@@ -10,7 +10,7 @@ from django.http import HttpResponse
 from rest_framework import viewsets
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer, Serializer
+from rest_framework.serializers import BaseSerializer
 
 from fintech_core import db, idempotency, pagination, problems, step_up
 from fintech_core.actors import Actor
@@ -18,6 +18,7 @@ from fintech_core.body_limits import LargeBody
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError, NotFound, ValidationFailed
 from fintech_core.ratelimit import Limit
+from fintech_core.serializers import StrictInput
 from fintech_core.single_values import IDEMPOTENCY_KEY, ORGANIZATION, HeaderInvalid, single_header
 from fintech_core.step_up import Deed
 
@@ -48,7 +49,7 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
     limits: ClassVar[Mapping[str, tuple[Limit, ...]]] = {}  # by action, on top of the general ones (ratelimit.py)
     body_limits: ClassVar[Mapping[str, LargeBody]] = {}  # by action, where it takes more than a JSON body may have
     order: ClassVar[tuple[str, ...]] = ("-created_at", "-id")
-    filter_input: ClassVar[type[Serializer[Any]] | None] = None
+    filter_input: ClassVar[type[StrictInput] | None] = None
     output: ClassVar[type[BaseSerializer[Any]]]
     lookup_value_converter = "uuid"
     filter_backends = ()
@@ -70,7 +71,7 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
     def check_throttles(self, request: Any) -> None:
         """Done already, by check_permissions."""
 
-    def validated(self, input_class: type[Serializer[Any]], data: Any = None) -> dict[str, Any]:
+    def validated(self, input_class: type[StrictInput], data: Any = None) -> dict[str, Any]:
         """The checked body. Raises DRF's ValidationError (400)."""
         serializer = input_class(data=self.request.data if data is None else data, context={"request": self.request})
         serializer.is_valid(raise_exception=True)

@@ -7,7 +7,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from fintech_core import clock
-from fintech_core.serializers import MoneyInput, MoneyOutput, StrictInput, TextField
+from fintech_core.serializers import IdField, InstantField, MoneyInput, MoneyOutput, StrictInput, TextField
 from payments.enums import IntentStatus, ReviewReason, SimulatorOutcome
 from payments.gateways import enabled_gateway, enabled_names
 from payments.models import PaymentIntent
@@ -27,7 +27,7 @@ class GatewayField(TextField):
 
 
 class CreateIntentInput(MoneyInput):
-    wallet = serializers.UUIDField(help_text="One of the caller's own.")
+    wallet = IdField(help_text="One of the caller's own.")
     gateway = GatewayField()
     return_url = TextField(
         required=False,
@@ -49,9 +49,9 @@ class SimulateInput(StrictInput):
 
 class IntentFilter(StrictInput):
     status = serializers.ChoiceField(choices=IntentStatus.choices, required=False)
-    wallet = serializers.UUIDField(required=False)
-    created_after = serializers.DateTimeField(required=False, help_text="Inclusive.")
-    created_before = serializers.DateTimeField(required=False, help_text="Exclusive.")
+    wallet = IdField(required=False)
+    created_after = InstantField(required=False, help_text="Inclusive.")
+    created_before = InstantField(required=False, help_text="Exclusive.")
 
 
 class IntentOutput(serializers.ModelSerializer[PaymentIntent]):

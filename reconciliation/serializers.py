@@ -10,8 +10,10 @@ from fintech_core import money
 from fintech_core.serializers import (
     AmountField,
     CurrencyField,
+    DayField,
     IdField,
     MoneyOutput,
+    QueryNumberField,
     ReasonInput,
     StrictInput,
     TextField,
@@ -64,14 +66,10 @@ class StatementUpload(StrictInput):
 
 def balance(text: str, currency: str, name: str) -> Decimal:
     """A signed balance from its text, by the one parser. Raises ValidationError."""
-    size = text.removeprefix("-")
-    if size in {"0", money.format_amount(Decimal(0), money.exponent_of(currency))}:
-        return Decimal(0)
     try:
-        amount = money.parse_amount(size, currency)
+        return money.parse_balance(text, currency)
     except money.InvalidAmount as error:
         raise serializers.ValidationError({name: [serializers.ErrorDetail(error.message, code=error.code)]}) from error
-    return -amount if text.startswith("-") else amount
 
 
 class StatementFilter(StrictInput):
@@ -86,8 +84,8 @@ class LineFilter(StrictInput):
     status = serializers.ChoiceField(choices=LineStatus.choices, required=False)
     statement = IdField(required=False)
     reference = TextField(required=False, max_length=140)
-    booked_after = serializers.DateField(required=False, help_text="Inclusive.")
-    booked_before = serializers.DateField(required=False, help_text="Exclusive.")
+    booked_after = DayField(required=False, help_text="Inclusive.")
+    booked_before = DayField(required=False, help_text="Exclusive.")
 
 
 class BreakFilter(StrictInput):
@@ -96,7 +94,7 @@ class BreakFilter(StrictInput):
     status = serializers.ChoiceField(choices=BreakStatus.choices, required=False)
     break_class = serializers.ChoiceField(choices=BreakClass.choices, required=False)
     owner = IdField(required=False)
-    min_age_days = serializers.IntegerField(required=False, min_value=0, max_value=36_500)
+    min_age_days = QueryNumberField(required=False, min_value=0, max_value=36_500)
 
 
 class AssignInput(ReasonInput):

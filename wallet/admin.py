@@ -27,13 +27,20 @@ def _calling(service: Any) -> ReasonedCall:
     return call
 
 
+class LimitField(forms.CharField):
+    """The text of an amount, as it was typed: what the API refuses is refused here, blanks at the ends too."""
+
+    def __init__(self) -> None:
+        super().__init__(required=False, max_length=32, strip=False, widget=UnfoldAdminTextInputWidget)
+
+
 class PolicyForm(ReasonForm):
     """The limits of a wallet; what is left empty stays as it is."""
 
     field_order = ("credit_limit", "minimum_balance", "maximum_balance", "no_maximum", "reason")
-    credit_limit = forms.CharField(required=False, max_length=32, widget=UnfoldAdminTextInputWidget)
-    minimum_balance = forms.CharField(required=False, max_length=32, widget=UnfoldAdminTextInputWidget)
-    maximum_balance = forms.CharField(required=False, max_length=32, widget=UnfoldAdminTextInputWidget)
+    credit_limit = LimitField()
+    minimum_balance = LimitField()
+    maximum_balance = LimitField()
     no_maximum = forms.BooleanField(required=False, widget=UnfoldBooleanWidget)
 
     def clean(self) -> dict[str, Any]:

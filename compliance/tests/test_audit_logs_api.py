@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from compliance.tests.factories import api
-from fintech_core import audit
+from fintech_core import audit, ids
 from fintech_core.actors import Actor
 from fintech_core.models import AuditLog
 from users.models import User
@@ -111,7 +111,7 @@ def test_it_filters_by_each_allowed_field(auditor: User, alice: User) -> None:
     assert seen(client.get(URL, {"entity_type": "matter"})) == ["thing-3"]
     assert seen(client.get(URL, {"entity_type": "thing", "entity_id": "thing-1"})) == ["thing-1"]
     assert seen(client.get(URL, {"actor_id": str(alice.pk)})) == []
-    assert seen(client.get(URL, {"actor_id": "0" * 32, "entity_id": "thing-3"})) == ["thing-3"]
+    assert seen(client.get(URL, {"actor_id": str(ids.NIL), "entity_id": "thing-3"})) == ["thing-3"]
 
 
 def test_it_filters_by_time(auditor: User) -> None:
@@ -131,7 +131,7 @@ def test_it_filters_by_time(auditor: User) -> None:
     [
         ("actor_id", "x", "invalid"),
         ("created_after", "yesterday", "invalid"),
-        ("created_after", "0001-01-01T00:00:00+14:00", "overflow"),
+        ("created_after", "0001-01-01T00:00:00+14:00", "invalid"),
         ("action", "x" * 65, "max_length"),
         ("entity_id", "a\x00b", "null_characters_not_allowed"),
         ("before", "{}", "unknown_field"),

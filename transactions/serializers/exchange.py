@@ -7,15 +7,15 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from fintech_core.money import EXPONENTS, InvalidAmount, parse_rate
-from fintech_core.serializers import MoneyInput, MoneyOutput, PatternField, StrictInput
+from fintech_core.serializers import DayField, IdField, MoneyInput, MoneyOutput, PatternField, StrictInput
 from transactions.models import ExchangeQuote, ExchangeRate
 
 
 class QuoteInput(MoneyInput):
     """`amount` and `currency` are what is sold: the source wallet's currency."""
 
-    source_wallet = serializers.UUIDField()
-    destination_wallet = serializers.UUIDField()
+    source_wallet = IdField()
+    destination_wallet = IdField()
 
 
 class QuoteOutput(serializers.ModelSerializer[ExchangeQuote]):
@@ -61,12 +61,12 @@ class RateField(serializers.Field[Any, Any, Any, Any]):
 
 
 class ExchangeInput(StrictInput):
-    quote = serializers.UUIDField()
+    quote = IdField()
 
 
 class RateFilter(StrictInput):
-    currency = serializers.RegexField(r"\A[A-Z]{3}\Z", required=False)
-    as_of = serializers.DateField(required=False)
+    currency = PatternField(r"\A[A-Z]{3}\Z", required=False)
+    as_of = DayField(required=False)
 
 
 class RateOutput(serializers.ModelSerializer[ExchangeRate]):
@@ -85,8 +85,8 @@ class LoadedRatesOutput(serializers.Serializer[Any]):
 class LoadRatesInput(StrictInput):
     """Units of each currency for one euro."""
 
-    source = serializers.RegexField(r"\A[a-z0-9-]{1,32}\Z")  # type: ignore[assignment]
-    as_of = serializers.DateField()
+    source = PatternField(r"\A[a-z0-9-]{1,32}\Z")  # type: ignore[assignment]
+    as_of = DayField()
     rates = serializers.DictField(
         child=RateField(), allow_empty=False, help_text='By ISO 4217 code: {"USD": "1.0837"}. That of EUR is 1.'
     )

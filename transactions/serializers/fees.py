@@ -8,7 +8,15 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from fintech_core import money
-from fintech_core.serializers import AmountField, CurrencyField, MoneyOutput, ReasonInput, StrictInput
+from fintech_core.serializers import (
+    AmountField,
+    CurrencyField,
+    InstantField,
+    MoneyOutput,
+    ReasonInput,
+    StrictInput,
+    WholeNumberField,
+)
 from transactions.enums import FEE_KINDS, TransactionKind
 from transactions.models import FeeSchedule
 
@@ -37,7 +45,7 @@ class FeeScheduleInput(ReasonInput):
 
     kind = serializers.ChoiceField(choices=[(kind.value, kind.label) for kind in FEE_KINDS])
     currency = CurrencyField()
-    kyc_level = serializers.IntegerField(
+    kyc_level = WholeNumberField(
         min_value=0,
         max_value=MAX_KYC_LEVEL,
         required=False,
@@ -48,7 +56,7 @@ class FeeScheduleInput(ReasonInput):
     percentage = PercentageField(required=False)
     minimum = AmountField(required=False)
     maximum = AmountField(required=False)
-    valid_from = serializers.DateTimeField(required=False, help_text="Not in the past. Without it: from now on.")
+    valid_from = InstantField(required=False, help_text="Not in the past. Without it: from now on.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         for name in _AMOUNTS:

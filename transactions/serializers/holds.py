@@ -7,7 +7,17 @@ from typing import Any, ClassVar
 from rest_framework import serializers
 
 from fintech_core import money
-from fintech_core.serializers import AmountField, MoneyInput, MoneyOutput, StrictInput, TextField, shown_at
+from fintech_core.serializers import (
+    AmountField,
+    FlagField,
+    IdField,
+    MoneyInput,
+    MoneyOutput,
+    StrictInput,
+    TextField,
+    WholeNumberField,
+    shown_at,
+)
 from transactions.enums import HoldStatus
 from transactions.models import Hold
 from transactions.serializers.transfers import (
@@ -22,31 +32,17 @@ from transactions.serializers.transfers import (
 from transactions.services import DEFAULT_LIFE, MAX_LIFE, HoldPreview
 
 
-class LifeField(serializers.IntegerField):
-    """Seconds from now; JSON integers only."""
+class LifeField(WholeNumberField):
+    """Seconds from now."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(min_value=1, max_value=int(MAX_LIFE.total_seconds()), **kwargs)
 
-    def to_internal_value(self, data: Any) -> Any:
-        if not isinstance(data, int) or isinstance(data, bool):
-            self.fail("invalid")
-        return data
-
-
-class StrictBooleanField(serializers.BooleanField):
-    """true or false, nothing that merely looks like it."""
-
-    def to_internal_value(self, data: Any) -> bool:
-        if not isinstance(data, bool):
-            self.fail("invalid", input=data)
-        return data
-
 
 class CreateHoldInput(MoneyInput):
-    wallet = serializers.UUIDField(help_text="One of the caller's own.")
+    wallet = IdField(help_text="One of the caller's own.")
     expires_in = LifeField(required=False, help_text="Seconds; 7 days unless told, 30 at most.")
-    multi_capture = StrictBooleanField(required=False, help_text="May be captured in several parts.")
+    multi_capture = FlagField(required=False, help_text="May be captured in several parts.")
     description = TextField(required=False, allow_blank=True, max_length=500)
     dry_run = DryRunField()
 
@@ -58,9 +54,9 @@ class CreateHoldInput(MoneyInput):
 
 
 class CaptureHoldInput(StrictInput):
-    destination_wallet = serializers.UUIDField()
+    destination_wallet = IdField()
     amount = AmountField(required=False, help_text="All that remains, unless told.")
-    final = StrictBooleanField(required=False, help_text="Release the rest, though more captures were allowed.")
+    final = FlagField(required=False, help_text="Release the rest, though more captures were allowed.")
 
     def validate_amount(self, value: str) -> Decimal:
         try:
@@ -81,7 +77,7 @@ class ExtendHoldInput(StrictInput):
 
 
 class HoldFilter(StrictInput):
-    wallet = serializers.UUIDField(required=False)
+    wallet = IdField(required=False)
     status = serializers.ChoiceField(choices=HoldStatus.choices, required=False)
 
 

@@ -8,7 +8,7 @@ from rest_framework import serializers
 from fintech_core import money
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
-from fintech_core.serializers import StrictInput
+from fintech_core.serializers import IdField, InstantField, StrictInput
 from transactions.enums import Direction, TransactionKind, TransactionStatus
 from transactions.models import LedgerEntry, Transaction
 from transactions.selectors import fee_paid, headline, initiated_by
@@ -37,11 +37,11 @@ class MetadataField(serializers.Field[Any, Any, Any, Any]):
 
 
 class TransactionFilter(StrictInput):
-    wallet = serializers.UUIDField(required=False)
+    wallet = IdField(required=False)
     kind = serializers.ChoiceField(choices=TransactionKind.choices, required=False)
     status = serializers.ChoiceField(choices=TransactionStatus.choices, required=False)
-    created_after = serializers.DateTimeField(required=False, help_text="Inclusive.")
-    created_before = serializers.DateTimeField(required=False, help_text="Exclusive.")
+    created_after = InstantField(required=False, help_text="Inclusive.")
+    created_before = InstantField(required=False, help_text="Exclusive.")
 
 
 class EntryOutput(serializers.Serializer[LedgerEntry]):

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from rest_framework import serializers
 
 from fintech_core.serializers import (
+    DayField,
     IdField,
     InstantField,
     MoneyInput,
@@ -12,21 +13,13 @@ from fintech_core.serializers import (
     PatternField,
     StrictInput,
     TextField,
+    WholeNumberField,
 )
 from transactions.enums import BusinessDayRule, Frequency, ScheduleStatus
 from transactions.models import ScheduledRun, TransferSchedule
 from transactions.services import Destination
 
 MAX_RUNS = 10_000
-
-
-class CountField(serializers.IntegerField):
-    """A whole JSON number (DRF's own also takes "3" and true)."""
-
-    def to_internal_value(self, data: Any) -> int:
-        if not isinstance(data, int) or isinstance(data, bool):
-            self.fail("invalid")
-        return super().to_internal_value(data)
 
 
 class CreateScheduleInput(MoneyInput):
@@ -38,8 +31,10 @@ class CreateScheduleInput(MoneyInput):
     destination_phone = PatternField(r"\A\+[1-9][0-9]{7,14}\Z", required=False)
     frequency = serializers.ChoiceField(choices=Frequency.choices)
     start_at = InstantField(help_text="In the future, within ten years. Its UTC date and time of day set all runs.")
-    end_on = serializers.DateField(required=False, help_text="The last UTC date of a run, inclusive.")
-    max_runs = CountField(required=False, min_value=1, max_value=MAX_RUNS, help_text="Occurrences, skipped included.")
+    end_on = DayField(required=False, help_text="The last UTC date of a run, inclusive.")
+    max_runs = WholeNumberField(
+        required=False, min_value=1, max_value=MAX_RUNS, help_text="Occurrences, skipped included."
+    )
     business_day_rule = serializers.ChoiceField(
         choices=BusinessDayRule.choices, required=False, help_text="Weekends and TARGET closing days. Not for DAILY."
     )
@@ -84,7 +79,7 @@ class EmptyInput(StrictInput):
 
 class ScheduleFilter(StrictInput):
     status = serializers.ChoiceField(choices=ScheduleStatus.choices, required=False)
-    source_wallet = serializers.UUIDField(required=False)
+    source_wallet = IdField(required=False)
 
 
 class ScheduleOutput(serializers.ModelSerializer[TransferSchedule]):

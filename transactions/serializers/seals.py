@@ -4,14 +4,14 @@ from typing import Any
 
 from rest_framework import serializers
 
-from fintech_core.serializers import StrictInput
+from fintech_core.serializers import QueryNumberField, StrictInput
 from transactions import sealing
 from transactions.enums import Direction, TransactionKind
 from transactions.models import Seal
 
 
 class ProofQuery(StrictInput):
-    seal = serializers.IntegerField(
+    seal = QueryNumberField(
         min_value=1, max_value=2**63 - 1, required=False, help_text="Default: the first seal that covers it."
     )
 

@@ -1,66 +1,17 @@
 """Inputs and outputs of balances, statements and the books."""
 
-import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from fintech_core import clock
-from fintech_core.serializers import CurrencyField, MoneyOutput, StrictInput
+from fintech_core.serializers import CurrencyField, DayOrInstantField, InstantField, MoneyOutput, StrictInput
 from transactions.enums import Direction, TransactionKind
 
 MAX_PERIOD = timedelta(days=366)
-EARLIEST_YEAR = 1900  # nothing was booked before; and years below 1000 have no four digits when they are shown again
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-
-
-@extend_schema_field({"type": "string", "format": "date-time", "example": "2026-01-31T18:00:00Z"})
-class InstantField(serializers.Field[Any, Any, Any, Any]):
-    """An RFC 3339 instant. One without an offset is no instant and is refused."""
-
-    default_error_messages = {
-        "invalid": "An instant as in RFC 3339, with Z or an offset: 2026-01-31T18:00:00Z. In a URL write + as %2B."
-    }
-
-    def to_internal_value(self, data: Any) -> datetime:
-        if not isinstance(data, str) or not _INSTANT.fullmatch(data):
-            self.fail("invalid")
-        try:
-            instant = datetime.fromisoformat(data.upper()).astimezone(UTC)
-        except (ValueError, OverflowError):
-            self.fail("invalid")
-        return self.not_before_all(instant)
-
-    def not_before_all(self, instant: datetime) -> datetime:
-        if instant.year < EARLIEST_YEAR:
-            self.fail("invalid")
-        return instant
-
-    def to_representation(self, value: Any) -> Any:
-        return value
-
-
-@extend_schema_field({"type": "string", "example": "2026-01-01", "description": "A UTC date or an RFC 3339 instant."})
-class DayOrInstantField(InstantField):
-    """A date, which is its first instant in UTC, or an instant."""
-
-    default_error_messages = {
-        "invalid": "A date (2026-01-31, midnight UTC) or an instant (2026-01-31T18:00:00Z). In a URL write + as %2B."
-    }
-
-    def to_internal_value(self, data: Any) -> datetime:
-        if isinstance(data, str) and _DAY.fullmatch(data):
-            try:
-                day = date.fromisoformat(data)
-            except ValueError:
-                self.fail("invalid")
-            return self.not_before_all(datetime.combine(day, time.min, UTC))
-        return super().to_internal_value(data)
 
 
 def _error(field: str, code: str, message: str) -> serializers.ValidationError:

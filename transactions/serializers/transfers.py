@@ -10,7 +10,7 @@ from rest_framework import serializers
 from fintech_core import money
 from fintech_core.actors import Actor
 from fintech_core.exceptions import DomainError
-from fintech_core.serializers import IdField, MoneyInput, PatternField, StrictInput, TextField
+from fintech_core.serializers import FlagField, IdField, MoneyInput, PatternField, StrictInput, TextField
 from transactions.enums import BatchMode, Direction
 from transactions.selectors import FEES
 from transactions.serializers.ledger import MetadataField, TransactionOutput
@@ -43,16 +43,9 @@ class TransferItemInput(MoneyInput):
         return {**attrs, "destination": Destination(wallet_id=wallet_id, email=email, phone=phone)}
 
 
-class DryRunField(serializers.BooleanField):
-    """A JSON boolean and nothing else: "false" or 1 in its place is a mistake that would move money."""
-
+class DryRunField(FlagField):
     def __init__(self) -> None:
         super().__init__(required=False, help_text="Answer what would happen, and do nothing. Takes no key.")
-
-    def to_internal_value(self, data: Any) -> bool:
-        if not isinstance(data, bool):
-            self.fail("invalid", input=data)
-        return data
 
 
 class TransferInput(TransferItemInput):

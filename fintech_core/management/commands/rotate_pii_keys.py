@@ -11,6 +11,7 @@ from rich.table import Table
 from fintech_core import audit, crypto, rotation
 from fintech_core.actors import Actor
 from fintech_core.db import as_owner, unit_of_work
+from fintech_core.parsing import parse_whole_number
 
 _SHOWN = 10
 
@@ -24,7 +25,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--check", action="store_true", help="Only count values by key; exit 1 while an old key is in use."
         )
-        parser.add_argument("--batch", type=int, default=rotation.BATCH, help="Rows in one transaction.")
+        parser.add_argument("--batch", type=parse_whole_number, default=rotation.BATCH, help="Rows in one transaction.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["batch"] < 1:

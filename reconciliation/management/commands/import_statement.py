@@ -66,9 +66,7 @@ class Command(BaseCommand):
     def _balance(self, text: str | None, currency: str) -> Decimal | None:
         if text is None:
             return None
-        size = text.removeprefix("-")
         try:
-            amount = Decimal(0) if not size.strip("0.") and size else money.parse_amount(size, currency)
+            return money.parse_balance(text, currency)
         except money.InvalidAmount as error:
             raise CommandError(f"A balance is not right: {error.message}") from error
-        return -amount if text.startswith("-") else amount

@@ -1,7 +1,6 @@
 """`reconcile`: match an account's open lines and entries, and show what is left. Exits 0 also when breaks are left."""
 
 import sys
-from datetime import date
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +13,7 @@ from fintech_core import clock, money
 from fintech_core.actors import Actor
 from fintech_core.db import unit_of_work
 from fintech_core.exceptions import DomainError
+from fintech_core.parsing import parse_day
 from reconciliation import matching, selectors, services
 
 
@@ -23,7 +23,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--account", required=True, choices=services.clearing_accounts())
         parser.add_argument("--currency", required=True, choices=settings.CURRENCIES)
-        parser.add_argument("--until", type=date.fromisoformat, help="The last day to look at, YYYY-MM-DD.")
+        parser.add_argument("--until", type=parse_day, help="The last day to look at, YYYY-MM-DD.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         account = selectors.reconciled_account(options["account"], options["currency"])

@@ -16,8 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fintech_core import clock
 from fintech_core.actors import Actor
 from fintech_core.db import read_only_snapshot, unit_of_work
+from fintech_core.serializers import DayOrInstantField
 from transactions import services
-from transactions.serializers.statements import DayOrInstantField
 from transactions.statements import books, journal_format
 
 
