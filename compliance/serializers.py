@@ -14,7 +14,15 @@ from compliance.models import KycSubmission
 from fintech_core import clock
 from fintech_core.countries import COUNTRIES
 from fintech_core.models import AuditLog
-from fintech_core.serializers import DayField, IdField, InstantField, StrictInput, TextField, WholeNumberField
+from fintech_core.serializers import (
+    DayField,
+    FlagField,
+    IdField,
+    InstantField,
+    StrictInput,
+    TextField,
+    WholeNumberField,
+)
 
 _EARLIEST_BIRTH = date(1900, 1, 1)
 _NO_ECHO: dict[str, Any] = {"invalid_choice": "Not one of the choices."}
@@ -64,18 +72,9 @@ class SubmissionInput(StrictInput):
         return value
 
 
-class AcknowledgeField(serializers.BooleanField):
-    """A JSON boolean and nothing else (DRF's own also takes "yes" and 1)."""
-
-    def to_internal_value(self, data: Any) -> bool:
-        if not isinstance(data, bool):
-            self.fail("invalid", input=data)
-        return data
-
-
 class ApproveInput(StrictInput):
     level = LevelField(help_text="The level to grant: the one asked for, or a lower one.")
-    acknowledge_duplicates = AcknowledgeField(
+    acknowledge_duplicates = FlagField(
         required=False, help_text="The document is another person's too, and `reason` says why it is approved."
     )
     reason = TextField(required=False, min_length=3, max_length=500, help_text="Goes into the audit log.")

@@ -6,8 +6,7 @@ from django.core.validators import URLValidator
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from fintech_core import clock
-from fintech_core.serializers import IdField, InstantField, MoneyInput, MoneyOutput, StrictInput, TextField
+from fintech_core.serializers import IdField, InstantField, MoneyInput, MoneyOutput, StrictInput, TextField, shown_at
 from payments.enums import IntentStatus, ReviewReason, SimulatorOutcome
 from payments.gateways import enabled_gateway, enabled_names
 from payments.models import PaymentIntent
@@ -91,7 +90,7 @@ class IntentOutput(serializers.ModelSerializer[PaymentIntent]):
     @extend_schema_field({"type": ["string", "null"], "format": "uri"})
     def get_checkout_url(self, intent: PaymentIntent) -> str | None:
         gateway = enabled_gateway(intent.gateway)
-        if gateway is None or intent.status != IntentStatus.REQUIRES_PAYMENT or intent.is_due(clock.now()):
+        if gateway is None or intent.status != IntentStatus.REQUIRES_PAYMENT or intent.is_due(shown_at(self)):
             return None
         return gateway.checkout_url(intent.pk)
 

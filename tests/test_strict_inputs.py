@@ -1,7 +1,7 @@
 """Numbers, dates, instants, flags and ids are read in one spelling each, wherever they come in.
 
 The readers of DRF, Django and Python take more: "1_0" is a number to them, 20261101 a date, a time without its zone an
-instant, "yes" a truth. What every input of the API is made of is looked at here; a new one with a field of theirs fails.
+instant, "yes" a truth. What every input of the API is made of is looked at here; a new one with such a field fails.
 """
 
 import ast
@@ -29,7 +29,7 @@ from fintech_core.serializers import (
 )
 from fintech_core.testing import Client, fund_wallet, kyc
 from reconciliation.tests.samples import ACCOUNT
-from tests.test_house import calls, sources
+from tests.test_house import ROOMS, calls, sources
 from transactions.models import Hold
 from users.models import User
 from wallet.admin import PolicyForm
@@ -107,7 +107,7 @@ def test_every_number_date_flag_and_id_of_an_input_is_one_of_ours() -> None:
     assert found == set()
 
 
-NEVER = [
+NEVER: list[Any] = [
     "",
     " ",
     "x",
@@ -133,7 +133,8 @@ NO_DAY = [
 ]  # fmt: skip
 NO_INSTANT = [
     *NEVER, 0, 1793491200, "1793491200", "20261101T000000Z", "2026-W45-1T00:00:00Z", "2026-11-01T00:00:00",
-    "2026-11-01 00:00:00", "2026-11-01 00:00:00Z", "2026-11-01T00:00Z", "2026-11-01T00:00:00+0100", "2026-11-01T00:00:00+01",
+    "2026-11-01 00:00:00", "2026-11-01 00:00:00Z", "2026-11-01T00:00Z", "2026-11-01T00:00:00+0100",
+    "2026-11-01T00:00:00+01",
     "2026-11-01T24:00:00Z", "2026-11-01T00:00:60Z", "2026-11-01T00:00:00+24:00", "2026-11-01T00:00:00 01:00",
     "2026-11-01T00:00:00.1234567Z", "2026-11-01T00:00:00,5Z", "2026-11-01T00:00:00Z\n", "0001-01-01T00:00:00+14:00",
     "1899-12-31T23:59:59Z", "9999-12-31T23:59:59-14:00", "infinity", "now", "2026-11-01T00:00:00Europe/Kyiv",
@@ -254,20 +255,10 @@ def test_no_form_of_ours_has_a_field_that_guesses() -> None:
         forms.UUIDField,
         forms.JSONField,
     )  # fmt: skip  (FloatField and DecimalField are IntegerFields)
-    rooms = (
-        "fintech_core",
-        "wallet",
-        "users",
-        "organizations",
-        "compliance",
-        "transactions",
-        "reconciliation",
-        "payments",
-    )
     found = {
         f"{cls.__qualname__}.{name}"
         for cls in below(forms.BaseForm)
-        if cls.__module__.split(".")[0] in rooms
+        if cls.__module__.split(".")[0] in ROOMS
         for name, field in getattr(cls, "base_fields", {}).items()
         if isinstance(field, guessing)
     }
