@@ -25,7 +25,7 @@ WALLETS = "/api/v1/wallets"
 
 
 @pytest.mark.parametrize(
-    "value", ["", "1", "acme", "{%s}", "urn:uuid:%s", "%s,%s", "%s\x00", "0" * 32, "%s" * 2, "\u00e9", "%s-"]
+    "value", ["", "1", "acme", "{%s}", "urn:uuid:%s", "%s\x00", "0" * 32, "%s" * 2, "\u00e9", "%s-"]
 )
 def test_a_malformed_header_is_refused(alice_client: Client, acme: Organization, value: str) -> None:
     header = value.replace("%s", str(acme.pk))
