@@ -1,6 +1,7 @@
 """Reconciliation in the admin: journals to read, a page to import a statement, what an operator does with breaks."""
 
 import uuid
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -13,11 +14,17 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.decorators import action
-from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
+from unfold.widgets import (
+    UnfoldAdminFileFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanWidget,
+)
 
 from fintech_core import clock, db
 from fintech_core.actors import Actor
-from fintech_core.admin_base import ReadOnlyModelAdmin, actor_of_request, reason_action
+from fintech_core.admin_base import REASON_LENGTHS, ReadOnlyModelAdmin, actor_of_request, reason_action
 from fintech_core.body_limits import LargeBody, takes_large_body
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError
@@ -25,9 +32,11 @@ from reconciliation import services
 from reconciliation.enums import BreakAction, StatementFormat
 from reconciliation.models import (
     Break,
+    ExternalAccount,
     Match,
     MatchedEntry,
     MatchedLine,
+    Proposal,
     ReconciledAccount,
     Statement,
     StatementLine,
@@ -49,17 +58,80 @@ class ImportForm(forms.Form):
         required=False,
         widget=UnfoldAdminSelectWidget(),
     )
+    confirm_account = forms.BooleanField(
+        required=False,
+        widget=UnfoldBooleanWidget(),
+        label="The accounts that the file names belong to this clearing account",
+    )
+    confirm_repeat = forms.BooleanField(
+        required=False,
+        widget=UnfoldBooleanWidget(),
+        label="Movements with the same figures were imported before; these are others",
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name, values in (("account", services.clearing_accounts()), ("currency", settings.CURRENCIES)):
-            field = self.fields[name]
-            assert isinstance(field, forms.ChoiceField)  # noqa: S101 - narrows the type
-            field.choices = [(value, value) for value in values]
+        _offer_accounts(self)
+
+
+class ExternalAccountForm(forms.Form):
+    account = forms.ChoiceField(widget=UnfoldAdminSelectWidget())
+    currency = forms.ChoiceField(widget=UnfoldAdminSelectWidget())
+    identifier = forms.CharField(
+        max_length=64,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="The IBAN or account number, as the bank's files write it.",
+    )
+    reason = forms.CharField(
+        min_length=REASON_LENGTHS[0], max_length=REASON_LENGTHS[1], widget=UnfoldAdminTextareaWidget({"rows": 3})
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _offer_accounts(self)
+
+
+def _offer_accounts(form: forms.Form) -> None:
+    for name, values in (("account", services.clearing_accounts()), ("currency", settings.CURRENCIES)):
+        field = form.fields[name]
+        assert isinstance(field, forms.ChoiceField)  # noqa: S101 - narrows the type
+        field.choices = [(value, value) for value in values]
+
+
+class FormPageAdmin(ReadOnlyModelAdmin):
+    """A list with a page above it whose form makes one service call."""
+
+    def has_reconcile_permission(self, request: HttpRequest) -> bool:
+        return _may_reconcile(request)
+
+    def form_page(
+        self, request: HttpRequest, title: str, form_class: type[forms.Form], call: Callable[[dict[str, Any]], str]
+    ) -> HttpResponse:
+        """Show the form, or call with its answers: the message that comes back, or the refusal, is shown."""
+        if not self.has_reconcile_permission(request):
+            raise PermissionDenied
+        form = form_class(request.POST, request.FILES) if request.method == "POST" else form_class()
+        back = reverse(f"admin:reconciliation_{self.opts.model_name}_changelist")
+        if form.is_valid():
+            try:
+                self.message_user(request, call(form.cleaned_data), messages.SUCCESS)
+            except DomainError as refusal:
+                form.add_error(None, f"{refusal.detail} ({refusal.code})")
+            else:
+                return HttpResponseRedirect(back)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": title,
+            "opts": self.opts,
+            "form": form,
+            "back_url": back,
+            "media": self.media + form.media,
+        }
+        return TemplateResponse(request, "reconciliation/form_page.html", context)
 
 
 @admin.register(Statement)
-class StatementAdmin(ReadOnlyModelAdmin):
+class StatementAdmin(FormPageAdmin):
     list_display = (
         "statement_id",
         "account_code",
@@ -77,50 +149,24 @@ class StatementAdmin(ReadOnlyModelAdmin):
     ordering = ("-created_at", "-id")
     actions_list = ("import_statement",)
 
-    def has_import_permission(self, request: HttpRequest) -> bool:
-        return _may_reconcile(request)
-
     @takes_large_body(LargeBody("STATEMENT_MAX_BYTES", allowed=_may_reconcile))
-    @action(description="Import a statement", url_path="import", permissions=["import"])
+    @action(description="Import a statement", url_path="import", permissions=["reconcile"])
     def import_statement(self, request: HttpRequest) -> HttpResponse:
-        if not self.has_import_permission(request):
-            raise PermissionDenied
-        form = ImportForm(request.POST, request.FILES) if request.method == "POST" else ImportForm()
-        back = reverse("admin:reconciliation_statement_changelist")
-        if form.is_valid() and self._import(request, form):
-            return HttpResponseRedirect(back)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Import a statement",
-            "opts": self.model._meta,
-            "form": form,
-            "back_url": back,
-            "media": self.media + form.media,
-        }
-        return TemplateResponse(request, "reconciliation/import_statement.html", context)
-
-    def _import(self, request: HttpRequest, form: ImportForm) -> bool:
-        data = form.cleaned_data
         actor = actor_of_request(request)
-        try:
-            file = services.read_statements(
-                format=data["format"],
-                raw=data["file"],
-                currency=data["currency"],
-                encoding=data["encoding"] or None,
-            )
+
+        def call(data: dict[str, Any]) -> str:
+            account, raw = data.pop("account"), data.pop("file")
+            encoding = data.pop("encoding") or None
+            confirmed = {name: data.pop(name) for name in ("confirm_account", "confirm_repeat")}
+            file = services.read_statements(raw=raw, encoding=encoding, **data)
             statements = db.unit_of_work(
                 lambda: services.import_statements(
-                    actor=actor, account_code=data["account"], file=file, now=clock.now()
+                    actor=actor, account_code=account, file=file, now=clock.now(), **confirmed
                 )
             )
-        except DomainError as refusal:
-            form.add_error(None, f"{refusal.detail} ({refusal.code})")
-            return False
-        self.message_user(
-            request, " ".join([f"{len(statements)} statements were imported.", *file.notes]), messages.SUCCESS
-        )
-        return True
+            return " ".join([f"{len(statements)} statements were imported.", *file.notes])
+
+        return self.form_page(request, "Import a statement", ImportForm, call)
 
 
 @admin.register(StatementLine)
@@ -139,19 +185,96 @@ class ReconciledAccountAdmin(ReadOnlyModelAdmin):
     ordering = ("account_code", "currency", "id")
 
 
+def _retire(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
+    return services.retire_external_account(actor=actor, external_id=object_id, reason=reason)
+
+
+@admin.register(ExternalAccount)
+class ExternalAccountAdmin(FormPageAdmin):
+    list_display = ("identifier", "account", "created_at", "retired_at")
+    list_filter = ("account",)
+    list_select_related = ("account",)
+    search_fields = ("=id", "=identifier")
+    ordering = ("-created_at", "-id")
+    actions_list = ("add_external_account",)
+    actions = (
+        reason_action(
+            "Retire",
+            Capability.RECONCILE,
+            _retire,
+            explanation="No more statements of it are expected; a file of it needs confirmation again.",
+        ),
+    )
+
+    @action(description="Add an external account", url_path="add-account", permissions=["reconcile"])
+    def add_external_account(self, request: HttpRequest) -> HttpResponse:
+        actor = actor_of_request(request)
+
+        def call(data: dict[str, Any]) -> str:
+            account = data.pop("account")
+            added = db.unit_of_work(lambda: services.add_external_account(actor=actor, account_code=account, **data))
+            return f"{added} was added."
+
+        return self.form_page(request, "Add an external account", ExternalAccountForm, call)
+
+
+def _take_back(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
+    return services.take_back_match(actor=actor, match_id=object_id, reason=reason)
+
+
 @admin.register(Match)
 class MatchAdmin(ReadOnlyModelAdmin):
-    list_display = ("id", "account", "rule", "created_at")
-    list_filter = ("rule", "account")
+    list_display = ("id", "account", "rule", "created_at", "taken_back_at", "reason")
+    list_filter = ("rule", "account", ("taken_back_at", admin.EmptyFieldListFilter))
     list_select_related = ("account",)
     search_fields = ("=id", "=lines__line__id", "=entries__entry__id")
     search_help_text = "The exact id of a match, a line, or a ledger entry"
     ordering = ("-created_at", "-id")
+    actions = (
+        reason_action(
+            "Take back",
+            Capability.RECONCILE,
+            _take_back,
+            explanation="Its lines and entries are open again, and no run matches them so again.",
+        ),
+    )
+
+
+def _confirm(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
+    return services.confirm_proposal(actor=actor, proposal_id=object_id, reason=reason)
+
+
+def _reject(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
+    return services.reject_proposal(actor=actor, proposal_id=object_id, reason=reason)
+
+
+@admin.register(Proposal)
+class ProposalAdmin(ReadOnlyModelAdmin):
+    list_display = ("id", "account", "rule", "amount", "status", "created_at", "reason")
+    list_filter = ("status", "rule", "account")
+    list_select_related = ("account",)
+    search_fields = ("=id",)
+    search_help_text = "The exact id of a proposal"
+    ordering = ("-created_at", "-id")
+    actions = (
+        reason_action(
+            "Confirm",
+            Capability.RECONCILE,
+            _confirm,
+            explanation="The lines and entries become a match, and their breaks end.",
+        ),
+        reason_action(
+            "Reject",
+            Capability.RECONCILE,
+            _reject,
+            explanation="They don't belong together: no run proposes or matches them so again.",
+        ),
+    )
 
 
 @admin.register(MatchedLine)
 class MatchedLineAdmin(ReadOnlyModelAdmin):
-    list_display = ("match", "line")
+    list_display = ("match", "line", "live")
     list_select_related = ("match", "line")
     search_fields = ("=match__id", "=line__id")
     ordering = ("-id",)
@@ -159,7 +282,7 @@ class MatchedLineAdmin(ReadOnlyModelAdmin):
 
 @admin.register(MatchedEntry)
 class MatchedEntryAdmin(ReadOnlyModelAdmin):
-    list_display = ("match", "entry")
+    list_display = ("match", "entry", "live")
     list_select_related = ("match", "entry")
     search_fields = ("=match__id", "=entry__id")
     ordering = ("-id",)

@@ -29,6 +29,13 @@ class MatchRule(models.TextChoices):
     ADJUSTMENT = "ADJUSTMENT"  # a break, closed by an adjustment that is a part of the match
 
 
+class ProposalStatus(models.TextChoices):
+    OPEN = "OPEN"
+    CONFIRMED = "CONFIRMED"
+    REJECTED = "REJECTED"
+    WITHDRAWN = "WITHDRAWN"  # a later run no longer finds it
+
+
 class BreakClass(models.TextChoices):
     MISSING_IN_LEDGER = "missing_in_ledger"
     MISSING_IN_STATEMENT = "missing_in_statement"

@@ -6,12 +6,15 @@ Three pools are asked for an item, in this order, each only for items that go th
 - one day's items without a reference: a part of them.
 A part is searched among at most POOL items, of at most SIZE, in at most NODES steps, and counts only when it is the
 only one. Nothing here takes more than linear time times these constants.
+
+What a day's items add up to may be a coincidence. It is certain only where the lines among them are settlements or name
+no reference; with any other line it is tentative, for a person to decide.
 """
 
 import uuid
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -26,46 +29,89 @@ STEM = 4  # a shorter reference begins too many others
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A line or an entry. `amount` is signed; an entry is `due` once a statement should have shown it."""
+    """A line or an entry. `amount` is signed; an entry is `due` once a statement should have shown it.
+
+    A line that `settles` may stand for a whole day; of an entry it says nothing.
+    """
 
     id: uuid.UUID
     date: date
     amount: Decimal
     reference: str = ""
     due: bool = True
+    settles: bool = True
 
 
 Group = tuple[Item, ...]
 
 
+class Barred:
+    """What a person took back or rejected: no match may hold all of such a set of lines and entries again."""
+
+    def __init__(self, sets: Iterable[frozenset[uuid.UUID]] = ()) -> None:
+        self._sets: dict[uuid.UUID, list[frozenset[uuid.UUID]]] = defaultdict(list)
+        for found in sets:
+            if found:
+                self._sets[min(found)].append(found)
+
+    def forbids(self, *items: Item) -> bool:
+        if not self._sets:
+            return False
+        keys = {item.id for item in items}
+        return any(found <= keys for key in keys for found in self._sets.get(key, ()))
+
+
 @dataclass(slots=True)
 class Proposed:
     groups: list[tuple[Item, Group]] = field(default_factory=list)
+    tentative: list[tuple[Item, Group]] = field(default_factory=list)
     ambiguous: dict[uuid.UUID, set[uuid.UUID]] = field(default_factory=dict)
 
 
-def propose_groups(ones: Sequence[Item], manys: Sequence[Item], window_days: int) -> Proposed:
+@dataclass(frozen=True, slots=True)
+class _Solved:
+    """The groups of the first pool that has any; more than one means ambiguous."""
+
+    groups: list[Group]
+    by_name: bool = False
+
+    def is_certain(self, one: Item) -> bool:
+        return self.by_name or (one.settles and all(item.settles for item in self.groups[0]))
+
+
+def propose_groups(ones: Sequence[Item], manys: Sequence[Item], window_days: int, barred: Barred) -> Proposed:
     """Groups of at least two of `manys` for items of `ones`. What two of them would claim goes to neither."""
-    pools = _Pools(manys)
+    pools = _Pools(manys, barred)
     proposed = Proposed()
-    groups: list[tuple[Item, Group]] = []
+    certain: list[tuple[Item, Group]] = []
+    tentative: list[tuple[Item, Group]] = []
     for one in ones:
-        solutions = pools.solve(one, window_days)
-        if len(solutions) == 1:
-            groups.append((one, solutions[0]))
-        elif solutions:
-            proposed.ambiguous[one.id] = {item.id for group in solutions for item in group}
-    claims = Counter(item.id for _, group in groups for item in group)
-    for one, group in groups:
-        if all(claims[item.id] == 1 for item in group):
-            proposed.groups.append((one, group))
-        else:
-            proposed.ambiguous[one.id] = {item.id for item in group}
+        solved = pools.solve(one, window_days)
+        if len(solved.groups) == 1:
+            (certain if solved.is_certain(one) else tentative).append((one, solved.groups[0]))
+        elif solved.groups:
+            proposed.ambiguous[one.id] = {item.id for group in solved.groups for item in group}
+    proposed.groups = _unclaimed(certain, proposed)
+    taken = {item.id for _, group in proposed.groups for item in group}
+    free = [(one, group) for one, group in tentative if not any(item.id in taken for item in group)]
+    proposed.tentative = _unclaimed(free, proposed)
     return proposed
 
 
+def _unclaimed(groups: list[tuple[Item, Group]], proposed: Proposed) -> list[tuple[Item, Group]]:
+    claims = Counter(item.id for _, group in groups for item in group)
+    found = []
+    for one, group in groups:
+        if all(claims[item.id] == 1 for item in group):
+            found.append((one, group))
+        else:
+            proposed.ambiguous[one.id] = {item.id for item in group}
+    return found
+
+
 class _Pools:
-    def __init__(self, items: Sequence[Item]) -> None:
+    def __init__(self, items: Sequence[Item], barred: Barred) -> None:
+        self._barred = barred
         self._named = sorted((item for item in items if item.reference), key=lambda item: (item.reference, item.id))
         self._names = [item.reference for item in self._named]
         self._days: dict[tuple[date, bool], list[Item]] = defaultdict(list)
@@ -74,26 +120,27 @@ class _Pools:
         self._totals = {day: sum((item.amount for item in found), Decimal(0)) for day, found in self._days.items()}
         self._nodes = ALL_NODES
 
-    def solve(self, one: Item, window_days: int) -> list[Group]:
-        """The groups of the first pool that has any; more than one means ambiguous."""
+    def solve(self, one: Item, window_days: int) -> _Solved:
         alike = self._alike(one)
         if len(alike) >= 2:
-            if sum(item.amount for item in alike) == one.amount:
-                return [tuple(alike)]
+            if sum(item.amount for item in alike) == one.amount and not self._barred.forbids(one, *alike):
+                return _Solved([tuple(alike)], by_name=True)
             if found := self._parts(one, alike):
-                return found
+                return _Solved(found, by_name=True)
         days = [(one.date + timedelta(days=offset), one.amount > 0) for offset in range(-window_days, window_days + 1)]
         whole = [
             tuple(self._days[day])
             for day in days
-            if self._totals.get(day) == one.amount and 2 <= len(self._days[day]) <= WHOLE
+            if self._totals.get(day) == one.amount
+            and 2 <= len(self._days[day]) <= WHOLE
+            and not self._barred.forbids(one, *self._days[day])
         ]
         if whole:
-            return whole
+            return _Solved(whole)
         parts: list[Group] = []
         for day in days:
             parts += self._parts(one, [item for item in self._days.get(day, ())[:WHOLE] if not item.reference])
-        return parts
+        return _Solved(parts)
 
     def _alike(self, one: Item) -> list[Item]:
         if len(one.reference) < STEM:
@@ -117,7 +164,7 @@ class _Pools:
         search = _Search(pool, abs(one.amount), min(NODES, self._nodes))
         found = search.run()
         self._nodes -= search.steps
-        return found
+        return [group for group in found if not self._barred.forbids(one, *group)]
 
 
 class _Search:

@@ -5,7 +5,8 @@ Rules, in order; what one takes the next doesn't see:
 2. the same reference and another amount: a fee netted (a little less arrived), or a mismatch; or parts that add up;
 3. the same amount within some days, where at least one side has no reference and each is the other's only choice;
 4. one line for several entries, then several lines for one entry (groups.py).
-What several items could be is never guessed: it becomes a break that lists its candidates.
+What several items could be is never guessed: it becomes a break that lists its candidates. A group that adds up but may
+do so by coincidence is proposed; its items stay open. What a person took back or rejected is never matched again.
 """
 
 import uuid
@@ -16,7 +17,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from reconciliation.enums import BreakClass, MatchRule
-from reconciliation.groups import Item, propose_groups
+from reconciliation.groups import Barred, Item, Proposed, propose_groups
 
 MAX_CANDIDATES = 20
 STEPS = 5
@@ -53,6 +54,7 @@ class Rules:
 class Outcome:
     matches: list[Matched] = field(default_factory=list)
     breaks: list[Broken] = field(default_factory=list)
+    proposals: list[Matched] = field(default_factory=list)
 
 
 def _sorted(items: Iterable[Item]) -> list[Item]:
@@ -65,6 +67,7 @@ class _Work:
 
     lines: dict[uuid.UUID, Item]
     entries: dict[uuid.UUID, Item]
+    barred: Barred = field(default_factory=Barred)
     outcome: Outcome = field(default_factory=Outcome)
     # For whom an ambiguous rule found several: item id -> candidates of the other side.
     ambiguous: dict[uuid.UUID, set[uuid.UUID]] = field(default_factory=lambda: defaultdict(set))
@@ -76,6 +79,11 @@ class _Work:
         for entry in matched.entries:
             del self.entries[entry.id]
         self.outcome.matches.append(matched)
+
+    def has(self, found: Matched) -> bool:
+        """Whether all of it is still open."""
+        lines_open = all(line.id in self.lines for line in found.lines)
+        return lines_open and all(entry.id in self.entries for entry in found.entries)
 
     def break_(self, break_class: BreakClass, *, line: Item | None = None, entry: Item | None = None) -> None:
         if line is not None:
@@ -96,10 +104,13 @@ def match(
     *,
     matched_lines: Set[Key] = frozenset(),
     matched_entries: Set[Key] = frozenset(),
+    barred: Barred | None = None,
     on_step: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Match open lines with open entries. `matched_*` are (reference, amount) of those that were matched before."""
-    work = _Work({item.id: item for item in _sorted(lines)}, {item.id: item for item in _sorted(entries)})
+    work = _Work(
+        {item.id: item for item in _sorted(lines)}, {item.id: item for item in _sorted(entries)}, barred or Barred()
+    )
     _by_reference(work, matched_lines, matched_entries)
     on_step()
     _same_reference_other_amount(work, rules)
@@ -133,9 +144,13 @@ def _by_reference(work: _Work, matched_lines: Set[Key], matched_entries: Set[Key
     lines, entries = _by_key(work.lines), _by_key(work.entries)
     paired: set[Key] = set()
     for key, copies in lines.items():
-        for line, entry in zip(copies, entries.get(key, []), strict=False):
-            work.match(MatchRule.REFERENCE, [line], [entry])
-            paired.add(key)
+        free = list(entries.get(key, []))
+        for line in copies:
+            entry = next((entry for entry in free if not work.barred.forbids(line, entry)), None)
+            if entry is not None:
+                free.remove(entry)
+                work.match(MatchRule.REFERENCE, [line], [entry])
+                paired.add(key)
     for key, copies in _by_key(work.lines).items():
         if key in paired or key in matched_lines:
             for line in copies:
@@ -158,7 +173,8 @@ def _same_reference_other_amount(work: _Work, rules: Rules) -> None:
                 work.break_(BreakClass.DUPLICATE, line=line)
         elif _adds_up(lines, entries) and 1 in {len(lines), len(entries)}:
             rule = MatchRule.ONE_TO_MANY if len(lines) == 1 else MatchRule.MANY_TO_ONE
-            work.match(rule, lines, entries)
+            if not work.barred.forbids(*lines, *entries):
+                work.match(rule, lines, entries)
         else:
             for line in lines:
                 work.ambiguous[line.id] |= {entry.id for entry in entries}
@@ -182,7 +198,8 @@ def _class_of_pair(line: Item, entry: Item, rules: Rules) -> BreakClass:
 class _Days:
     """Items by amount and day, so that a look-up costs a few dictionary reads however many there are."""
 
-    def __init__(self, items: Iterable[Item]) -> None:
+    def __init__(self, items: Iterable[Item], barred: Barred) -> None:
+        self._barred = barred
         self._items: dict[tuple[Decimal, object, bool], list[Item]] = defaultdict(list)
         for item in items:
             self._items[(item.amount, item.date, bool(item.reference))].append(item)
@@ -195,11 +212,11 @@ class _Days:
             for referenced in (False,) if one.reference else (False, True):
                 room = MAX_CANDIDATES - len(found)
                 found += self._items.get((one.amount, day, referenced), [])[:room]
-        return found
+        return [item for item in found if not self._barred.forbids(one, item)]
 
 
 def _by_amount_and_date(work: _Work, rules: Rules) -> None:
-    lines, entries = _Days(work.lines.values()), _Days(work.entries.values())
+    lines, entries = _Days(work.lines.values(), work.barred), _Days(work.entries.values(), work.barred)
     pairs: list[tuple[Item, Item]] = []
     for line in work.lines.values():
         candidates = entries.near(line, rules.window_days)
@@ -215,19 +232,24 @@ def _by_amount_and_date(work: _Work, rules: Rules) -> None:
 
 
 def _by_groups(work: _Work, rules: Rules) -> None:
-    found = propose_groups(list(work.lines.values()), list(work.entries.values()), rules.window_days)
+    found = propose_groups(list(work.lines.values()), list(work.entries.values()), rules.window_days, work.barred)
     for line, entries in found.groups:
         work.match(MatchRule.ONE_TO_MANY, [line], entries)
-    _note(work, found.ambiguous)
-    found = propose_groups(list(work.entries.values()), list(work.lines.values()), rules.window_days)
+    _note(work, found)
+    tentative = [Matched(MatchRule.ONE_TO_MANY, (line,), entries) for line, entries in found.tentative]
+    found = propose_groups(list(work.entries.values()), list(work.lines.values()), rules.window_days, work.barred)
     for entry, lines in found.groups:
         work.match(MatchRule.MANY_TO_ONE, lines, [entry])
-    _note(work, found.ambiguous)
+    _note(work, found)
+    tentative += [Matched(MatchRule.MANY_TO_ONE, lines, (entry,)) for entry, lines in found.tentative]
+    work.outcome.proposals = [proposal for proposal in tentative if work.has(proposal)]
 
 
-def _note(work: _Work, ambiguous: Mapping[uuid.UUID, Set[uuid.UUID]]) -> None:
-    for one, candidates in ambiguous.items():
+def _note(work: _Work, proposed: Proposed) -> None:
+    for one, candidates in proposed.ambiguous.items():
         work.ambiguous[one] |= candidates
+    for item, group in proposed.tentative:
+        work.ambiguous[item.id] |= {other.id for other in group}
 
 
 def _left_over(work: _Work) -> None:

@@ -21,6 +21,7 @@ from reconciliation.enums import (
     BreakStatus,
     LineStatus,
     MatchRule,
+    ProposalStatus,
     StatementFormat,
 )
 from transactions.models import LedgerEntry, Transaction
@@ -45,8 +46,43 @@ class ReconciledAccount(models.Model):
         return f"{self.account_code} {self.currency}"
 
 
+class ExternalAccount(models.Model):
+    """An account at a bank or gateway that a clearing account stands for. Statements of others need confirmation."""
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    account = models.ForeignKey(ReconciledAccount, on_delete=models.PROTECT, related_name="external_accounts")
+    identifier = models.CharField(max_length=64)
+    added_by = models.UUIDField(null=True)
+    created_at = models.DateTimeField()
+    retired_by = models.UUIDField(null=True)
+    retired_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=~Q(identifier=""), name="recon_external_account_named"),
+            models.CheckConstraint(
+                condition=Q(retired_at__isnull=False) | Q(retired_by__isnull=True),
+                name="recon_external_account_retired",
+            ),
+            models.UniqueConstraint(
+                fields=["account", "identifier"],
+                condition=Q(retired_at__isnull=True),
+                name="recon_external_account_once",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["-created_at", "-id"], name="recon_external_newest")]
+        triggers: ClassVar = triggers.external_account_triggers()
+
+    def __str__(self) -> str:
+        return f"{self.account}: {self.identifier}"
+
+
 class Statement(models.Model):
-    """One statement of a file. Balances are null for a CSV that names none; where they are, they add up."""
+    """One statement of a file. Balances are null for a CSV that names none; where they are, they add up.
+
+    What identifies it is what the file states, whichever reader read it: external account, number, the dates and
+    amounts of both balances. The covered days are those that it accounts for; null if there is none yet.
+    """
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     account = models.ForeignKey(ReconciledAccount, on_delete=models.PROTECT, related_name="statements")
@@ -55,8 +91,16 @@ class Statement(models.Model):
     format = models.CharField(max_length=8, choices=StatementFormat.choices)
     statement_id = models.CharField(max_length=128)
     external_account = models.CharField(max_length=64, blank=True, default="")
+    number = models.CharField(max_length=128)
+    reader = models.CharField(max_length=32)
     from_date = models.DateField()
     to_date = models.DateField()
+    covered_from = models.DateField(null=True)
+    covered_to = models.DateField(null=True)
+    opening_date = models.DateField(null=True)
+    closing_date = models.DateField(null=True)
+    # The closing balance is an intermediate one: the statement goes on, on another page.
+    continues = models.BooleanField(default=False)
     opening = models.DecimalField(max_digits=38, decimal_places=8, null=True)
     closing = models.DecimalField(max_digits=38, decimal_places=8, null=True)
     total = models.DecimalField(max_digits=38, decimal_places=8)
@@ -79,7 +123,24 @@ class Statement(models.Model):
             models.UniqueConstraint(
                 fields=["account", "file_digest", "file_ordinal"], name="recon_statement_file_once"
             ),
-            models.UniqueConstraint(fields=["account", "statement_id"], name="recon_statement_id_once"),
+            models.UniqueConstraint(
+                fields=[
+                    "account",
+                    "external_account",
+                    "number",
+                    "opening_date",
+                    "closing_date",
+                    "opening",
+                    "closing",
+                ],
+                nulls_distinct=False,
+                name="recon_statement_identity_once",
+            ),
+            models.CheckConstraint(
+                condition=Q(covered_from__isnull=True, covered_to__isnull=True)
+                | Q(covered_from__isnull=False, covered_to__isnull=False, covered_from__lte=F("covered_to")),
+                name="recon_statement_covered_ordered",
+            ),
         ]
         indexes: ClassVar = [models.Index(fields=["-created_at", "-id"], name="recon_statement_newest")]
         triggers: ClassVar = triggers.statement_triggers()
@@ -89,7 +150,7 @@ class Statement(models.Model):
 
 
 class StatementLine(models.Model):
-    """One booked movement. `identity` is what makes a second import of the same line a refusal.
+    """One booked movement.
 
     `reference` is the one reference of the payment; `all_references` are all that the line carries, such as those of
     the payments of a batch.
@@ -107,7 +168,8 @@ class StatementLine(models.Model):
     all_references = ArrayField(models.CharField(max_length=140), default=list, blank=True)
     bank_reference = models.CharField(max_length=140, blank=True, default="")
     description = models.CharField(max_length=500, blank=True, default="")
-    identity = models.CharField(max_length=64)
+    # The line stands for several payments, or names no reference: only then may it be a whole day's sum.
+    settlement = models.BooleanField(default=False)
     status = models.CharField(max_length=16, choices=LineStatus.choices, default=LineStatus.UNMATCHED)
     created_at = models.DateTimeField()
 
@@ -116,7 +178,6 @@ class StatementLine(models.Model):
             enum_check("status", LineStatus, "recon_line_status_known"),
             models.CheckConstraint(condition=~Q(amount=0), name="recon_line_amount_not_zero"),
             models.UniqueConstraint(fields=["statement", "ordinal"], name="recon_line_ordinal_once"),
-            models.UniqueConstraint(fields=["account_code", "currency", "identity"], name="recon_line_once"),
         ]
         indexes: ClassVar = [
             models.Index(
@@ -125,6 +186,7 @@ class StatementLine(models.Model):
                 name="recon_line_open",
             ),
             models.Index(fields=["account_code", "currency", "reference"], name="recon_line_reference"),
+            models.Index(fields=["account_code", "currency", "booking_date", "amount"], name="recon_line_figures"),
         ]
         triggers: ClassVar = triggers.line_triggers()
 
@@ -133,15 +195,25 @@ class StatementLine(models.Model):
 
 
 class Match(models.Model):
-    """Lines and entries that belong together and add up (checked at COMMIT). Never changed."""
+    """Lines and entries that belong together and add up (checked at COMMIT). It never changes but to be taken back."""
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     account = models.ForeignKey(ReconciledAccount, on_delete=models.PROTECT, related_name="matches")
     rule = models.CharField(max_length=16, choices=MatchRule.choices)
     created_at = models.DateTimeField()
+    taken_back_at = models.DateTimeField(null=True)
+    taken_back_by = models.UUIDField(null=True)
+    reason = models.CharField(max_length=500, blank=True, default="")
 
     class Meta:
-        constraints: ClassVar = [enum_check("rule", MatchRule, "recon_match_rule_known")]
+        constraints: ClassVar = [
+            enum_check("rule", MatchRule, "recon_match_rule_known"),
+            models.CheckConstraint(
+                condition=Q(taken_back_at__isnull=True, taken_back_by__isnull=True, reason="")
+                | (Q(taken_back_at__isnull=False) & ~Q(reason="") & ~Q(rule="ADJUSTMENT")),
+                name="recon_match_taken_back_with_reason",
+            ),
+        ]
         indexes: ClassVar = [models.Index(fields=["-created_at", "-id"], name="recon_match_newest")]
         triggers: ClassVar = triggers.match_triggers()
 
@@ -150,13 +222,18 @@ class Match(models.Model):
 
 
 class MatchedLine(models.Model):
-    """A line belongs to one match at most."""
+    """A line belongs to one match at most, apart from those that were taken back (not `live`)."""
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     match = models.ForeignKey(Match, on_delete=models.PROTECT, related_name="lines")
-    line = models.OneToOneField(StatementLine, on_delete=models.PROTECT, related_name="matched")
+    line = models.ForeignKey(StatementLine, on_delete=models.PROTECT, related_name="matched")
+    live = models.BooleanField(default=True)
 
     class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["line"], condition=Q(live=True), name="recon_mline_live_once"),
+            models.UniqueConstraint(fields=["match", "line"], name="recon_mline_once"),
+        ]
         triggers: ClassVar = triggers.matched_line_triggers()
 
     def __str__(self) -> str:
@@ -164,17 +241,65 @@ class MatchedLine(models.Model):
 
 
 class MatchedEntry(models.Model):
-    """A ledger entry belongs to one match at most."""
+    """A ledger entry belongs to one match at most, apart from those that were taken back (not `live`)."""
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     match = models.ForeignKey(Match, on_delete=models.PROTECT, related_name="entries")
-    entry = models.OneToOneField(LedgerEntry, on_delete=models.PROTECT, related_name="matched")
+    entry = models.ForeignKey(LedgerEntry, on_delete=models.PROTECT, related_name="matched")
+    live = models.BooleanField(default=True)
 
     class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["entry"], condition=Q(live=True), name="recon_mentry_live_once"),
+            models.UniqueConstraint(fields=["match", "entry"], name="recon_mentry_once"),
+        ]
         triggers: ClassVar = triggers.matched_entry_triggers()
 
     def __str__(self) -> str:
         return str(self.entry_id)
+
+
+class Proposal(models.Model):
+    """Lines and entries that add up but may do so by coincidence: an operator confirms or rejects the match.
+
+    `fingerprint` is that of the lines and entries, so that what was rejected is not proposed again.
+    """
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    account = models.ForeignKey(ReconciledAccount, on_delete=models.PROTECT, related_name="proposals")
+    rule = models.CharField(max_length=16, choices=MatchRule.choices)
+    lines = ArrayField(models.UUIDField())
+    entries = ArrayField(models.UUIDField())
+    amount = models.DecimalField(max_digits=38, decimal_places=8)
+    fingerprint = models.CharField(max_length=64)
+    status = models.CharField(max_length=16, choices=ProposalStatus.choices, default=ProposalStatus.OPEN)
+    match = models.OneToOneField(Match, null=True, on_delete=models.PROTECT, related_name="proposal")
+    decided_by = models.UUIDField(null=True)
+    decided_at = models.DateTimeField(null=True)
+    reason = models.CharField(max_length=500, blank=True, default="")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            enum_check("rule", MatchRule, "recon_proposal_rule_known"),
+            enum_check("status", ProposalStatus, "recon_proposal_status_known"),
+            models.CheckConstraint(
+                condition=Q(status="OPEN", decided_at__isnull=True, match__isnull=True)
+                | Q(status="CONFIRMED", decided_at__isnull=False, match__isnull=False)
+                | Q(status__in=["REJECTED", "WITHDRAWN"], decided_at__isnull=False, match__isnull=True),
+                name="recon_proposal_decided",
+            ),
+            models.UniqueConstraint(
+                fields=["account", "fingerprint"],
+                condition=Q(status__in=["OPEN", "REJECTED"]),
+                name="recon_proposal_once",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["-created_at", "-id"], name="recon_proposal_newest")]
+        triggers: ClassVar = triggers.proposal_triggers()
+
+    def __str__(self) -> str:
+        return f"{self.rule} {self.amount}"
 
 
 class Break(models.Model):

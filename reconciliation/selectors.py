@@ -1,20 +1,34 @@
 """Reads: what is open on both sides of an account, lists scoped by who asks, the report."""
 
 import uuid
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Sum, When
-from django.db.models.functions import Abs
+from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, QuerySet, Sum, When
+from django.db.models.functions import Abs, Least
 
+from fintech_core import clock
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
-from reconciliation.enums import OPEN_BREAKS, OPEN_LINES, BreakAction, BreakStatus, LineStatus
-from reconciliation.groups import Item
+from reconciliation.coverage import Coverage, Span, coverage_of
+from reconciliation.enums import OPEN_BREAKS, OPEN_LINES, BreakAction, BreakStatus, LineStatus, ProposalStatus
+from reconciliation.groups import Barred, Item
+from reconciliation.identifiers import normal_form
 from reconciliation.matching import Key
-from reconciliation.models import Break, MatchedEntry, ReconciledAccount, Statement, StatementLine
+from reconciliation.models import (
+    Break,
+    ExternalAccount,
+    Match,
+    MatchedEntry,
+    MatchedLine,
+    Proposal,
+    ReconciledAccount,
+    Statement,
+    StatementLine,
+)
 from transactions.enums import Direction
 from transactions.models import LedgerEntry
 
@@ -65,10 +79,30 @@ def filter_lines(rows: QuerySet[StatementLine], filters: Mapping[str, Any]) -> Q
     return rows.filter(**{lookup: filters[name] for name, lookup in lookups.items() if name in filters})
 
 
-def coverage(account: ReconciledAccount) -> tuple[date, date] | None:
-    """The first and the last day that the account's statements tell of."""
-    found = Statement.objects.filter(account=account).aggregate(first=Min("from_date"), last=Max("to_date"))
-    return (found["first"], found["last"]) if found["first"] is not None else None
+def coverage(account: ReconciledAccount, *, today: date) -> Coverage:
+    """The days up to `today` that the account's statements account for, as intervals."""
+    streams: dict[str, list[Span]] = defaultdict(list)
+    rows = Statement.objects.filter(account=account).values_list(
+        "external_account", "number", "covered_from", "covered_to", "opening", "closing", "continues"
+    )
+    for external, number, first, last, opening, closing, continues in rows:
+        if first is not None and last is not None:
+            streams[external].append(Span(first, last, opening, closing, _ordinal(number), continues))
+    active = ExternalAccount.objects.filter(account=account, retired_at__isnull=True)
+    return coverage_of(streams, active=set(active.values_list("identifier", flat=True)), today=today)
+
+
+def coverage_report(account: str, currency: str) -> dict[str, Any]:
+    """The coverage of a clearing account; empty where nothing was imported."""
+    row = reconciled_account(account, currency)
+    found = coverage(row, today=clock.now().astimezone(UTC).date()) if row is not None else Coverage()
+    return {"account": account, "currency": currency, "intervals": found.intervals, "gaps": found.gaps}
+
+
+def _ordinal(number: str) -> int | None:
+    """The number before the page of a statement, where it is one: "00022/1" is 22."""
+    digits = number.partition("/")[0]
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 9 else None
 
 
 def bare_reference(reference: str | None, account_code: str) -> str:
@@ -82,28 +116,36 @@ def _both_spellings(references: Iterable[str], account_code: str) -> set[str]:
     return {spelling for name in references for spelling in (name, prefix + name)}
 
 
-def open_lines(account: ReconciledAccount, *, until: date, limit: int) -> list[Item]:
-    """Lines that no match has, booked up to `until`."""
+def open_lines(account: ReconciledAccount, *, until: date | None, limit: int) -> list[Item]:
+    """Lines that no match has: all, or those booked up to `until`.
+
+    A line whose booking date lies beyond the closing balance was booked by then: it is compared as of that day.
+    """
     rows = StatementLine.objects.filter(
-        account_code=account.account_code,
-        currency=account.currency,
-        status__in=OPEN_LINES,
-        booking_date__lte=until,
-    ).order_by("booking_date", "pk")
+        account_code=account.account_code, currency=account.currency, status__in=OPEN_LINES
+    ).annotate(day=Least("booking_date", "statement__closing_date"))
+    if until is not None:
+        rows = rows.filter(day__lte=until)
+    columns = rows.order_by("day", "pk").values_list("pk", "day", "amount", "reference", "settlement")[:limit]
     return [
-        Item(pk, booked, amount, bare_reference(reference, account.account_code))
-        for pk, booked, amount, reference in rows.values_list("pk", "booking_date", "amount", "reference")[:limit]
+        Item(pk, day, amount, bare_reference(reference, account.account_code), settles=settlement)
+        for pk, day, amount, reference, settlement in columns
     ]
 
 
-def open_entries(account: ReconciledAccount, *, first: date, until: date, window_days: int, limit: int) -> list[Item]:
-    """Entries of the account's lanes that no match has and nobody ignored, around the days of the statements.
+def open_entries(
+    account: ReconciledAccount, *, first: date, until: date, covered: Coverage, window_days: int, limit: int
+) -> list[Item]:
+    """Entries of the account's lanes that no match has and no one ignored, around the days `first` to `until`.
 
-    One is due once it is older than the window before `until`: a statement should have shown it.
+    One is due if its day and all days of the window after it are covered: a statement should have shown it.
     """
     window = timedelta(days=window_days)
     # Half of a break whose line is beyond `until`: this run must not take it apart.
-    later = Break.objects.filter(entry=OuterRef("pk"), status__in=OPEN_BREAKS, line__booking_date__gt=until)
+    later = Break.objects.filter(entry=OuterRef("pk"), status__in=OPEN_BREAKS).annotate(
+        day=Least("line__booking_date", "line__statement__closing_date")
+    )
+    later = later.filter(day__gt=until)
     ignored = Break.objects.filter(entry=OuterRef("pk"), status=BreakStatus.RESOLVED, action=BreakAction.IGNORE)
     rows = (
         LedgerEntry.objects.filter(
@@ -112,7 +154,7 @@ def open_entries(account: ReconciledAccount, *, first: date, until: date, window
             posted_at__gte=_midnight(first - window),
             posted_at__lt=_midnight(until + window + timedelta(days=1)),
         )
-        .filter(~Exists(MatchedEntry.objects.filter(entry=OuterRef("pk"))), ~Exists(ignored), ~Exists(later))
+        .filter(~Exists(MatchedEntry.objects.filter(entry=OuterRef("pk"), live=True)), ~Exists(ignored), ~Exists(later))
         .order_by("posted_at", "pk")
     )
     columns = rows.annotate(signed=SIGNED).values_list(
@@ -124,10 +166,25 @@ def open_entries(account: ReconciledAccount, *, first: date, until: date, window
             effective_at.astimezone(UTC).date(),
             signed,
             bare_reference(reference, account.account_code),
-            due=first <= posted_at.astimezone(UTC).date() <= until - window,
+            due=_due(posted_at.astimezone(UTC).date(), covered, window),
         )
         for pk, posted_at, effective_at, signed, reference in columns
     ]
+
+
+def _due(day: date, covered: Coverage, window: timedelta) -> bool:
+    return covered.covers(day, day + window)
+
+
+def barred(account: ReconciledAccount) -> Barred:
+    """The sets of lines and entries whose match was taken back, or whose proposal was rejected."""
+    sets: dict[uuid.UUID, set[uuid.UUID]] = defaultdict(set)
+    for model, side in ((MatchedLine, "line_id"), (MatchedEntry, "entry_id")):
+        parts = model._default_manager.filter(match__account=account, live=False)
+        for match_id, part in parts.values_list("match_id", side):
+            sets[match_id].add(part)
+    rejected = Proposal.objects.filter(account=account, status=ProposalStatus.REJECTED).values_list("lines", "entries")
+    return Barred([*map(frozenset, sets.values()), *(frozenset([*lines, *entries]) for lines, entries in rejected)])
 
 
 def _midnight(day: date) -> datetime:
@@ -150,7 +207,7 @@ def matched_entry_keys(account: ReconciledAccount, references: set[str]) -> set[
         LedgerEntry.objects.filter(
             wallet__account_code=account.account_code,
             wallet__currency=account.currency,
-            matched__isnull=False,
+            matched__live=True,
             transaction__reference__in=_both_spellings(references, account.account_code),
         )
         .annotate(signed=SIGNED)
@@ -186,6 +243,43 @@ def line_totals(account: ReconciledAccount) -> dict[str, tuple[int, Decimal]]:
 
 def reconciled_account(account_code: str, currency: str) -> ReconciledAccount | None:
     return ReconciledAccount.objects.filter(Q(account_code=account_code, currency=currency)).first()
+
+
+def open_proposals(account: ReconciledAccount) -> QuerySet[Proposal]:
+    return Proposal.objects.filter(account=account, status=ProposalStatus.OPEN).order_by("created_at", "pk")
+
+
+def matches_visible_to(actor: Actor) -> QuerySet[Match]:
+    rows = Match.objects.select_related("account").prefetch_related("lines", "entries")
+    return rows if actor.can(Capability.RECONCILIATION_READ) else rows.none()
+
+
+def proposals_visible_to(actor: Actor) -> QuerySet[Proposal]:
+    rows = Proposal.objects.select_related("account")
+    return rows if actor.can(Capability.RECONCILIATION_READ) else rows.none()
+
+
+def external_accounts_visible_to(actor: Actor) -> QuerySet[ExternalAccount]:
+    rows = ExternalAccount.objects.select_related("account")
+    return rows if actor.can(Capability.RECONCILIATION_READ) else rows.none()
+
+
+def active_external_account(account: str, currency: str, identifier: str) -> ExternalAccount | None:
+    rows = ExternalAccount.objects.filter(account__account_code=account, account__currency=currency)
+    return rows.filter(identifier=normal_form(identifier), retired_at__isnull=True).first()
+
+
+def filter_below_account(rows: QuerySet[Any], filters: Mapping[str, Any]) -> QuerySet[Any]:
+    """Rows of a clearing account by `account`, `currency`, and their own `rule`, `status`, `line`, `entry`."""
+    lookups = {
+        "account": "account__account_code",
+        "currency": "account__currency",
+        "rule": "rule",
+        "status": "status",
+        "line": "lines__line_id",
+        "entry": "entries__entry_id",
+    }
+    return rows.filter(**{lookup: filters[name] for name, lookup in lookups.items() if name in filters})
 
 
 def filter_statements(rows: QuerySet[Statement], filters: Mapping[str, Any]) -> QuerySet[Statement]:

@@ -18,8 +18,17 @@ from fintech_core.serializers import (
     StrictInput,
     TextField,
 )
-from reconciliation.enums import RESOLUTIONS, BreakAction, BreakClass, BreakStatus, LineStatus, StatementFormat
-from reconciliation.models import Break, Statement, StatementLine
+from reconciliation.enums import (
+    RESOLUTIONS,
+    BreakAction,
+    BreakClass,
+    BreakStatus,
+    LineStatus,
+    MatchRule,
+    ProposalStatus,
+    StatementFormat,
+)
+from reconciliation.models import Break, ExternalAccount, Match, Proposal, Statement, StatementLine
 from reconciliation.parsing import ENCODINGS
 from reconciliation.services import clearing_accounts
 
@@ -42,6 +51,18 @@ class BalanceField(AmountField):
     """A balance: may be negative or zero."""
 
 
+@extend_schema_field({"type": "boolean"})
+class ConfirmationField(TextField):
+    """`true` or `false`, which in multipart/form-data are texts."""
+
+    default_error_messages: ClassVar = {"invalid_choice": "true or false."}
+
+    def to_internal_value(self, data: Any) -> bool:  # type: ignore[override]
+        if super().to_internal_value(data) not in {"true", "false"}:
+            self.fail("invalid_choice")
+        return bool(data == "true")
+
+
 class StatementUpload(StrictInput):
     """multipart/form-data. `opening` and `closing` are for CSV, which has no balances of its own."""
 
@@ -56,6 +77,12 @@ class StatementUpload(StrictInput):
     )
     opening = BalanceField(required=False)
     closing = BalanceField(required=False)
+    confirm_account = ConfirmationField(
+        required=False, help_text="Record the external accounts of the file as ones of this clearing account."
+    )
+    confirm_repeat = ConfirmationField(
+        required=False, help_text="Import movements although ones with the same figures were imported before."
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         for name in ("opening", "closing"):
@@ -97,6 +124,36 @@ class BreakFilter(StrictInput):
     min_age_days = QueryNumberField(required=False, min_value=0, max_value=36_500)
 
 
+class CoverageFilter(StrictInput):
+    account = ClearingAccountField()
+    currency = CurrencyField()
+
+
+class MatchFilter(StrictInput):
+    account = TextField(required=False)
+    currency = CurrencyField(required=False)
+    rule = serializers.ChoiceField(choices=MatchRule.choices, required=False)
+    line = IdField(required=False)
+    entry = IdField(required=False)
+
+
+class ProposalFilter(StrictInput):
+    account = TextField(required=False)
+    currency = CurrencyField(required=False)
+    status = serializers.ChoiceField(choices=ProposalStatus.choices, required=False)
+
+
+class ExternalAccountFilter(StrictInput):
+    account = TextField(required=False)
+    currency = CurrencyField(required=False)
+
+
+class ExternalAccountInput(ReasonInput):
+    account = ClearingAccountField()
+    currency = CurrencyField()
+    identifier = TextField(max_length=64, help_text="An IBAN or account number, as the bank's files write it.")
+
+
 class AssignInput(ReasonInput):
     owner = IdField(help_text="An active member of staff who may reconcile.")
 
@@ -124,8 +181,12 @@ class ExternalStatementOutput(serializers.ModelSerializer[Statement]):
             "format",
             "statement_id",
             "external_account",
+            "number",
+            "reader",
             "from_date",
             "to_date",
+            "covered_from",
+            "covered_to",
             "opening",
             "closing",
             "total",
@@ -135,6 +196,102 @@ class ExternalStatementOutput(serializers.ModelSerializer[Statement]):
             "created_at",
         ]
         read_only_fields = fields
+
+
+class _BelowAccount(serializers.ModelSerializer[Any]):
+    account = serializers.CharField(source="account.account_code", read_only=True)
+    currency = serializers.CharField(source="account.currency", read_only=True)
+
+
+class ExternalAccountOutput(_BelowAccount):
+    class Meta:
+        model = ExternalAccount
+        fields: ClassVar = [
+            "id",
+            "account",
+            "currency",
+            "identifier",
+            "added_by",
+            "created_at",
+            "retired_by",
+            "retired_at",
+        ]
+        read_only_fields = fields
+
+
+class MatchOutput(_BelowAccount):
+    lines = serializers.SerializerMethodField()
+    entries = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Match
+        fields: ClassVar = [
+            "id",
+            "account",
+            "currency",
+            "rule",
+            "lines",
+            "entries",
+            "taken_back_at",
+            "taken_back_by",
+            "reason",
+            "created_at",
+        ]
+        read_only_fields = fields
+
+    @extend_schema_field(serializers.ListField(child=serializers.UUIDField()))
+    def get_lines(self, found: Match) -> list[str]:
+        return sorted(str(part.line_id) for part in found.lines.all())
+
+    @extend_schema_field(serializers.ListField(child=serializers.UUIDField()))
+    def get_entries(self, found: Match) -> list[str]:
+        return sorted(str(part.entry_id) for part in found.entries.all())
+
+
+class ProposalOutput(_BelowAccount):
+    amount = serializers.SerializerMethodField(help_text="What the lines, and so the entries, add up to.")
+    lines = serializers.ListField(child=serializers.UUIDField(), read_only=True)
+    entries = serializers.ListField(child=serializers.UUIDField(), read_only=True)
+    match = serializers.UUIDField(source="match_id", read_only=True, allow_null=True)
+
+    class Meta:
+        model = Proposal
+        fields: ClassVar = [
+            "id",
+            "account",
+            "currency",
+            "rule",
+            "lines",
+            "entries",
+            "amount",
+            "status",
+            "match",
+            "decided_by",
+            "decided_at",
+            "reason",
+            "created_at",
+        ]
+        read_only_fields = fields
+
+    @extend_schema_field({"type": "string", "example": "34.00"})
+    def get_amount(self, found: Proposal) -> str:
+        return money.format_amount(found.amount, money.exponent_of(found.account.currency))
+
+
+class IntervalOutput(serializers.Serializer[Any]):
+    """Days, both inclusive."""
+
+    first = serializers.DateField(read_only=True)
+    last = serializers.DateField(read_only=True)
+
+
+class CoverageOutput(serializers.Serializer[Any]):
+    """The days that the statements account for, and those in between for which statements are missing."""
+
+    account = serializers.CharField(read_only=True)
+    currency = serializers.CharField(read_only=True)
+    intervals = IntervalOutput(many=True, read_only=True)
+    gaps = IntervalOutput(many=True, read_only=True)
 
 
 class ImportOutput(serializers.Serializer[Any]):

@@ -1,8 +1,10 @@
 """What the database guarantees of reconciliation, whoever writes.
 
-Statements and matches are journals. Of a line only its status moves, of a break only its owner, its candidates and
-its resolution, and a resolved break never changes. A match balances: its lines add up to its entries, a ledger DEBIT
-of a clearing account being money that came in there. The check is deferred, since the parts follow their match.
+Statements are journals. Of a line only its status moves, of a break only its owner, its candidates and its resolution,
+and a resolved break never changes. A match balances: its lines add up to its entries, a ledger DEBIT of a clearing
+account being money that came in there. A match changes once, when it is taken back, and then none of its parts is live.
+Both checks are deferred, since the parts follow their match. A proposal is decided once; an external account is
+retired once.
 """
 
 import pgtrigger
@@ -23,7 +25,8 @@ _LINE_FACTS = (
     "all_references",
     "bank_reference",
     "description",
-    "identity",
+    "settlement",
+    "created_at",
 )
 _BREAK_FACTS = (
     "id",
@@ -35,6 +38,18 @@ _BREAK_FACTS = (
     "entry_amount",
     "difference",
     "opened_at",
+    "created_at",
+)
+
+
+_PROPOSAL_FACTS = (
+    "id",
+    "account_id",
+    "rule",
+    "lines",
+    "entries",
+    "amount",
+    "fingerprint",
     "created_at",
 )
 
@@ -51,9 +66,49 @@ _LINE_MAP = f"""
     IF {_row("NEW", _LINE_FACTS)} IS DISTINCT FROM {_row("OLD", _LINE_FACTS)} THEN
         RAISE EXCEPTION 'what a statement says never changes' USING ERRCODE = '23514', CONSTRAINT = 'recon_line_map';
     END IF;
-    IF OLD.status IN ('MATCHED', 'RESOLVED') AND NEW.status <> OLD.status THEN
+    IF NEW.status <> OLD.status AND (OLD.status = 'RESOLVED' OR OLD.status = 'MATCHED' AND (NEW.status <> 'UNMATCHED'
+        OR EXISTS (SELECT 1 FROM reconciliation_matchedline part WHERE part.line_id = NEW.id AND part.live)))
+    THEN
         RAISE EXCEPTION 'a line that is % stays so', OLD.status
             USING ERRCODE = '23514', CONSTRAINT = 'recon_line_map';
+    END IF;
+    RETURN NEW;
+"""  # noqa: S608 - our own column names
+
+_MATCH_MAP = """
+    IF (NEW.id, NEW.account_id, NEW.rule, NEW.created_at)
+        IS DISTINCT FROM (OLD.id, OLD.account_id, OLD.rule, OLD.created_at)
+        OR OLD.taken_back_at IS NOT NULL
+    THEN
+        RAISE EXCEPTION 'a match never changes' USING ERRCODE = '23514', CONSTRAINT = 'recon_match_map';
+    END IF;
+    RETURN NEW;
+"""
+
+_PART_MAP = """
+    IF (NEW.id, NEW.match_id, NEW.{side}_id) IS DISTINCT FROM (OLD.id, OLD.match_id, OLD.{side}_id) OR NEW.live
+        OR NOT EXISTS (SELECT 1 FROM reconciliation_match m WHERE m.id = NEW.match_id AND m.taken_back_at IS NOT NULL)
+    THEN
+        RAISE EXCEPTION 'a part of a match never changes' USING ERRCODE = '23514', CONSTRAINT = '{name}';
+    END IF;
+    RETURN NEW;
+"""
+
+_PROPOSAL_MAP = f"""
+    IF {_row("NEW", _PROPOSAL_FACTS)} IS DISTINCT FROM {_row("OLD", _PROPOSAL_FACTS)} OR OLD.status <> 'OPEN' THEN
+        RAISE EXCEPTION 'a proposal changes once, when it is decided'
+            USING ERRCODE = '23514', CONSTRAINT = 'recon_proposal_map';
+    END IF;
+    RETURN NEW;
+"""
+
+_EXTERNAL_ACCOUNT_MAP = """
+    IF (NEW.id, NEW.account_id, NEW.identifier, NEW.added_by, NEW.created_at)
+        IS DISTINCT FROM (OLD.id, OLD.account_id, OLD.identifier, OLD.added_by, OLD.created_at)
+        OR OLD.retired_at IS NOT NULL
+    THEN
+        RAISE EXCEPTION 'an external account changes once, when it is retired'
+            USING ERRCODE = '23514', CONSTRAINT = 'recon_external_account_map';
     END IF;
     RETURN NEW;
 """
@@ -85,43 +140,55 @@ _BALANCE = """
         RAISE EXCEPTION 'the lines and entries of match % do not add up', {match}
             USING ERRCODE = '23514', CONSTRAINT = '{name}';
     END IF;
+    SELECT bool_and(part.live = (m.taken_back_at IS NULL)) FROM reconciliation_match m
+        JOIN (SELECT match_id, live FROM reconciliation_matchedline WHERE match_id = {match}
+              UNION ALL SELECT match_id, live FROM reconciliation_matchedentry WHERE match_id = {match}) part
+        ON part.match_id = m.id INTO balanced;
+    IF NOT balanced THEN
+        RAISE EXCEPTION 'the parts of match % are live exactly as long as it is not taken back', {match}
+            USING ERRCODE = '23514', CONSTRAINT = '{name}';
+    END IF;
     RETURN NULL;
 """
 
 
-def line_triggers() -> list[SealedTrigger]:
+def _map(name: str, func: str, what: str) -> list[SealedTrigger]:
+    """Rows that change within a map, and are never deleted."""
+    prefix = name.removesuffix("_map")
     return [
         SealedTrigger(
-            name="recon_line_map",
+            name=name,
             when=pgtrigger.Before,
             operation=pgtrigger.Update,
             level=pgtrigger.Row,
-            func=_LINE_MAP,
+            func=func,
         ),
-        refuse("recon_line_no_delete", pgtrigger.Delete, "statement lines are never deleted"),
-        refuse("recon_line_no_truncate", pgtrigger.Truncate, "statement lines are never deleted"),
+        refuse(f"{prefix}_no_delete", pgtrigger.Delete, f"{what} are never deleted"),
+        refuse(f"{prefix}_no_truncate", pgtrigger.Truncate, f"{what} are never deleted"),
     ]
+
+
+def line_triggers() -> list[SealedTrigger]:
+    return _map("recon_line_map", _LINE_MAP, "statement lines")
 
 
 def break_triggers() -> list[SealedTrigger]:
-    return [
-        SealedTrigger(
-            name="recon_break_map",
-            when=pgtrigger.Before,
-            operation=pgtrigger.Update,
-            level=pgtrigger.Row,
-            func=_BREAK_MAP,
-        ),
-        refuse("recon_break_no_delete", pgtrigger.Delete, "breaks are never deleted"),
-        refuse("recon_break_no_truncate", pgtrigger.Truncate, "breaks are never deleted"),
-    ]
+    return _map("recon_break_map", _BREAK_MAP, "breaks")
 
 
-def _balances(name: str, match: str) -> SealedTrigger:
+def proposal_triggers() -> list[SealedTrigger]:
+    return _map("recon_proposal_map", _PROPOSAL_MAP, "proposals")
+
+
+def external_account_triggers() -> list[SealedTrigger]:
+    return _map("recon_external_account_map", _EXTERNAL_ACCOUNT_MAP, "external accounts")
+
+
+def _balances(name: str, match: str, operation: pgtrigger.Operation | pgtrigger.Operations) -> SealedTrigger:
     return SealedTrigger(
         name=name,
         when=pgtrigger.After,
-        operation=pgtrigger.Insert,
+        operation=operation,
         level=pgtrigger.Row,
         timing=pgtrigger.Deferred,
         declare=[("balanced", "BOOLEAN")],
@@ -134,12 +201,21 @@ def statement_triggers() -> list[SealedTrigger]:
 
 
 def match_triggers() -> list[SealedTrigger]:
-    return [*append_only("recon_match", "matches"), _balances("recon_match_balances", "NEW.id")]
+    return [
+        *_map("recon_match_map", _MATCH_MAP, "matches"),
+        _balances("recon_match_balances", "NEW.id", pgtrigger.Insert | pgtrigger.Update),
+    ]
 
 
 def matched_line_triggers() -> list[SealedTrigger]:
-    return [*append_only("recon_mline", "matches"), _balances("recon_mline_balances", "NEW.match_id")]
+    return [
+        *_map("recon_mline_map", _PART_MAP.format(side="line", name="recon_mline_map"), "matches"),
+        _balances("recon_mline_balances", "NEW.match_id", pgtrigger.Insert | pgtrigger.Update),
+    ]
 
 
 def matched_entry_triggers() -> list[SealedTrigger]:
-    return [*append_only("recon_mentry", "matches"), _balances("recon_mentry_balances", "NEW.match_id")]
+    return [
+        *_map("recon_mentry_map", _PART_MAP.format(side="entry", name="recon_mentry_map"), "matches"),
+        _balances("recon_mentry_balances", "NEW.match_id", pgtrigger.Insert | pgtrigger.Update),
+    ]

@@ -1,5 +1,6 @@
-"""HTTP of reconciliation: statements in, lines and breaks to read, breaks to assign and to end."""
+"""HTTP of reconciliation: statements in, lines to read; what an operator does with breaks, matches and proposals."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -13,15 +14,25 @@ from fintech_core import clock
 from fintech_core.body_limits import LargeBody
 from fintech_core.capabilities import Capability
 from fintech_core.parsers import StrictMultiPartParser
+from fintech_core.serializers import ReasonInput
 from fintech_core.viewsets import DomainViewSet
 from reconciliation import selectors, services
 from reconciliation.serializers import (
     AssignInput,
     BreakFilter,
     BreakOutput,
+    CoverageFilter,
+    CoverageOutput,
+    ExternalAccountFilter,
+    ExternalAccountInput,
+    ExternalAccountOutput,
     ExternalStatementOutput,
     ImportOutput,
     LineFilter,
+    MatchFilter,
+    MatchOutput,
+    ProposalFilter,
+    ProposalOutput,
     ResolveInput,
     StatementFilter,
     StatementLineOutput,
@@ -67,11 +78,12 @@ class StatementViewSet(DomainViewSet):
         """Import a file of statements for a clearing account: whole or not at all, and once."""
         data = self.validated(StatementUpload)
         account, raw = data.pop("account"), data.pop("file")
+        confirmed = {name: data.pop(name, False) for name in ("confirm_account", "confirm_repeat")}
         file = services.read_statements(raw=raw, **data)
         return self.write(
             lambda: {
                 "results": services.import_statements(
-                    actor=self.actor, account_code=account, file=file, now=clock.now()
+                    actor=self.actor, account_code=account, file=file, now=clock.now(), **confirmed
                 ),
                 "notes": file.notes,
             },
@@ -153,3 +165,145 @@ class BreakViewSet(DomainViewSet):
             BreakOutput,
             needs_key=True,
         )
+
+
+class _BelowAccountViewSet(DomainViewSet):
+    def apply_filters(self, queryset: Any, filters: Any) -> Any:
+        return selectors.filter_below_account(queryset, filters)
+
+    def decide(self, service: Callable[..., Any], **names: UUID) -> HttpResponse:
+        """One service call with the reason of the body."""
+        data = self.validated(ReasonInput)
+        return self.write(lambda: service(actor=self.actor, **names, **data), self.output)
+
+
+@extend_schema(tags=["reconciliation"])
+class MatchViewSet(_BelowAccountViewSet):
+    access: ClassVar = {
+        "list": Capability.RECONCILIATION_READ,
+        "retrieve": Capability.RECONCILIATION_READ,
+        "take_back": Capability.RECONCILE,
+    }
+    output = MatchOutput
+    serializer_class = MatchOutput
+    filter_input = MatchFilter
+
+    def get_queryset(self) -> Any:
+        return selectors.matches_visible_to(self.actor)
+
+    @extend_schema(operation_id="reconciliation_matches_list")
+    def list(self, request: Request) -> Response:
+        """Matches, newest first, those that were taken back included."""
+        return self.list_page()
+
+    @extend_schema(operation_id="reconciliation_matches_retrieve")
+    def retrieve(self, request: Request, pk: UUID) -> Response:
+        return self.retrieve_one()
+
+    @extend_schema(operation_id="reconciliation_matches_take_back", request=ReasonInput, responses=MatchOutput)
+    @action(detail=True, methods=["post"], url_path="take-back")
+    def take_back(self, request: Request, pk: UUID) -> HttpResponse:
+        """Undo the match: its lines and entries are open again, and no run matches them so again."""
+        return self.decide(services.take_back_match, match_id=self.get_object().pk)
+
+
+@extend_schema(tags=["reconciliation"])
+class ProposalViewSet(_BelowAccountViewSet):
+    access: ClassVar = {
+        "list": Capability.RECONCILIATION_READ,
+        "retrieve": Capability.RECONCILIATION_READ,
+        "confirm": Capability.RECONCILE,
+        "reject": Capability.RECONCILE,
+    }
+    output = ProposalOutput
+    serializer_class = ProposalOutput
+    filter_input = ProposalFilter
+
+    def get_queryset(self) -> Any:
+        return selectors.proposals_visible_to(self.actor)
+
+    @extend_schema(operation_id="reconciliation_proposals_list")
+    def list(self, request: Request) -> Response:
+        """Matches that a run proposes because they may be coincidences, newest first."""
+        return self.list_page()
+
+    @extend_schema(operation_id="reconciliation_proposals_retrieve")
+    def retrieve(self, request: Request, pk: UUID) -> Response:
+        return self.retrieve_one()
+
+    @extend_schema(operation_id="reconciliation_proposals_confirm", request=ReasonInput, responses=ProposalOutput)
+    @action(detail=True, methods=["post"])
+    def confirm(self, request: Request, pk: UUID) -> HttpResponse:
+        """Match the lines and entries as proposed."""
+        return self.decide(services.confirm_proposal, proposal_id=self.get_object().pk)
+
+    @extend_schema(operation_id="reconciliation_proposals_reject", request=ReasonInput, responses=ProposalOutput)
+    @action(detail=True, methods=["post"])
+    def reject(self, request: Request, pk: UUID) -> HttpResponse:
+        """Say that they don't belong together, for good."""
+        return self.decide(services.reject_proposal, proposal_id=self.get_object().pk)
+
+
+@extend_schema(tags=["reconciliation"])
+class ExternalAccountViewSet(_BelowAccountViewSet):
+    access: ClassVar = {
+        "list": Capability.RECONCILIATION_READ,
+        "retrieve": Capability.RECONCILIATION_READ,
+        "create": Capability.RECONCILE,
+        "retire": Capability.RECONCILE,
+    }
+    output = ExternalAccountOutput
+    serializer_class = ExternalAccountOutput
+    filter_input = ExternalAccountFilter
+
+    def get_queryset(self) -> Any:
+        return selectors.external_accounts_visible_to(self.actor)
+
+    @extend_schema(operation_id="reconciliation_external_accounts_list")
+    def list(self, request: Request) -> Response:
+        """The accounts at banks and gateways that clearing accounts stand for, newest first."""
+        return self.list_page()
+
+    @extend_schema(operation_id="reconciliation_external_accounts_retrieve")
+    def retrieve(self, request: Request, pk: UUID) -> Response:
+        return self.retrieve_one()
+
+    @extend_schema(
+        operation_id="reconciliation_external_accounts_create",
+        request=ExternalAccountInput,
+        responses={201: ExternalAccountOutput},
+    )
+    def create(self, request: Request) -> HttpResponse:
+        """Say that a clearing account stands for an external account, so that its statements are taken."""
+        data = self.validated(ExternalAccountInput)
+        account = data.pop("account")
+        return self.write(
+            lambda: services.add_external_account(actor=self.actor, account_code=account, **data),
+            ExternalAccountOutput,
+            status=201,
+        )
+
+    @extend_schema(
+        operation_id="reconciliation_external_accounts_retire", request=ReasonInput, responses=ExternalAccountOutput
+    )
+    @action(detail=True, methods=["post"])
+    def retire(self, request: Request, pk: UUID) -> HttpResponse:
+        """No more statements of this account are expected; a file of it needs confirmation again."""
+        return self.decide(services.retire_external_account, external_id=self.get_object().pk)
+
+
+@extend_schema(tags=["reconciliation"])
+class CoverageViewSet(DomainViewSet):
+    access: ClassVar = {"list": Capability.RECONCILIATION_READ}
+    output = CoverageOutput
+    serializer_class = CoverageOutput
+    filter_input = CoverageFilter
+    queryset = None
+
+    @extend_schema(
+        operation_id="reconciliation_coverage", parameters=[CoverageFilter], responses=CoverageOutput, filters=False
+    )
+    def list(self, request: Request) -> Response:
+        """The days that the statements of a clearing account account for, and the gaps between them."""
+        filters = self.checked_filters()
+        return Response(CoverageOutput(selectors.coverage_report(**filters)).data)

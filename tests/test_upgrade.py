@@ -109,6 +109,64 @@ def number(connection: psycopg.Connection, expression: str) -> int:
     return int(row[0]) if row else 0
 
 
+OLD_ACCOUNT, OLD_MT940, OLD_CAMT = (uuid.uuid4() for _ in range(3))
+OLD_STATEMENT = """
+    INSERT INTO reconciliation_statement (id, account_id, account_code, currency, format, statement_id,
+        external_account, from_date, to_date, opening, closing, total, line_count, file_digest, file_ordinal,
+        created_at)
+    VALUES (%s, %s, 'clearing:simulator', 'EUR', %s, %s, %s, %s, %s, 0, 1, 1, 1, %s, 0, '2026-11-21 06:00+00')
+"""
+OLD_LINE = """
+    INSERT INTO reconciliation_statementline (id, statement_id, account_code, currency, ordinal, booking_date,
+        value_date, amount, reference, bank_reference, description, identity, status, created_at)
+    VALUES (gen_random_uuid(), %s, 'clearing:simulator', 'EUR', 0, %s, %s, 1, %s, '', '', %s, 'UNMATCHED', now())
+"""
+
+
+def test_imported_statements_get_their_identity_and_the_days_that_they_cover(cluster: servers.Servers) -> None:
+    database = f"upgrade_{uuid.uuid4().hex[:8]}"
+    servers.create_database(cluster, database)
+    manage(cluster, database, "setup_database_roles")
+    manage(cluster, database, "migrate", "transactions")
+    manage(cluster, database, "migrate", "reconciliation", "0001_initial")
+    with servers.connect(cluster, database=database) as connection:
+        connection.execute(
+            "INSERT INTO reconciliation_reconciledaccount (id, account_code, currency, created_at)"
+            " VALUES (%s, 'clearing:simulator', 'EUR', now())",
+            [OLD_ACCOUNT],
+        )
+        for key, *facts in (
+            (OLD_MT940, "mt940", "de00 1|7/1|2026-11-20", "de00 1", "2026-11-20", "2026-12-05", "a" * 64),
+            (OLD_CAMT, "camt053", "S-1", "DE001", "2001-01-01", "2099-12-31", "b" * 64),
+        ):
+            connection.execute(OLD_STATEMENT, [key, OLD_ACCOUNT, *facts])
+        connection.execute(OLD_LINE, [OLD_MT940, "2026-12-05", "2026-12-05", "", "1"])
+        connection.execute(OLD_LINE, [OLD_CAMT, "2026-11-06", "2026-11-06", "ref", "2"])
+
+    manage(cluster, database, "migrate")
+
+    with servers.connect(cluster, database=database) as connection:
+        rows = connection.execute(
+            "SELECT reader, external_account, number, opening_date::text, covered_from::text, covered_to::text"
+            " FROM reconciliation_statement ORDER BY format DESC"
+        ).fetchall()
+        lines = connection.execute(
+            "SELECT reference, settlement FROM reconciliation_statementline ORDER BY 1"
+        ).fetchall()
+        known = connection.execute("SELECT account_id, identifier FROM reconciliation_externalaccount").fetchall()
+        enabled = connection.execute(
+            "SELECT DISTINCT tgenabled FROM pg_trigger WHERE tgrelid = 'reconciliation_statement'::regclass"
+        ).fetchall()
+
+    assert rows == [
+        ("mt940/1", "DE001", "7/1", "2026-11-20", "2026-11-20", "2026-11-21"),
+        ("camt053/1", "DE001", "S-1", None, "2026-11-06", "2026-11-06"),
+    ]
+    assert lines == [("", True), ("ref", False)]
+    assert known == [(OLD_ACCOUNT, "DE001")]
+    assert enabled in ([("O",)], [(b"O",)])
+
+
 def index_column(name: str = "email") -> str:
     return f"{name}_index_{'a' if crypto.index_key_ids()[-1] % 2 else 'b'}"
 

@@ -36,12 +36,17 @@ from organizations.enums import MemberRole
 from organizations.models import Organization, OrganizationMember
 from organizations.roles import MEMBER_CAPABILITIES
 from organizations.tests.factories import approve_kyb, client_in, organization_of, wallet_for
-from reconciliation.models import Break
-from reconciliation.tests.samples import ACCOUNT, OLD, csv_of, reconcile
+from reconciliation.enums import MatchRule
+from reconciliation.groups import Item
+from reconciliation.matching import Matched
+from reconciliation.models import Break, Match, Proposal, StatementLine
+from reconciliation.services.proposals import keep_proposals
+from reconciliation.tests.samples import ACCOUNT, OLD, TODAY, account, csv_of, import_, reconcile
 from tests.test_house import api_routes
 from transactions import ledger, services
 from transactions.accounts import clearing
 from transactions.enums import TransactionKind
+from transactions.models import LedgerEntry
 from users.enums import STAFF_ROLES, Role, Scope
 from users.models import Session, User
 from users.roles import CAPABILITIES
@@ -276,6 +281,31 @@ def _break(world: World, owner: Owner) -> dict[str, Any]:
     return {"pk": str(Break.objects.latest("id").pk)}
 
 
+def _line_and_entry(world: World, owner: Owner) -> tuple[StatementLine, LedgerEntry]:
+    """Money that came in, as the books and a statement have it."""
+    name = ids.uuid7().hex
+    leg = ledger.Leg(clearing("simulator", "USD"), owner.usd.pk, Decimal("1.00"), "USD")
+    posting = ledger.Posting(kind=TransactionKind.DEPOSIT, legs=(leg,), reference=f"simulator:{name}")
+    posted = unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM, now=clock.now()))
+    import_(csv_of((TODAY, "1.00", name)))
+    entry = LedgerEntry.objects.get(transaction=posted, wallet__account_code=ACCOUNT)
+    return StatementLine.objects.get(reference=name), entry
+
+
+def _match(world: World, owner: Owner) -> dict[str, Any]:
+    line, _ = _line_and_entry(world, owner)
+    reconcile()
+    return {"pk": str(Match.objects.get(lines__line=line).pk)}
+
+
+def _proposal(world: World, owner: Owner) -> dict[str, Any]:
+    line, entry = _line_and_entry(world, owner)
+    items = [Item(side.pk, TODAY, side.amount) for side in (line, entry)]
+    found = Matched(MatchRule.ONE_TO_MANY, (items[0],), (items[1],))
+    unit_of_work(lambda: keep_proposals(actor=SYSTEM, account=account(), found=[found], seen=None))
+    return {"pk": str(Proposal.objects.latest("id").pk)}
+
+
 def _seal(world: World, owner: Owner) -> dict[str, Any]:
     return {"pk": unit_of_work(lambda: services.seal_ledger(actor=SYSTEM, now=clock.now())).pk}
 
@@ -329,6 +359,11 @@ RESOURCES: Mapping[str, Resource] = {
     f"{API}seals/<int:pk>": Resource(_seal, platform=True),
     f"{API}reconciliation/statements/<uuid:pk>": Resource(_statement, platform=True),
     f"{API}reconciliation/breaks/<uuid:pk>": Resource(_break, platform=True),
+    f"{API}reconciliation/matches/<uuid:pk>": Resource(_match, platform=True),
+    f"{API}reconciliation/proposals/<uuid:pk>": Resource(_proposal, platform=True),
+    f"{API}reconciliation/external-accounts/<uuid:pk>": Resource(
+        _staffs("reconciliation/external-accounts"), platform=True
+    ),
 }
 
 
@@ -428,6 +463,16 @@ BODIES: Mapping[str, MakeBody] = {
         **_REASON,
     },
     f"POST {API}reconciliation/breaks/<uuid:pk>/resolve": _just(action="ignore", **_REASON),
+    f"POST {API}reconciliation/matches/<uuid:pk>/take-back": _just(**_REASON),
+    f"POST {API}reconciliation/proposals/<uuid:pk>/confirm": _just(**_REASON),
+    f"POST {API}reconciliation/proposals/<uuid:pk>/reject": _just(**_REASON),
+    f"POST {API}reconciliation/external-accounts": lambda world, owner: {
+        "account": ACCOUNT,
+        "currency": "USD",
+        "identifier": ids.uuid7().hex,
+        **_REASON,
+    },
+    f"POST {API}reconciliation/external-accounts/<uuid:pk>/retire": _just(**_REASON),
     f"POST {API}payment-intents": lambda world, owner: _money(owner, wallet=str(owner.usd.pk), gateway="simulator"),
     f"POST {API}payment-intents/<uuid:pk>/cancel": _just(),
     f"POST {API}payment-intents/<uuid:pk>/simulate": _just(outcome="failed"),
@@ -436,6 +481,7 @@ BODIES: Mapping[str, MakeBody] = {
 # What a route needs in its query.
 QUERIES: Mapping[str, str] = {
     f"GET {API}wallets/<uuid:pk>/statement": "?from=2026-01-01&to=2026-02-01",
+    f"GET {API}reconciliation/coverage": f"?account={ACCOUNT}&currency=USD",
     f"GET {API}reports/journal": "?from=2026-01-01&to=2026-02-01",
 }
 

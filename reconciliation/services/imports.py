@@ -1,39 +1,28 @@
 """Import of statements: a file becomes rows whole or not at all, and once."""
 
-import hashlib
 import io
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from http import HTTPStatus
 from typing import IO
 
 from django.conf import settings
+from django.db import IntegrityError
 
-from fintech_core import audit, ids
+from fintech_core import audit, clock, ids
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
-from fintech_core.exceptions import DomainError, NotFound
+from fintech_core.db import LostRace, violated_constraint
 from reconciliation import parsing
-from reconciliation.locks import lock_account
+from reconciliation.identifiers import MAX_LENGTH, normal_form
 from reconciliation.models import ReconciledAccount, Statement, StatementLine
-from transactions.accounts import codes
+from reconciliation.services.external_accounts import locked_account, recognise
+from reconciliation.services.identity import find_repeated, refusal, refuse_known
 
 _BATCH = 2_000
-
-
-class StatementExists(DomainError):
-    code = "statement_exists"
-    status = HTTPStatus.CONFLICT
-    title = "This statement was imported before."
-
-
-class StatementLineExists(DomainError):
-    code = "statement_line_exists"
-    status = HTTPStatus.CONFLICT
-    title = "A line of this statement was imported before, with another statement."
+_AUDITED = 20  # of the statements that a confirmed import repeats
+_ONCE = {"recon_statement_file_once", "recon_statement_identity_once"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +40,6 @@ class StatementFile:
         left_out = sum(statement.zero_lines for statement in self.statements)
         notes = [f"Lines of amount zero that were left out: {left_out}."] if left_out else []
         return notes + [note for statement in self.statements for note in statement.notes]
-
-
-def clearing_accounts() -> list[str]:
-    """The codes of the accounts that statements can be imported for."""
-    return [code for code in codes() if code.startswith("clearing:")]
 
 
 def read_statements(
@@ -76,65 +60,76 @@ def read_statements(
     return StatementFile(format, currency, digest, tuple(statements))
 
 
-def import_statements(*, actor: Actor, account_code: str, file: StatementFile, now: datetime) -> list[Statement]:
+def import_statements(
+    *,
+    actor: Actor,
+    account_code: str,
+    file: StatementFile,
+    now: datetime,
+    confirm_account: bool = False,
+    confirm_repeat: bool = False,
+) -> list[Statement]:
     """Store the statements of a file for a clearing account.
 
-    Raises PermissionDenied, NotFound (no such clearing account), StatementExists, StatementLineExists.
+    `confirm_account` records external accounts that the clearing account isn't known to stand for; `confirm_repeat`
+    takes movements whose figures were imported before.
+    Raises PermissionDenied, NotFound (no such clearing account), StatementExists, ExternalAccountUnknown,
+    StatementRepeats, StatementInvalid.
     """
     actor.require(Capability.RECONCILE)
-    if account_code not in clearing_accounts():
-        raise NotFound("There is no such clearing account.")
-    account = _locked_account(account_code, file.currency, now)
-    _refuse_known(account, file)
-    statements = [
-        _statement(actor, account, file, parsed, ordinal, now) for ordinal, parsed in enumerate(file.statements)
-    ]
+    account = locked_account(account_code, file.currency)
+    today = clock.now().astimezone(UTC).date()
+    statements = [_statement(actor, account, file, ordinal, now, today) for ordinal in range(len(file.statements))]
+    refuse_known(account, file.digest, statements)
+    recognise(
+        actor=actor,
+        account=account,
+        identifiers=[row.external_account for row in statements],
+        confirmed=confirm_account,
+    )
     lines = _lines(account, file, statements, now)
-    _refuse_known_lines(account, lines)
-    Statement.objects.bulk_create(statements)
-    StatementLine.objects.bulk_create(lines, batch_size=_BATCH)
-    audit.record_many([_audited(actor, statement) for statement in statements])
+    repeated = find_repeated(account, statements, lines)
+    if repeated and not confirm_repeat:
+        raise refusal(repeated)
+    _insert(statements, lines)
+    audit.record_many([_audited(actor, statement, repeated) for statement in statements])
     return statements
 
 
-def _locked_account(account_code: str, currency: str, now: datetime) -> ReconciledAccount:
-    known = ReconciledAccount.objects.filter(account_code=account_code, currency=currency)
-    if not known.exists():
-        new = ReconciledAccount(account_code=account_code, currency=currency, created_at=now)
-        ReconciledAccount.objects.bulk_create([new], ignore_conflicts=True)
-    locked = lock_account(known.values_list("pk", flat=True).get())
-    if locked is None:
-        raise NotFound
-    return locked
-
-
-def _refuse_known(account: ReconciledAccount, file: StatementFile) -> None:
-    rows = Statement.objects.filter(account=account)
-    before = rows.filter(file_digest=file.digest).order_by("file_ordinal").first()
-    if before is None:
-        names = [parsed.statement_id for parsed in file.statements]
-        before = rows.filter(statement_id__in=names).order_by("statement_id").first()
-    if before is not None:
-        raise StatementExists(extensions={"statement": str(before.pk)})
+def _insert(statements: Sequence[Statement], lines: Sequence[StatementLine]) -> None:
+    try:
+        Statement.objects.bulk_create(statements)
+    except IntegrityError as error:
+        if violated_constraint(error) in _ONCE:
+            raise LostRace from error  # the next try sees the winner's rows
+        raise
+    StatementLine.objects.bulk_create(lines, batch_size=_BATCH)
 
 
 def _statement(
-    actor: Actor,
-    account: ReconciledAccount,
-    file: StatementFile,
-    parsed: parsing.ParsedStatement,
-    ordinal: int,
-    now: datetime,
+    actor: Actor, account: ReconciledAccount, file: StatementFile, ordinal: int, now: datetime, today: date
 ) -> Statement:
+    parsed = file.statements[ordinal]
+    external = normal_form(parsed.external_account)
+    if len(external) > MAX_LENGTH:
+        raise parsing.StatementInvalid(f"Statement {ordinal + 1}: the account is too long.")
+    first, last = _covered(parsed, today)
     return Statement(
         account=account,
         account_code=account.account_code,
         currency=account.currency,
         format=file.format,
         statement_id=parsed.statement_id,
-        external_account=parsed.external_account,
+        external_account=external,
+        number="/".join(part for part in (parsed.number, parsed.sequence) if part) or parsed.statement_id,
+        reader=parsed.reader,
         from_date=parsed.from_date,
         to_date=parsed.to_date,
+        covered_from=first,
+        covered_to=last,
+        opening_date=parsed.opening_date,
+        closing_date=parsed.closing_date,
+        continues=parsed.closing_intermediate,
         opening=parsed.opening,
         closing=parsed.closing,
         total=parsed.total,
@@ -146,14 +141,28 @@ def _statement(
     )
 
 
+def _covered(parsed: parsing.ParsedStatement, today: date) -> tuple[date, date] | tuple[None, None]:
+    """The days that the statement accounts for: from its opening to its closing balance, or those of its lines.
+
+    Never a day that is still to come, whatever period the file states (tomorrow has begun somewhere). The opening
+    balance is often dated as the closing one before it: then the day counts only if something was booked on it.
+    """
+    booked = [line.booking_date for line in parsed.lines]
+    first, last = parsed.opening_date, parsed.closing_date
+    if first is None or last is None:
+        first, last = min(booked), max(booked)
+    elif first < last and first not in booked:
+        first += timedelta(days=1)
+    last = min(last, today + timedelta(days=1))
+    return (first, last) if first <= last else (None, None)
+
+
 def _lines(
     account: ReconciledAccount, file: StatementFile, statements: Sequence[Statement], now: datetime
 ) -> list[StatementLine]:
-    seen: Counter[str] = Counter()
     rows: list[StatementLine] = []
     for statement, parsed in zip(statements, file.statements, strict=True):
         for ordinal, line in enumerate(parsed.lines):
-            content = _content(line)
             rows.append(
                 StatementLine(
                     id=ids.uuid7(),
@@ -168,40 +177,14 @@ def _lines(
                     all_references=list(line.references),
                     bank_reference=line.bank_reference,
                     description=line.description,
-                    identity=hashlib.sha256(f"{content}\x1f{seen[content]}".encode()).hexdigest(),
+                    settlement=line.settlement,
                     created_at=now,
                 )
             )
-            seen[content] += 1
     return rows
 
 
-def _content(line: parsing.ParsedLine) -> str:
-    """What says that two lines are one: the bank's reference with date and amount, or all that the line has.
-
-    With the count of equal lines before it in the file, so that a line which the bank wrote twice stays two.
-    """
-    facts = [line.booking_date.isoformat(), format(line.amount.normalize(), "f"), line.bank_reference]
-    if not line.bank_reference:
-        facts += [line.value_date.isoformat(), line.reference, line.description]
-    return "\x1f".join(facts)
-
-
-def _refuse_known_lines(account: ReconciledAccount, lines: Sequence[StatementLine]) -> None:
-    known = (
-        StatementLine.objects.filter(
-            account_code=account.account_code,
-            currency=account.currency,
-            identity__in=[line.identity for line in lines],
-        )
-        .order_by("pk")
-        .first()
-    )
-    if known is not None:
-        raise StatementLineExists(extensions={"statement": str(known.statement_id), "line": str(known.pk)})
-
-
-def _audited(actor: Actor, statement: Statement) -> audit.Row:
+def _audited(actor: Actor, statement: Statement, repeated: Sequence[str]) -> audit.Row:
     return audit.row(
         actor=actor,
         action="statement.imported",
@@ -213,5 +196,7 @@ def _audited(actor: Actor, statement: Statement) -> audit.Row:
             "lines": statement.line_count,
             "total": str(statement.total),
             "file_digest": statement.file_digest,
+            # Confirmed: figures that these statements (or another one of the file) have as well.
+            **({"repeats": list(repeated[:_AUDITED])} if repeated else {}),
         },
     )

@@ -3,18 +3,19 @@
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
 import structlog
 from django.conf import settings
 
-from fintech_core import audit
+from fintech_core import audit, clock
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError, NotFound
 from reconciliation import selectors
+from reconciliation.coverage import Coverage
 from reconciliation.enums import DIFFERENCES, BreakAction, BreakClass, BreakStatus, LineStatus
 from reconciliation.groups import Item
 from reconciliation.locks import lock_account
@@ -22,6 +23,7 @@ from reconciliation.matching import Broken, Matched, Outcome, Rules, match
 from reconciliation.models import Break, Match, MatchedEntry, MatchedLine, ReconciledAccount, StatementLine
 from reconciliation.services.adjustments import auto_post_limit, post_adjustments
 from reconciliation.services.breaks import close_breaks
+from reconciliation.services.proposals import keep_proposals
 
 logger = structlog.get_logger(__name__)
 
@@ -42,7 +44,8 @@ class RunReport:
     """What a run did, and per class of break what is left (selectors.break_summary)."""
 
     account: ReconciledAccount
-    covered: tuple[date, date] | None = None
+    covered: Coverage = field(default_factory=Coverage)
+    proposed: int = 0
     matched: dict[str, int] = field(default_factory=dict)
     opened: int = 0
     closed: int = 0
@@ -58,23 +61,25 @@ def reconcile_account(
     until: date | None = None,
     on_step: Callable[[], None] = lambda: None,
 ) -> RunReport:
-    """Match the open lines and entries of an account up to `until` (default: the last day of its statements).
+    """Match the open lines and entries of an account, or those up to `until`.
 
+    An entry is missing only where the statements cover its days; the report says which days they leave out.
     Raises PermissionDenied, NotFound, TooMuchOpen.
     """
     actor.require(Capability.RECONCILE)
     account = lock_account(account_id)
     if account is None:
         raise NotFound
-    report = RunReport(account, selectors.coverage(account))
-    if report.covered is None:
-        return report
-    first, last = report.covered
-    outcome, seen = _match(account, first, min(last, until) if until else last, on_step)
+    covered = selectors.coverage(account, today=clock.now().astimezone(UTC).date())
+    report = RunReport(account, covered)
+    outcome, seen = _match(account, covered, until, on_step)
     _store_matches(account, outcome.matches, now)
     for matched in outcome.matches:
         report.matched[matched.rule] = report.matched.get(matched.rule, 0) + 1
     _store_breaks(actor, account, seen, outcome.breaks, report, now)
+    report.proposed = keep_proposals(
+        actor=actor, account=account, found=outcome.proposals, seen=seen.lines if until else None
+    )
     _auto_post(actor, account, report, now)
     account.last_run_at = now
     account.save(update_fields=["last_run_at"])
@@ -85,19 +90,30 @@ def reconcile_account(
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What a run looked at. It judges no break of a line, or of an entry, beyond its last day."""
+    """What a run looked at. One with a last day judges no break of a line, or of an entry, beyond that day."""
 
     lines: frozenset[uuid.UUID]
     entries: frozenset[uuid.UUID]
+    everything: bool = False
 
     def judged(self, row: Break) -> bool:
+        if self.everything:
+            return True
         return row.line_id in self.lines if row.line_id is not None else row.entry_id in self.entries
 
 
-def _match(account: ReconciledAccount, first: date, until: date, on_step: Callable[[], None]) -> tuple[Outcome, _Seen]:
+def _match(
+    account: ReconciledAccount, covered: Coverage, until: date | None, on_step: Callable[[], None]
+) -> tuple[Outcome, _Seen]:
     window = settings.RECONCILE_DATE_WINDOW_DAYS
     lines = selectors.open_lines(account, until=until, limit=MAX_OPEN + 1)
-    entries = selectors.open_entries(account, first=first, until=until, window_days=window, limit=MAX_OPEN + 1)
+    within = covered.until(until) if until else covered
+    days = [line.date for line in lines] + [day for found in within.intervals for day in (found.first, found.last)]
+    if not days:
+        return Outcome(), _Seen(frozenset(), frozenset())
+    entries = selectors.open_entries(
+        account, first=min(days), until=max(days), covered=within, window_days=window, limit=MAX_OPEN + 1
+    )
     if max(len(lines), len(entries)) > MAX_OPEN:
         raise TooMuchOpen(f"More than {MAX_OPEN} lines or entries are open: say until which day.")
     outcome = match(
@@ -106,12 +122,13 @@ def _match(account: ReconciledAccount, first: date, until: date, on_step: Callab
         Rules(window, Decimal(settings.RECONCILE_FEE_TOLERANCE)),
         matched_lines=selectors.matched_line_keys(account, {line.reference for line in lines if line.reference}),
         matched_entries=selectors.matched_entry_keys(account, {e.reference for e in entries if e.reference}),
+        barred=selectors.barred(account),
         on_step=on_step,
     )
     placed = {entry.id for matched in outcome.matches for entry in matched.entries}
     placed |= {broken.entry.id for broken in outcome.breaks if broken.entry is not None}
     judged = placed | {entry.id for entry in entries if entry.due}
-    return outcome, _Seen(frozenset(line.id for line in lines), frozenset(judged))
+    return outcome, _Seen(frozenset(line.id for line in lines), frozenset(judged), everything=until is None)
 
 
 def _store_matches(account: ReconciledAccount, found: Sequence[Matched], now: datetime) -> None:
@@ -229,6 +246,8 @@ def _tell(actor: Actor, report: RunReport) -> None:
             "closed": report.closed,
             "auto_posted": report.auto_posted,
             "unresolved": left,
+            "proposed": report.proposed,
+            "gaps": len(report.covered.gaps),
         },
     )
     if left:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from django.db.models import Sum
@@ -18,7 +19,9 @@ from transactions.enums import TransactionKind
 from transactions.models import LedgerEntry, Transaction
 from users.models import User
 from wallet.models import Wallet
+from wallet.services import open_wallet
 
+FILES = Path(__file__).parent / "files"
 ACCOUNT = "clearing:simulator"
 SYSTEM = Actor.system("tests")
 TODAY = datetime.now(UTC).date()
@@ -78,34 +81,66 @@ second part
 """.replace(b"261231 0101", b"2612310101")
 
 
-def import_(raw: bytes, *, format: str = "csv", actor: Actor = SYSTEM, **balances: Decimal) -> list[Statement]:
-    file = services.read_statements(format=format, raw=raw, currency="USD", **balances)
+def import_(
+    raw: bytes,
+    *,
+    format: str = "csv",
+    currency: str = "USD",
+    actor: Actor = SYSTEM,
+    confirm_account: bool = True,
+    confirm_repeat: bool = False,
+    **balances: Decimal,
+) -> list[Statement]:
+    file = services.read_statements(format=format, raw=raw, currency=currency, **balances)
     return unit_of_work(
-        lambda: services.import_statements(actor=actor, account_code=ACCOUNT, file=file, now=datetime.now(UTC))
-    )
-
-
-def account() -> ReconciledAccount:
-    found = selectors.reconciled_account(ACCOUNT, "USD")
-    assert found is not None
-    return found
-
-
-def reconcile(*, until: date | None = None, now: datetime | None = None) -> services.RunReport:
-    return unit_of_work(
-        lambda: services.reconcile_account(
-            actor=SYSTEM, account_id=account().pk, now=now or datetime.now(UTC), until=until
+        lambda: services.import_statements(
+            actor=actor,
+            account_code=ACCOUNT,
+            file=file,
+            now=datetime.now(UTC),
+            confirm_account=confirm_account,
+            confirm_repeat=confirm_repeat,
         )
     )
 
 
-def deposit(user: User, amount: str, reference: str | None = None, *, day: date = OLD) -> LedgerEntry:
+FORMATS = {".sta": "mt940", ".xml": "camt053", ".csv": "csv"}
+
+
+def raw_file(name: str) -> bytes:
+    """A bank's file of tests/files."""
+    return (FILES / name).read_bytes()
+
+
+def import_file(name: str, currency: str = "EUR", **options: bool) -> list[Statement]:
+    return import_(raw_file(name), format=FORMATS[Path(name).suffix], currency=currency, **options)
+
+
+def account(currency: str = "USD") -> ReconciledAccount:
+    found = selectors.reconciled_account(ACCOUNT, currency)
+    assert found is not None
+    return found
+
+
+def reconcile(*, until: date | None = None, now: datetime | None = None, currency: str = "USD") -> services.RunReport:
+    return unit_of_work(
+        lambda: services.reconcile_account(
+            actor=SYSTEM, account_id=account(currency).pk, now=now or datetime.now(UTC), until=until
+        )
+    )
+
+
+def deposit(
+    user: User, amount: str, reference: str | None = None, *, day: date = OLD, currency: str = "USD"
+) -> LedgerEntry:
     """Money from the gateway to a customer, at noon of `day`. Returns the entry on the clearing account.
 
     Call with days that don't go back: `posted_at` never decreases along a wallet.
     """
-    wallet = Wallet.objects.get(owner_user=user, currency="USD")
-    leg = ledger.Leg(ledger.SystemAccount(ACCOUNT, "USD"), wallet.pk, Decimal(amount), "USD")
+    wallet = Wallet.objects.filter(owner_user=user, currency=currency).first() or unit_of_work(
+        lambda: open_wallet(actor=SYSTEM, owner_user_id=user.pk, currency=currency, now=datetime.now(UTC))
+    )
+    leg = ledger.Leg(ledger.SystemAccount(ACCOUNT, currency), wallet.pk, Decimal(amount), currency)
     posting = ledger.Posting(
         kind=TransactionKind.DEPOSIT,
         legs=(leg,),
@@ -132,8 +167,8 @@ def books() -> tuple[int, Decimal, Decimal, Decimal]:
     return Transaction.objects.count(), balance(ACCOUNT), balance("suspense"), balance("fees")
 
 
-def item(amount: str, reference: str = "", *, day: int = 0, due: bool = True) -> Item:
-    return Item(ids.uuid7(), OLD + timedelta(days=day), Decimal(amount), reference, due)
+def item(amount: str, reference: str = "", *, day: int = 0, due: bool = True, settles: bool = True) -> Item:
+    return Item(ids.uuid7(), OLD + timedelta(days=day), Decimal(amount), reference, due, settles)
 
 
 def amounts(items: Sequence[Item]) -> list[str]:

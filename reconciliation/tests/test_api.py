@@ -77,25 +77,28 @@ def test_who_may_not_write_can_not_end_or_assign_a_break(auditor_client: Client,
     assert found.status == "OPEN"
 
 
-def test_the_same_file_statement_or_line_is_refused(operator_client: Client) -> None:
+def test_the_same_file_statement_or_figures_are_refused(operator_client: Client) -> None:
     camt = camt_of(camt_entry("1.00", "x", bank="B1"), closing="101.00")
-    first = upload(operator_client, camt, format="camt053").json()["results"][0]
+    reworded = camt_of(camt_entry("1.00", "y", bank="B2"), closing="101.00")
+    reissued = camt_of(camt_entry("1.00", "x", bank="B1"), closing="101.00", statement_id="S2")
+    known = {"format": "camt053", "confirm_account": "true"}
+    first = upload(operator_client, camt, **known).json()["results"][0]
 
-    again = upload(operator_client, camt, format="camt053")
-    same_id = upload(operator_client, camt_of(), format="camt053")
-    same_line = upload(
-        operator_client,
-        camt_of(camt_entry("1.00", "x", bank="B1"), closing="101.00", statement_id="S2"),
-        format="camt053",
-    )
+    answers = [upload(operator_client, raw, format="camt053") for raw in (camt, reworded, reissued)]
 
-    assert [(r.status_code, r.json()["code"]) for r in (again, same_id, same_line)] == [
+    assert [(r.status_code, r.json()["code"]) for r in answers] == [
         (409, "statement_exists"),
         (409, "statement_exists"),
-        (409, "statement_line_exists"),
+        (409, "statement_repeats"),
     ]
-    assert {r.json()["statement"] for r in (again, same_id, same_line)} == {first["id"]}
+    assert [r.json().get("statement") for r in answers] == [first["id"], first["id"], None]
+    assert answers[2].json()["statements"] == [first["id"]]
     assert (Statement.objects.count(), StatementLine.objects.count()) == (1, 1)
+    assert upload(operator_client, reissued, format="camt053", confirm_repeat="false").status_code == 409
+    assert upload(operator_client, reissued, format="camt053", confirm_repeat="true").status_code == 201
+    assert StatementLine.objects.count() == 2
+    audited = AuditLog.objects.filter(action="statement.imported").latest("id")
+    assert audited.after["repeats"] == [first["id"]]
 
 
 def test_a_line_that_the_bank_wrote_twice_is_two_lines(operator_client: Client) -> None:
@@ -115,6 +118,8 @@ def test_a_line_that_the_bank_wrote_twice_is_two_lines(operator_client: Client) 
         (ONE_LINE, {"account": "fees"}, "validation_error"),
         (ONE_LINE, {"currency": "XXX"}, "validation_error"),
         (ONE_LINE, {"surprise": "1"}, "validation_error"),
+        (ONE_LINE, {"confirm_account": "1"}, "validation_error"),
+        (ONE_LINE, {"confirm_repeat": "True"}, "validation_error"),
         (b"", {}, "validation_error"),
     ],
 )
@@ -194,7 +199,10 @@ def test_the_command_imports_and_refuses(tmp_path: Path, capsys: pytest.CaptureF
     path.write_bytes(MT940)
     arguments = {"format": "mt940", "account": ACCOUNT, "currency": "USD"}
 
-    call_command("import_statement", path, **arguments)
+    with pytest.raises(CommandError, match=r"1002…4567.*external_account_unknown"):
+        call_command("import_statement", path, **arguments)
+    assert nothing_stored()
+    call_command("import_statement", path, **arguments, confirm_account=True)
 
     assert "18.50" in capsys.readouterr().out
     assert Statement.objects.get().imported_by is None
@@ -245,7 +253,17 @@ def test_an_auditor_looks_and_imports_nothing(auditor: User, operator: User) -> 
     reconcile()
     client = browser_for(auditor)
 
-    for name in ("statement", "statementline", "break", "match", "matchedline", "matchedentry", "reconciledaccount"):
+    for name in (
+        "statement",
+        "statementline",
+        "break",
+        "match",
+        "matchedline",
+        "matchedentry",
+        "reconciledaccount",
+        "externalaccount",
+        "proposal",
+    ):
         assert client.get(f"/admin/reconciliation/{name}/").status_code == 200, name
     assert client.get(IMPORT).status_code == 403
     assert client.post(IMPORT, {}).status_code == 403

@@ -7,7 +7,16 @@ import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils import timezone
 
-from reconciliation.models import Break, Match, MatchedEntry, MatchedLine, Statement, StatementLine
+from reconciliation.models import (
+    Break,
+    ExternalAccount,
+    Match,
+    MatchedEntry,
+    MatchedLine,
+    Proposal,
+    Statement,
+    StatementLine,
+)
 from reconciliation.tests.samples import OLD, account, csv_of, deposit, import_, reconcile
 from users.models import User
 
@@ -32,7 +41,10 @@ def test_journals_do_not_change(scene: None) -> None:
     for model, change in (
         (Statement, {"total": 5}),
         (StatementLine, {"amount": 5}),
-        (Match, {"rule": "REFERENCE"}),
+        (Match, {"rule": "AMOUNT_DATE"}),
+        (Match, {"created_at": timezone.now()}),
+        (MatchedLine, {"live": False}),
+        (MatchedEntry, {"live": False}),
         (Break, {"difference": 5}),
         (Break, {"opened_at": timezone.now()}),
     ):
@@ -59,6 +71,62 @@ def test_a_line_and_an_entry_are_matched_at_most_once(scene: None) -> None:
         attack(MatchedEntry, entry_id=entry.entry_id)
 
 
+def test_a_match_is_taken_back_once_with_a_reason_and_whole(scene: None) -> None:
+    now = timezone.now()
+    refused(lambda: Match.objects.update(taken_back_at=now))
+    refused(lambda: Match.objects.update(reason="because"))
+
+    def half() -> None:
+        Match.objects.update(taken_back_at=now, reason="because")
+        MatchedLine.objects.update(live=False)
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+    refused(half)
+    Match.objects.update(taken_back_at=now, reason="because")
+    refused(lambda: StatementLine.objects.filter(status="MATCHED").update(status="UNMATCHED"))
+    MatchedLine.objects.update(live=False)
+    MatchedEntry.objects.update(live=False)
+    StatementLine.objects.filter(status="MATCHED").update(status="UNMATCHED")
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+    refused(lambda: Match.objects.update(taken_back_at=None, reason=""))
+    refused(lambda: Match.objects.update(reason="otherwise"))
+    refused(lambda: MatchedLine.objects.update(live=True))
+
+    def grown() -> None:
+        MatchedLine.objects.create(match=Match.objects.get(), line=StatementLine.objects.get(reference="b"))
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+    refused(grown)
+
+
+def test_a_proposal_is_decided_once_and_an_external_account_retired_once(scene: None) -> None:
+    now = timezone.now()
+    facts = {"account": account(), "rule": "ONE_TO_MANY", "lines": [], "entries": [], "amount": 1, "created_at": now}
+    found = Proposal.objects.create(fingerprint="0" * 64, **facts)
+    rows = Proposal.objects.filter(pk=found.pk)
+    refused(lambda: Proposal.objects.create(fingerprint="0" * 64, **facts))
+    refused(lambda: rows.update(amount=2))
+    refused(lambda: rows.update(status="CONFIRMED", decided_at=now))
+    refused(lambda: rows.update(status="REJECTED"))
+    rows.update(status="REJECTED", decided_at=now)
+    refused(lambda: rows.update(status="OPEN", decided_at=None))
+    refused(lambda: Proposal.objects.create(fingerprint="0" * 64, **facts))
+    refused(lambda: rows._raw_delete("default"))
+
+    named = {"account": account(), "identifier": "DE1", "created_at": now}
+    external = ExternalAccount.objects.create(**named)
+    refused(lambda: ExternalAccount.objects.create(**named))
+    refused(lambda: ExternalAccount.objects.update(identifier="DE2"))
+    ExternalAccount.objects.update(retired_at=now)
+    refused(lambda: ExternalAccount.objects.update(retired_at=None))
+    ExternalAccount.objects.create(**named)
+    refused(lambda: ExternalAccount.objects.filter(pk=external.pk)._raw_delete("default"))
+
+
 def test_a_match_whose_sides_differ_does_not_commit(alice: User, scene: None) -> None:
     entry = deposit(alice, "3.00", "c", day=OLD + timedelta(days=1))
     line = StatementLine.objects.get(reference="b")
@@ -77,9 +145,17 @@ def test_a_match_whose_sides_differ_does_not_commit(alice: User, scene: None) ->
     assert not MatchedEntry.objects.filter(entry=entry).exists()
 
 
+def test_a_statement_is_stored_once_whatever_its_file(scene: None) -> None:
+    found = Statement.objects.get()
+    found.pk, found.file_digest, found.reader = None, "0" * 64, "csv/2"
+
+    with pytest.raises(IntegrityError, match="recon_statement_identity_once"), transaction.atomic():
+        found.save(force_insert=True)
+
+
 def test_a_statement_that_does_not_add_up_is_not_stored(scene: None) -> None:
     found = Statement.objects.get()
-    found.pk, found.statement_id, found.file_digest = None, "other", "0" * 64
+    found.pk, found.number, found.file_digest = None, "other", "0" * 64
     found.opening, found.closing = 1, 5
 
     with pytest.raises(IntegrityError, match="recon_statement_adds_up"), transaction.atomic():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciliation.enums import BreakClass, MatchRule
-from reconciliation.groups import Item
+from reconciliation.groups import Barred, Item
 from reconciliation.matching import Outcome, Rules, match
 from reconciliation.tests.samples import item
 
@@ -95,6 +95,61 @@ def test_one_line_matches_a_whole_day_and_one_entry_several_lines() -> None:
     assert rules_used(match(day, [item("30", "payout", day=2)], RULES)) == [MatchRule.MANY_TO_ONE]
     parts = match([item("10", "a"), item("20", "a")], [item("30", "a")], RULES)
     assert rules_used(parts) == [MatchRule.MANY_TO_ONE]
+
+
+def test_a_whole_day_is_only_proposed_to_a_line_with_a_reference_of_its_own() -> None:
+    day = [item("10", "p"), item("24", "q")]
+
+    to_line = match([item("34", "INVOICE-772", settles=False)], day, RULES)
+    to_entry = match([item("10", "p", settles=False), item("24")], [item("34", "payout")], RULES)
+
+    for outcome, rule in ((to_line, MatchRule.ONE_TO_MANY), (to_entry, MatchRule.MANY_TO_ONE)):
+        assert outcome.matches == []
+        assert [(found.rule, len(found.lines) + len(found.entries)) for found in outcome.proposals] == [(rule, 3)]
+    missing = next(found for found in to_line.breaks if found.line is not None)
+    assert set(missing.candidates) == {entry.id for entry in day}
+    named = match([item("34", "batch7", settles=False)], [item("10", "batch7-1"), item("24", "batch7-2")], RULES)
+    assert rules_used(named) == [MatchRule.ONE_TO_MANY]
+
+
+def test_a_coincidence_takes_nothing_from_a_certain_group() -> None:
+    entries = [item("10", "p"), item("24", "q")]
+    lines = [item("34", "INVOICE-1", settles=False), item("34", day=1)]
+
+    outcome = match(lines, entries, RULES)
+
+    assert [found.lines for found in outcome.matches] == [(lines[1],)]
+    assert outcome.proposals == []
+
+
+def test_what_was_taken_back_is_not_matched_so_again_by_any_rule() -> None:
+    for lines, entries in [
+        ([item("5", "a")], [item("5", "a")]),
+        ([item("5")], [item("5", "a")]),
+        ([item("9", "a")], [item("4", "a"), item("5", "a")]),
+        ([item("6.60", "batch7")], [item("2.60", "batch7-1"), item("4", "batch7-2")]),
+        ([item("34")], [item("10", "p"), item("24", "q")]),
+        ([item("34")], [item("10", day=1), item("24", day=1), item("50", day=1)]),
+        ([item("34", "x", settles=False)], [item("10", "p"), item("24", "q")]),
+    ]:
+        before = match(lines, entries, RULES)
+        found = [*before.matches, *before.proposals]
+        barred = Barred(frozenset(x.id for x in (*m.lines, *m.entries)) for m in found)
+
+        after = match(lines, entries, RULES, barred=barred)
+
+        assert len(found) == 1
+        assert (after.matches, after.proposals) == ([], [])
+        ends = Counter(side.id for broken in after.breaks for side in (broken.line, broken.entry) if side is not None)
+        assert ends == Counter(x.id for x in (*lines, *entries))
+
+
+def test_a_copy_takes_the_place_of_what_was_taken_back() -> None:
+    line, wrong, right = item("5", "a"), item("5", "a"), item("5", "a")
+
+    outcome = match([line], [wrong, right], RULES, barred=Barred([frozenset({line.id, wrong.id})]))
+
+    assert [found.entries for found in outcome.matches] == [(right,)]
 
 
 def test_two_ways_to_add_up_are_no_match_but_candidates() -> None:

@@ -31,6 +31,13 @@ class Command(BaseCommand):
         parser.add_argument("--opening", help="For CSV: the balance before the first line.")
         parser.add_argument("--closing", help="For CSV: the balance after the last line.")
 
+        parser.add_argument(
+            "--confirm-account", action="store_true", help="The accounts that the file names belong to --account."
+        )
+        parser.add_argument(
+            "--confirm-repeat", action="store_true", help="Import although the same figures were imported before."
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         currency: str = options["currency"]
         try:
@@ -49,6 +56,8 @@ class Command(BaseCommand):
                     account_code=options["account"],
                     file=file,
                     now=clock.now(),
+                    confirm_account=options["confirm_account"],
+                    confirm_repeat=options["confirm_repeat"],
                 )
             )
         except OSError as error:

@@ -1,6 +1,7 @@
 """`reconcile`: match an account's open lines and entries, and show what is left. Exits 0 also when breaks are left."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -15,6 +16,7 @@ from fintech_core.db import unit_of_work
 from fintech_core.exceptions import DomainError
 from fintech_core.parsing import parse_day
 from reconciliation import matching, selectors, services
+from reconciliation.coverage import Interval
 
 
 class Command(BaseCommand):
@@ -49,13 +51,20 @@ class Command(BaseCommand):
 
     def _show(self, console: Console, report: services.RunReport) -> None:
         exponent = money.exponent_of(report.account.currency)
-        period = f"{report.covered[0]} to {report.covered[1]}" if report.covered else "no statements"
+        period = _text(report.covered.intervals) or "no days covered"
         matched = ", ".join(f"{count} by {rule}" for rule, count in sorted(report.matched.items())) or "none"
         console.print(f"{report.account}, {period}")
+        if report.covered.gaps:
+            console.print(f"Statements are missing for {_text(report.covered.gaps)}.")
         console.print(f"New matches: {matched}. Breaks: {report.opened} new, {report.closed} gone.")
+        console.print(f"New proposals to confirm or reject: {report.proposed}.")
         console.print(f"Adjustments posted by themselves: {report.auto_posted}.")
         table = Table("class", "breaks", "net difference", "gross difference", "oldest", title="Unresolved breaks")
         for row in report.breaks:
             net, gross = (money.format_amount(row[name], exponent) for name in ("net", "gross"))
             table.add_row(row["break_class"], str(row["count"]), net, gross, row["oldest"].date().isoformat())
         console.print(table)
+
+
+def _text(intervals: Sequence[Interval]) -> str:
+    return ", ".join(f"{found.first} to {found.last}" for found in intervals)
