@@ -23,7 +23,7 @@ STATEMENTS, IMPORT = "/api/v1/reconciliation/statements", "/admin/reconciliation
 MIB = 1024 * 1024
 PADDING = (b"<Pad>" + b" " * 1000 + b"</Pad>") * (3 * 1024)
 LARGE = camt_of(camt_entry("1.00", "sim_1"), closing="101.00").replace(b"</Document>", PADDING + b"</Document>")
-FORM = {"format": "camt053", "account": ACCOUNT, "currency": "USD"}
+FORM = {"format": "camt053", "account": ACCOUNT, "currency": "USD", "confirm_account": "true"}
 
 
 def send(client: Any, path: str, raw: bytes) -> Any:
