@@ -37,6 +37,11 @@ ONE_WINS = {
     f"POST {API}payment-intents/<uuid:pk>/simulate": (409, "payment_already_decided"),
     f"POST {API}reconciliation/statements": (409, "statement_exists"),
     f"POST {API}reconciliation/breaks/<uuid:pk>/resolve": (409, "invalid_transition"),
+    f"POST {API}reconciliation/matches/<uuid:pk>/take-back": (409, "invalid_transition"),
+    f"POST {API}reconciliation/proposals/<uuid:pk>/confirm": (409, "invalid_transition"),
+    f"POST {API}reconciliation/proposals/<uuid:pk>/reject": (409, "invalid_transition"),
+    f"POST {API}reconciliation/external-accounts": (409, "external_account_exists"),
+    f"POST {API}reconciliation/external-accounts/<uuid:pk>/retire": (409, "invalid_transition"),
     f"POST {API}scheduled-transfers/<uuid:pk>/cancel": (409, "invalid_transition"),
     f"POST {API}scheduled-transfers/<uuid:pk>/pause": (409, "invalid_transition"),
 }
