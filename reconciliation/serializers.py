@@ -58,9 +58,9 @@ class ConfirmationField(TextField):
     default_error_messages: ClassVar = {"invalid_choice": "true or false."}
 
     def to_internal_value(self, data: Any) -> bool:  # type: ignore[override]
-        if super().to_internal_value(data) not in {"true", "false"}:
+        if not isinstance(data, str) or data not in {"true", "false"}:
             self.fail("invalid_choice")
-        return bool(data == "true")
+        return data == "true"
 
 
 class StatementUpload(StrictInput):
