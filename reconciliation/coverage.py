@@ -35,18 +35,24 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """The covered days as intervals, in order."""
+    """The covered days as intervals, in order. `span` reaches from the first to the last day of any statement."""
 
     intervals: tuple[Interval, ...] = ()
+    span: Interval | None = None
 
     @property
     def gaps(self) -> tuple[Interval, ...]:
-        """What lies between the intervals: statements of these days are missing."""
-        day = timedelta(days=1)
-        return tuple(
-            Interval(before.last + day, after.first - day)
-            for before, after in zip(self.intervals, self.intervals[1:], strict=False)
-        )
+        """The days of the span that are not covered: statements or pages of these days are missing."""
+        if self.span is None:
+            return ()
+        day, gaps, following = timedelta(days=1), [], self.span.first
+        for interval in self.intervals:
+            if following < interval.first:
+                gaps.append(Interval(following, interval.first - day))
+            following = interval.last + day
+        if following <= self.span.last:
+            gaps.append(Interval(following, self.span.last))
+        return tuple(gaps)
 
     def covers(self, first: date, last: date) -> bool:
         """Whether every day from `first` to `last` is covered."""
@@ -67,8 +73,9 @@ def coverage_of(streams: Mapping[str, Sequence[Span]], *, active: Set[str], toda
     """
     unnamed = list(streams.get("", ()))
     named = {name: spans for name, spans in streams.items() if name and spans}
+    reached = [span for spans in streams.values() for span in spans if span.first <= today]
     if not named:
-        return _coverage(_days(unnamed), today)
+        return _coverage(_days(unnamed), reached, today)
     begins = {name: min(span.first for span in spans).toordinal() for name, spans in named.items()}
     ends = {
         name: date.max.toordinal() if name in active else max(span.last for span in spans).toordinal()
@@ -80,10 +87,12 @@ def coverage_of(streams: Mapping[str, Sequence[Span]], *, active: Set[str], toda
         counted = [name for name in named if begins[name] <= day <= ends[name]]
         if all(day in days[name] for name in counted):
             found.add(day)
-    return _coverage(found, today)
+    return _coverage(found, reached, today)
 
 
-def _coverage(days: Set[int], today: date) -> Coverage:
+def _coverage(days: Set[int], reached: Sequence[Span], today: date) -> Coverage:
+    if not reached:
+        return Coverage()
     intervals: list[Interval] = []
     for day in sorted(day for day in days if day <= today.toordinal()):
         current = date.fromordinal(day)
@@ -91,7 +100,8 @@ def _coverage(days: Set[int], today: date) -> Coverage:
             intervals[-1] = Interval(intervals[-1].first, current)
         else:
             intervals.append(Interval(current, current))
-    return Coverage(tuple(intervals))
+    last = min(today, max(span.last for span in reached))
+    return Coverage(tuple(intervals), Interval(min(span.first for span in reached), last))
 
 
 def _days(spans: Sequence[Span]) -> set[int]:

@@ -95,9 +95,17 @@ def test_a_day_is_covered_by_all_external_accounts_that_have_begun_and_are_not_r
     with_csv = coverage_of({**streams, "": [span(6, 7)]}, active={"A", "B"}, today=LATER)
 
     assert both.intervals == (Interval(day(0), day(5)), Interval(day(8), day(8)))
-    assert both.gaps == (Interval(day(6), day(7)),)
+    assert both.gaps == (Interval(day(6), day(7)), Interval(day(9), day(9)))  # the account that lags shows
     assert without_b.intervals == (Interval(day(0), day(5)), Interval(day(8), day(9)))
     assert with_csv.intervals == (Interval(day(0), day(8)),)
+
+
+def test_a_missing_page_of_the_first_or_the_last_day_is_a_gap() -> None:
+    spans = [span(0, 0, "1", "2"), span(1, 1, "2", "3"), span(1, 1, "5", "6")]
+
+    assert coverage_of({"A": spans}, active={"A"}, today=LATER).gaps == (Interval(day(1), day(1)),)
+    assert coverage_of({"A": spans[1:]}, active={"A"}, today=LATER).gaps == (Interval(day(1), day(1)),)
+    assert coverage_of({}, active=set(), today=LATER).gaps == ()
 
 
 def test_covers_asks_for_every_day() -> None:
