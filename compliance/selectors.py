@@ -11,7 +11,7 @@ from compliance.models import DOCUMENT_PURPOSE, KycSubmission
 from fintech_core import prepared
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
-from fintech_core.encrypted_fields import index_column, indexed
+from fintech_core.encrypted_fields import indexed, same_index
 from fintech_core.models import AuditLog
 
 
@@ -40,8 +40,7 @@ def possible_duplicates_of(submission: KycSubmission) -> QuerySet[KycSubmission]
 
 def with_possible_duplicates(rows: QuerySet[KycSubmission]) -> QuerySet[KycSubmission]:
     """`has_possible_duplicates`: for officers alone, since it says something about other people."""
-    column = index_column("document")
-    same = KycSubmission.objects.filter(**{column: OuterRef(column)}, status__in=_IN_USE)
+    same = KycSubmission.objects.filter(same_index("document"), status__in=_IN_USE)
     return rows.annotate(has_possible_duplicates=Exists(same.exclude(user_id=OuterRef("user_id"))))
 
 

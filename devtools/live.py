@@ -49,6 +49,7 @@ class LiveStack:
         self._mark = str(run.root)
         self._variables = variables
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._migrated = False
         servers.prepare(self.servers, durable=True)
 
     def start(self, *names: str) -> None:
@@ -111,11 +112,15 @@ class LiveStack:
         return os.environ | ours | {"EMAIL_VERIFICATION": "off", "SMS_TEST_MODE": "on"} | own | self._variables
 
     def _prepare_database(self) -> None:
+        """Returns as soon as PostgreSQL takes connections, when it was made ready before."""
         process = self._running["postgres"]
         servers.wait_for_postgres(self.servers, seconds=START_SECONDS, alive=lambda: process.poll() is None)
+        if self._migrated:
+            return
         servers.bootstrap_roles(self.servers)
         servers.create_database(self.servers, servers.DATABASE)
         testing.migrate(self.servers, servers.DATABASE)
+        self._migrated = True
 
     def _spawn(self, name: str) -> None:
         if name in SERVERS:

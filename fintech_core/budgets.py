@@ -8,7 +8,7 @@ a restart of any process forgets none.
 import math
 from datetime import datetime, timedelta
 
-from fintech_core import clock, ids, prepared
+from fintech_core import clock, crypto, ids, prepared
 from fintech_core.exceptions import TooManyAttempts
 from fintech_core.models import SUBJECT_LENGTH, AttemptBudget
 
@@ -39,34 +39,27 @@ def take(*, scope: str, subject: bytes, limit: int, window: timedelta, lock_for:
     """
     if limit < 1 or len(subject) != SUBJECT_LENGTH:
         raise ValueError("a limit of at least 1, and a digest of 32 bytes")
-    counted = prepared.rows(
-        _TAKE,
-        {
-            "id": ids.uuid7(),
-            "scope": scope,
-            "subject": subject,
-            "limit": limit,
-            "window": max(window, lock_for) if limit == 1 else window,
-            "lock_for": lock_for,
-        },
-    )
-    if not counted:
-        end = AttemptBudget.objects.values_list("expires_at", flat=True).get(scope=scope, subject=subject)
-        raise TooManyAttempts(max(1, math.ceil((end - clock.now()).total_seconds())))
+    limits = {"limit": limit, "window": max(window, lock_for) if limit == 1 else window, "lock_for": lock_for}
+    # While keys rotate under each of them, so that processes with either ring count together; in one order.
+    for digest in sorted(crypto.under_any_key(subject)):
+        if not prepared.rows(_TAKE, {"id": ids.uuid7(), "scope": scope, "subject": digest, **limits}):
+            end = AttemptBudget.objects.values_list("expires_at", flat=True).get(scope=scope, subject=digest)
+            raise TooManyAttempts(max(1, math.ceil((end - clock.now()).total_seconds())))
 
 
 def give_back(*, scope: str, subject: bytes) -> None:
     """Uncount one try: it succeeded, and only failures are meant to be counted."""
-    prepared.execute(
-        "UPDATE fintech_core_attemptbudget SET attempts = attempts - 1"
-        " WHERE scope = %s AND subject = %s AND attempts > 0",
-        [scope, subject],
-    )
+    for digest in sorted(crypto.under_any_key(subject)):
+        prepared.execute(
+            "UPDATE fintech_core_attemptbudget SET attempts = attempts - 1"
+            " WHERE scope = %s AND subject = %s AND attempts > 0",
+            [scope, digest],
+        )
 
 
 def clear(*, scope: str, subject: bytes) -> None:
     """Forget the tries: after success."""
-    AttemptBudget.objects.filter(scope=scope, subject=subject).delete()
+    AttemptBudget.objects.filter(scope=scope, subject__in=crypto.under_any_key(subject)).delete()
 
 
 def purge(*, now: datetime) -> int:

@@ -12,7 +12,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 from cryptography.exceptions import InvalidTag
@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+
+from fintech_core.exceptions import ServiceUnavailable
 
 VERSION = 1
 KEY_BYTES = 32
@@ -36,6 +38,20 @@ class DecryptionFailed(Exception):
     """The bytes aren't ours, belong elsewhere, were changed, or their key isn't in the ring. No client sees this."""
 
 
+class UnknownKey(DecryptionFailed, ServiceUnavailable):
+    """This process's ring lacks the key of a value: keys were changed in another order than docs/security.md gives."""
+
+    code = "encryption_key_unknown"
+    title = "This process can't read the data yet; nothing was done. Try again."
+
+    def __init__(self, key_id: int) -> None:
+        ServiceUnavailable.__init__(self)
+        self.key_id = key_id
+
+    def __str__(self) -> str:
+        return f"no key {self.key_id} in PII_KEYS"
+
+
 def encrypt(text: str, *, place: str) -> bytes:
     """The ciphertext of `text` under the ring's first key, bound to `place` ("table.column:primary key")."""
     key_id = next(iter(_ring(settings.PII_KEYS)))
@@ -46,10 +62,10 @@ def encrypt(text: str, *, place: str) -> bytes:
 
 
 def decrypt(token: bytes, *, place: str) -> str:
-    """What was encrypted for this place. Raises DecryptionFailed."""
+    """What was encrypted for this place. Raises DecryptionFailed; UnknownKey where the key isn't in the ring."""
     key_id = key_id_of(token)
     if key_id not in _ring(settings.PII_KEYS):
-        raise DecryptionFailed(f"no key {key_id} in PII_KEYS")
+        raise UnknownKey(key_id)
     header, nonce, sealed = token[:_HEADER_BYTES], token[_HEADER_BYTES:_BODY], token[_BODY:]
     try:
         return _cipher(settings.PII_KEYS, key_id).decrypt(nonce, sealed, header + place.encode()).decode()
@@ -73,7 +89,7 @@ def current_key_id() -> int:
 
 
 def index_key_ids() -> tuple[int, ...]:
-    """The ids of the blind indexes' keys, the current one first. Every row has the digest under the last."""
+    """The ids of the blind indexes' keys, the current one first. A row has the digests under its writer's keys."""
     return tuple(_index_ring(settings.PII_INDEX_KEYS))
 
 
@@ -83,13 +99,33 @@ def index_digest(purpose: str, text: str, *, key_id: int) -> bytes:
     return hmac.new(key, f"{purpose}:{text}".encode(), hashlib.sha256).digest()
 
 
-def keyed_digest(purpose: str, text: str) -> bytes:
+class Digest(bytes):
+    """A keyed digest under the current key. `others` are the same under the keys that are accepted besides."""
+
+    others: tuple[bytes, ...] = ()
+
+    @classmethod
+    def of(cls, digests: Iterable[bytes]) -> "Digest":
+        first, *others = digests
+        digest = cls(first)
+        digest.others = tuple(others)
+        return digest
+
+
+def under_any_key(digest: bytes) -> list[bytes]:
+    """The digest under every key, the current one first: what a stored one is compared with while keys rotate."""
+    return [bytes(digest), *getattr(digest, "others", ())]
+
+
+def keyed_digest(purpose: str, text: str) -> Digest:
     """32 bytes that stand for `text` where it must not be stored: counters, networks, one-time codes.
 
-    Under the current index key, so after a rotation the digest is another one: only for what lives for days.
+    Under the current index key, and under the other one of the ring (`under_any_key`), by which another process may
+    have stored it. After a rotation the digest is another one: only for what lives for days.
     """
-    key = _derived(settings.PII_INDEX_KEYS, index_key_ids()[0], b"digest:v1")
-    return hmac.new(key, f"{purpose}:{text}".encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
+    message = f"{purpose}:{text}".encode("utf-8", "surrogatepass")
+    keys = [_derived(settings.PII_INDEX_KEYS, key_id, b"digest:v1") for key_id in index_key_ids()]
+    return Digest.of(hmac.new(key, message, hashlib.sha256).digest() for key in keys)
 
 
 # --- Rings ------------------------------------------------------------------------------------------------------------

@@ -11,22 +11,29 @@ A value is written by `save()`, `create()` and `bulk_create()` alone: the cipher
 
 A blind index has two columns, one for keys with an odd id and one for those with an even id. While the index keys
 rotate, a row that is written gets its digest under both keys, and both columns are unique: an old row and a new one
-can't hold the same address. Look-ups go by the ring's last key, under which every row has its digest.
+can't hold the same address. Look-ups go by both, too: processes that have one of the keys alone may be writing as well.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any, cast
 
+import structlog
 from django.db import models
+from django.db.models.expressions import Col
 from django.db.models.query_utils import DeferredAttribute
 
 from fintech_core import crypto
 
 if TYPE_CHECKING:  # the type checker is to see what the attribute reads as
     _Column = models.TextField
+    _Lookup = models.Lookup[Any]
 else:
     _Column = models.BinaryField
+    _Lookup = models.Lookup
+
+
+logger = structlog.get_logger(__name__)
 
 
 class Sealed:
@@ -91,7 +98,12 @@ class EncryptedTextField(_Column):
         return f"{instance._meta.db_table}.{self.column}:{instance.pk}"
 
     def opened(self, token: bytes, instance: models.Model) -> Any:
-        return self.from_text(crypto.decrypt(token, place=self.place_of(instance)))
+        try:
+            return self.from_text(crypto.decrypt(token, place=self.place_of(instance)))
+        except crypto.UnknownKey as error:
+            column = f"{instance._meta.db_table}.{self.column}"
+            logger.error("encryption_key_unknown", key_id=error.key_id, column=column)
+            raise
 
     def to_text(self, value: Any) -> str:
         if not isinstance(value, str):
@@ -174,6 +186,24 @@ class BlindIndexField(models.BinaryField):
         return value
 
 
+@BlindIndexField.register_lookup
+class _Finds(_Lookup):
+    """Whether either column of the index holds one of its digests; they come by slot."""
+
+    lookup_name = "finds"
+    prepare_rhs = False
+    rhs: Mapping[str, list[bytes]]
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        index, alias = self.lhs.target, self.lhs.alias
+        conditions, parameters = [], []
+        for slot, digests in self.rhs.items():
+            column, _ = compiler.compile(Col(alias, index.model._meta.get_field(f"{index.name[:-1]}{slot}")))
+            conditions.append(f"{column} IN ({', '.join(['%s'] * len(digests))})")
+            parameters += digests
+        return f"({' OR '.join(conditions) or 'FALSE'})", parameters
+
+
 def digest_for(field: BlindIndexField, text: str | None) -> bytes | None:
     """What the column holds for this text."""
     if text is None or field.key_id is None:
@@ -186,24 +216,27 @@ def crypto_columns(*names: str) -> list[str]:
     return [column for name in names for column in (name, f"{name}_index_a", f"{name}_index_b")]
 
 
-def indexed(field: str, text: str, *, purpose: str = "") -> dict[str, bytes]:
+def indexed(field: str, text: str, *, purpose: str = "") -> dict[str, Mapping[str, list[bytes]]]:
     """The filter that finds rows whose `field` (`user__email`) is this normalised text."""
-    return {index_column(field): _lookup_digest(field, text, purpose)}
+    return indexed_in(field, [text], purpose=purpose)[0]
+
+
+def same_index(field: str) -> models.Q:
+    """In a subquery: `field` is the same text as in the outer row."""
+    columns = [f"{field}_index_{slot}" for slot in _SLOTS]
+    return models.Q(*[(column, models.OuterRef(column)) for column in columns], _connector=models.Q.OR)
 
 
 def indexed_in(
     field: str, texts: Iterable[str], *, purpose: str = ""
-) -> tuple[dict[str, list[bytes]], dict[bytes, str]]:
+) -> tuple[dict[str, Mapping[str, list[bytes]]], dict[bytes, str]]:
     """The same for many texts at once, with the texts by their digests."""
-    by_digest = {_lookup_digest(field, text, purpose): text for text in texts}
-    return {f"{index_column(field)}__in": list(by_digest)}, by_digest
-
-
-def index_column(field: str) -> str:
-    """The column of the blind index by which rows are looked up now."""
-    return f"{field}_index_{'a' if crypto.index_key_ids()[-1] % 2 else 'b'}"
-
-
-def _lookup_digest(field: str, text: str, purpose: str) -> bytes:
     name = purpose or field.rpartition("__")[2]
-    return crypto.index_digest(name, text, key_id=crypto.index_key_ids()[-1])
+    by_slot: dict[str, list[bytes]] = {}
+    by_digest: dict[bytes, str] = {}
+    for text in texts:
+        for key_id in crypto.index_key_ids():
+            digest = crypto.index_digest(name, text, key_id=key_id)
+            by_slot.setdefault("a" if key_id % 2 else "b", []).append(digest)
+            by_digest[digest] = text
+    return {f"{field}_index_a__finds": by_slot}, by_digest

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from django.db.models import QuerySet
 
-from fintech_core import db, ids, prepared
+from fintech_core import crypto, db, ids, prepared
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.exceptions import DomainError
 from fintech_core.models import IdempotencyRecord
@@ -61,10 +61,14 @@ class _Undo(Exception):
         self.refusal = refusal
 
 
-def fingerprint(*, method: str, path: str, body: Any) -> bytes:
-    """HMAC-SHA-256 over method, path without trailing slash and the parsed body with sorted keys, values as sent."""
+def fingerprint(*, method: str, path: str, body: Any) -> crypto.Digest:
+    """HMAC-SHA-256 over method, path without trailing slash and the parsed body with sorted keys, values as sent.
+
+    Also under the key that is accepted besides: a repeated request must not look like another one while keys rotate.
+    """
     message = json.dumps([method, path.rstrip("/"), body], sort_keys=True, separators=(",", ":"))
-    return hmac.new(settings.IDEMPOTENCY_HMAC_KEY.encode(), message.encode(), hashlib.sha256).digest()
+    keys = filter(None, [settings.IDEMPOTENCY_HMAC_KEY, settings.IDEMPOTENCY_HMAC_PREVIOUS_KEY])
+    return crypto.Digest.of(hmac.new(key.encode(), message.encode(), hashlib.sha256).digest() for key in keys)
 
 
 def run(*, actor: Actor, key: str, fingerprint: bytes, use_case: Callable[[], Any], render: Render) -> Answer:
@@ -148,7 +152,8 @@ def _replay(actor: Actor, key: str, fingerprint: bytes) -> Answer:
     record = _records(actor, key).first()
     if record is None or record.status is None or record.body is None:
         raise db.LostRace  # purged between the two statements: claim it again
-    if not hmac.compare_digest(bytes(record.fingerprint), fingerprint):
+    stored = bytes(record.fingerprint)
+    if not any([hmac.compare_digest(stored, known) for known in crypto.under_any_key(fingerprint)]):
         raise IdempotencyKeyReused
     return Answer(record.status, record.content_type, bytes(record.body), replayed=True)
 

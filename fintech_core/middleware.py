@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from fintech_core import ids, problems
+from fintech_core.crypto import UnknownKey
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
@@ -58,8 +59,8 @@ class RequestContextMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """A database that is away is 503 also in views that aren't DRF's (the admin, the checkout page)."""
-        if isinstance(exception, OperationalError | InterfaceError):
+        """What isn't available now is 503 also in views that aren't DRF's (the admin, the checkout page)."""
+        if isinstance(exception, OperationalError | InterfaceError | UnknownKey):
             error = problems.as_domain_error(exception)
             return problems.response_of(error) if error else None
         return None

@@ -35,6 +35,7 @@ class _LoggedCursor(psycopg.Cursor[Any]):
 
 def _cursor() -> CursorWrapper:
     """Like `connection.cursor()`: same transaction, same errors, seen by the same query log."""
+    connection.close_if_health_check_failed()
     connection.ensure_connection()
     if connection.queries_logged:
         return connection.make_debug_cursor(cast(Any, _LoggedCursor(connection.connection)))

@@ -43,9 +43,12 @@ def secret(name: str) -> str:
 
 SECRET_KEY = secret("SECRET_KEY")
 JWT_SIGNING_KEY = secret("JWT_SIGNING_KEY")
-# Accepted for verification only, while tokens signed before a rotation are still alive (ten minutes at most).
+# Keys that are accepted and never used to sign: the next one before it is put in force, the former one afterwards
+# (docs/security.md, Secrets and their rotation).
+SECRET_KEY_FALLBACKS = list(filter(None, [env.str("SECRET_PREVIOUS_KEY", default="")]))
 JWT_PREVIOUS_KEY: str = env.str("JWT_PREVIOUS_KEY", default="")
 IDEMPOTENCY_HMAC_KEY = secret("IDEMPOTENCY_HMAC_KEY")
+IDEMPOTENCY_HMAC_PREVIOUS_KEY: str = env.str("IDEMPOTENCY_HMAC_PREVIOUS_KEY", default="")
 
 
 def key_ring(name: str) -> str:
@@ -156,15 +159,16 @@ def database_config(url: str, role: str) -> dict[str, Any]:
         f"-c idle_in_transaction_session_timeout={idle}"
     )
     options["application_name"] = f"fintech-core-{PROCESS_ROLE}"
-    options.setdefault("connect_timeout", 5)
+    options.setdefault("connect_timeout", 3)
+    options.setdefault("tcp_user_timeout", 5_000)  # a host that is gone without a word: no answer to a packet in 5 s
     # Only fintech_core/prepared.py binds on the server; None keeps psycopg from preparing anything.
     options["prepare_threshold"] = 1 if env.bool("DATABASE_PREPARED_STATEMENTS", default=True) else None
     config["ENGINE"] = "django.db.backends.postgresql"
-    config["CONN_MAX_AGE"] = 0 if PROCESS_ROLE == "web" else None
+    config["CONN_MAX_AGE"] = None
     config["CONN_HEALTH_CHECKS"] = True
     if PROCESS_ROLE == "web" and role == DATABASE_APP_ROLE:
-        # Celery closes a pool after every task (celery issue 10554), so only the web processes have one.
-        options["pool"] = {"min_size": 1, "max_size": env.int("DATABASE_POOL_SIZE", default=10), "timeout": 5}
+        config["ENGINE"], config["CONN_MAX_AGE"] = "fintech_core.postgresql", 0  # each request returns its connection
+        options["pool"] = env.int("DATABASE_POOL_SIZE", default=10)
     return config
 
 
@@ -384,7 +388,7 @@ SIMULATOR_WEBHOOK_SECRET: str = env.str(
     "SIMULATOR_WEBHOOK_SECRET",
     default="whsec_" + base64.b64encode(hashlib.sha256(SECRET_KEY.encode()).digest()).decode() if DEVELOPMENT else "",
 )
-# Accepted for verification only, while events signed before a rotation may still arrive.
+# Accepted and never used to sign, as above.
 SIMULATOR_WEBHOOK_PREVIOUS_SECRET: str = env.str("SIMULATOR_WEBHOOK_PREVIOUS_SECRET", default="")
 SIMULATOR_WEBHOOK_URL: str = env.str(
     "SIMULATOR_WEBHOOK_URL", default=f"http://127.0.0.1:{env.int('PORT', default=8000)}/webhooks/v1/simulator"

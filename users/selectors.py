@@ -9,6 +9,7 @@ from django.db.models import Q, QuerySet, Value
 
 from fintech_core.actors import Actor
 from fintech_core.clock import DatabaseNow
+from fintech_core.crypto import under_any_key
 from fintech_core.encrypted_fields import indexed, indexed_in
 from fintech_core.identifiers import InvalidIdentifier, normalise_email
 from users.enums import STAFF_ROLES, MessageState, SessionKind
@@ -70,7 +71,7 @@ def user_for_log_in(email: str) -> User | None:
 
 def is_familiar_network(*, user_id: uuid.UUID, network: bytes) -> bool:
     """Whether the user has proved who they are in this network before."""
-    return FamiliarNetwork.objects.filter(user_id=user_id, network=network).exists()
+    return FamiliarNetwork.objects.filter(user_id=user_id, network__in=under_any_key(network)).exists()
 
 
 def holder_of_phone(phone: str) -> User | None:
@@ -113,7 +114,7 @@ def confirmed_device(user_id: uuid.UUID) -> TotpDevice | None:
 def open_step_up(*, user_id: uuid.UUID, binding: bytes, now: datetime) -> StepUpChallenge | None:
     """The newest challenge of exactly this request that isn't spent."""
     unspent = StepUpChallenge.objects.filter(
-        user_id=user_id, binding=binding, spent_at__isnull=True, expires_at__gt=now
+        user_id=user_id, binding__in=under_any_key(binding), spent_at__isnull=True, expires_at__gt=now
     )
     return unspent.order_by("-created_at", "-id").first()
 

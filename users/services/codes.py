@@ -104,10 +104,19 @@ def purge_codes(*, now: datetime) -> int:
 
 
 def _right_one(purpose: CodePurpose, subject: bytes, binding: bytes, code: str, now: datetime) -> OneTimeCode | None:
-    row = OneTimeCode.objects.filter(purpose=purpose, subject=subject, used_at__isnull=True, expires_at__gt=now).first()
+    """The newest code of the subject, whichever key of the ring it was stored under, if it is this one."""
+    subjects = crypto.under_any_key(subject)
+    newest = OneTimeCode.objects.filter(purpose=purpose, subject__in=subjects).order_by("-created_at", "pk").first()
+    row = newest if newest and newest.used_at is None and newest.expires_at > now else None
     wanted = bytes(row.code_digest) if row else bytes(crypto.DIGEST_BYTES)
-    right = hmac.compare_digest(wanted, _digest(purpose, subject, binding, code))
-    return row if right else None
+    own = bytes(row.subject) if row else subject
+    digests = [
+        digest
+        for bound in crypto.under_any_key(binding)
+        for digest in crypto.under_any_key(_digest(purpose, own, bound, code))
+    ]
+    right = [hmac.compare_digest(wanted, digest) for digest in digests]
+    return row if any(right) else None
 
 
 def _digest(purpose: CodePurpose, subject: bytes, binding: bytes, code: str) -> bytes:

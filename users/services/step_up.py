@@ -16,7 +16,7 @@ from django.conf import settings
 
 from fintech_core import audit, clock
 from fintech_core.actors import Actor, ActorKind
-from fintech_core.crypto import keyed_digest
+from fintech_core.crypto import Digest, keyed_digest, under_any_key
 from fintech_core.exceptions import DomainError, PermissionDenied
 from users.enums import CodePurpose, MessageKind, StepUpChannel
 from users.models import StepUpChallenge, User
@@ -203,7 +203,8 @@ def _open(actor: Actor, fingerprint: bytes, now: datetime) -> StepUpChallenge | 
 
 
 def _binding(actor: Actor, fingerprint: bytes) -> bytes:
-    return keyed_digest("step_up", f"{actor.credential_id}:{fingerprint.hex()}")
+    digests = [keyed_digest("step_up", f"{actor.credential_id}:{known.hex()}") for known in under_any_key(fingerprint)]
+    return Digest.of(under_key for digest in digests for under_key in under_any_key(digest))
 
 
 def _subject(user_id: uuid.UUID) -> bytes:
