@@ -227,7 +227,7 @@ def test_a_newer_code_replaces_an_older_one_of_another_process(rings: Processes)
 def test_processes_count_tries_together(rings: Processes, first: int, second: int) -> None:
     def take() -> None:
         subject = crypto.keyed_digest("test", "carol")
-        budgets.take(scope="test", subject=subject, limit=4, window=codes.WINDOW, now=clock.now())
+        budgets.take(scope="test", subject=subject, limit=4, window=codes.WINDOW)
 
     for stage in (first, second, first, second):
         rings.run_as(stage)
