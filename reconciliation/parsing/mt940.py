@@ -8,7 +8,7 @@ or none before NONREF, lines of amount zero (counted and left out), CR alone as 
 
 import calendar
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 
@@ -25,7 +25,7 @@ from reconciliation.parsing.common import (
     description_of,
     text_of,
 )
-from reconciliation.parsing.mt940_grammar import BALANCE, MOVEMENT, Field, Fields, Movement, statements_of
+from reconciliation.parsing.mt940_grammar import BALANCE, MOVEMENT, Field, Fields, Movement, iter_lines, statements_of
 
 READER = "mt940/2"
 # RC takes a credit back, RD a debit.
@@ -93,10 +93,17 @@ def _settle_text(draft: _Draft, opening: Decimal, closing: Decimal) -> None:
     """Take what the balances show to be text out of the lines."""
     amounts = [line.amount for line in draft.lines]
     texts = mt940_balance.text_only(draft.movements, amounts, opening + sum(amounts, Decimal(0)) - closing)
-    for index in sorted(texts, reverse=True):
-        movement = draft.movements.pop(index)
-        draft.lines.pop(index)
-        draft.notes.append(f"{movement.entry.where}: by the balances this :61: is text of the :86: before it.")
+    if not texts:
+        return
+    found, draft.lines = draft.lines, []
+    for index, (movement, line) in enumerate(zip(draft.movements, found, strict=True)):
+        if index not in texts:
+            draft.lines.append(line)
+            continue
+        where = movement.entry.where
+        said = " ".join([draft.lines[-1].description, *iter_lines(movement)])
+        draft.lines[-1] = replace(draft.lines[-1], description=description_of(said, where))
+        draft.notes.append(f"{where}: by the balances this :61: is text of the :86: before it.")
 
 
 def _plain(amount: str) -> str:
@@ -143,9 +150,8 @@ def _line(movement: Movement, match: re.Match[str], currency: str, days: tuple[d
     said = [line for text in movement.texts for line in text.lines]
     named = references.reference_of(text_of(match["reference"], where))
     bank = references.reference_of(text_of(match["bank"] or "", where))
-    end_to_end = [name for text in movement.texts for name in references.end_to_end_of(text.lines)]
-    others = [name for text in movement.texts for name in references.others_of(text.lines)]
-    known = references.distinct([*end_to_end[:1], named, *end_to_end[1:], *others])
+    end_to_end = references.end_to_end_of(said)
+    known = references.distinct([*end_to_end[:1], named, *end_to_end[1:], *references.others_of(said)])
     return ParsedLine(
         booking_date=days[0],
         value_date=days[1],

@@ -19,7 +19,7 @@ _PLUS_PARTS = (
 )
 _PLUS = re.compile(rf"({'|'.join(_PLUS_PARTS.split())})\+", re.ASCII)
 _SLASH = re.compile(r"/([A-Z]{3,5})/", re.ASCII)
-_GERMAN = re.compile(r"[0-9]{3}([^A-Za-z0-9\s])[0-9]{2}", re.ASCII)
+_GERMAN = re.compile(r"[0-9]{3}([?@<>~^|])[0-9]{2}", re.ASCII)
 _PURPOSE = frozenset(str(number) for number in (*range(20, 30), *range(60, 64)))
 _SUBFIELD = 27
 _FULL_LINE = 60

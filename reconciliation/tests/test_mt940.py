@@ -112,6 +112,7 @@ def test_a_line_that_only_the_balances_show_to_be_text_is_text() -> None:
         ["10.00"],
         ("Line 7: by the balances this :61: is text of the :86: before it.",),
     )
+    assert found.lines[0].description == "invoice :61:2611021102C5004,00NTRFsim_1"
 
 
 @pytest.mark.parametrize(
@@ -303,6 +304,8 @@ def test_words_for_none_and_bare_markers_are_no_references(word: str, mark: str)
         ("/REMI/text/EREF/sim_1", ("sim_1",)),
         ("/EREF/NOTPROVIDED/REMI/Rent", ()),
         ("free text without any", ()),
+        ("100/20 a part EREF+sim_1", ("sim_1",)),
+        (f"/REMI/{'w' * 50}/EREF/sim\n:86:_1/ISDT/2026-11-02", ("sim_1",)),
     ],
 )
 def test_the_reference_is_found_in_the_text(text: str, references: tuple[str, ...]) -> None:
