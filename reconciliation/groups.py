@@ -31,7 +31,8 @@ STEM = 4  # a shorter reference begins too many others
 class Item:
     """A line or an entry. `amount` is signed; an entry is `due` once a statement should have shown it.
 
-    A line that `settles` may stand for a whole day; of an entry it says nothing.
+    A line that `settles` may stand for a whole day; of an entry it says nothing. Of a line, `others` are its further
+    references, and `known` says whether the ledger has its reference (references.py).
     """
 
     id: uuid.UUID
@@ -40,6 +41,13 @@ class Item:
     reference: str = ""
     due: bool = True
     settles: bool = True
+    known: bool = True
+    others: tuple[str, ...] = ()
+
+    @property
+    def bars(self) -> bool:
+        """Whether the reference speaks against a match with an item that has another one."""
+        return bool(self.reference) and self.known
 
 
 Group = tuple[Item, ...]

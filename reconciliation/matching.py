@@ -112,6 +112,7 @@ def match(
         {item.id: item for item in _sorted(lines)}, {item.id: item for item in _sorted(entries)}, barred or Barred()
     )
     _by_reference(work, matched_lines, matched_entries)
+    _by_listed_references(work)
     on_step()
     _same_reference_other_amount(work, rules)
     on_step()
@@ -161,6 +162,16 @@ def _by_reference(work: _Work, matched_lines: Set[Key], matched_entries: Set[Key
                 work.break_(BreakClass.DUPLICATE, entry=entry)
 
 
+def _by_listed_references(work: _Work) -> None:
+    """A line that names several payments, such as a batch, and all that are open of them, where they add up."""
+    entries_by_name = _by_name(work.entries)
+    for line in list(work.lines.values()):
+        names = dict.fromkeys(name for name in (line.reference, *line.others) if name)
+        entries = [e for name in names for e in entries_by_name.get(name, ()) if e.id in work.entries]
+        if len(entries) > 1 and _adds_up([line], entries) and not work.barred.forbids(line, *entries):
+            work.match(MatchRule.ONE_TO_MANY, [line], entries)
+
+
 def _same_reference_other_amount(work: _Work, rules: Rules) -> None:
     entries_by_name = _by_name(work.entries)
     for name, lines in _by_name(work.lines).items():
@@ -202,16 +213,16 @@ class _Days:
         self._barred = barred
         self._items: dict[tuple[Decimal, object, bool], list[Item]] = defaultdict(list)
         for item in items:
-            self._items[(item.amount, item.date, bool(item.reference))].append(item)
+            self._items[(item.amount, item.date, item.bars)].append(item)
 
     def near(self, one: Item, window_days: int) -> list[Item]:
-        """Up to MAX_CANDIDATES items of the same amount; where `one` has a reference, those without."""
+        """Up to MAX_CANDIDATES items of the same amount; of `one` whose reference bars, those whose doesn't."""
         found: list[Item] = []
         for offset in range(-window_days, window_days + 1):
             day = one.date + timedelta(days=offset)
-            for referenced in (False,) if one.reference else (False, True):
+            for bars in (False,) if one.bars else (False, True):
                 room = MAX_CANDIDATES - len(found)
-                found += self._items.get((one.amount, day, referenced), [])[:room]
+                found += self._items.get((one.amount, day, bars), [])[:room]
         return [item for item in found if not self._barred.forbids(one, item)]
 
 

@@ -2,13 +2,14 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, QuerySet, Sum, When
-from django.db.models.functions import Abs, Least
+from django.db.models.functions import Abs, Least, Left
+from django.db.models.lookups import In
 
 from fintech_core import clock
 from fintech_core.actors import Actor
@@ -32,6 +33,8 @@ from reconciliation.models import (
 from transactions.enums import Direction
 from transactions.models import LedgerEntry
 
+_CUT_WINDOW = timedelta(days=31)
+_NAMES = 10_000  # of one query
 # What came in at the gateway is a DEBIT of its clearing account.
 SIGNED = Case(When(direction=Direction.DEBIT, then=F("amount")), default=-F("amount"))
 
@@ -105,14 +108,17 @@ def _ordinal(number: str) -> int | None:
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 9 else None
 
 
-def bare_reference(reference: str | None, account_code: str) -> str:
+def reference_prefix(account_code: str) -> str:
     """Our references of payments begin with the gateway's name, the gateway's own don't."""
-    prefix = account_code.removeprefix("clearing:") + ":"
-    return (reference or "").strip().removeprefix(prefix)
+    return account_code.removeprefix("clearing:") + ":"
+
+
+def bare_reference(reference: str | None, account_code: str) -> str:
+    return (reference or "").strip().removeprefix(reference_prefix(account_code))
 
 
 def _both_spellings(references: Iterable[str], account_code: str) -> set[str]:
-    prefix = account_code.removeprefix("clearing:") + ":"
+    prefix = reference_prefix(account_code)
     return {spelling for name in references for spelling in (name, prefix + name)}
 
 
@@ -126,10 +132,20 @@ def open_lines(account: ReconciledAccount, *, until: date | None, limit: int) ->
     ).annotate(day=Least("booking_date", "statement__closing_date"))
     if until is not None:
         rows = rows.filter(day__lte=until)
-    columns = rows.order_by("day", "pk").values_list("pk", "day", "amount", "reference", "settlement")[:limit]
+    columns = rows.order_by("day", "pk").values_list(
+        "pk", "day", "amount", "reference", "settlement", "all_references"
+    )[:limit]
+    code = account.account_code
     return [
-        Item(pk, day, amount, bare_reference(reference, account.account_code), settles=settlement)
-        for pk, day, amount, reference, settlement in columns
+        Item(
+            pk,
+            day,
+            amount,
+            bare_reference(reference, code),
+            settles=settlement,
+            others=tuple(bare_reference(name, code) for name in others),
+        )
+        for pk, day, amount, reference, settlement, others in columns
     ]
 
 
@@ -214,6 +230,43 @@ def matched_entry_keys(account: ReconciledAccount, references: set[str]) -> set[
         .values_list("transaction__reference", "signed")
     )
     return {(bare_reference(reference, account.account_code), signed) for reference, signed in rows}
+
+
+def known_references(account: ReconciledAccount, lines: Sequence[Item], cuts: Set[int]) -> set[str]:
+    """The references of the account's entries that the lines name, whole or cut, whether they are open or not.
+
+    Cut ones are looked for among entries of about the lines' days: no index finds the beginnings of references.
+    """
+    names = sorted({name for line in lines for name in (line.reference, *line.others) if name})
+    days = [line.date for line in lines]
+    found: set[str] = set()
+    for start in range(0, len(names), _NAMES):
+        some = names[start : start + _NAMES]
+        whole = Q(transaction__reference__in=_both_spellings(some, account.account_code))
+        found |= _references(account, whole)
+        if begins := _begins(account, (name for name in some if len(name) in cuts)):
+            first, last = _midnight(min(days) - _CUT_WINDOW), _midnight(max(days) + _CUT_WINDOW)
+            found |= _references(account, begins & Q(posted_at__gte=first, posted_at__lt=last))
+    return found
+
+
+def _references(account: ReconciledAccount, condition: Q) -> set[str]:
+    entries = LedgerEntry.objects.filter(
+        condition, wallet__account_code=account.account_code, wallet__currency=account.currency
+    )
+    rows = entries.order_by().values_list("transaction__reference", flat=True).distinct()
+    return {bare_reference(reference, account.account_code) for reference in rows}
+
+
+def _begins(account: ReconciledAccount, names: Iterable[str]) -> Q:
+    """The reference begins with one of the names, in either spelling."""
+    by_length: dict[int, set[str]] = defaultdict(set)
+    for spelling in _both_spellings(names, account.account_code):
+        by_length[len(spelling)].add(spelling)
+    begins = Q()
+    for length, spellings in by_length.items():
+        begins |= Q(In(Left("transaction__reference", length), sorted(spellings)))
+    return begins
 
 
 def unresolved_breaks(account: ReconciledAccount) -> QuerySet[Break]:

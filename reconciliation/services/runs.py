@@ -21,6 +21,7 @@ from reconciliation.groups import Item
 from reconciliation.locks import lock_account
 from reconciliation.matching import Broken, Matched, Outcome, Rules, match
 from reconciliation.models import Break, Match, MatchedEntry, MatchedLine, ReconciledAccount, StatementLine
+from reconciliation.references import cut_lengths, resolve
 from reconciliation.services.adjustments import auto_post_limit, post_adjustments
 from reconciliation.services.breaks import close_breaks
 from reconciliation.services.proposals import keep_proposals
@@ -116,11 +117,15 @@ def _match(
     )
     if max(len(lines), len(entries)) > MAX_OPEN:
         raise TooMuchOpen(f"More than {MAX_OPEN} lines or entries are open: say until which day.")
+    cuts = cut_lengths(selectors.reference_prefix(account.account_code))
+    lines = resolve(lines, entries, known=selectors.known_references(account, lines, cuts), cuts=cuts)
+    names = {line.reference for line in lines if line.reference}
     outcome = match(
         lines,
         entries,
         Rules(window, Decimal(settings.RECONCILE_FEE_TOLERANCE)),
-        matched_lines=selectors.matched_line_keys(account, {line.reference for line in lines if line.reference}),
+        # A line repeats another one, or, where that one was matched otherwise or names it cut, the payment itself.
+        matched_lines=selectors.matched_line_keys(account, names) | selectors.matched_entry_keys(account, names),
         matched_entries=selectors.matched_entry_keys(account, {e.reference for e in entries if e.reference}),
         barred=selectors.barred(account),
         on_step=on_step,

@@ -1,13 +1,19 @@
 """Whose payment a line names: exact, cut, one of several, or not known to the ledger."""
 
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
+from pathlib import Path
+
+import pytest
 
 from reconciliation.enums import BreakClass, MatchRule
 from reconciliation.groups import Item
 from reconciliation.matching import Outcome, Rules, match
+from reconciliation.models import Match, StatementLine
 from reconciliation.references import cut_lengths, resolve
-from reconciliation.tests.samples import item
+from reconciliation.tests.samples import breaks, camt_entry, camt_of, deposit, import_, item, reconcile
+from users.models import User
 
 RULES = Rules(window_days=3, fee_tolerance=Decimal("0.05"))
 OURS = "sim_01a21d7fa8d0f00000000000000000aa"
@@ -102,3 +108,86 @@ def test_the_references_of_a_batch_match_its_payments_where_they_add_up() -> Non
     assert (found.rule, set(found.entries)) == (MatchRule.ONE_TO_MANY, set(entries[:2]))
     less = replace(item("2.99", "batch-1"), others=(OURS, TWIN))
     assert run([less], entries[:2]).matches == []
+
+
+# --- In a run ---------------------------------------------------------------------------------------------------------
+
+FIXTURES = Path(__file__).parent / "fixtures"
+DAY = date(2026, 11, 27)
+NAMES = [
+    "sim_01a21d7f9f13725b96c1c1ee57e24f5a",
+    "sim_01a21d7fa3af72fb951b554836bdf8f7",
+    "sim_01a21d7fa8d07e6ba1a5c1f7a3f4c111",
+    "sim_01a21d7fadc2735ab6f11c06bce1dbc8",
+]
+
+
+@pytest.mark.django_db
+def test_each_payment_is_found_by_the_reference_that_its_line_has(alice: User) -> None:
+    for amount, name in zip(("21.11", "22.12", "23.13", "24.14"), NAMES, strict=True):
+        deposit(alice, amount, name, day=DAY)
+    import_((FIXTURES / "f3-references.sta").read_bytes(), format="mt940")
+
+    reconcile()
+
+    rules = dict(Match.objects.values_list("lines__line__bank_reference", "rule"))
+    assert rules == {"B11": "AMOUNT_DATE", "B12": "REFERENCE", "B13": "REFERENCE", "B14": "REFERENCE"}
+    assert breaks() == []
+
+
+@pytest.mark.django_db
+def test_the_number_of_an_entry_keeps_no_line_from_its_payment(alice: User) -> None:
+    deposit(alice, "25.15", NAMES[0], day=DAY)
+    deposit(alice, "26.16", NAMES[1], day=DAY)
+    import_((FIXTURES / "f3-ntryref.xml").read_bytes(), format="camt053")
+
+    reconcile()
+
+    assert list(Match.objects.values_list("rule", flat=True)) == ["AMOUNT_DATE", "AMOUNT_DATE"]
+    assert breaks() == []
+
+
+def mt940_of(*lines: tuple[str, str, str], closing: str) -> bytes:
+    """(amount, reference, bank's reference) each, of the day, from an opening balance of zero."""
+    body = "".join(f":61:2611271127C{amount}NTRF{name}//{bank}\n:86:text\n" for amount, name, bank in lines)
+    return f":20:T\n:25:US00ACC1\n:28C:7/1\n:60F:C261127USD0,\n{body}:62F:C261127USD{closing}\n-\n".encode()
+
+
+@pytest.mark.django_db
+def test_a_cut_reference_that_was_matched_before_is_a_duplicate_and_takes_no_other_payment(alice: User) -> None:
+    deposit(alice, "5.00", NAMES[2], day=DAY)
+    deposit(alice, "5.00", day=DAY)
+    import_(mt940_of(("5,00", NAMES[2], "B1"), closing="5,"), format="mt940")
+    reconcile()
+
+    again = mt940_of(("5,00", NAMES[2][:16], "B2"), closing="5,").replace(b":28C:7", b":28C:8")
+    import_(again, format="mt940", confirm_repeat=True)
+    reconcile()
+
+    assert ("duplicate", "5.00") in breaks()
+    assert StatementLine.objects.get(bank_reference="B2").status == "BROKEN"
+    assert Match.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_a_line_of_a_customers_own_number_is_matched_by_amount_and_day(alice: User) -> None:
+    deposit(alice, "5.00", NAMES[0], day=DAY)
+    import_(mt940_of(("5,00", "INVOICE-772", "B1"), closing="5,"), format="mt940")
+
+    reconcile()
+
+    assert Match.objects.get().rule == "AMOUNT_DATE"
+
+
+@pytest.mark.django_db
+def test_a_batch_is_matched_by_the_references_of_its_payments(alice: User) -> None:
+    deposit(alice, "25.00", NAMES[0], day=date(2026, 11, 2))
+    deposit(alice, "26.00", NAMES[1], day=date(2026, 11, 2))
+    parts = "".join(f"<TxDtls><Refs><EndToEndId>{name[:35]}</EndToEndId></Refs></TxDtls>" for name in NAMES[:2])
+    entry = camt_entry("51.00", "x").replace("<TxDtls><Refs><EndToEndId>x</EndToEndId></Refs></TxDtls>", parts)
+    import_(camt_of(entry, closing="151.00"), format="camt053")
+
+    reconcile()
+
+    assert Match.objects.get().rule == "ONE_TO_MANY"
+    assert breaks() == []
