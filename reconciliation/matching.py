@@ -1,9 +1,11 @@
 """The matching rules: pure, deterministic, bounded. Lines and entries in, matches and breaks out.
 
 Rules, in order; what one takes the next doesn't see:
-1. the same reference and amount; copies that are left over are duplicates;
+1. the same reference and amount; copies that are left over are duplicates; all payments that a line lists, if they add
+   up;
 2. the same reference and another amount: a fee netted (a little less arrived), or a mismatch; or parts that add up;
-3. the same amount within some days, where at least one side has no reference and each is the other's only choice;
+3. the same amount within some days, where at least one side has no reference that the ledger knows (references.py) and
+   each is the other's only choice;
 4. one line for several entries, then several lines for one entry (groups.py).
 What several items could be is never guessed: it becomes a break that lists its candidates. A group that adds up but may
 do so by coincidence is proposed; its items stay open. What a person took back or rejected is never matched again.

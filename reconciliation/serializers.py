@@ -309,6 +309,9 @@ class StatementLineOutput(serializers.ModelSerializer[StatementLine]):
     account = serializers.CharField(source="account_code", read_only=True)
     statement = serializers.UUIDField(source="statement_id", read_only=True)
     amount = MoneyOutput(help_text="Positive: money came in on the external account.")
+    all_references = serializers.ListField(
+        child=serializers.CharField(), read_only=True, help_text="All that the line names; `reference` is the first."
+    )
 
     class Meta:
         model = StatementLine
@@ -321,6 +324,7 @@ class StatementLineOutput(serializers.ModelSerializer[StatementLine]):
             "value_date",
             "amount",
             "reference",
+            "all_references",
             "bank_reference",
             "description",
             "status",
