@@ -2,10 +2,13 @@
 
 import io
 import tracemalloc
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from reconciliation import parsing
 from reconciliation.parsing import ParsedStatement, StatementInvalid, xml_stream
@@ -159,6 +162,22 @@ def test_elements_that_nothing_wants_are_dropped() -> None:
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
     finally:
         tracemalloc.stop()
+
+
+WHOLE = camt_of(camt_entry("1.00", "x", bank="B1"), camt_entry("2.00", "y"), closing="103.00")
+CHANGES = st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.binary(min_size=0, max_size=12)), max_size=5)
+
+
+@settings(max_examples=300, deadline=None)
+@given(CHANGES, st.integers(0, len(WHOLE)))
+def test_no_change_of_bytes_breaks_the_reader(changes: list[tuple[int, bytes]], cut: int) -> None:
+    raw = bytearray(WHOLE)
+    for place, piece in changes:
+        raw[place : place + len(piece)] = piece
+
+    for spoiled in (bytes(raw), bytes(raw[:cut])):
+        with suppress(StatementInvalid):
+            parsing.parse(format="camt053", raw=spoiled, currency="USD")
 
 
 def test_xml_declares_its_own_encoding() -> None:

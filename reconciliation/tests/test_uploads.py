@@ -1,5 +1,6 @@
 """How large a file may be and for whom, and that what the product exports can be imported."""
 
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -140,6 +141,29 @@ def test_the_encoding_is_given_to_the_command_and_in_the_admin(
 
     assert all(note in capsys.readouterr().out for note in NOTES[:1])
     assert "statement_exists" in page.content.decode()
+
+
+@pytest.mark.slow
+def test_ten_thousand_entries_of_real_size_are_imported(tmp_path: Path) -> None:
+    """More than 40 MiB in seconds of CPU: docs/reconciliation.md (Size), with room for slower machines."""
+    details = (
+        f"<RltdPties>{'<Nm>Somebody</Nm>' * 60}</RltdPties><RmtInf>{f'<Ustrd>{chr(119) * 140}</Ustrd>' * 20}</RmtInf>"
+    )
+    one = camt_entry("1.00", "sim_NUMBER", bank="B-NUMBER").replace("</Refs>", f"</Refs>{details}")
+    head, tail = camt_of("ENTRIES", opening="0.00", closing="10000.00").split(b"ENTRIES")
+    path = tmp_path / "statement.xml"
+    with path.open("wb") as file:
+        file.write(head)
+        for number in range(10_000):
+            file.write(one.replace("NUMBER", str(number)).encode())
+        file.write(tail)
+    assert path.stat().st_size > 40 * MIB
+    started = time.process_time()
+
+    call_command("import_statement", path, **FORM, confirm_account=True)
+
+    assert Statement.objects.get().line_count == 10_000
+    assert time.process_time() - started < 60
 
 
 # --- What the product exports -----------------------------------------------------------------------------------------
