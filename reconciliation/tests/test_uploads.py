@@ -160,7 +160,7 @@ def test_ten_thousand_entries_of_real_size_are_imported(tmp_path: Path) -> None:
     assert path.stat().st_size > 40 * MIB
     started = time.process_time()
 
-    call_command("import_statement", path, **FORM, confirm_account=True)
+    call_command("import_statement", path, **FORM)
 
     assert Statement.objects.get().line_count == 10_000
     assert time.process_time() - started < 60
