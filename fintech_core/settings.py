@@ -401,7 +401,7 @@ RECONCILE_DATE_WINDOW_DAYS: int = env.int("RECONCILE_DATE_WINDOW_DAYS", default=
 RECONCILE_FEE_TOLERANCE: str = env.str("RECONCILE_FEE_TOLERANCE", default="0.05")
 # Differences up to this amount, per currency ("USD=0.05,EUR=0.05"), are posted without a person; "0" and absent: never.
 RECONCILE_AUTO_POST_MAX: dict[str, str] = env.dict("RECONCILE_AUTO_POST_MAX", default={})
-# The largest file of statements; who may reconcile may send that much, nobody else.
+# The largest file of statements. Only those who may reconcile can send that much.
 STATEMENT_MAX_BYTES: int = env.int("STATEMENT_MAX_BYTES", default=64 * 1024 * 1024)
 
 # --- HTTP -------------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from reconciliation.services.external_accounts import locked_account, recognise
 from reconciliation.services.identity import find_repeated, refusal, refuse_known
 
 _BATCH = 2_000
+_NOTES = 50  # that a result shows
 _AUDITED = 20  # of the statements that a confirmed import repeats
 _ONCE = {"recon_statement_file_once", "recon_statement_identity_once"}
 
@@ -39,7 +40,8 @@ class StatementFile:
         """What was left out, or read otherwise than it is written."""
         left_out = sum(statement.zero_lines for statement in self.statements)
         notes = [f"Lines of amount zero that were left out: {left_out}."] if left_out else []
-        return notes + [note for statement in self.statements for note in statement.notes]
+        notes += [note for statement in self.statements for note in statement.notes]
+        return notes if len(notes) <= _NOTES else [*notes[:_NOTES], f"And {len(notes) - _NOTES} notes more."]
 
 
 def read_statements(

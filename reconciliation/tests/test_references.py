@@ -17,7 +17,7 @@ from users.models import User
 
 RULES = Rules(window_days=3, fee_tolerance=Decimal("0.05"))
 OURS = "sim_01a21d7fa8d0f00000000000000000aa"
-TWIN = "sim_01a21d7fa8d0f00000000000000000bb"
+ALIKE = "sim_01a21d7fa8d0f00000000000000000bb"
 CUT = OURS[:16]
 
 
@@ -43,10 +43,10 @@ def test_a_cut_reference_is_the_only_one_of_the_ledger_that_begins_with_it() -> 
 
 
 def test_a_cut_reference_that_could_be_two_is_not_guessed() -> None:
-    entries = [item("5", OURS), item("5", TWIN)]
+    entries = [item("5", OURS), item("5", ALIKE)]
 
     assert resolved(item("5", CUT), *entries).reference == CUT
-    assert resolved(item("5", CUT), entries[0], known=frozenset({TWIN})).reference == CUT
+    assert resolved(item("5", CUT), entries[0], known=frozenset({ALIKE})).reference == CUT
     assert resolved(item("5", CUT), *entries).known
     assert run([item("5", CUT)], entries).matches == []
 
@@ -69,9 +69,9 @@ def test_a_reference_that_the_ledger_does_not_know_bars_nothing() -> None:
 
 
 def test_a_reference_of_another_payment_of_the_ledger_bars() -> None:
-    line, entry = item("5", TWIN), item("5", OURS)
+    line, entry = item("5", ALIKE), item("5", OURS)
 
-    outcome = run([line], [entry], known=frozenset({TWIN}))
+    outcome = run([line], [entry], known=frozenset({ALIKE}))
 
     assert outcome.matches == []
     assert {found.break_class for found in outcome.breaks} == {
@@ -100,13 +100,13 @@ def test_another_reference_in_the_line_counts_where_its_payment_is_open_and_equa
 
 
 def test_the_references_of_a_batch_match_its_payments_where_they_add_up() -> None:
-    entries = [item("1", OURS, day=-20), item("2", TWIN, day=-20), item("3", "other")]
-    line = replace(item("3", "batch-1"), others=("batch-1", OURS[:35], TWIN))
+    entries = [item("1", OURS, day=-20), item("2", ALIKE, day=-20), item("3", "other")]
+    line = replace(item("3", "batch-1"), others=("batch-1", OURS[:35], ALIKE))
 
     (found,) = run([line], entries).matches
 
     assert (found.rule, set(found.entries)) == (MatchRule.ONE_TO_MANY, set(entries[:2]))
-    less = replace(item("2.99", "batch-1"), others=(OURS, TWIN))
+    less = replace(item("2.99", "batch-1"), others=(OURS, ALIKE))
     assert run([less], entries[:2]).matches == []
 
 

@@ -11,7 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 
 from fintech_core.testing import Client, browser_for, fund_wallet
-from reconciliation import parsing
+from reconciliation import parsing, services
 from reconciliation.models import Statement
 from reconciliation.parsing.csv_file import EXPORTED
 from reconciliation.tests.samples import ACCOUNT, camt_entry, camt_of
@@ -51,7 +51,7 @@ def test_the_limit_of_statements_holds_over_http(operator_client: Client, operat
     assert not Statement.objects.exists()
 
 
-def test_nobody_else_may_send_that_much(
+def test_others_may_not_send_that_much(
     alice_client: Client, auditor_client: Client, anonymous: Client, auditor: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: Any) -> None:
@@ -221,3 +221,12 @@ def test_an_exported_csv_that_was_cut_off_is_refused(
 
 def test_the_reader_knows_the_columns_of_the_export() -> None:
     assert EXPORTED == HEADER
+
+
+def test_a_result_shows_a_bounded_number_of_notes() -> None:
+    lines = ":61:2602300302C1,00NTRFNONREF\n" * 60
+    raw = f":20:T\n:25:ACC\n:28C:1/1\n:60F:C261101USD0,\n{lines}:62F:C261102USD60,\n-\n".encode()
+
+    notes = services.read_statements(format="mt940", raw=raw, currency="USD").notes
+
+    assert (len(notes), notes[-1]) == (51, "And 10 notes more.")
