@@ -37,6 +37,7 @@ def lists() -> dict[str, Any]:
         action = (actions or {}).get("get", "")
         if action == "list" or action in getattr(view, "list_actions", ()) or path == EXPORT:
             found[path] = view
+    del found[f"{API}reconciliation/coverage"]  # a report of one account: it has no pages
     return found
 
 
@@ -179,6 +180,11 @@ ROWS: Mapping[str, Callable[[World], Client]] = {
     f"{API}reconciliation/statements": _of_each(f"{API}reconciliation/statements/<uuid:pk>", Role.OPERATOR),
     f"{API}reconciliation/lines": _of_each(f"{API}reconciliation/statements/<uuid:pk>", Role.OPERATOR),
     f"{API}reconciliation/breaks": _of_each(f"{API}reconciliation/breaks/<uuid:pk>", Role.OPERATOR),
+    f"{API}reconciliation/matches": _of_each(f"{API}reconciliation/matches/<uuid:pk>", Role.OPERATOR),
+    f"{API}reconciliation/proposals": _of_each(f"{API}reconciliation/proposals/<uuid:pk>", Role.OPERATOR),
+    f"{API}reconciliation/external-accounts": _of_each(
+        f"{API}reconciliation/external-accounts/<uuid:pk>", Role.OPERATOR
+    ),
     f"{API}payment-intents": _posted(f"{API}payment-intents", {}, {}, {}),
 }
 
