@@ -56,7 +56,7 @@ class BreakStatus(models.TextChoices):
 
 TRANSITIONS: Mapping[BreakStatus, frozenset[BreakStatus]] = {
     BreakStatus.OPEN: frozenset({BreakStatus.ASSIGNED, BreakStatus.RESOLVED}),
-    BreakStatus.ASSIGNED: frozenset({BreakStatus.ASSIGNED, BreakStatus.RESOLVED}),  # to somebody else
+    BreakStatus.ASSIGNED: frozenset({BreakStatus.ASSIGNED, BreakStatus.RESOLVED}),  # to another member of staff
     BreakStatus.RESOLVED: frozenset(),
 }
 OPEN_BREAKS = (BreakStatus.OPEN, BreakStatus.ASSIGNED)

@@ -1,4 +1,4 @@
-"""Whether two statements tell of the same movements. Pure, and by figures: formats word the same movement differently.
+"""Whether two statements hold the same movements. Pure, and by figures: formats word the same movement differently.
 
 With balances on both sides a movement has a place: the day, the balance before it, and its amount. Equal amounts on two
 pages of a day have different places, as the balances chain. Without balances only the day and the amount are left; the

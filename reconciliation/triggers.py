@@ -1,4 +1,4 @@
-"""What the database guarantees of reconciliation, whoever writes.
+"""Database-enforced invariants of reconciliation, whichever client writes.
 
 Statements are journals. Of a line only its status moves, of a break only its owner, its candidates and its resolution,
 and a resolved break never changes. A match balances: its lines add up to its entries, a ledger DEBIT of a clearing

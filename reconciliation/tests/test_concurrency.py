@@ -1,4 +1,4 @@
-"""Real threads on real connections: one file, one proposal and one match have one effect, whoever comes at once."""
+"""Real threads on real connections: one file, one proposal and one match have one effect, however many come at once."""
 
 import threading
 from collections import Counter

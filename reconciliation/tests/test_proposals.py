@@ -25,7 +25,7 @@ REASON = {"reason": "looked into it"}
 
 @pytest.fixture
 def coincidence(alice: User) -> tuple[LedgerEntry, LedgerEntry]:
-    """Two deposits that add up to what somebody else paid that day."""
+    """Two deposits that add up to what another customer paid that day."""
     day = date(2026, 11, 27)
     entries = [deposit(alice, amount, f"p{amount}", day=day, currency="GBP") for amount in ("10.00", "24.00")]
     import_file("coincidence.sta", "GBP")
