@@ -1,8 +1,7 @@
 """Shapes of KYC submissions and audit rows. Error messages never repeat what was sent: it is personal."""
 
-import unicodedata
 from datetime import date
-from typing import Any, ClassVar
+from typing import Any
 
 from django.core.validators import RegexValidator
 from drf_spectacular.utils import extend_schema_field
@@ -11,7 +10,7 @@ from rest_framework import serializers
 from compliance import selectors
 from compliance.enums import MAX_LEVEL, MIN_LEVEL, DocumentType, SubmissionStatus
 from compliance.models import KycSubmission
-from fintech_core import clock
+from fintech_core import clock, json_schema
 from fintech_core.countries import COUNTRIES
 from fintech_core.models import AuditLog
 from fintech_core.serializers import (
@@ -29,19 +28,15 @@ _NO_ECHO: dict[str, Any] = {"invalid_choice": "Not one of the choices."}
 
 
 class PersonalTextField(TextField):
-    """A line (or with `lines=True` a few lines) of text without control characters."""
+    """A line of text about a person."""
 
-    default_error_messages: ClassVar = {"control_characters": "Control characters aren't allowed."}
+    forbidden = json_schema.CONTROLS
 
-    def __init__(self, *, lines: bool = False, **kwargs: Any) -> None:
-        self.lines = lines
-        super().__init__(**kwargs)
 
-    def to_internal_value(self, data: Any) -> str:
-        text = super().to_internal_value(data)
-        if any(unicodedata.category(sign) == "Cc" and not (self.lines and sign == "\n") for sign in text):
-            self.fail("control_characters")
-        return text
+class PersonalLinesField(TextField):
+    """A few lines of text about a person."""
+
+    forbidden = json_schema.CONTROLS_BUT_LINE_FEED
 
 
 class LevelField(WholeNumberField):
@@ -59,7 +54,7 @@ class SubmissionInput(StrictInput):
     country = serializers.ChoiceField(
         choices=sorted(COUNTRIES), error_messages=_NO_ECHO, help_text="ISO 3166-1 alpha-2, upper case."
     )
-    address = PersonalTextField(max_length=500, lines=True)
+    address = PersonalLinesField(max_length=500)
     document_type = serializers.ChoiceField(choices=DocumentType.choices, error_messages=_NO_ECHO)
     document_number = PersonalTextField(
         max_length=32,

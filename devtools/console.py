@@ -11,6 +11,11 @@ from typing import TextIO
 COLOURS = {"postgres": 34, "valkey": 31, "web": 32, "worker": 35, "beat": 33, "setup": 36, "run": 36}
 WIDTH = max(len(name) for name in COLOURS)
 POLL_SECONDS = 0.15
+# Alarming lines of other people's programs that mean nothing here; the log files have them as they were.
+PLAIN_WORDS = {
+    "Memory overcommit must be enabled": "No memory overcommit here: fine for development; servers in production set "
+    "vm.overcommit_memory=1.",
+}
 
 
 class Console:
@@ -65,7 +70,11 @@ class LogFollower:
     def _print_new(self) -> None:
         for program, tail in self._tails.items():
             for line in tail.new_lines():
-                self._console.line(program, line)
+                self._console.line(program, in_plain_words(line))
+
+
+def in_plain_words(line: str) -> str:
+    return next((words for sign, words in PLAIN_WORDS.items() if sign in line), line)
 
 
 class _Tail:

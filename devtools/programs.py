@@ -23,7 +23,9 @@ def web(port: int) -> list[str]:
 
 
 def worker() -> list[str]:
-    command = [sys.executable, "-m", "celery", "--quiet", "-A", "fintech_core", "worker", "--loglevel", "INFO"]
+    # On a developer's machine it may be root who starts us, which `make run` says itself in one line.
+    python = [sys.executable, "-W", "ignore:You're running the worker with superuser privileges"]
+    command = [*python, "-m", "celery", "--quiet", "-A", "fintech_core", "worker", "--loglevel", "INFO"]
     return [*command, "--concurrency", str(TASK_PROCESSES), "--without-gossip", "--without-mingle"]
 
 

@@ -65,6 +65,8 @@ class Run:
     # --- start --------------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
+        if os.geteuid() == 0:
+            self.console.say("Started as root: web and worker run as root too, which is for development only.")
         chosen = environment.given()
         port = environment.port_of(chosen)
         home = places.prepare_home()

@@ -9,6 +9,7 @@ from django.utils.encoding import punycode
 
 MAX_EMAIL_LENGTH = 254  # RFC 5321: a path has 256 octets with its angle brackets
 MAX_PHONE_LENGTH = 32  # with spaces, hyphens and brackets; E.164 itself has at most 15 digits
+PHONE_PATTERN = r"^ *\+[0-9 ()./-]+$"
 _INTERNATIONAL = re.compile(r"\+[0-9 ()./-]+", re.ASCII)
 
 

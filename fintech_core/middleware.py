@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 
 import structlog
+from csp.middleware import CSPMiddleware, PolicyParts
+from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -15,6 +17,7 @@ from fintech_core.crypto import UnknownKey
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
 _UNSLASHED = ("/api", "/webhooks", "/health", "/ready")
+_SCRIPTED = ("/admin", "/api/docs", "/api/redoc")
 _QUIET = {"/health", "/ready", "/api/health"}
 logger = structlog.get_logger("fintech_core.request")
 
@@ -62,5 +65,26 @@ class RequestContextMiddleware:
         """What isn't available now is 503 also in views that aren't DRF's (the admin, the checkout page)."""
         if isinstance(exception, OperationalError | InterfaceError | UnknownKey):
             error = problems.as_domain_error(exception)
-            return problems.response_of(error) if error else None
+            return problems.answer(request, error) if error else None
         return None
+
+
+class ContentSecurityMiddleware(CSPMiddleware):
+    """Each kind of answer may load what it needs: the admin and the API's pages scripts, other pages a stylesheet.
+
+    Everything that isn't a page, like the API's answers, may load nothing.
+    """
+
+    def get_policy_parts(
+        self,
+        request: HttpRequest,
+        response: HttpResponseBase,
+        report_only: bool = False,  # noqa: FBT001, FBT002
+    ) -> PolicyParts:
+        if report_only or (request.path.startswith(_SCRIPTED) and _is_page(response)):
+            return super().get_policy_parts(request, response, report_only)
+        return PolicyParts(config=settings.CSP_OF_PAGES if _is_page(response) else settings.CSP_OF_ANSWERS)
+
+
+def _is_page(response: HttpResponseBase) -> bool:
+    return response.headers.get("Content-Type", "").startswith("text/html")

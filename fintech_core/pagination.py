@@ -11,6 +11,9 @@ from fintech_core.exceptions import ValidationFailed
 
 DEFAULT_LIMIT = 25
 MAX_LIMIT = 100
+# For the OpenAPI file.
+LIMIT_SCHEMA = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
+CURSOR_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 512, "pattern": "^[A-Za-z0-9_-]+$"}
 PARAMETERS = frozenset({"limit", "cursor"})
 _WHOLE_NUMBER = re.compile(r"[1-9][0-9]{0,2}", re.ASCII)
 

@@ -44,7 +44,11 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     try:
         text = raw.decode("utf-8")
         value = json.loads(
-            text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_int=_bounded_integer
+            text,
+            object_pairs_hook=_unique_keys,
+            parse_constant=_refuse_constant,
+            parse_int=_bounded_integer,
+            parse_float=_number,
         )
         _check(value)
         # Escapes can still spell what UTF-8 forbids: "\ud800" and "\u0000".
@@ -87,6 +91,12 @@ def _bounded_integer(digits: str) -> int:
     if len(digits) > _MAX_INTEGER_DIGITS:
         raise ValueError("an integer is too long")
     return int(digits)
+
+
+def _number(text: str) -> Any:
+    """1.0 and 1 are one number (RFC 8259, and JSON Schema's "integer"); so fields of whole numbers need not care."""
+    whole, _, fraction = text.partition(".")
+    return _bounded_integer(whole) if set(fraction) == {"0"} else json.loads(text)
 
 
 class JSONOnlyNegotiation(DefaultContentNegotiation):

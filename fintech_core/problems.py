@@ -11,8 +11,8 @@ from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.urls import reverse
-from django.views import defaults
 from rest_framework import exceptions as drf
 
 from fintech_core.exceptions import DomainError, NotFound, PermissionDenied, ServiceUnavailable, ValidationFailed
@@ -142,34 +142,56 @@ def flatten(details: Any, path: str = "") -> list[dict[str, str]]:
     return errors
 
 
-# --- Django's own pages, for what never reaches a DRF view -----------------------------------------------------------
+# --- For what never reaches a DRF view: a page for people, the problem document for programs --------------------------
+
+_PAGES = {
+    HTTPStatus.BAD_REQUEST: ("Bad request", "The server could not make sense of this request."),
+    HTTPStatus.FORBIDDEN: ("Not allowed", "You may not open this page, or you are not logged in."),
+    HTTPStatus.NOT_FOUND: ("Page not found", "There is nothing at this address."),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("Too large", "What was sent is larger than the server accepts."),
+    HTTPStatus.INTERNAL_SERVER_ERROR: ("An error on our side", "It has been logged. Try again later."),
+    HTTPStatus.SERVICE_UNAVAILABLE: ("Out of service for a moment", "Try again in a few seconds."),
+}
+_EXPIRED_FORM = "The form is no longer valid. Go back, reload the page and send it again."
 
 
 def _wants_json(request: HttpRequest) -> bool:
-    return request.path.startswith(JSON_PATHS)
+    return request.path.startswith(JSON_PATHS) or not request.accepts("text/html")
+
+
+def answer(request: HttpRequest, error: DomainError, text: str = "") -> HttpResponse:
+    """The error in the form that the caller reads. The page needs neither session nor database."""
+    response = response_of(error)
+    page = _PAGES.get(HTTPStatus(error.status))
+    if page is None or _wants_json(request):
+        return response
+    context = {
+        "title": page[0],
+        "text": text or page[1],
+        "status": int(error.status),
+        "of_admin": request.path.startswith("/admin/"),
+        "request_id": structlog.contextvars.get_contextvars().get("request_id", ""),
+    }
+    response.content = render_to_string("fintech_core/error.html", context)
+    response["Content-Type"] = "text/html; charset=utf-8"
+    return response
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if _wants_json(request):
-        return response_of(plain("bad_request", HTTPStatus.BAD_REQUEST, "The request is not valid."))
-    return defaults.bad_request(request, exception)
+    return answer(request, plain("bad_request", HTTPStatus.BAD_REQUEST, "The request is not valid."))
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return response_of(PermissionDenied()) if _wants_json(request) else defaults.permission_denied(request, exception)
+    return answer(request, PermissionDenied())
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return response_of(NotFound()) if _wants_json(request) else defaults.page_not_found(request, exception)
+    return answer(request, NotFound())
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    if _wants_json(request):
-        return response_of(plain("internal_error", HTTPStatus.INTERNAL_SERVER_ERROR, "An error on our side."))
-    return defaults.server_error(request)
+    return answer(request, plain("internal_error", HTTPStatus.INTERNAL_SERVER_ERROR, "An error on our side."))
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    from django.views.csrf import csrf_failure as django_csrf_failure
-
-    return response_of(PermissionDenied()) if _wants_json(request) else django_csrf_failure(request, reason)
+    return answer(request, PermissionDenied(), _EXPIRED_FORM)

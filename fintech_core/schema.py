@@ -1,5 +1,10 @@
-"""The OpenAPI file: every operation lists the problem answers that it can give; the codes stand on one component."""
+"""The OpenAPI file: every operation lists the problem answers that it can give; the codes stand on one component.
 
+Inputs say all that the server checks and JSON Schema can express: `schema_constraints` of a field, `schema_rules` of a
+StrictInput. Their examples are valid bodies. Summaries, tags and sample values are in schema_texts.
+"""
+
+import inspect
 from typing import Any
 
 from django.conf import settings
@@ -8,16 +13,26 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
 
-from fintech_core import step_up
+from fintech_core import schema_texts, step_up
 from fintech_core.exceptions import error_classes
+from fintech_core.pagination import CURSOR_SCHEMA, LIMIT_SCHEMA
 from fintech_core.problems import CONTENT_TYPE, FRAME_CODES
-from fintech_core.viewsets import DomainViewSet
+from fintech_core.serializers import StrictInput
+from fintech_core.viewsets import IDEMPOTENCY_KEY_PATTERN, DomainViewSet
 
 # Which answers any operation may give besides its own; views add theirs in `problem_statuses` by action.
 _ALWAYS = (500, 503)
 _BODY = (400, 413, 415)
-_AUTHENTICATED = (401, 403)
+_AUTHENTICATED = (400, 401, 403)
 _WITH_RETRY_AFTER = (429, 503)
+_KEY = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": f"^{IDEMPOTENCY_KEY_PATTERN}$"}
+_CODE = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 64,
+    "pattern": f"^{IDEMPOTENCY_KEY_PATTERN}$",
+    "example": "123456",
+}
 
 
 class FieldErrorOutput(serializers.Serializer[Any]):
@@ -56,17 +71,17 @@ class ProblemSchema(AutoSchema):
             parameters.append(
                 OpenApiParameter(
                     "Idempotency-Key",
-                    str,
+                    _KEY,
                     OpenApiParameter.HEADER,
                     required=keyed[action],
-                    description="1 to 255 printable ASCII characters. A repeated key gets the stored answer.",
+                    description="1 to 255 printable ASCII characters, no comma. A repeated key gets the stored answer.",
                 )
             )
         if action in getattr(self.view, "step_up", {}):
             parameters.append(
                 OpenApiParameter(
                     step_up.HEADER,
-                    str,
+                    _CODE,
                     OpenApiParameter.HEADER,
                     description="A fresh code for exactly this request, where 403 `step_up_required` asks for one: "
                     "POST /api/v1/auth/step-up.",
@@ -83,8 +98,8 @@ class ProblemSchema(AutoSchema):
             )
         if self._is_list_view() and isinstance(self.view, DomainViewSet):
             parameters += [
-                OpenApiParameter("limit", int, description="1 to 100, default 25"),
-                OpenApiParameter("cursor", str, description="From `next` or `previous` of the page before."),
+                OpenApiParameter("limit", LIMIT_SCHEMA, description="How many rows a page has at most."),
+                OpenApiParameter("cursor", CURSOR_SCHEMA, description="From `next` or `previous` of the page before."),
             ]
             if self.view.filter_input is not None:
                 parameters.append(self.view.filter_input)
@@ -95,6 +110,40 @@ class ProblemSchema(AutoSchema):
         action = getattr(self.view, "action", None) or self.method.lower()
         capability = getattr(self.view, "access", {}).get(action)
         return any(capability in rights for rights in import_string(settings.MEMBER_CAPABILITIES).values())
+
+    def get_summary(self) -> str | None:
+        return schema_texts.SUMMARIES.get(self.get_operation_id()) or schema_texts.first_sentence(
+            self.get_description()
+        )
+
+    def get_description(self) -> str:  # type: ignore[override]
+        """The action's docstring or the view's own, never the one that a view inherits from the frame."""
+        found: str = super().get_description()
+        if found in _DOCS_OF_THE_FRAME:
+            operation = self.get_operation_id()
+            return schema_texts.SUMMARIES.get(operation, operation.replace("_", " ").capitalize()) + "."
+        return found
+
+    def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
+        schema = super()._map_basic_serializer(serializer, direction)
+        if direction == "request" and isinstance(serializer, StrictInput):
+            schema["additionalProperties"] = False
+            rules = serializer.schema_rules()
+            if rules:
+                # Inside of allOf, where generators of clients that don't know these keywords pass over them.
+                schema["allOf"] = rules
+            schema["example"] = schema_texts.example_of(serializer, schema)
+        return schema
+
+    def _insert_field_validators(self, field: Any, schema: Any) -> None:
+        super()._insert_field_validators(field, schema)
+        constraints = getattr(field, "schema_constraints", None)
+        if constraints is not None and not field.read_only:
+            for keyword, value in constraints().items():
+                schema[keyword] = schema.get(keyword, value) if keyword == "pattern" else value
+        if isinstance(field, serializers.ListSerializer) and not field.read_only and schema.get("type") == "array":
+            least, most = getattr(field, "min_length", None), getattr(field, "max_length", None)
+            schema |= {"minItems": least or int(not field.allow_empty)} | ({"maxItems": most} if most else {})
 
     def _is_list_view(self, serializer: Any = None) -> bool:
         if isinstance(serializer, serializers.ListSerializer):
@@ -152,6 +201,9 @@ class ProblemSchema(AutoSchema):
         if status in _WITH_RETRY_AFTER:
             answer["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
         return answer
+
+
+_DOCS_OF_THE_FRAME = {inspect.getdoc(DomainViewSet)}
 
 
 def _page_of(schema: dict[str, Any]) -> dict[str, Any]:

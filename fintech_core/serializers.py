@@ -11,14 +11,20 @@ from django.conf import settings
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.fields import empty
 
-from fintech_core import clock, money, parsing
+from fintech_core import clock, json_schema, money, parsing
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
 class StrictInput(serializers.Serializer[Any]):
     """A write or query serializer that refuses fields it doesn't know."""
+
+    @classmethod
+    def schema_rules(cls) -> list[json_schema.Fragment]:
+        """What `validate` asks of several fields together, as JSON Schema for the OpenAPI file."""
+        return []
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):
@@ -42,12 +48,33 @@ def shown_at(serializer: serializers.BaseSerializer[Any]) -> datetime:
 
 
 class TextField(serializers.CharField):
-    """A CharField that takes JSON strings only (DRF's own turns numbers into text)."""
+    """A CharField that takes JSON strings only (DRF's own turns numbers into text), without control characters.
+
+    `max_length` counts what is sent, `min_length` what is left of it without the blanks at its ends. Subclasses may
+    forbid other characters (json_schema).
+    """
+
+    forbidden: ClassVar[str] = json_schema.CONTROLS_BUT_LAYOUT
+    default_error_messages: ClassVar = {"control_characters": "Control characters aren't allowed."}
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
+
+    def run_validation(self, data: Any = empty) -> Any:
+        """Looked at as it was sent: DRF would take blanks alone for nothing, whatever they are and however many."""
+        if isinstance(data, str):
+            if re.search(f"[{self.forbidden}]", data):
+                self.fail("control_characters")
+            if self.max_length is not None and len(data) > self.max_length:
+                self.fail("max_length", max_length=self.max_length)
+        return super().run_validation(data)
+
+    def schema_constraints(self) -> json_schema.Fragment:
+        """What the OpenAPI file adds to what drf-spectacular finds."""
+        shortest = max(self.min_length or 0, 0 if self.allow_blank else 1) if self.trim_whitespace else 0
+        return {"pattern": json_schema.text_pattern(self.forbidden, at_least=shortest)}
 
 
 class IdField(serializers.UUIDField):
@@ -124,6 +151,9 @@ class InstantField(serializers.DateTimeField):
         "invalid": "An instant as in RFC 3339, with Z or an offset: 2026-01-31T18:00:00Z. In a URL write + as %2B."
     }
 
+    def schema_constraints(self) -> json_schema.Fragment:
+        return {"pattern": json_schema.INSTANT}
+
     def to_internal_value(self, value: Any) -> datetime:
         try:
             return parsing.parse_instant(value if isinstance(value, str) else "")
@@ -131,7 +161,14 @@ class InstantField(serializers.DateTimeField):
             self.fail("invalid")
 
 
-@extend_schema_field({"type": "string", "example": "2026-01-01", "description": "A UTC date or an RFC 3339 instant."})
+@extend_schema_field(
+    {
+        "type": "string",
+        "anyOf": [{"format": "date"}, {"format": "date-time"}],
+        "example": "2026-01-01",
+        "description": "A UTC date or an RFC 3339 instant.",
+    }
+)
 class DayOrInstantField(InstantField):
     """A date, which is its first instant in UTC, or an instant."""
 
@@ -139,13 +176,16 @@ class DayOrInstantField(InstantField):
         "invalid": "A date (2026-01-31, midnight UTC) or an instant (2026-01-31T18:00:00Z). In a URL write + as %2B."
     }
 
+    def schema_constraints(self) -> json_schema.Fragment:
+        return {"pattern": json_schema.DAY_OR_INSTANT}
+
     def to_internal_value(self, value: Any) -> datetime:
         if not isinstance(value, str) or len(value) != len("2026-01-31"):
             return super().to_internal_value(value)
         return super().to_internal_value(f"{value}T00:00:00Z")
 
 
-@extend_schema_field({"type": "string", "example": "USD", "pattern": "^[A-Z]{3}$"})
+@extend_schema_field({"type": "string", "example": "USD"})
 class CurrencyField(serializers.Field[Any, Any, Any, Any]):
     """An ISO 4217 code that this installation has enabled, upper case."""
 
@@ -159,11 +199,16 @@ class CurrencyField(serializers.Field[Any, Any, Any, Any]):
     def to_representation(self, value: str) -> str:
         return value
 
+    def schema_constraints(self) -> json_schema.Fragment:
+        return {"enum": list(settings.CURRENCIES)}
 
-@extend_schema_field({"type": "string", "example": "12.50", "pattern": r"^(0|[1-9][0-9]{0,15})(\.[0-9]{1,8})?$"})
+
+@extend_schema_field({"type": "string", "example": "12.50"})
 class AmountField(serializers.Field[Any, Any, Any, Any]):
     """The text of an amount. `MoneyInput` turns it into a Decimal once the currency beside it is known."""
 
+    takes_zero: ClassVar[bool] = False
+    signed: ClassVar[bool] = False
     default_error_messages = {"invalid": 'An amount is a decimal string like "12.50".'}
 
     def to_internal_value(self, data: Any) -> str:
@@ -174,12 +219,26 @@ class AmountField(serializers.Field[Any, Any, Any, Any]):
     def to_representation(self, value: Any) -> str:
         return str(value)
 
+    def schema_constraints(self) -> json_schema.Fragment:
+        decimals = json_schema.most_decimals()
+        return {"pattern": json_schema.amount_pattern(decimals, zero=self.takes_zero, signed=self.signed)}
+
+
+class LimitField(AmountField):
+    """The text of a limit or threshold: an amount, or zero."""
+
+    takes_zero = True
+
 
 class MoneyInput(StrictInput):
     """An input with `amount` and `currency`; validated data holds the amount as an exact Decimal."""
 
     amount = AmountField()
     currency = CurrencyField()
+
+    @classmethod
+    def schema_rules(cls) -> list[json_schema.Fragment]:
+        return [*super().schema_rules(), *json_schema.amounts_in_currency("amount")]
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -191,13 +250,17 @@ class MoneyInput(StrictInput):
 
 
 class LimitsInput(StrictInput):
-    """An input with limits or thresholds in `currency`, zero included; `limits` names the fields (AmountField).
+    """An input with limits or thresholds in `currency`, zero included; `limits` names the fields (LimitField).
 
     Validated data holds them as exact Decimals, or None where a field takes null.
     """
 
     limits: ClassVar[tuple[str, ...]] = ()
     currency = CurrencyField()
+
+    @classmethod
+    def schema_rules(cls) -> list[json_schema.Fragment]:
+        return [*super().schema_rules(), *json_schema.amounts_in_currency(*cls.limits, zero=True)]
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         given = {name: attrs[name] for name in self.limits if attrs.get(name) is not None}

@@ -102,7 +102,7 @@ MIDDLEWARE = [
     "fintech_core.single_values.SingleValuesMiddleware",
     "fintech_core.client_address.ClientAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "fintech_core.middleware.ContentSecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "fintech_core.ratelimit.RateLimitMiddleware",
     "fintech_core.body_limits.BodyLimitMiddleware",
@@ -429,6 +429,9 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Wallets, payments and a double-entry ledger whose invariants the database enforces.",
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.0",
+    "SERVERS": [{"url": "/", "description": "The server that this document comes from"}],
+    "CONTACT": {"name": "Fintech Core"},
+    "EXTERNAL_DOCS": {"description": "Every error code with its status and meaning", "url": "/api/errors"},
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PUBLIC": True,
     "REDOC_UI_SETTINGS": {"theme": {"typography": {"fontFamily": "system-ui, sans-serif"}}},
@@ -436,8 +439,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "COMPONENT_SPLIT_PATCH": False,  # what a PATCH needs, its input says itself
     "ENUM_NAME_OVERRIDES": {
         "CheckResult": "fintech_core.health.CHECK_RESULTS",
+        "Currency": "fintech_core.settings.CURRENCIES",
         "WalletStatus": "wallet.enums.WalletStatus",
         "TransactionStatus": "transactions.enums.TransactionStatus",
         "TransactionKind": "transactions.enums.TransactionKind",
@@ -467,6 +472,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "fintech_core.schema.add_error_codes",
+        "fintech_core.schema_texts.add_texts",
     ],
 }
 
@@ -502,6 +508,7 @@ CSRF_COOKIE_NAME = "__Host-csrftoken" if HTTPS else "csrftoken"
 CSRF_TRUSTED_ORIGINS: list[str] = [PUBLIC_URL]
 CSRF_FAILURE_VIEW = "fintech_core.problems.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
+# Of the admin and of the API's documentation; ContentSecurityMiddleware says which answer gets which policy.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'self'"],
@@ -515,6 +522,14 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": ["'none'"],
     }
 }
+CSP_OF_PAGES = {
+    "default-src": ["'none'"],
+    "style-src": ["'self'", "'unsafe-inline'"],  # the checkout page carries its own
+    "img-src": ["'self'", "data:"],
+    "base-uri": ["'none'"],
+    "frame-ancestors": ["'none'"],
+}
+CSP_OF_ANSWERS = {"default-src": ["'none'"], "frame-ancestors": ["'none'"]}
 UNFOLD = {"SITE_TITLE": "Fintech Core", "SITE_HEADER": "Fintech Core", "SHOW_HISTORY": False}
 
 # --- Logs -------------------------------------------------------------------------------------------------------------

@@ -27,12 +27,15 @@ class RedocView(SpectacularRedocView):
 
 
 urlpatterns = [
+    path("", views.start_page, name="start"),
+    path("favicon.ico", views.favicon, name="favicon"),
     path("health", views.HealthView.as_view(), name="health"),
     path("api/health", views.HealthView.as_view(), name="api-health"),
     path("ready", views.ReadyView.as_view(), name="ready"),
     path("api/schema", SchemaView.as_view(authentication_classes=[]), name="schema"),
     path("api/docs", DocsView.as_view(url_name="schema", authentication_classes=[]), name="docs"),
     path("api/redoc", RedocView.as_view(url_name="schema", authentication_classes=[]), name="redoc"),
+    path("api/redoc.js", views.redoc_script, name="redoc-script"),
     path("api/errors", views.error_codes, name="error-codes"),
     path("api/v1/events", views.EventViewSet.as_view({"get": "list"}), name="events"),
     path("api/v1/", include("users.urls")),

@@ -1,9 +1,13 @@
 """Views of the frame: health, readiness, the page of error codes, the feed of events."""
 
+from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.contrib.staticfiles import finders
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
+from django.templatetags.static import static
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -12,12 +16,13 @@ from rest_framework.views import APIView
 
 from fintech_core import clock, health, outbox, pagination
 from fintech_core.capabilities import Capability
-from fintech_core.exceptions import error_classes
+from fintech_core.exceptions import ValidationFailed, error_classes
 from fintech_core.models import OutboxEvent
 from fintech_core.problems import FRAME_CODES
 from fintech_core.serializers import IdField, PatternField, StrictInput
 from fintech_core.viewsets import DomainViewSet
 
+_REDOC_LOGO = "https://cdn.redoc.ly/redoc/logo-mini.svg"
 _Health = inline_serializer("Health", {"status": serializers.ChoiceField(choices=["ok"])})
 _Ready = inline_serializer(
     "Readiness",
@@ -52,6 +57,7 @@ class ReadyView(APIView):
     access: ClassVar = {"get": Capability.PUBLIC}
     authentication_classes = ()
     throttle_classes = ()
+    problem_statuses: ClassVar = {"get": (400,)}
 
     @extend_schema(
         parameters=[OpenApiParameter("strict", str, enum=["1"], description="503 for any failing check")],
@@ -61,7 +67,9 @@ class ReadyView(APIView):
     )
     def get(self, request: Request) -> HttpResponse:
         checks = health.readiness(now=clock.now())
-        strict = request.query_params.get("strict") == "1"
+        strict = request.query_params.get("strict")
+        if strict not in {None, "1"}:
+            raise ValidationFailed([{"field": "strict", "code": "invalid_choice", "message": "1, or left out."}])
         serving = all(checks.values()) if strict else health.can_serve(checks)
         body = {
             "status": "ok" if all(checks.values()) else "degraded",
@@ -71,6 +79,31 @@ class ReadyView(APIView):
         if not serving:
             response["Retry-After"] = "2"
         return response
+
+
+def start_page(request: HttpRequest) -> HttpResponse:
+    """Where a person finds what this server has."""
+    return render(request, "fintech_core/start.html")
+
+
+def favicon(request: HttpRequest) -> HttpResponse:
+    """For browsers that ask for it without being told where it is: beside JSON, for one."""
+    return HttpResponseRedirect(static("fintech_core/favicon.svg"))
+
+
+@cache
+def _redoc_script() -> str:
+    """Redoc's own, without the request for its maker's logo that it makes whatever one sets."""
+    path = finders.find("drf_spectacular_sidecar/redoc/bundles/redoc.standalone.js")
+    if path is None:
+        raise AssertionError("drf-spectacular-sidecar is not installed")
+    return Path(path).read_text(encoding="utf-8").replace(_REDOC_LOGO, "data:,")
+
+
+def redoc_script(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(
+        _redoc_script(), content_type="text/javascript; charset=utf-8", headers={"Cache-Control": "max-age=3600"}
+    )
 
 
 def error_codes(request: HttpRequest) -> HttpResponse:

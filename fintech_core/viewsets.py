@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 from django.http import HttpResponse
 from rest_framework import viewsets
+from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -16,7 +17,7 @@ from fintech_core import db, idempotency, pagination, problems, step_up
 from fintech_core.actors import Actor
 from fintech_core.body_limits import LargeBody
 from fintech_core.capabilities import Capability
-from fintech_core.exceptions import DomainError, NotFound, ValidationFailed
+from fintech_core.exceptions import DomainError, NotAuthenticated, NotFound, ValidationFailed
 from fintech_core.ratelimit import Limit
 from fintech_core.serializers import StrictInput
 from fintech_core.single_values import IDEMPOTENCY_KEY, ORGANIZATION, HeaderInvalid, single_header
@@ -46,6 +47,7 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
 
     access: ClassVar[Mapping[str, Capability]] = {}
     step_up: ClassVar[Mapping[str, Deed]] = {}  # by action: what asks for a fresh code, always or from an amount on
+    idempotent: ClassVar[Mapping[str, bool]] = {}  # by action that takes an Idempotency-Key: whether it needs one
     limits: ClassVar[Mapping[str, tuple[Limit, ...]]] = {}  # by action, on top of the general ones (ratelimit.py)
     body_limits: ClassVar[Mapping[str, LargeBody]] = {}  # by action, where it takes more than a JSON body may have
     order: ClassVar[tuple[str, ...]] = ("-created_at", "-id")
@@ -63,8 +65,22 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
             raise AssertionError("a public route has no actor")
         return actor
 
+    def perform_authentication(self, request: Any) -> None:
+        """A verb that the path doesn't have and a missing key are refused before an unknown organization (404) is."""
+        if not hasattr(self, request.method.lower()):
+            raise MethodNotAllowed(request.method)
+        if single_header(request, ORGANIZATION) is not None and self.idempotent.get(getattr(self, "action", ""), False):
+            self._require_key(request)
+        super().perform_authentication(request)
+
+    def _require_key(self, request: Any) -> None:
+        if single_header(request, IDEMPOTENCY_KEY) is None and request.data.get("dry_run") is not True:
+            raise IdempotencyKeyRequired
+
     def check_permissions(self, request: Any) -> None:
         """Counted before it is judged: who is refused again and again is limited as well."""
+        if request.auth is None and self.access.get(self.action) is not Capability.PUBLIC:
+            raise NotAuthenticated  # counted by network in the middleware
         super().check_throttles(request)
         super().check_permissions(request)
 

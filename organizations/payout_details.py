@@ -117,6 +117,14 @@ def _card_token(details: Details) -> Checked:
     return Checked(dict(details), f"card ****{details['last4']}")
 
 
+# The form of each method's fields, for the OpenAPI file. Check digits and real banks are asked for above.
+FORMS: Mapping[PayoutMethod, Mapping[str, str]] = {
+    PayoutMethod.IBAN: {"iban": r"^[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}$"},
+    PayoutMethod.US_BANK: {"routing_number": r"^[0-9]{9}$", "account_number": r"^[0-9]{4,17}$"},
+    PayoutMethod.RU_BANK: {"bik": r"^[0-9]{9}$", "account_number": r"^[0-9]{20}$"},
+    PayoutMethod.SBP: {"phone": r"^\+7[0-9]{10}$", "bank_id": r"^1[0-9]{11}$"},
+    PayoutMethod.CARD_TOKEN: {"token": r"^[A-Za-z][A-Za-z0-9_-]{7,63}$", "last4": r"^[0-9]{4}$"},
+}
 _METHODS: Mapping[PayoutMethod, tuple[tuple[str, ...], Callable[[Details], Checked]]] = {
     PayoutMethod.IBAN: (("iban",), _iban),
     PayoutMethod.US_BANK: (("routing_number", "account_number"), _us_bank),

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from fintech_core import json_schema
 from fintech_core.countries import COUNTRIES
 from fintech_core.serializers import IdField, StrictInput, TextField, shown_at
 from organizations import payout_details, tax_numbers
@@ -68,6 +69,10 @@ class OrganizationPatch(StrictInput):
     legal_name = LineField(max_length=200, required=False)
     country = CountryField(required=False)
     tax_number = LineField(max_length=tax_numbers.MAX_LENGTH, required=False)
+
+    @classmethod
+    def schema_rules(cls) -> list[json_schema.Fragment]:
+        return [*super().schema_rules(), json_schema.at_least_one("legal_name", "country", "tax_number")]
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not attrs:
@@ -179,10 +184,22 @@ class DetailsField(serializers.Field[Any, Any, Any, Any]):
         return value
 
 
+def _details_of(method: PayoutMethod) -> json_schema.Fragment:
+    """Which details the method takes."""
+    forms = payout_details.FORMS[method]
+    properties = {name: {"type": "string", "pattern": pattern} for name, pattern in forms.items()}
+    details = {"properties": properties, "required": list(forms), "additionalProperties": False}
+    return json_schema.when("method", [method.value], {"properties": {"details": details}})
+
+
 class PayoutAccountInput(StrictInput):
     method = MethodField()
     details = DetailsField()
     replaces = IdField(required=False, help_text="The payout account whose place it takes; that one is archived.")
+
+    @classmethod
+    def schema_rules(cls) -> list[json_schema.Fragment]:
+        return [*super().schema_rules(), *(_details_of(method) for method in PayoutMethod)]
 
 
 class PayoutAccountFilter(StrictInput):

@@ -1,11 +1,14 @@
 """Inputs and outputs of payments."""
 
+import re
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.core.validators import URLValidator
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from fintech_core import json_schema
 from fintech_core.serializers import IdField, InstantField, MoneyInput, MoneyOutput, StrictInput, TextField, shown_at
 from payments.enums import IntentStatus, ReviewReason, SimulatorOutcome
 from payments.gateways import enabled_gateway, enabled_names
@@ -16,6 +19,9 @@ from payments.models import PaymentIntent
 class GatewayField(TextField):
     """The name of a gateway that is offered here."""
 
+    def schema_constraints(self) -> json_schema.Fragment:
+        return {"enum": list(settings.PAYMENT_GATEWAYS)}
+
     default_error_messages: ClassVar = {"invalid_choice": "Not one of the gateways that are offered here: {offered}."}
 
     def to_internal_value(self, data: Any) -> str:
@@ -25,10 +31,25 @@ class GatewayField(TextField):
         return name
 
 
+class UrlField(TextField):
+    """An address of the web, in ASCII: a name, `localhost` or an IPv4 address, perhaps a port and a path."""
+
+    default_error_messages: ClassVar = {"invalid_url": "Enter a valid URL: https://shop.example/thanks."}
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data)
+        if re.search(json_schema.WEB_ADDRESS, text) is None:
+            self.fail("invalid_url")
+        return text
+
+    def schema_constraints(self) -> json_schema.Fragment:
+        return {"pattern": json_schema.WEB_ADDRESS}
+
+
 class CreateIntentInput(MoneyInput):
     wallet = IdField(help_text="One of the caller's own.")
     gateway = GatewayField()
-    return_url = TextField(
+    return_url = UrlField(
         required=False,
         max_length=2000,
         validators=[URLValidator(schemes=["http", "https"])],

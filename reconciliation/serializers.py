@@ -46,9 +46,12 @@ class ClearingAccountField(TextField):
         return code
 
 
-@extend_schema_field({"type": "string", "example": "-12.50", "pattern": r"^-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,8})?$"})
+@extend_schema_field({"type": "string", "example": "-12.50"})
 class BalanceField(AmountField):
     """A balance: may be negative or zero."""
+
+    takes_zero = True
+    signed = True
 
 
 @extend_schema_field({"type": "boolean"})

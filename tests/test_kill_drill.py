@@ -23,7 +23,7 @@ def test_the_demo_survives_kills_of_web_worker_and_database(live: LiveStack, tmp
     live.start()
     live.manage("load_demo", "--credentials", str(credentials))
     demo = subprocess.Popen(
-        programs.manage("demo", "--url", live.url, "--credentials", str(credentials)),
+        programs.manage("demo", "--url", live.url, "--wait", "90", "--credentials", str(credentials)),
         cwd=places.CHECKOUT,
         env=live.environment("command") | {"ENVIRONMENT": "development"},
         stdout=subprocess.PIPE,

@@ -107,5 +107,8 @@ def sealed_until() -> str:
             "SELECT (SELECT count(*) FROM fintech_core_auditlog) - (SELECT count(*) FROM fintech_core_auditchain)"
         )
         unchained = cursor.fetchone()[0]
-    newest = f"Seal {seal.number} of {seal.created_at:%Y-%m-%d %H:%M:%S} UTC" if seal else "No seal yet"
-    return f"{newest}. Audit chain at {audit_chain.head().seq}, {unchained} rows not chained yet."
+    chained = f"Audit log: {audit_chain.head().seq} rows are chained"
+    chained += f", the worker chains the newest {unchained} within a minute." if unchained else ", all of them."
+    if seal is None:
+        return f"{chained} The first seal is due at the worker's next hourly run; until then there is none to check."
+    return f"{chained} Newest seal: {seal.number} of {seal.created_at:%Y-%m-%d %H:%M:%S} UTC."

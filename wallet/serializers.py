@@ -4,7 +4,8 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from fintech_core.serializers import AmountField, CurrencyField, LimitsInput, MoneyOutput, StrictInput, TextField
+from fintech_core import json_schema
+from fintech_core.serializers import CurrencyField, LimitField, LimitsInput, MoneyOutput, StrictInput, TextField
 from wallet.enums import WalletStatus
 from wallet.models import Wallet
 
@@ -22,10 +23,15 @@ class PolicyInput(LimitsInput):
     """At most one of `credit_limit` and `minimum_balance`, and at least one limit."""
 
     limits: ClassVar = ("credit_limit", "minimum_balance", "maximum_balance")
-    credit_limit = AmountField(required=False, help_text="How far below zero `available` may go. Zero takes it away.")
-    minimum_balance = AmountField(required=False, help_text="What must stay available. Zero takes it away.")
-    maximum_balance = AmountField(required=False, allow_null=True, help_text="null takes it away.")
+    credit_limit = LimitField(required=False, help_text="How far below zero `available` may go. Zero takes it away.")
+    minimum_balance = LimitField(required=False, help_text="What must stay available. Zero takes it away.")
+    maximum_balance = LimitField(required=False, allow_null=True, help_text="null takes it away.")
     reason = TextField(min_length=3, max_length=500)
+
+    @classmethod
+    def schema_rules(cls) -> list[json_schema.Fragment]:
+        given = json_schema.at_least_one(*cls.limits)
+        return [*super().schema_rules(), given, json_schema.not_both("credit_limit", "minimum_balance")]
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         given = [name for name in self.limits if name in attrs]

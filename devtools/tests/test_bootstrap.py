@@ -59,3 +59,44 @@ def test_it_parses_on_the_oldest_python_that_can_tell_its_age() -> None:
     import ast
 
     ast.parse(SCRIPT.read_text(), feature_version=(3, 6))
+
+
+PIP = """\
+Ignoring colorama: markers 'sys_platform == "win32"' don't match your environment
+Collecting django==5.2.19 (from -r requirements-local.txt (line 3))
+  Downloading django-5.2.19-py3-none-any.whl (8.3 MB)
+Collecting psycopg-binary==3.3.1 (from -r requirements-local.txt (line 9))
+  Using cached psycopg_binary-3.3.1-cp311-manylinux_x86_64.whl (500 kB)
+Installing collected packages: psycopg-binary, django
+"""
+
+
+def test_the_progress_of_an_install_is_read_from_what_pip_says(tmp_path: Path) -> None:
+    progress = bootstrap.Progress(tmp_path, 5, 12)
+
+    for line in PIP.splitlines()[:-1]:
+        progress.read(line)
+
+    assert (progress.total, progress.fetched, progress.name) == (4, 2, "psycopg-binary")
+    assert progress.line() == " 30%  fetched 2 of 4 packages, 9 of about 12 MB: psycopg-binary"
+    assert progress.bar().startswith("[#######.................]  30%  fetched")
+
+    (tmp_path / "lib" / "python3.11" / "site-packages" / "django-5.2.19.dist-info").mkdir(parents=True)
+    progress.read(PIP.splitlines()[-1])
+
+    assert progress.line() == " 40%  unpacked 1 of 4 packages, 9 MB"
+
+
+def test_without_a_terminal_the_progress_is_a_line_every_few_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bootstrap, "PLAIN_SECONDS", 0.0)
+    pip = "import sys, time; print('Collecting django==5.2.19', flush=True); time.sleep(1); sys.exit(3)"
+    progress = bootstrap.Progress(tmp_path, 2, 12)
+
+    status = progress.follow([sys.executable, "-c", pip])
+
+    lines = set(capsys.readouterr().out.splitlines())
+    assert status == 3
+    assert "   30%  fetched 1 of 2 packages, 0 of about 12 MB: django" in lines
+    assert progress.said == ["Collecting django==5.2.19\n"]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from fintech_core import money
+from fintech_core import json_schema, money
 from fintech_core.serializers import (
     AmountField,
     CurrencyField,
@@ -25,7 +25,9 @@ _PERCENTAGE = re.compile(r"(0|[1-9][0-9]{0,2})(\.[0-9]{1,6})?", re.ASCII)
 _AMOUNTS = ("fixed", "minimum", "maximum")
 
 
-@extend_schema_field({"type": "string", "example": "1.5", "pattern": r"^(0|[1-9][0-9]{0,2})(\.[0-9]{1,6})?$"})
+@extend_schema_field(
+    {"type": "string", "example": "1.5", "pattern": r"^(100(\.0{1,6})?|(0|[1-9][0-9]?)(\.[0-9]{1,6})?)$"}
+)
 class PercentageField(serializers.Field[Any, Any, Any, Any]):
     """Per cent of the amount, a decimal string from "0" to "100" with up to six decimals."""
 
@@ -57,6 +59,10 @@ class FeeScheduleInput(ReasonInput):
     minimum = AmountField(required=False)
     maximum = AmountField(required=False)
     valid_from = InstantField(required=False, help_text="Not in the past. Without it: from now on.")
+
+    @classmethod
+    def schema_rules(cls) -> list[json_schema.Fragment]:
+        return [*super().schema_rules(), *json_schema.amounts_in_currency(*_AMOUNTS)]
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         for name in _AMOUNTS:

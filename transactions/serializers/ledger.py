@@ -16,7 +16,14 @@ from transactions.selectors import fee_paid, headline, initiated_by
 MAX_METADATA_KEYS = 50
 
 
-@extend_schema_field({"type": "object", "additionalProperties": {"type": "string", "maxLength": 500}})
+@extend_schema_field(
+    {
+        "type": "object",
+        "maxProperties": MAX_METADATA_KEYS,
+        "propertyNames": {"minLength": 1, "maxLength": 40, "pattern": r"^[^\u0000]*$"},
+        "additionalProperties": {"type": "string", "maxLength": 500, "pattern": r"^[^\u0000]*$"},
+    }
+)
 class MetadataField(serializers.Field[Any, Any, Any, Any]):
     """Up to 50 strings by name (1 to 40 characters), of at most 500 characters each."""
 

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from rest_framework import serializers
 
-from fintech_core.serializers import AmountField, LimitsInput, MoneyOutput, TextField
+from fintech_core.serializers import LimitField, LimitsInput, MoneyOutput, TextField
 from transactions.enums import MonitorCondition
 from transactions.models import Monitor
 
@@ -12,7 +12,7 @@ from transactions.models import Monitor
 class MonitorInput(LimitsInput):
     limits: ClassVar = ("threshold",)
     condition = serializers.ChoiceField(choices=MonitorCondition.choices)
-    threshold = AmountField()
+    threshold = LimitField()
     description = TextField(required=False, allow_blank=True, max_length=200)
 
 

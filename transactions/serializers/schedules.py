@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
+from fintech_core import json_schema
 from fintech_core.serializers import (
     DayField,
     IdField,
@@ -20,6 +21,7 @@ from transactions.models import ScheduledRun, TransferSchedule
 from transactions.services import Destination
 
 MAX_RUNS = 10_000
+_DESTINATIONS = ("destination_wallet", "destination_email", "destination_phone")
 
 
 class CreateScheduleInput(MoneyInput):
@@ -40,12 +42,21 @@ class CreateScheduleInput(MoneyInput):
     )
     description = TextField(required=False, allow_blank=True, max_length=500)
 
+    @classmethod
+    def schema_rules(cls) -> list[json_schema.Fragment]:
+        no_weekends = {"properties": {"business_day_rule": {"enum": [BusinessDayRule.NONE.value]}}}
+        return [
+            *super().schema_rules(),
+            json_schema.exactly_one(*_DESTINATIONS),
+            json_schema.when("frequency", [Frequency.ONCE.value], json_schema.without("end_on", "max_runs")),
+            json_schema.when("frequency", [Frequency.DAILY.value], no_weekends),
+        ]
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         attrs = super().validate(attrs)
-        names = ("destination_wallet", "destination_email", "destination_phone")
-        given = [attrs.pop(name, None) for name in names]
+        given = [attrs.pop(name, None) for name in _DESTINATIONS]
         if sum(value is not None for value in given) != 1:
-            _refuse("destination_wallet", "one_destination", f"Give exactly one of {', '.join(names)}.")
+            _refuse("destination_wallet", "one_destination", f"Give exactly one of {', '.join(_DESTINATIONS)}.")
         _check_rule(attrs)
         wallet_id, email, phone = given
         return {**attrs, "destination": Destination(wallet_id=wallet_id, email=email, phone=phone)}

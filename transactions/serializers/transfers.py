@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from fintech_core import money
+from fintech_core import json_schema, money
 from fintech_core.actors import Actor
 from fintech_core.exceptions import DomainError
 from fintech_core.serializers import FlagField, IdField, MoneyInput, PatternField, StrictInput, TextField
@@ -30,6 +30,10 @@ class TransferItemInput(MoneyInput):
     reference = PatternField(REFERENCE, required=False, help_text="Unique per owner of the source wallet, for ever.")
     description = TextField(required=False, allow_blank=True, max_length=500)
     metadata = MetadataField(required=False)
+
+    @classmethod
+    def schema_rules(cls) -> list[json_schema.Fragment]:
+        return [*super().schema_rules(), json_schema.exactly_one(*_DESTINATIONS)]
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         attrs = super().validate(attrs)

@@ -4,7 +4,6 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.http import HttpResponse
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 
@@ -16,8 +15,8 @@ from transactions import selectors, services
 from transactions.serializers.people import ErasureOutput, PersonalDataOutput
 
 _PAGE = [
-    OpenApiParameter("limit", OpenApiTypes.INT, description="Transactions, 1 to 100."),
-    OpenApiParameter("cursor", OpenApiTypes.STR, description="From `transactions.next`."),
+    OpenApiParameter("limit", pagination.LIMIT_SCHEMA, description="How many transactions there are at most."),
+    OpenApiParameter("cursor", pagination.CURSOR_SCHEMA, description="From `transactions.next`."),
 ]
 
 

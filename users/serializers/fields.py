@@ -1,15 +1,15 @@
 """Fields of identity over HTTP. Messages never repeat what was sent: it is personal or secret."""
 
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from fintech_core import identifiers
+from fintech_core import identifiers, json_schema
 from fintech_core.serializers import TextField
 from users import credentials
 
@@ -21,6 +21,9 @@ MAX_CODE_LENGTH = 16
 @extend_schema_field({"type": "string", "format": "email", "maxLength": identifiers.MAX_EMAIL_LENGTH})
 class EmailField(TextField):
     """An address, in its normal form afterwards."""
+
+    def schema_constraints(self) -> json_schema.Fragment:
+        return {}
 
     default_error_messages: ClassVar = {"invalid_email": "This is not an email address."}
 
@@ -35,6 +38,9 @@ class EmailField(TextField):
 class PhoneField(TextField):
     """A number with its country's code, in E.164 afterwards."""
 
+    def schema_constraints(self) -> json_schema.Fragment:
+        return {"pattern": identifiers.PHONE_PATTERN}
+
     default_error_messages: ClassVar = {"invalid_phone": "Begin with + and the country's code: +12025550123."}
 
     def to_internal_value(self, data: Any) -> str:
@@ -45,15 +51,9 @@ class PhoneField(TextField):
 
 
 class LineField(TextField):
-    """One line of text, without control characters."""
+    """One line of text."""
 
-    default_error_messages: ClassVar = {"control_characters": "Control characters aren't allowed."}
-
-    def to_internal_value(self, data: Any) -> str:
-        text = super().to_internal_value(data)
-        if any(unicodedata.category(sign) == "Cc" for sign in text):
-            self.fail("control_characters")
-        return text
+    forbidden = json_schema.CONTROLS
 
 
 class NameField(LineField):
@@ -65,6 +65,8 @@ class NameField(LineField):
 
 class PasswordField(TextField):
     """A password as it was typed: never trimmed, never cut."""
+
+    forbidden = json_schema.NUL
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
@@ -95,6 +97,9 @@ def password_policy(field: str = "") -> Iterator[None]:
 
 class NewPasswordField(PasswordField):
     """A password that is being set; answers to the policy."""
+
+    def schema_constraints(self) -> json_schema.Fragment:
+        return {**super().schema_constraints(), "minLength": settings.PASSWORD_MIN_LENGTH}
 
     def to_internal_value(self, data: Any) -> str:
         password = super().to_internal_value(data)

@@ -1,7 +1,8 @@
 """`demo`: the product seen from outside. Drives a running server over HTTP as its clients do, step by step.
 
-It knows the API and `.local/credentials.json` only; the last step verifies the ledger itself. Exits 1 on any surprise.
-A server that goes away is asked again with the same Idempotency-Key, as a good client does, so the demo survives kills.
+It knows the API and `.local/credentials.json` only; the last step verifies the ledger itself. Exits 1 on any unexpected
+result, and within seconds where no server answers. One that goes away later is asked again with the same
+Idempotency-Key, as a good client does, so the demo survives kills.
 """
 
 import json
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from django.conf import settings
@@ -21,11 +23,18 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.table import Table
 
-PATIENCE = 90.0  # seconds that a server may be away
+from fintech_core.parsing import parse_whole_number
+
+FIRST_ANSWER = 10  # seconds in which a server must have answered at all
+PATIENCE = 90.0  # seconds that a server may be away once it was there
 REPLAYED = "Idempotency-Replayed"
 
 
-class Surprise(Exception):
+class NoServer(Exception):
+    """Nothing that can be used answers at the address."""
+
+
+class Unexpected(Exception):
     """The server did something else than documented."""
 
 
@@ -48,9 +57,9 @@ class Client:
                     return response
             except httpx.TransportError as error:
                 if time.monotonic() > deadline:
-                    raise Surprise(f"{method} {path}: no server answers ({error})") from error
+                    raise Unexpected(f"{method} {path}: no server answers ({error})") from error
             if time.monotonic() > deadline:
-                raise Surprise(f"{method} {path}: 503 for {PATIENCE:.0f} seconds")
+                raise Unexpected(f"{method} {path}: 503 for {PATIENCE:.0f} seconds")
             time.sleep(0.5)
 
     def log_in(self, email: str, password: str) -> None:
@@ -58,18 +67,38 @@ class Client:
         self.http.headers["Authorization"] = f"Bearer {answer['access']}"
 
 
+def wait_for(url: str, seconds: int) -> str:
+    """The status that /ready gives. Raises NoServer with the reason after so many seconds, at once for a stranger."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            answer = httpx.get(f"{url}/ready", timeout=httpx.Timeout(3, connect=2))
+            if answer.status_code == httpx.codes.OK and "checks" in answer.text:
+                return str(answer.json()["status"])
+            reason = f"/ready answers {answer.status_code}: {answer.text[:200]}"
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                raise NoServer(f"Something else than Fintech Core runs at {url} ({reason}).")
+        except (httpx.HTTPError, ValueError) as error:
+            reason = str(error) or type(error).__name__
+        if time.monotonic() + 0.5 > deadline:
+            raise NoServer(f"No server to use at {url}: {reason}.")
+        time.sleep(0.5)
+
+
 def expect(response: httpx.Response, *statuses: int) -> dict[str, Any]:
-    """The JSON of an answer with one of the statuses. Raises Surprise."""
+    """The JSON of an answer with one of the statuses. Raises Unexpected."""
     if response.status_code not in statuses:
-        raise Surprise(f"{response.request.method} {response.request.url.path}: {response.status_code} {response.text}")
+        raise Unexpected(
+            f"{response.request.method} {response.request.url.path}: {response.status_code} {response.text}"
+        )
     return dict(response.json()) if response.content else {}
 
 
 def expect_refusal(response: httpx.Response, status: int, code: str) -> str:
-    """The detail of a refusal with this status and code. Raises Surprise."""
+    """The detail of a refusal with this status and code. Raises Unexpected."""
     problem = expect(response, status)
     if problem.get("code") != code:
-        raise Surprise(f"expected {code}, got {problem}")
+        raise Unexpected(f"expected {code}, got {problem}")
     return f"{status} {code}: {problem['detail']}"
 
 
@@ -78,9 +107,21 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--url", default=settings.PUBLIC_URL)
+        parser.add_argument(
+            "--wait", type=parse_whole_number, default=FIRST_ANSWER, help="seconds until the server must answer"
+        )
         parser.add_argument("--credentials", type=Path, default=settings.BASE_DIR / ".local" / "credentials.json")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        url = options["url"].rstrip("/")
+        try:
+            ready = wait_for(url, options["wait"])
+        except NoServer as error:
+            port = urlsplit(url).port or 8000
+            raise CommandError(
+                f"{error}\nStart it in another terminal: make run PORT={port}\n"
+                "Or, where it runs on another port: make demo PORT=<that port>"
+            ) from error
         try:
             officer = json.loads(options["credentials"].read_text())["compliance"]
         except (OSError, ValueError, KeyError) as error:
@@ -88,9 +129,10 @@ class Command(BaseCommand):
                 f"No log-in of an officer in {options['credentials']}: start `make run` first."
             ) from error
         try:
-            Demo(options["url"], officer).run()
-        except Surprise as surprise:
-            Console(stderr=True).print(f"[bold red]Surprise:[/] {surprise}", soft_wrap=True)
+            Demo(url, officer).run(ready)
+        except Unexpected as error:
+            # Not as markup: an answer may hold brackets.
+            Console(stderr=True).print("Unexpected result:", str(error), style="red", soft_wrap=True, markup=False)
             sys.exit(1)
         call_command("verify_ledger")
 
@@ -105,8 +147,8 @@ class Demo:
         self.officer_login = officer
         self.steps = 0
 
-    def run(self) -> None:
-        self.step("The server is ready", expect(Client(self.url).call("GET", "/ready"), 200)["status"])
+    def run(self, ready: str) -> None:
+        self.step(f"The server at {self.url} is ready", ready)
         ann, ben = self.register("Ann"), self.register("Ben")
         self.log_in_by_text_message()
         self.officer.log_in(self.officer_login["email"], self.officer_login["password"])
@@ -184,7 +226,7 @@ class Demo:
             expect(approve, 200)
         profile = expect(client.call("GET", "/api/v1/users/me"), 200)
         if (profile["kyc_status"], profile["kyc_level"]) != ("APPROVED", 1):
-            raise Surprise(f"{name} is {profile['kyc_status']} at level {profile['kyc_level']}")
+            raise Unexpected(f"{name} is {profile['kyc_status']} at level {profile['kyc_level']}")
         self.step(f"An officer approves {name}", f"{profile['kyc_status']} at level {profile['kyc_level']}")
 
     def pay_in(self, client: Client, wallet: str, amount: str) -> None:
@@ -198,7 +240,7 @@ class Demo:
         deadline = time.monotonic() + PATIENCE
         while (status := expect(client.call("GET", path), 200)["status"]) != "succeeded":
             if time.monotonic() > deadline:
-                raise Surprise(f"the payment is still {status}")
+                raise Unexpected(f"the payment is still {status}")
             time.sleep(0.3)
         self.step("The provider's signed webhook arrives and is booked", status)
 
@@ -217,7 +259,7 @@ class Demo:
         self.step("Ann sends Ben 40.50 USD by email", f"{transaction['status']} {transaction['id']}")
         replay = self.post_transfer(client, body, key)
         if (replay.content, replay.headers.get(REPLAYED)) != (first.content, "true"):
-            raise Surprise("the replay of a key differs from its first answer")
+            raise Unexpected("the replay of a key differs from its first answer")
         self.step("The same request with the same key", f"the stored answer, {REPLAYED}: true")
 
     def provoke_refusals(self, ann: Client, ben: Client, wallet: str, email: str) -> None:
@@ -237,4 +279,4 @@ class Demo:
         self.console.print(table)
         balance = Decimal(expect(client.call("GET", f"/api/v1/wallets/{wallet}/balance"), 200)["balance"])
         if balance != expected:
-            raise Surprise(f"{title} holds {balance}, expected {expected}")
+            raise Unexpected(f"{title} holds {balance}, expected {expected}")
