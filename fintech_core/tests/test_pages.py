@@ -128,7 +128,7 @@ def test_the_documentation_and_the_admin_keep_what_they_need(db: None, browser: 
     assert re.findall(r'(?:src|href)="(https?:[^"]+)"', page.content.decode()) == []
 
 
-def test_redoc_asks_no_other_server_for_its_logo(browser: Client) -> None:
+def test_redoc_asks_no_other_server_for_its_logo(db: None, browser: Client) -> None:
     script = browser.get("/api/redoc.js")
 
     assert script["Content-Type"] == "text/javascript; charset=utf-8"
@@ -137,7 +137,7 @@ def test_redoc_asks_no_other_server_for_its_logo(browser: Client) -> None:
     assert 'src:"data:,"' in script.content.decode()
 
 
-def test_a_browser_that_asks_for_the_favicon_gets_it(browser: Client) -> None:
+def test_a_browser_that_asks_for_the_favicon_gets_it(db: None, browser: Client) -> None:
     icon = browser.get("/favicon.ico", follow=True)
 
     assert icon.status_code == 200
