@@ -36,7 +36,7 @@ def _answer(outcome: Any) -> Any:
 
 def service_transfers(people: People, count: int, dice: random.Random, target: uuid.UUID | None = None) -> None:
     """Single transfers: idempotency key, gates, ledger, audit, stored answer."""
-    from fintech_core import clock, idempotency
+    from fintech_core import idempotency
     from transactions.services import Destination, create_transfer
 
     for _ in range(count):
@@ -55,7 +55,6 @@ def service_transfers(people: People, count: int, dice: random.Random, target: u
                 destination=Destination(wallet_id=target or other),
                 amount=AMOUNT,
                 currency="USD",
-                now=clock.now(),
             ),
             render=_answer,
         )
@@ -73,7 +72,7 @@ def rival_transfers(people: People, count: int, dice: random.Random, schema: str
 
 def service_batches(people: People, count: int, dice: random.Random, size: int = 1_000) -> None:
     """`count` transfers in batches of `size` out of one person's wallet, as `POST /transfers/batch` does them."""
-    from fintech_core import clock, idempotency
+    from fintech_core import idempotency
     from transactions.services import Destination, TransferItem, create_transfers
 
     for _ in range(max(1, count // size)):
@@ -88,7 +87,7 @@ def service_batches(people: People, count: int, dice: random.Random, size: int =
             actor=actor,
             key=uuid.uuid4().hex,
             fingerprint=b"bench",
-            use_case=partial(create_transfers, actor=actor, items=items, atomic=True, now=clock.now()),
+            use_case=partial(create_transfers, actor=actor, items=items, atomic=True),
             render=_batch_answer,
         )
 
@@ -114,7 +113,6 @@ def rival_batches(people: People, count: int, dice: random.Random, size: int = 1
 
 def deposits(people: People, count: int, dice: random.Random, lane: int | None = None) -> None:
     """Deposits from clearing: over random lanes, or (spread out) from a lane of this process alone."""
-    from fintech_core import clock
     from fintech_core.actors import Actor
     from fintech_core.db import unit_of_work
     from transactions import ledger
@@ -127,7 +125,7 @@ def deposits(people: People, count: int, dice: random.Random, lane: int | None =
             kind=TransactionKind.DEPOSIT,
             legs=(ledger.Leg(ledger.SystemAccount("clearing:simulator", "USD", lane), wallet, AMOUNT, "USD"),),
         )
-        unit_of_work(partial(ledger.post_one, posting, actor=actor, now=clock.now()))
+        unit_of_work(partial(ledger.post_one, posting, actor=actor))
 
 
 def _rival() -> Any:

@@ -58,7 +58,7 @@ def make_people(count: int, balance: str, currency: str = "USD") -> list[tuple[u
             )
             for w in wallets[start : start + _CHUNK]
         ]
-        unit_of_work(lambda postings=postings: ledger.post(postings, actor=actor, now=now))  # type: ignore[misc]
+        unit_of_work(lambda postings=postings: ledger.post(postings, actor=actor))  # type: ignore[misc]
     return [(user.pk, wallet.pk) for user, wallet in zip(users, wallets, strict=True)]
 
 

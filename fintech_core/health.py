@@ -1,18 +1,21 @@
 """Health and readiness: is this process alive, can it serve, and is everything around it well."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from django.core.cache import cache
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Value
 
 from fintech_core import transaction_ids
+from fintech_core.clock import DatabaseNow
 from fintech_core.models import WorkerHeartbeat
 
 WORKER_MAX_AGE = timedelta(seconds=45)
 CHECK_RESULTS = [("ok", "ok"), ("failing", "failing")]
-_ESSENTIAL = ("database", "migrations", "ledger_base")
+MAX_SKEW = timedelta(seconds=2)
+_ESSENTIAL = ("database", "migrations", "ledger_base", "clock")
 _state = {"migrated": False}
 logger = structlog.get_logger(__name__)
 
@@ -22,7 +25,7 @@ def beat(*, now: datetime) -> None:
     WorkerHeartbeat.objects.update_or_create(name="worker", defaults={"beat_at": now})
 
 
-def readiness(*, now: datetime) -> dict[str, bool]:
+def readiness() -> dict[str, bool]:
     """Each check's result, by name."""
     database = _database()
     migrations = database and _migrations()
@@ -30,8 +33,9 @@ def readiness(*, now: datetime) -> dict[str, bool]:
         "database": database,
         "migrations": migrations,
         "ledger_base": migrations and _ledger_base(),
+        "clock": database and _clock(),
         "cache": _cache(),
-        "worker": database and _worker(now),
+        "worker": database and _worker(),
     }
 
 
@@ -67,6 +71,26 @@ def _ledger_base() -> bool:
         return False
 
 
+def _clock() -> bool:
+    """The clock of this process is right within MAX_SKEW of the database's, which alone decides (clock.py).
+
+    A process whose clock is wrong writes wrong times into its logs, and its machine needs looking after. The answer
+    was given somewhere between question and arrival: a slow database is no skew.
+    """
+    try:
+        asked = datetime.now(UTC)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT clock_timestamp()")
+            told: datetime = cursor.fetchone()[0]
+        arrived = datetime.now(UTC)
+    except (DatabaseError, InterfaceError):
+        return False
+    skew = max(asked - told, told - arrived)
+    if skew > MAX_SKEW:
+        logger.error("clock_skew", seconds=skew.total_seconds())
+    return skew <= MAX_SKEW
+
+
 def _cache() -> bool:
     try:
         cache.set("ready", "1", 10)
@@ -76,8 +100,9 @@ def _cache() -> bool:
         return False
 
 
-def _worker(now: datetime) -> bool:
+def _worker() -> bool:
+    fresh = WorkerHeartbeat.objects.filter(name="worker", beat_at__gt=DatabaseNow() - Value(WORKER_MAX_AGE))
     try:
-        return WorkerHeartbeat.objects.filter(name="worker", beat_at__gt=now - WORKER_MAX_AGE).exists()
+        return fresh.exists()
     except (DatabaseError, InterfaceError):
         return False

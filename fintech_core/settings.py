@@ -143,8 +143,15 @@ DATABASE_OWNER_URL: str = env.str("DATABASE_OWNER_URL", default=DATABASE_URL)
 DATABASE_APP_ROLE = "fintech_app"
 DATABASE_OWNER_ROLE = "fintech_owner"
 
-# statement, lock, idle-in-transaction timeouts in milliseconds; 0 is none (house.md: one place).
-DATABASE_TIMEOUTS = {"web": (5_000, 3_000, 10_000), "worker": (60_000, 10_000, 60_000), "command": (0, 0, 0)}
+# statement, lock, idle-in-transaction timeouts in milliseconds; 0 is none (house.md: one place). A command may read the
+# whole books in a statement, but waits for no lock for long: what it has begun holds up what others call final.
+DATABASE_TIMEOUTS = {
+    "web": (5_000, 3_000, 10_000),
+    "worker": (60_000, 10_000, 60_000),
+    "command": (3_600_000, 30_000, 600_000),
+}
+# Migrations and backups, whatever the process: a statement takes as long as it takes.
+OWNER_TIMEOUTS = (0, 60_000, 0)
 if PROCESS_ROLE not in DATABASE_TIMEOUTS:
     raise ImproperlyConfigured("PROCESS_ROLE is web, worker or command")
 
@@ -152,7 +159,7 @@ if PROCESS_ROLE not in DATABASE_TIMEOUTS:
 def database_config(url: str, role: str) -> dict[str, Any]:
     """Django's settings of one connection that acts as `role`, whoever logs in."""
     config = env.db_url_config(url)
-    statement, lock, idle = DATABASE_TIMEOUTS[PROCESS_ROLE] if role == DATABASE_APP_ROLE else (0, 0, 0)
+    statement, lock, idle = DATABASE_TIMEOUTS[PROCESS_ROLE] if role == DATABASE_APP_ROLE else OWNER_TIMEOUTS
     options = config.setdefault("OPTIONS", {})
     options["options"] = (
         f"-c role={role} -c statement_timeout={statement} -c lock_timeout={lock} "

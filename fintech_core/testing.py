@@ -352,7 +352,7 @@ def fund_wallet(user: User, amount: str, currency: str = "USD") -> Wallet:
     source = ledger.SystemAccount("clearing:simulator", currency)
     leg = ledger.Leg(source, wallet.pk, Decimal(amount), currency)
     posting = ledger.Posting(kind=TransactionKind.DEPOSIT, legs=(leg,))
-    unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM, now=now))
+    unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM))
     wallet.refresh_from_db()
     return wallet
 

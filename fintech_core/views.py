@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from fintech_core import clock, health, outbox, pagination
+from fintech_core import health, outbox, pagination
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import ValidationFailed, error_classes
 from fintech_core.models import OutboxEvent
@@ -32,7 +32,7 @@ _Ready = inline_serializer(
             "ReadinessChecks",
             {
                 name: serializers.ChoiceField(choices=health.CHECK_RESULTS)
-                for name in ("database", "migrations", "ledger_base", "cache", "worker")
+                for name in ("database", "migrations", "ledger_base", "clock", "cache", "worker")
             },
         ),
     },
@@ -66,7 +66,7 @@ class ReadyView(APIView):
         auth=[],
     )
     def get(self, request: Request) -> HttpResponse:
-        checks = health.readiness(now=clock.now())
+        checks = health.readiness()
         strict = request.query_params.get("strict")
         if strict not in {None, "1"}:
             raise ValidationFailed([{"field": "strict", "code": "invalid_choice", "message": "1, or left out."}])

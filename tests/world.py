@@ -131,7 +131,7 @@ def organization(name: str) -> Owner:
 def fund(wallet: Wallet, amount: str = "1000.00") -> None:
     leg = ledger.Leg(clearing("simulator", wallet.currency), wallet.pk, Decimal(amount), wallet.currency)
     posting = ledger.Posting(kind=TransactionKind.DEPOSIT, legs=(leg,))
-    unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM, now=clock.now()))
+    unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM))
 
 
 @contextmanager

@@ -30,11 +30,11 @@ from transactions.selectors import headline
 
 
 def _void(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
-    return services.void_hold(actor=actor, hold_id=object_id, reason=reason, now=now)
+    return services.void_hold(actor=actor, hold_id=object_id, reason=reason)
 
 
 def _reverse(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
-    return services.reverse_transaction(actor=actor, transaction_id=object_id, reason=reason, now=now)
+    return services.reverse_transaction(actor=actor, transaction_id=object_id, reason=reason)
 
 
 def _end_schedule(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:

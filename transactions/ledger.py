@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import F, Sum
 
-from fintech_core import ids, outbox, prepared
+from fintech_core import clock, ids, outbox, prepared
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.db import mark_posted
 from transactions import events, hashing, journal, monitors
@@ -57,7 +57,7 @@ from transactions.postings import (
     WalletFrozen,
     error_of,
 )
-from wallet.locks import lock_wallets
+from wallet.locks import lock_wallets_and_read_clock
 from wallet.models import Wallet
 
 MAX_POSTINGS = 1_000
@@ -89,25 +89,26 @@ __all__ = [
 ]
 
 
-def post_one(posting: Posting, *, actor: Actor, now: datetime) -> Transaction:
+def post_one(posting: Posting, *, actor: Actor) -> Transaction:
     """Post one transaction. Raises the DomainError that refuses it; see `post`."""
-    outcome = post([posting], actor=actor, now=now)[0]
+    outcome = post([posting], actor=actor)[0]
     if isinstance(outcome, Refusal):
         raise outcome.error
     return outcome
 
 
-def post(postings: Sequence[Posting], *, actor: Actor, now: datetime, atomic: bool = True) -> list[Outcome]:
+def post(postings: Sequence[Posting], *, actor: Actor, atomic: bool = True) -> list[Outcome]:
     """Post a batch and return an outcome per posting, in order.
 
-    Atomic batches are refused whole by one refusal; others go on. Runs once per unit of work. `posted_at` is `now`, or
-    later where a wallet of the batch was posted to later, so that it never decreases along a wallet.
+    Atomic batches are refused whole by one refusal; others go on. Runs once per unit of work. `posted_at` is the time
+    after all wallets were locked: a posting that waited is not dated before what was final meanwhile. It is later where
+    a wallet of the batch was posted to later, so that it never decreases along a wallet.
     """
     mark_posted()
     if not 1 <= len(postings) <= MAX_POSTINGS:
         raise ValueError(f"a batch has 1 to {MAX_POSTINGS} postings")
     proposals = _resolve(postings)
-    wallets = _lock(postings, proposals)
+    wallets, now = _lock(postings, proposals)
     _expire_due_holds(wallets, now)
     captures = [posting.capture.hold_id for posting in postings if posting.capture is not None]
     holds = lock_holds(captures) if captures else {}
@@ -119,7 +120,6 @@ def post(postings: Sequence[Posting], *, actor: Actor, now: datetime, atomic: bo
 def preview(
     postings: Sequence[Posting],
     *,
-    now: datetime,
     atomic: bool = True,
     after: Mapping[uuid.UUID, tuple[Decimal, Decimal]] | None = None,
 ) -> list[Preview | Refusal]:
@@ -128,6 +128,7 @@ def preview(
     Call inside read_only_snapshot(), so that it can't write even by mistake. `after` has balance and held of wallets
     as earlier previews left them, where one batch is asked about after another.
     """
+    now = clock.now()
     proposals = _resolve(postings)
     wallets = {wallet.pk: wallet for wallet in Wallet.objects.filter(pk__in=_wallet_ids(proposals))}
     due = (
@@ -217,21 +218,23 @@ def _positive(amount: Decimal) -> Decimal:
     return amount
 
 
-def _lock(postings: Sequence[Posting], proposals: Sequence[Proposal]) -> dict[uuid.UUID, Wallet]:
-    """All wallets of the batch, locked: customers by primary key, then the lanes by primary key."""
+def _lock(postings: Sequence[Posting], proposals: Sequence[Proposal]) -> tuple[dict[uuid.UUID, Wallet], datetime]:
+    """All wallets of the batch, locked: customers by primary key, then the lanes by primary key; and the time then."""
     customers: set[uuid.UUID] = set()
     lanes: set[uuid.UUID] = set()
     for posting, proposal in zip(postings, proposals, strict=True):
         for leg, movement in zip(posting.legs, proposal.movements, strict=True):
             for account, wallet_id in ((leg.source, movement.source), (leg.destination, movement.destination)):
                 (lanes if isinstance(account, SystemAccount) else customers).add(wallet_id)
-    locked = lock_wallets(customers) if customers else {}
-    if any(wallet.is_system for wallet in locked.values()):
+    locked, now = lock_wallets_and_read_clock(customers or lanes)
+    if customers and any(wallet.is_system for wallet in locked.values()):
         raise ValueError("name a system wallet by its SystemAccount: it is locked after the customers'")
-    locked_lanes = lock_wallets(lanes) if lanes else {}
-    if len(locked_lanes) != len(lanes):
+    if customers and lanes:
+        locked_lanes, now = lock_wallets_and_read_clock(lanes)
+        locked |= locked_lanes
+    if not lanes <= locked.keys():
         raise RuntimeError("a system account is missing: run `manage.py migrate`, which makes them")
-    return locked | locked_lanes
+    return locked, now
 
 
 def _expire_due_holds(wallets: dict[uuid.UUID, Wallet], now: datetime) -> None:

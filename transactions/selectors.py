@@ -140,20 +140,21 @@ _PARTIES = """
     WHERE w.id = ANY(%s) AND w.account_code IS NULL
 """
 _FEES_IN_FORCE = f"""
-    SELECT {prepared.columns_of(FeeSchedule)} FROM transactions_feeschedule
-    WHERE kind = %s AND currency = ANY(%s) AND valid_from <= %s AND (ended_at IS NULL OR ended_at > %s)
+    WITH clock AS MATERIALIZED (SELECT ledger_clock() AS now)
+    SELECT {prepared.columns_of(FeeSchedule)} FROM transactions_feeschedule, clock
+    WHERE kind = %s AND currency = ANY(%s) AND valid_from <= now AND (ended_at IS NULL OR ended_at > now)
 """  # noqa: S608 - constants only
 
 
 def parties_and_fees(
-    *, wallet_ids: Collection[uuid.UUID], kind: str, currencies: Collection[str], now: datetime
+    *, wallet_ids: Collection[uuid.UUID], kind: str, currencies: Collection[str]
 ) -> tuple[dict[uuid.UUID, Party], Schedules]:
     """Customers' wallets among these ids, whoever owns them, and the fee schedules for `kind` at this moment by
     currency and KYC level (None: every level without its own). Every transfer asks for both, so they travel together.
     """
     with prepared.one_round_trip():
         parties = prepared.Pending(_PARTIES, [list(wallet_ids)])
-        fees = prepared.Pending(_FEES_IN_FORCE, [kind, list(currencies), now, now])
+        fees = prepared.Pending(_FEES_IN_FORCE, [kind, list(currencies)])
     schedules = prepared.instances(FeeSchedule, fees.rows())
     return (
         {row[0]: Party(*row) for row in parties.rows()},

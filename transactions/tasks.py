@@ -1,6 +1,7 @@
 """Beat jobs of the ledger. A task may run twice, late or not at all: the rows say what is to be done, and reads and
 postings count holds by time."""
 
+import time
 import uuid
 from datetime import timedelta
 
@@ -25,7 +26,7 @@ TIME_FOR_SCHEDULES = timedelta(seconds=25)  # less than the time between two tic
 def expire_holds() -> None:
     """Tidy up due holds, a batch a transaction; what is left over is the next run's."""
     for _ in range(MAX_BATCHES):
-        if not unit_of_work(lambda: services.expire_due_holds(now=clock.now())):
+        if not unit_of_work(services.expire_due_holds):
             return
 
 
@@ -51,18 +52,17 @@ def seal_ledger() -> None:
 @shared_task(name="transactions.run_schedules")
 def run_schedules() -> None:
     """Pay what is due, the longest waiting first. Two of these at once share the work."""
-    started = clock.now()
-    for schedule_id in selectors.due_schedule_ids(now=started, limit=MAX_SCHEDULES):
-        if clock.now() - started > TIME_FOR_SCHEDULES:
+    started = time.monotonic()
+    for schedule_id in selectors.due_schedule_ids(now=clock.now(), limit=MAX_SCHEDULES):
+        if time.monotonic() - started > TIME_FOR_SCHEDULES.total_seconds():
             return
         _run(schedule_id)
 
 
 def _run(schedule_id: uuid.UUID) -> None:
     """Claim, pay, and where it is refused write that down: three units of work, of which any may be the last."""
-    now = clock.now()
     try:
-        run = unit_of_work(lambda: services.begin_run(schedule_id=schedule_id, now=now))
+        run = unit_of_work(lambda: services.begin_run(schedule_id=schedule_id))
         if run is not None:
             _pay(run)
     except (OutcomeUnknown, ServiceUnavailable):
@@ -71,9 +71,8 @@ def _run(schedule_id: uuid.UUID) -> None:
 
 
 def _pay(run: ScheduledRun) -> None:
-    now = clock.now()
     try:
-        unit_of_work(lambda: services.post_run(run=run, now=now))
+        unit_of_work(lambda: services.post_run(run=run))
         return
     except (OutcomeUnknown, ServiceUnavailable):
         raise
@@ -83,4 +82,4 @@ def _pay(run: ScheduledRun) -> None:
         # Whatever it is must not stop the others; the log has it.
         logger.exception("schedule_run_failed", schedule=str(run.schedule_id), occurrence=run.occurrence)
         code, detail = services.INTERNAL_ERROR, "A failure on our side. It is tried again."
-    unit_of_work(lambda: services.record_refusal(run=run, code=code, detail=detail, now=now))
+    unit_of_work(lambda: services.record_refusal(run=run, code=code, detail=detail))

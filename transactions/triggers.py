@@ -8,6 +8,8 @@ import pgtrigger
 
 from fintech_core.dbtriggers import SealedTrigger, append_only, refuse
 
+# Before which a hold is over for sure: what was decided a moment ago, on locked rows, may still be written.
+_OVER = "greatest(ledger_transaction_start(), ledger_clock() - interval '1 minute')"
 _TIME = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""
 
 # One query checks all rows of the statement: the window `chain` walks each wallet's new entries in order from the
@@ -59,6 +61,9 @@ _ENTRIES_CONTINUE_THE_BOOKS = f"""
             WHEN r.posted_at <> r.transaction_posted_at OR r.posted_at < r.previous_posted_at
               OR NOT isfinite(r.posted_at)
                 THEN 'posted_at does not follow'
+            WHEN r.posted_at < ledger_transaction_start() OR r.posted_at > greatest(
+                    ledger_clock() + interval '1 second', (SELECT max(w.last_posted_at) FROM wallets w))
+                THEN 'posted_at is not the time of the database'
             WHEN r.direction = 'DEBIT' AND r.balance_after - r.held < r.floor THEN 'below the floor'
             WHEN r.hash <> sha256(r.previous_hash || convert_to(concat_ws('|', '1', r.id, r.transaction_id, r.facts,
                     r.wallet_id, r.sequence, r.direction, round(r.amount, r.exponent), r.currency,
@@ -119,15 +124,16 @@ _COMPLETE_AT_COMMIT = """
     RETURN NULL;
 """
 
-_HOLD_BORN_ACTIVE = """
+_HOLD_BORN_ACTIVE = f"""
     SELECT n.id INTO bad FROM new_rows n LEFT JOIN wallet_wallet w ON w.id = n.wallet_id
     WHERE n.status <> 'ACTIVE' OR n.captured <> 0 OR n.released <> 0 OR w.status IS DISTINCT FROM 'ACTIVE'
        OR n.currency <> w.currency OR n.amount <> round(n.amount, w.exponent) OR w.account_code IS NOT NULL
+       OR n.expires_at <= {_OVER}
     LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'hold % does not fit its wallet', bad USING ERRCODE = '23514', CONSTRAINT = 'hold_born_active';
     END IF;
-"""
+"""  # noqa: S608 - constants only
 
 # The wallets are locked first, so that the sums below see every hold that others have committed.
 _HELD_FOLLOWS = """
@@ -155,6 +161,11 @@ _HOLD_FACTS = f"""{TEXT_IS_ERASED}
        OR OLD.status <> 'ACTIVE' OR NEW.captured < OLD.captured OR NEW.released < OLD.released THEN
         RAISE EXCEPTION 'hold %: only an active one changes, and only forward', OLD.id
             USING ERRCODE = '23514', CONSTRAINT = 'hold_facts';
+    END IF;
+    IF NEW.status = 'EXPIRED' AND OLD.expires_at > ledger_clock() + interval '1 second'
+       OR NEW.status <> 'EXPIRED' AND OLD.expires_at <= {_OVER} OR NEW.expires_at < OLD.expires_at THEN
+        RAISE EXCEPTION 'hold %: it expires when it is due, and only then', OLD.id
+            USING ERRCODE = '23514', CONSTRAINT = 'hold_time';
     END IF;
     RETURN NEW;
 """

@@ -2,9 +2,10 @@
 
 import uuid
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
-from fintech_core import prepared
+from fintech_core import clock, prepared
 from wallet.models import Wallet
 
 _LOCK = f"SELECT {prepared.columns_of(Wallet)} FROM wallet_wallet WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"  # noqa: S608 - constants only
@@ -26,6 +27,17 @@ def lock_owner(user_id: uuid.UUID) -> bool:
     users: Any = Wallet._meta.get_field("owner_user").related_model
     rows = users._base_manager.filter(pk=user_id, erased_at__isnull=True)
     return rows.select_for_update(of=("self",), no_key=True).values_list("pk", flat=True).first() is not None
+
+
+def lock_wallets_and_read_clock(wallet_ids: Iterable[uuid.UUID]) -> tuple[dict[uuid.UUID, Wallet], datetime]:
+    """`lock_wallets`, and the time at which all of them were locked, in the same round trip.
+
+    Two statements: in the select list of the first one the clock would be read before a lock is waited for.
+    """
+    with prepared.one_round_trip():
+        rows = prepared.Pending(_LOCK, [list(set(wallet_ids))])
+        moment = prepared.Pending(clock.NOW, [])
+    return {wallet.pk: wallet for wallet in prepared.instances(Wallet, rows.rows())}, moment.rows()[0][0]
 
 
 def lock_wallets(wallet_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Wallet]:

@@ -132,7 +132,7 @@ def test_error_codes_are_unique_and_have_a_fitting_status() -> None:
 def test_ready_tells_of_each_part_and_is_strict_when_asked(anonymous: Client) -> None:
     relaxed, strict = anonymous.get("/ready"), anonymous.get("/ready?strict=1")
 
-    checks = {"database": "ok", "migrations": "ok", "ledger_base": "ok", "cache": "ok", "worker": "failing"}
+    checks = {"database": "ok", "migrations": "ok", "ledger_base": "ok", "clock": "ok", "cache": "ok", "worker": "failing"}
     assert relaxed.json() == strict.json() == {"status": "degraded", "checks": checks}
     assert (relaxed.status_code, strict.status_code, strict["Retry-After"]) == (200, 503, "2")
 
@@ -142,7 +142,8 @@ def test_the_worker_is_alive_while_its_canary_is_young(db: None, age: int, alive
     now = datetime(2026, 1, 1, tzinfo=UTC)
     health.beat(now=now - timedelta(seconds=age))
 
-    assert health.readiness(now=now)["worker"] is alive
+    with clock_at(now):
+        assert health.readiness()["worker"] is alive
     assert WorkerHeartbeat.objects.count() == 1
 
 
@@ -158,9 +159,35 @@ def test_a_process_that_can_not_reach_its_database_does_not_serve(
         "database": "failing",
         "migrations": "failing",
         "ledger_base": "failing",
+        "clock": "failing",
         "cache": "ok",
         "worker": "failing",
     }
+
+
+@pytest.mark.parametrize(
+    ("ahead", "slow", "right"), [(1.9, 0, True), (2.5, 0, False), (-2.5, 0, False), (0, 5, True), (-600, 5, False)]
+)
+def test_a_process_whose_clock_is_wrong_does_not_serve_and_a_slow_answer_is_no_wrong_clock(
+    anonymous: Client, monkeypatch: pytest.MonkeyPatch, ahead: float, slow: float, right: bool
+) -> None:
+    asked: list[datetime] = []
+
+    class ProcessClock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            """`ahead` of the true time when it asks; the answer arrives `slow` seconds later."""
+            if not asked:
+                asked.append(datetime.now(tz) + timedelta(seconds=ahead - slow))
+                return asked[0]
+            return asked[0] + timedelta(seconds=slow)
+
+    monkeypatch.setattr(health, "datetime", ProcessClock)
+
+    answer = anonymous.get("/ready")
+
+    assert answer.json()["checks"]["clock"] == ("ok" if right else "failing")
+    assert answer.status_code == (200 if right else 503)
 
 
 # --- Parsers ----------------------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def create_invitation(
     organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.MEMBERS_WRITE)
     if actor.kind is not ActorKind.USER or actor.user_id is None:
         raise PermissionDenied("Only a person invites.")
-    step_up.spend(actor=actor, now=now)
+    step_up.spend(actor=actor)
     user = user_by_verified_email(email)
     if user is not None and role_in(organization.pk, user.pk) is not None:
         raise AlreadyMember

@@ -29,7 +29,7 @@ def change_member_role(
     before = MemberRole(member.role)
     if before == role:
         return member
-    step_up.spend(actor=actor, now=now)
+    step_up.spend(actor=actor)
     if before == MemberRole.ADMIN:
         refuse_the_last_admin(organization.pk, member.user_id)
     member.role = role

@@ -44,7 +44,7 @@ def add_payout_account(
         refusal = {"field": f"details.{error.field}", "code": error.code, "message": str(error)}
         raise ValidationFailed([refusal]) from error
     old = _open_account(organization.pk, replaces) if replaces is not None else None
-    step_up.spend(actor=actor, now=now)
+    step_up.spend(actor=actor)
     if old is not None:
         _archive(actor, old, now)
     if payout_accounts_of(organization.pk).filter(archived_at__isnull=True).count() >= MAX_ACCOUNTS:
@@ -79,7 +79,7 @@ def archive_payout_account(*, actor: Actor, organization_id: uuid.UUID, account_
     """Nothing is paid out to it any more. Raises NotFound, PermissionDenied, InvalidTransition (archived already)."""
     organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.PAYOUT_ACCOUNTS_WRITE)
     account = _open_account(organization.pk, account_id)
-    step_up.spend(actor=actor, now=now)
+    step_up.spend(actor=actor)
     _archive(actor, account, now)
 
 

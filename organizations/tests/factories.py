@@ -54,7 +54,7 @@ def wallet_for(organization: Organization, amount: str = "0", currency: str = "U
     if Decimal(amount):
         legs = (ledger.Leg(clearing("simulator", currency), wallet.pk, Decimal(amount), currency),)
         posting = ledger.Posting(kind=TransactionKind.DEPOSIT, legs=legs)
-        unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM, now=now))
+        unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM))
         wallet.refresh_from_db()
     return wallet
 

@@ -196,7 +196,7 @@ def _post(
         description=f"Payment by {gateway}",
     )
     try:
-        return ledger.post_one(posting, actor=actor, now=now)
+        return ledger.post_one(posting, actor=actor)
     except ledger.ReferenceExists as error:
         # Booked by another event between our look and the ledger's: the next try sees it.
         raise LostRace from error

@@ -106,7 +106,7 @@ def _leave_suspense(
         legs=(ledger.Leg(source, target, payment.amount, payment.currency),),
         description=f"Payment by {payment.gateway}, {resolution.value} after review",
     )
-    posted = ledger.post_one(posting, actor=actor, now=now)
+    posted = ledger.post_one(posting, actor=actor)
     payment.resolution, payment.resolution_transaction, payment.resolved_at = resolution, posted, now
     payment.save(update_fields=["resolution", "resolution_transaction", "resolved_at"])
     return posted

@@ -403,7 +403,6 @@ def test_a_customers_own_reference_cannot_block_a_booking(alice: User, bob: User
             amount=Decimal("1.00"),
             currency="USD",
             reference="simulator:sim_2",
-            now=timezone.now(),
         )
     )
 

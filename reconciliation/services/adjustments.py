@@ -48,7 +48,7 @@ def post_adjustments(
 
     The caller holds the account's lock and resolves the breaks. Raises the DomainError that refuses a posting.
     """
-    outcomes = ledger.post([posting_of(found, action) for found in breaks], actor=actor, now=now)
+    outcomes = ledger.post([posting_of(found, action) for found in breaks], actor=actor)
     posted: dict[Break, Transaction] = {}
     for found, outcome in zip(breaks, outcomes, strict=True):
         if isinstance(outcome, ledger.Refusal):

@@ -11,6 +11,7 @@ from django.db.models import Sum
 from fintech_core import ids
 from fintech_core.actors import Actor
 from fintech_core.db import unit_of_work
+from fintech_core.testing import clock_at
 from reconciliation import selectors, services
 from reconciliation.groups import Item
 from reconciliation.models import Break, ReconciledAccount, Statement
@@ -147,7 +148,8 @@ def deposit(
         reference=f"simulator:{reference}" if reference else None,
     )
     at = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
-    posted = unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM, now=at))
+    with clock_at(at):
+        posted = unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM))
     return LedgerEntry.objects.get(transaction=posted, wallet__account_code=ACCOUNT)
 
 

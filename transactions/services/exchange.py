@@ -8,7 +8,7 @@ from http import HTTPStatus
 from django.conf import settings
 
 from compliance.services import require_kyc
-from fintech_core import audit, guards
+from fintech_core import audit, clock, guards
 from fintech_core.actors import Actor
 from fintech_core.exceptions import AmountTooLarge, DomainError, NotFound
 from fintech_core.money import Money
@@ -51,13 +51,13 @@ def create_quote(
     destination_wallet: uuid.UUID,
     amount: Decimal,
     currency: str,
-    now: datetime,
 ) -> ExchangeQuote:
     """Fix what `amount` of the source wallet's currency buys now. Moves nothing and reserves nothing.
 
     Raises NotFound, CurrencyMismatch, SameWallet, KycRequired, RateUnavailable, AmountTooSmall,
     AmountTooLarge.
     """
+    now = clock.now()
     source, destination = _own(actor, source_wallet), _own(actor, destination_wallet)
     if source.currency != currency:
         raise ledger.CurrencyMismatch
@@ -99,7 +99,7 @@ def create_quote(
     return quote
 
 
-def execute_exchange(*, actor: Actor, quote_id: uuid.UUID, now: datetime) -> Transaction:
+def execute_exchange(*, actor: Actor, quote_id: uuid.UUID) -> Transaction:
     """Use a quote of the actor's: one transaction over both currencies. Raises NotFound, QuoteUsed, QuoteExpired and
     what the ledger raises."""
     quote = lock_quote(quote_id)
@@ -107,11 +107,13 @@ def execute_exchange(*, actor: Actor, quote_id: uuid.UUID, now: datetime) -> Tra
         raise NotFound("There is no such quote.")
     if quote.transaction_id is not None:
         raise QuoteUsed(extensions={"transaction": str(quote.transaction_id)})
-    if quote.expires_at <= now:
+    if quote.expires_at <= clock.now():
         raise QuoteExpired
     require_kyc(owner_id=quote.source_wallet.owner_id, operation="transfer_out")
     posting = ledger.Posting(kind=TransactionKind.EXCHANGE, legs=_legs(quote), description=_describe(quote))
-    transaction = ledger.post_one(posting, actor=actor, now=now)
+    transaction = ledger.post_one(posting, actor=actor)
+    if quote.expires_at <= transaction.created_at:
+        raise QuoteExpired  # it ended while a wallet's lock was waited for
     quote.transaction = transaction
     quote.save(update_fields=["transaction"])
     audit.record(

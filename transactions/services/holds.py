@@ -18,7 +18,7 @@ from typing import Any
 from django.db.models import F
 
 from compliance.services import require_kyc
-from fintech_core import audit, guards, money, outbox
+from fintech_core import audit, clock, guards, money, outbox
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError, NotFound, ValidationFailed
@@ -32,7 +32,7 @@ from transactions.postings import error_of
 from transactions.selectors import due_hold_ids, due_total, holds_owned_by, holds_visible_to
 from transactions.services.planning import DestinationUnavailable, fee_legs_for
 from users.services import step_up
-from wallet.locks import lock_free_wallets, lock_wallets
+from wallet.locks import lock_free_wallets, lock_wallets, lock_wallets_and_read_clock
 from wallet.models import Claim, Wallet
 from wallet.selectors import expired_claims, open_wallets_by_id, wallets_owned_by
 from wallet.services import add_claim, extend_claim, remove_claims
@@ -82,14 +82,14 @@ def create_hold(
     expires_in: timedelta = DEFAULT_LIFE,
     multi_capture: bool = False,
     description: str = "",
-    now: datetime,
 ) -> Hold:
     """Reserve `amount` on a wallet of the actor until it is captured, voided or expired.
 
     Raises NotFound, CurrencyMismatch, KycRequired, WalletClosed, WalletFrozen, InsufficientFunds, TooManyHolds.
     """
     _gates(_own_wallet(actor, wallet_id), currency)
-    wallet = lock_wallets([wallet_id])[wallet_id]
+    locked, now = lock_wallets_and_read_clock([wallet_id])
+    wallet = locked[wallet_id]
     if wallet.held and _finish_due(due_hold_ids(wallet_id, now), now):
         wallet.refresh_from_db(fields=["held"])
     refusal = _refusal(wallet, amount)
@@ -111,11 +111,12 @@ def create_hold(
     return hold
 
 
-def preview_hold(*, actor: Actor, wallet_id: uuid.UUID, amount: Decimal, currency: str, now: datetime) -> HoldPreview:
+def preview_hold(*, actor: Actor, wallet_id: uuid.UUID, amount: Decimal, currency: str) -> HoldPreview:
     """What `create_hold` would answer now, without a lock and without a trace. Call inside read_only_snapshot().
 
     Raises NotFound (the wallet) alone; every other refusal is in the answer.
     """
+    now = clock.now()
     wallet = _own_wallet(actor, wallet_id)
     wallet.held -= due_total(wallet_id, now)
     refusal: DomainError | None = None
@@ -162,7 +163,6 @@ def capture_hold(
     destination_wallet: uuid.UUID,
     amount: Decimal | None = None,
     final: bool = False,
-    now: datetime,
 ) -> Transaction:
     """Pay out of a hold to another customer's wallet; None takes all that remains.
 
@@ -178,19 +178,20 @@ def capture_hold(
         raise NotFound
     if amount is not None:
         guards.require_decimals(amount, hold.currency)
-    _refuse_unless_open(hold, now)
+    _refuse_unless_open(hold, clock.now())
     target = _destination(actor, hold, destination_wallet)
     require_kyc(owner_id=hold.wallet.owner_id, operation="transfer_out")
     require_kyc(owner_id=target.owner_id, operation="receive")
     # Nobody changes a hold without its wallet's lock, so from here on it stays as it is read. Its own lock is taken
     # by the ledger, after the lanes.
-    source = lock_wallets([hold.wallet_id, target.pk])[hold.wallet_id]
+    locked, now = lock_wallets_and_read_clock([hold.wallet_id, target.pk])
+    source = locked[hold.wallet_id]
     hold = Hold.objects.get(pk=hold_id)
     _refuse_unless_open(hold, now)
     before = _state(hold)
     capture = ledger.Capture(hold_id, hold.remaining if amount is None else amount, final)
-    step_up.spend_for_payment(actor=actor, amounts=[(hold.currency, capture.amount)], now=now)
-    transaction = _post_capture(actor, hold, source, target, capture, now)
+    step_up.spend_for_payment(actor=actor, amounts=[(hold.currency, capture.amount)])
+    transaction = _post_capture(actor, hold, source, target, capture)
     hold.refresh_from_db(fields=["status", "captured", "released"])
     if hold.status != HoldStatus.ACTIVE:
         remove_claims(kind=CLAIM_KIND, refs=[hold.pk])
@@ -199,19 +200,17 @@ def capture_hold(
     return transaction
 
 
-def _post_capture(
-    actor: Actor, hold: Hold, source: Wallet, target: Wallet, capture: ledger.Capture, now: datetime
-) -> Transaction:
+def _post_capture(actor: Actor, hold: Hold, source: Wallet, target: Wallet, capture: ledger.Capture) -> Transaction:
     kind = TransactionKind.HOLD_CAPTURE
     posting = ledger.Posting(
         kind=kind,
         legs=(
             ledger.Leg(source.pk, target.pk, capture.amount, hold.currency),
-            *fee_legs_for(kind=kind, source=source, amount=capture.amount, now=now),
+            *fee_legs_for(kind=kind, source=source, amount=capture.amount),
         ),
         capture=capture,
     )
-    outcome = ledger.post([posting], actor=actor, now=now)[0]
+    outcome = ledger.post([posting], actor=actor)[0]
     if isinstance(outcome, ledger.Refusal):
         # What it says of a stranger's wallet isn't told.
         of_target = outcome.wallet_id == target.pk and isinstance(outcome.error, ledger.ABOUT_THE_WALLET)
@@ -240,7 +239,7 @@ def _unavailable(actor: Actor) -> DestinationUnavailable:
 # --- Voiding, extending -----------------------------------------------------------------------------------------------
 
 
-def void_hold(*, actor: Actor, hold_id: uuid.UUID, reason: str = "", now: datetime) -> Hold:
+def void_hold(*, actor: Actor, hold_id: uuid.UUID, reason: str = "") -> Hold:
     """Release what a hold still reserves. Its wallet's owner may, and operators with a reason; on a frozen wallet too.
 
     Raises NotFound, ValidationFailed (no reason of an operator), HoldNotActive.
@@ -252,7 +251,7 @@ def void_hold(*, actor: Actor, hold_id: uuid.UUID, reason: str = "", now: dateti
     if seen.wallet.owner_id != actor.owner_id and not reason:
         message = "Say why: it is not your own hold."
         raise ValidationFailed([{"field": "reason", "code": "required", "message": message}])
-    hold = _locked(seen, now)
+    hold, now = _locked(seen)
     before = _state(hold)
     hold.status, hold.released = HoldStatus.VOIDED, hold.amount - hold.captured
     hold.save(update_fields=["status", "released"])
@@ -262,7 +261,7 @@ def void_hold(*, actor: Actor, hold_id: uuid.UUID, reason: str = "", now: dateti
     return hold
 
 
-def extend_hold(*, actor: Actor, hold_id: uuid.UUID, expires_in: timedelta, now: datetime) -> Hold:
+def extend_hold(*, actor: Actor, hold_id: uuid.UUID, expires_in: timedelta) -> Hold:
     """Let a hold expire `expires_in` from now: later than before, at most MAX_LIFE after it was made.
 
     Its owner may, on a frozen wallet too (nothing is debited). Raises NotFound, HoldNotActive, HoldExpiryOutOfRange.
@@ -271,7 +270,7 @@ def extend_hold(*, actor: Actor, hold_id: uuid.UUID, expires_in: timedelta, now:
     seen = holds_owned_by(actor).select_related("wallet").filter(pk=hold_id).first()
     if seen is None:
         raise NotFound
-    hold = _locked(seen, now)
+    hold, now = _locked(seen)
     before, expires_at, latest = _state(hold), now + expires_in, hold.created_at + MAX_LIFE
     if not hold.expires_at < expires_at <= latest:
         extensions = {"expires_at": _time(hold.expires_at), "latest": _time(latest)}
@@ -283,12 +282,12 @@ def extend_hold(*, actor: Actor, hold_id: uuid.UUID, expires_in: timedelta, now:
     return hold
 
 
-def _locked(seen: Hold, now: datetime) -> Hold:
-    """The hold, its wallet and then itself locked, open at `now`."""
+def _locked(seen: Hold) -> tuple[Hold, datetime]:
+    """The hold, its wallet and then itself locked and open, and the time then."""
     lock_wallets([seen.wallet_id])
-    hold = lock_holds([seen.pk])[seen.pk]
+    hold, now = lock_holds([seen.pk])[seen.pk], clock.now()
     _refuse_unless_open(hold, now)
-    return hold
+    return hold, now
 
 
 def _refuse_unless_open(hold: Hold, now: datetime) -> None:
@@ -299,11 +298,12 @@ def _refuse_unless_open(hold: Hold, now: datetime) -> None:
 # --- Expiring ---------------------------------------------------------------------------------------------------------
 
 
-def expire_due_holds(*, now: datetime, limit: int = EXPIRY_BATCH) -> int:
+def expire_due_holds(*, limit: int = EXPIRY_BATCH) -> int:
     """Tidy up one batch: due holds become EXPIRED, and every expiry not yet announced is, once. Returns how many.
 
     Wallets that somebody has locked are left for the next time, so the job never waits with locks in its hands.
     """
+    now = clock.now()
     due = set(expired_claims(CLAIM_KIND, now).values_list("ref", flat=True)[:limit])
     due |= set(due_hold_ids(None, now)[:limit])
     wallet_of = dict(Hold.objects.filter(pk__in=due).values_list("pk", "wallet_id"))

@@ -7,7 +7,6 @@ locked figures, and the database checks again. Single transfers, batches, import
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 
 from compliance.selectors import kyc_levels_of
@@ -83,7 +82,7 @@ class _Facts:
     schedules: Mapping[tuple[str, int | None], FeeSchedule]
 
 
-def plan_transfers(*, actor: Actor, items: Sequence[TransferItem], now: datetime) -> list[Plan | DomainError]:
+def plan_transfers(*, actor: Actor, items: Sequence[TransferItem]) -> list[Plan | DomainError]:
     """A plan or a refusal for each item, in order.
 
     Refusals: NotFound (a source that isn't the actor's), CurrencyMismatch, DestinationUnavailable, SameWallet,
@@ -91,17 +90,17 @@ def plan_transfers(*, actor: Actor, items: Sequence[TransferItem], now: datetime
     """
     if not 1 <= len(items) <= MAX_ITEMS:
         raise ValueError(f"a batch has 1 to {MAX_ITEMS} transfers")
-    facts = _read(actor, items, now)
+    facts = _read(actor, items)
     return [_plan(facts, item) for item in items]
 
 
-def _read(actor: Actor, items: Sequence[TransferItem], now: datetime) -> _Facts:
+def _read(actor: Actor, items: Sequence[TransferItem]) -> _Facts:
     """Everything that the items need to know, with one statement for each kind of it."""
     source_ids = {i.source_wallet for i in items}
     wallet_ids = {i.destination.wallet_id for i in items if i.destination.wallet_id is not None}
     currencies = {i.currency for i in items}
     wallets, schedules = selectors.parties_and_fees(
-        wallet_ids=source_ids | wallet_ids, kind=TransactionKind.TRANSFER, currencies=currencies, now=now
+        wallet_ids=source_ids | wallet_ids, kind=TransactionKind.TRANSFER, currencies=currencies
     )
     own = {pk: wallet for pk, wallet in wallets.items() if wallet.owner_id == actor.owner_id}
     sources = {pk: wallet for pk, wallet in own.items() if pk in source_ids}
@@ -168,11 +167,9 @@ def schedule_for(
     return schedules.get((currency, level)) or schedules.get((currency, None))
 
 
-def fee_legs_for(*, kind: TransactionKind, source: Wallet, amount: Decimal, now: datetime) -> tuple[ledger.Leg, ...]:
+def fee_legs_for(*, kind: TransactionKind, source: Wallet, amount: Decimal) -> tuple[ledger.Leg, ...]:
     """The fee that `amount` out of `source` costs its owner now: one leg more of the same posting, or none."""
-    parties, schedules = selectors.parties_and_fees(
-        wallet_ids=[source.pk], kind=kind, currencies=[source.currency], now=now
-    )
+    parties, schedules = selectors.parties_and_fees(wallet_ids=[source.pk], kind=kind, currencies=[source.currency])
     schedule = schedule_for(schedules, source.currency, parties[source.pk].kyc_level)
     return _fee_legs(source.pk, fees.fee_of(schedule, amount), source.currency) if schedule is not None else ()
 

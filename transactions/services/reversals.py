@@ -1,7 +1,6 @@
 """Reversal: an operator's way to undo a posted transaction by a new one."""
 
 import uuid
-from datetime import datetime
 from http import HTTPStatus
 
 from fintech_core import audit
@@ -29,7 +28,7 @@ class AlreadyReversed(DomainError):
     title = "The transaction was reversed before."
 
 
-def reverse_transaction(*, actor: Actor, transaction_id: uuid.UUID, reason: str, now: datetime) -> Transaction:
+def reverse_transaction(*, actor: Actor, transaction_id: uuid.UUID, reason: str) -> Transaction:
     """Undo a transaction by a new one with every leg mirrored, fees included. Once.
 
     An operator's reversal may debit a frozen wallet, never below its floor. Raises NotFound, NotReversible,
@@ -52,7 +51,7 @@ def reverse_transaction(*, actor: Actor, transaction_id: uuid.UUID, reason: str,
         reverses_id=original.pk,
         override_by=actor.user_id,
     )
-    reversal = ledger.post_one(posting, actor=actor, now=now)
+    reversal = ledger.post_one(posting, actor=actor)
     original.status = TransactionStatus.REVERSED
     original.save(update_fields=["status"])
     audit.record(

@@ -16,7 +16,7 @@ Rules of what is refused:
 import uuid
 from datetime import datetime, timedelta
 
-from fintech_core import audit
+from fintech_core import audit, clock
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import PermissionDenied
@@ -54,12 +54,13 @@ def reference_of(schedule_id: uuid.UUID, occurrence: int) -> str:
     return f"sch-{schedule_id.hex}-{occurrence}"
 
 
-def begin_run(*, schedule_id: uuid.UUID, now: datetime) -> ScheduledRun | None:
+def begin_run(*, schedule_id: uuid.UUID) -> ScheduledRun | None:
     """Claim a due schedule for LEASE and return its oldest unsettled occurrence, one attempt further.
 
     None where it isn't due any more or somebody else has it.
     """
     schedule = lock_transfer_schedule(schedule_id, skip_locked=True)
+    now = clock.now()
     if schedule is None or schedule.status != ScheduleStatus.ACTIVE or not _is_due(schedule, now):
         return None
     run = ScheduledRun.objects.filter(schedule=schedule, status__in=OPEN_RUNS).first() or _next_run(schedule, now)
@@ -81,7 +82,7 @@ def begin_run(*, schedule_id: uuid.UUID, now: datetime) -> ScheduledRun | None:
     return run
 
 
-def post_run(*, run: ScheduledRun, now: datetime) -> None:
+def post_run(*, run: ScheduledRun) -> None:
     """Pay the occurrence of this attempt and go on to the next one.
 
     Does nothing when the attempt was overtaken: paused, canceled, or taken up again by another worker. Raises what
@@ -101,7 +102,6 @@ def post_run(*, run: ScheduledRun, now: datetime) -> None:
             currency=schedule.currency,
             reference=reference_of(schedule.pk, current.occurrence),
             description=schedule.description,
-            now=now,
         )
     except ledger.ReferenceExists:
         # Nothing was written. If it is this very payment, it was made before; else somebody took the reference.
@@ -120,9 +120,10 @@ def post_run(*, run: ScheduledRun, now: datetime) -> None:
     )
 
 
-def record_refusal(*, run: ScheduledRun, code: str, detail: str, now: datetime) -> None:
+def record_refusal(*, run: ScheduledRun, code: str, detail: str) -> None:
     """Write down why the attempt failed, after it was rolled back, and decide what comes next."""
     schedule = lock_transfer_schedule(run.schedule_id)
+    now = clock.now()
     current = _current(schedule, run)
     if schedule is None or current is None:
         return

@@ -88,7 +88,7 @@ def create_schedule(
     _refuse_start(start_at, now)
     if actor.user_id is None:
         raise NotFound("There is no such source wallet.")
-    step_up.spend_for_payment(actor=actor, amounts=[(currency, amount)], now=now)
+    step_up.spend_for_payment(actor=actor, amounts=[(currency, amount)])
     source, payee = _parties(actor, source_wallet, destination, currency)
     schedule = TransferSchedule(
         owner_id=actor.user_id,

@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
 
@@ -48,14 +47,13 @@ def create_transfer(
     reference: str | None = None,
     description: str = "",
     metadata: Mapping[str, str] | None = None,
-    now: datetime,
 ) -> Transaction:
     """Move money from a wallet of the actor to another customer's; the fee, if there is one, comes on top.
 
     Raises NotFound (source), CurrencyMismatch, DestinationUnavailable, KycRequired, SameWallet, InsufficientFunds
     (amount + fee), WalletFrozen, WalletClosed, AmountTooLarge, ReferenceExists, StepUpRequired (large amounts).
     """
-    step_up.spend_for_payment(actor=actor, amounts=[(currency, amount)], now=now)
+    step_up.spend_for_payment(actor=actor, amounts=[(currency, amount)])
     item = TransferItem(
         source_wallet=source_wallet,
         destination=destination,
@@ -65,22 +63,20 @@ def create_transfer(
         description=description,
         metadata=metadata or {},
     )
-    outcome = _post_batch(actor, [item], now, atomic=True)[0]
+    outcome = _post_batch(actor, [item], atomic=True)[0]
     if isinstance(outcome, DomainError):
         raise _traced(outcome, actor, [outcome])
     return outcome
 
 
-def create_transfers(
-    *, actor: Actor, items: Sequence[TransferItem], atomic: bool, now: datetime
-) -> list[Transaction | DomainError]:
+def create_transfers(*, actor: Actor, items: Sequence[TransferItem], atomic: bool) -> list[Transaction | DomainError]:
     """Transfer 1 to 1,000 items in one posting of the ledger; a transaction or a refusal for each, in order.
 
     Items are decided in order, each seeing the earlier ones. One that isn't atomic goes on after a
     refusal; an atomic one raises BatchRefused. The number of statements doesn't grow with the batch.
     """
-    step_up.spend_for_payment(actor=actor, amounts=[(item.currency, item.amount) for item in items], now=now)
-    outcomes = _post_batch(actor, items, now, atomic=atomic)
+    step_up.spend_for_payment(actor=actor, amounts=[(item.currency, item.amount) for item in items])
+    outcomes = _post_batch(actor, items, atomic=atomic)
     if atomic and any(isinstance(outcome, DomainError) for outcome in outcomes):
         raise _traced(batch_refused(outcomes), actor, outcomes)
     return outcomes
@@ -91,18 +87,16 @@ def simulate_transfers(
     actor: Actor,
     items: Sequence[TransferItem],
     atomic: bool,
-    now: datetime,
     after: Figures | None = None,
 ) -> list[Simulated | DomainError]:
     """What `create_transfers` would do now, item by item, from the same decision. Call inside read_only_snapshot().
 
     `after` has the figures that earlier simulations of the same snapshot left, for questions larger than a batch.
     """
-    plans = plan_transfers(actor=actor, items=items, now=now)
+    plans = plan_transfers(actor=actor, items=items)
     outcomes = _decided(
         plans,
-        now,
-        lambda postings: ledger.preview(postings, now=now, atomic=atomic, after=after),
+        lambda postings: ledger.preview(postings, atomic=atomic, after=after),
         atomic=atomic,
     )
     lost = sum(isinstance(outcome, DestinationUnavailable) for outcome in outcomes)
@@ -128,15 +122,12 @@ def batch_refused(outcomes: Sequence[object]) -> BatchRefused:
     return BatchRefused(extensions={"results": results})
 
 
-def _post_batch(
-    actor: Actor, items: Sequence[TransferItem], now: datetime, *, atomic: bool
-) -> list[Transaction | DomainError]:
+def _post_batch(actor: Actor, items: Sequence[TransferItem], *, atomic: bool) -> list[Transaction | DomainError]:
     """Plan, post and audit. An atomic batch with a refusal in it has posted nothing."""
-    plans = plan_transfers(actor=actor, items=items, now=now)
+    plans = plan_transfers(actor=actor, items=items)
     outcomes = _decided(
         plans,
-        now,
-        lambda postings: ledger.post(postings, actor=actor, now=now, atomic=atomic),
+        lambda postings: ledger.post(postings, actor=actor, atomic=atomic),
         atomic=atomic,
     )
     rows = [
@@ -153,7 +144,6 @@ def _post_batch(
 
 def _decided(
     plans: Sequence[Plan | DomainError],
-    now: datetime,
     decide: Callable[[Sequence[ledger.Posting]], Sequence[T | ledger.Refusal]],
     *,
     atomic: bool,
@@ -162,16 +152,16 @@ def _decided(
     if atomic:
         planned_refusal = next((index for index, plan in enumerate(plans) if isinstance(plan, DomainError)), None)
         if planned_refusal is not None:
-            return _aborted(plans, planned_refusal, now)
+            return _aborted(plans, planned_refusal)
     accepted = [plan.posting for plan in plans if isinstance(plan, Plan)]
     decisions = iter(decide(accepted) if accepted else ())
     return [plan if isinstance(plan, DomainError) else _told(plan, next(decisions)) for plan in plans]
 
 
-def _aborted(plans: Sequence[Plan | DomainError], index: int, now: datetime) -> list[T | DomainError]:
+def _aborted(plans: Sequence[Plan | DomainError], index: int) -> list[T | DomainError]:
     """An atomic batch that fails at `index` at the latest: the ledger is only asked whether an earlier item does."""
     earlier = [plan for plan in plans[:index] if isinstance(plan, Plan)]
-    decisions = ledger.preview([plan.posting for plan in earlier], now=now) if earlier else []
+    decisions = ledger.preview([plan.posting for plan in earlier]) if earlier else []
     for position, (plan, decision) in enumerate(zip(earlier, decisions, strict=True)):
         told = _told(plan, decision)
         if isinstance(told, DomainError) and not isinstance(told, ledger.BatchAborted):

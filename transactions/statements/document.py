@@ -4,7 +4,7 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Context, Decimal
 from http import HTTPStatus
 
@@ -14,8 +14,6 @@ from transactions.hashing import time_text
 
 WIDE = Context(prec=60)  # balances have up to 38 digits, the default context 28
 ZERO = Decimal(0)
-# A posting gets its time before it commits, so the very last seconds may still fill up (ledger.md, The one door).
-SETTLED_AFTER = timedelta(seconds=60)
 
 
 class StatementTooLarge(DomainError):

@@ -14,11 +14,13 @@ from typing import Any
 from django.db import connection
 from django.db.models import Case, F, Sum, When
 
+from fintech_core import clock
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
+from fintech_core.finality import is_final
 from transactions.enums import Direction
 from transactions.models import LedgerEntry
-from transactions.statements.document import SETTLED_AFTER, Line, Statement, check
+from transactions.statements.document import Line, Statement, check
 from wallet.models import Wallet
 
 PAGE = 1_000
@@ -51,11 +53,6 @@ def balance_effective_at(wallet: Wallet, at: datetime) -> BalanceAt:
     return BalanceAt(rows.aggregate(total=Sum(_SIGNED))["total"] or Decimal(0), None, None)
 
 
-def is_settled(at: datetime, *, now: datetime) -> bool:
-    """Whether no posting that is still on its way can get a time at or before `at`."""
-    return at <= now - SETTLED_AFTER
-
-
 # Both bounds in one statement, so that they are of one moment: the newest entries before the start and before the end.
 _BOUNDS = """
     WITH before AS (SELECT sequence, balance_after FROM transactions_ledgerentry
@@ -71,9 +68,11 @@ _TOTALS = """
     FROM transactions_ledgerentry WHERE wallet_id = %(wallet)s AND sequence > %(before)s AND sequence <= %(last)s"""
 
 
-def find_statement(wallet: Wallet, *, start: datetime, end: datetime, now: datetime) -> Statement:
+def find_statement(wallet: Wallet, *, start: datetime, end: datetime) -> Statement:
     """The statement of [start, end), an `end` in the future being now. Raises StatementImbalance if it isn't right."""
+    now = clock.now()
     end = min(end, now)
+    final = is_final(end)  # before the entries are read: what is final by now is among them
     with connection.cursor() as cursor:
         cursor.execute(_BOUNDS, {"wallet": wallet.pk, "start": start, "end": end})
         before, opening, last, closing = cursor.fetchone()
@@ -89,7 +88,7 @@ def find_statement(wallet: Wallet, *, start: datetime, end: datetime, now: datet
             start=start,
             end=end,
             made_at=now,
-            final=is_settled(end, now=now),
+            final=final,
             first=before + 1,
             last=last,
             opening=opening,

@@ -1,7 +1,7 @@
 """What the tests of holds share: money by the real ledger, holds by the real services, and what the books say."""
 
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ from django.utils import timezone
 from fintech_core.actors import Actor
 from fintech_core.db import unit_of_work
 from fintech_core.models import AuditLog, OutboxEvent
-from fintech_core.testing import actor_for, kyc
+from fintech_core.testing import actor_for, clock_at, kyc
 from transactions import ledger, services
 from transactions.accounts import clearing
 from transactions.enums import TransactionKind
@@ -32,7 +32,7 @@ def deposit(user: User, amount: str, currency: str = "USD") -> User:
     wallet = wallet_of(user, currency)
     legs = (ledger.Leg(clearing("simulator", currency), wallet.pk, Decimal(amount), currency),)
     posting = ledger.Posting(kind=TransactionKind.DEPOSIT, legs=legs)
-    unit_of_work(lambda: ledger.post_one(posting, actor=Actor.system("tests"), now=timezone.now()))
+    unit_of_work(lambda: ledger.post_one(posting, actor=Actor.system("tests")))
     return user if user.kyc_level else kyc(user, 1)
 
 
@@ -44,16 +44,20 @@ def body_for(user: User, **changes: Any) -> dict[str, Any]:
 def hold_of(user: User, amount: str = "30.00", *, now: datetime | None = None, **options: Any) -> Hold:
     """A hold by the service; a past `now` makes one that was due long ago."""
     wallet = wallet_of(user)
-    return unit_of_work(
-        lambda: services.create_hold(
-            actor=actor_for(user),
-            wallet_id=wallet.pk,
-            amount=Decimal(amount),
-            currency=wallet.currency,
-            now=now or timezone.now(),
-            **options,
+    with _clock(now):
+        return unit_of_work(
+            lambda: services.create_hold(
+                actor=actor_for(user),
+                wallet_id=wallet.pk,
+                amount=Decimal(amount),
+                currency=wallet.currency,
+                **options,
+            )
         )
-    )
+
+
+def _clock(now: datetime | None) -> AbstractContextManager[None]:
+    return nullcontext() if now is None else clock_at(now)
 
 
 def due_hold_of(user: User, amount: str = "30.00", **options: Any) -> Hold:
@@ -62,21 +66,22 @@ def due_hold_of(user: User, amount: str = "30.00", **options: Any) -> Hold:
     return hold_of(user, amount, now=then, expires_in=timedelta(minutes=59), **options)
 
 
-def capture(user: User, hold: Hold, to: User, amount: str | None = None, **options: Any) -> Transaction:
-    options.setdefault("now", timezone.now())
-    return unit_of_work(
-        lambda: services.capture_hold(
-            actor=actor_for(user),
-            hold_id=hold.pk,
-            destination_wallet=wallet_of(to).pk,
-            amount=None if amount is None else Decimal(amount),
-            **options,
+def capture(
+    user: User, hold: Hold, to: User, amount: str | None = None, *, now: datetime | None = None, **options: Any
+) -> Transaction:
+    with _clock(now):
+        return unit_of_work(
+            lambda: services.capture_hold(
+                actor=actor_for(user),
+                hold_id=hold.pk,
+                destination_wallet=wallet_of(to).pk,
+                amount=None if amount is None else Decimal(amount),
+                **options,
+            )
         )
-    )
 
 
 def void(user: User, hold: Hold, **options: Any) -> Hold:
-    options.setdefault("now", timezone.now())
     return unit_of_work(lambda: services.void_hold(actor=actor_for(user), hold_id=hold.pk, **options))
 
 
@@ -88,14 +93,14 @@ def transfer(user: User, to: User, amount: str) -> Transaction:
             destination=services.Destination(wallet_id=wallet_of(to).pk),
             amount=Decimal(amount),
             currency="USD",
-            now=timezone.now(),
         )
     )
 
 
 def expire(now: datetime | None = None) -> int:
     """One run of the beat job's batch."""
-    return unit_of_work(lambda: services.expire_due_holds(now=now or timezone.now()))
+    with _clock(now):
+        return unit_of_work(services.expire_due_holds)
 
 
 def figures(user: User) -> tuple[Decimal, Decimal]:

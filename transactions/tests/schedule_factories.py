@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from fintech_core import clock
 from fintech_core.db import unit_of_work
-from fintech_core.testing import actor_for
+from fintech_core.testing import actor_for, clock_at
 from transactions.enums import Frequency
 from transactions.models import ScheduledRun, TransferSchedule
 from transactions.services import Destination, create_schedule
@@ -41,12 +40,11 @@ def make_schedule(owner: User, payee: User, **changes: Any) -> TransferSchedule:
 
 
 @pytest.fixture
-def job_at(monkeypatch: pytest.MonkeyPatch) -> AtTime:
+def job_at() -> AtTime:
     """`job_at(moment)`: the beat job as it would run then."""
 
     def run(moment: datetime) -> None:
-        with monkeypatch.context() as patch:
-            patch.setattr(clock, "now", lambda: moment)
+        with clock_at(moment):
             run_schedules()
 
     return run

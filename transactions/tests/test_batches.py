@@ -389,9 +389,7 @@ def test_the_number_of_statements_is_the_same_for_3_and_for_1000_items(
             items = [entry for entry in items if entry.destination.phone is None]
         with CaptureQueriesContext(connection) as captured:
             outcomes = unit_of_work(
-                lambda: services.create_transfers(
-                    actor=actor_for(alice), items=items, atomic=mode == BatchMode.ATOMIC, now=timezone.now()
-                )
+                lambda: services.create_transfers(actor=actor_for(alice), items=items, atomic=mode == BatchMode.ATOMIC)
             )
         posted = sum(isinstance(outcome, Transaction) for outcome in outcomes)
         assert posted == len([entry for entry in items if entry.destination.phone is None])
@@ -483,13 +481,7 @@ def test_a15_batches_over_the_same_wallets_in_opposite_order_never_deadlock(alic
 
         def rounds() -> int:
             return sum(
-                len(
-                    unit_of_work(
-                        lambda: services.create_transfers(
-                            actor=actor_for(user), items=items, atomic=True, now=timezone.now()
-                        )
-                    )
-                )
+                len(unit_of_work(lambda: services.create_transfers(actor=actor_for(user), items=items, atomic=True)))
                 for _ in range(8)
             )
 
@@ -526,8 +518,6 @@ def test_a_system_actor_owns_no_wallet_to_spend_from(rich: Wallet, bob: User) ->
     )
 
     with nothing_moves():
-        outcomes = unit_of_work(
-            lambda: services.create_transfers(actor=SYSTEM, items=[entry], atomic=False, now=timezone.now())
-        )
+        outcomes = unit_of_work(lambda: services.create_transfers(actor=SYSTEM, items=[entry], atomic=False))
 
     assert [outcome.code for outcome in outcomes] == ["not_found"]  # type: ignore[union-attr]

@@ -107,7 +107,7 @@ def move(*legs: tuple[Wallet, Wallet, str]) -> Transaction:
         kind=TransactionKind.SPLIT,
         legs=tuple(ledger.Leg(source.pk, target.pk, Decimal(amount), "USD") for source, target, amount in legs),
     )
-    return unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM, now=datetime.now(UTC)))
+    return unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM))
 
 
 def balance(wallet: Wallet) -> Decimal:
@@ -328,7 +328,7 @@ def test_a21_a_list_shows_one_moment(alice: User, alices: Wallet, reads: int) ->
                 posting = ledger.Posting(
                     kind=TransactionKind.ADJUSTMENT, legs=(ledger.Leg(pair[0], pair[1], Decimal("1.00"), "USD"),)
                 )
-                unit_of_work(lambda posting=posting: ledger.post_one(posting, actor=SYSTEM, now=datetime.now(UTC)))
+                unit_of_work(lambda posting=posting: ledger.post_one(posting, actor=SYSTEM))
                 count += 1
         return count
 
@@ -383,7 +383,7 @@ def test_a24_a_hot_account_loses_no_update(
         while (began := time.monotonic()) < until:
             target = fees if len(waits) % 2 else ledger.SystemAccount("fees", "USD", 0)
             posting = ledger.Posting(kind=TransactionKind.FEE, legs=(ledger.Leg(alices.pk, target, CENT, "USD"),))
-            unit_of_work(lambda posting=posting: ledger.post_one(posting, actor=SYSTEM, now=datetime.now(UTC)))
+            unit_of_work(lambda posting=posting: ledger.post_one(posting, actor=SYSTEM))
             waits.append(time.monotonic() - began)
         return waits
 
@@ -504,7 +504,6 @@ def test_one_reference_from_two_wallets_of_one_owner_is_used_once(
                 amount=Decimal("1.00"),
                 currency=source.currency,
                 reference="payroll-2026-01",
-                now=datetime.now(UTC),
             )
         )
 
@@ -553,7 +552,7 @@ def test_a_connection_cut_before_commit_moves_nothing(
             cursor.execute("SELECT pg_backend_pid()")
             pid = cursor.fetchone()[0]
         leg = ledger.Leg(alices.pk, bobs.pk, Decimal("10.00"), "USD")
-        ledger.post_one(ledger.Posting(kind=TransactionKind.TRANSFER, legs=(leg,)), actor=SYSTEM, now=datetime.now(UTC))
+        ledger.post_one(ledger.Posting(kind=TransactionKind.TRANSFER, legs=(leg,)), actor=SYSTEM)
         as_superuser.execute("SELECT pg_terminate_backend(%s)", [pid])
 
     result = race([lambda: unit_of_work(use_case)])[0]

@@ -202,6 +202,6 @@ def test_a_simulation_can_not_write_even_if_it_tried(rich: Wallet, alice: User, 
     )
 
     with read_only_snapshot(), connection.cursor() as cursor:
-        services.simulate_transfers(actor=actor_for(alice), items=[entry], atomic=True, now=timezone.now())
+        services.simulate_transfers(actor=actor_for(alice), items=[entry], atomic=True)
         with pytest.raises(InternalError, match="read-only"):
             cursor.execute("UPDATE wallet_wallet SET status = 'FROZEN'")

@@ -5,7 +5,6 @@ from decimal import Decimal
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
 
 from fintech_core.db import unit_of_work
 from fintech_core.models import OutboxEvent
@@ -32,7 +31,7 @@ def events(type: str = "transaction.posted", **filters: object) -> list[OutboxEv
 
 def post(*legs: tuple[ledger.Account, ledger.Account, str], kind: TransactionKind) -> Transaction:
     posting = ledger.Posting(kind=kind, legs=tuple(ledger.Leg(a, b, Decimal(amount), "USD") for a, b, amount in legs))
-    return unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM, now=timezone.now()))
+    return unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM))
 
 
 def test_each_side_of_a_transfer_hears_of_its_own_leg(
@@ -126,7 +125,7 @@ def test_a_batch_takes_one_insert_for_its_events(alices: Wallet, bob: User, coun
     postings = [ledger.Posting(kind=TransactionKind.TRANSFER, legs=(leg,)) for _ in range(count)]
 
     with CaptureQueriesContext(connection) as captured:
-        unit_of_work(lambda: ledger.post(postings, actor=SYSTEM, now=timezone.now()))
+        unit_of_work(lambda: ledger.post(postings, actor=SYSTEM))
 
     assert sum("fintech_core_outboxevent" in query["sql"] for query in captured) == 1
     assert OutboxEvent.objects.filter(type="transaction.posted", payload__kind="TRANSFER").count() == 2 * count

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fintech_core.actors import Actor
 from fintech_core.db import unit_of_work
-from fintech_core.testing import kyc
+from fintech_core.testing import clock_at, kyc
 from transactions import fx, services
 from transactions.models import ExchangeQuote, LedgerEntry, Transaction
 from users.models import User
@@ -92,12 +92,11 @@ def test_an_expired_quote_is_refused_and_nothing_moves(alice_client: Any, wallet
     later = datetime.now(UTC) + timedelta(seconds=61)
     actor = Actor.system("test")
 
-    with pytest.raises(services.QuoteExpired):
+    with clock_at(later), pytest.raises(services.QuoteExpired):
         unit_of_work(
             lambda: services.execute_exchange(
                 actor=Actor(kind=actor.kind, id=wallets["USD"].owner_user_id, user_id=wallets["USD"].owner_user_id),
                 quote_id=quoted["id"],
-                now=later,
             )
         )
 

@@ -164,7 +164,7 @@ def test_what_python_writes_the_trigger_accepts_and_a_second_hand_recomputes(db:
             metadata={"ключ": "значение", "a": "b"},
             effective_at=datetime(2020, 2, 29, tzinfo=timezone(timedelta(hours=4))),
         )
-        unit_of_work(lambda posting=posting: ledger.post_one(posting, actor=system, now=now))
+        unit_of_work(lambda posting=posting: ledger.post_one(posting, actor=system))
 
     head = forge.genesis(wallet.pk)
     for entry in LedgerEntry.objects.filter(wallet=wallet).order_by("sequence").values():

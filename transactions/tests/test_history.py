@@ -13,7 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from fintech_core.db import unit_of_work
-from fintech_core.testing import SYSTEM, Client, fund_wallet, kyc
+from fintech_core.testing import SYSTEM, Client, clock_at, fund_wallet, kyc
 from transactions import ledger
 from transactions.enums import TransactionKind
 from transactions.models import LedgerEntry, Transaction
@@ -32,7 +32,8 @@ def transfers(source: Wallet, destination: Wallet, count: int, *, minute: int = 
         leg = ledger.Leg(source.pk, destination.pk, Decimal("1.00"), "USD")
         posting = ledger.Posting(kind=TransactionKind.TRANSFER, legs=(leg,), description=f"number {number}")
         moment = start + timedelta(seconds=number)
-        return unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM, now=moment))
+        with clock_at(moment):
+            return unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM))
 
     return [one(number) for number in range(count)]
 

@@ -15,10 +15,11 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, connections
 
+from fintech_core import clock
 from fintech_core.db import unit_of_work
 from fintech_core.exceptions import DomainError
 from fintech_core.models import AuditLog
-from fintech_core.testing import actor_for, client_for
+from fintech_core.testing import actor_for, client_for, move_clock
 from tests.invariants import check_invariants
 from transactions import services, tasks
 from transactions.models import Hold
@@ -169,13 +170,14 @@ def test_extending_and_expiring_at_once_have_one_winner(alice: User) -> None:
     holds = [hold_of(alice, "1.00", expires_in=timedelta(hours=1)) for _ in range(6)]
 
     def extend(hold: Hold) -> str:
-        at = hold.expires_at - timedelta(microseconds=1)
         life = timedelta(hours=2)
-        unit_of_work(lambda: services.extend_hold(actor=actor, hold_id=hold.pk, expires_in=life, now=at))
+        unit_of_work(lambda: services.extend_hold(actor=actor, hold_id=hold.pk, expires_in=life))
         return "extended"
 
-    moment = max(hold.expires_at for hold in holds)
-    outcomes = together(*[lambda hold=hold: extend(hold) for hold in holds], *[lambda: expire(moment)] * 3)
+    move_clock(holds[3].expires_at - clock.now())  # the last two become due in the next milliseconds
+    outcomes = together(*[lambda hold=hold: extend(hold) for hold in holds], *[lambda: expire()] * 3)
+    while expire():
+        pass  # those whose wallet was locked meanwhile
 
     for hold, outcome in zip(holds, outcomes, strict=False):
         assert (outcome, parts(hold)[0]) in {("extended", "ACTIVE"), ("hold_not_active", "EXPIRED")}
@@ -186,13 +188,15 @@ def expiry_against_captures(alice: User, bob: User, count: int) -> None:
     """A-36: the job and a capture of each hold at the same instant, the one in which it expires."""
     holds = [hold_of(alice, "1.00", expires_in=timedelta(hours=1)) for _ in range(count)]
     instant = max(hold.expires_at for hold in holds)
+    # They become due one after the other, at the pace at which they were made, while they are captured.
+    move_clock(holds[count // 4].expires_at - clock.now())
     finished = threading.Event()
 
     def captures(mine: list[Hold]) -> list[str]:
         outcomes = []
         for hold in mine:
             try:
-                capture(alice, hold, bob, now=hold.expires_at - timedelta(microseconds=1))
+                capture(alice, hold, bob)
                 outcomes.append("CAPTURED")
             except DomainError as refusal:
                 outcomes.append({"hold_not_active": "EXPIRED"}[refusal.code])
@@ -201,7 +205,7 @@ def expiry_against_captures(alice: User, bob: User, count: int) -> None:
     def job() -> int:
         announced = 0
         while not finished.is_set():
-            announced += unit_of_work(lambda: services.expire_due_holds(now=instant, limit=3))
+            announced += unit_of_work(lambda: services.expire_due_holds(limit=3))
             time.sleep(0.001)
         return announced
 

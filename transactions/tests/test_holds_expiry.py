@@ -117,7 +117,7 @@ def test_an_extended_hold_is_not_expired_at_its_old_time(alice: User, alice_clie
 def test_batches_are_bounded_and_the_task_goes_through_them(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     then = timezone.now() - timedelta(hours=1)
     holds = [hold_of(alice, "1.00", now=then, expires_in=timedelta(minutes=30)) for _ in range(5)]
-    assert unit_of_work(lambda: services.expire_due_holds(now=timezone.now(), limit=2)) == 2
+    assert unit_of_work(lambda: services.expire_due_holds(limit=2)) == 2
     assert Hold.objects.filter(status="ACTIVE").count() == 3
     tasks.expire_holds()
 

@@ -1,6 +1,7 @@
 """Monitors: one event for each crossing, whoever and however many cross it; the owner's alone to make."""
 
 import uuid
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,7 +14,7 @@ from django.utils import timezone
 
 from fintech_core.db import unit_of_work
 from fintech_core.models import AuditLog, OutboxEvent
-from fintech_core.testing import SYSTEM, Client, fund_wallet, kyc
+from fintech_core.testing import SYSTEM, Client, clock_at, clock_moved, fund_wallet, kyc
 from tests.invariants import check_invariants
 from transactions import ledger
 from transactions.enums import TransactionKind
@@ -65,7 +66,8 @@ def move(*amounts: str, wallet: Wallet, now: datetime | None = None) -> None:
         for text in amounts
     )
     posting = ledger.Posting(kind=TransactionKind.ADJUSTMENT, legs=legs)
-    unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM, now=now or timezone.now()))
+    with clock_at(now) if now else nullcontext():
+        unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM))
 
 
 # --- Crossing ---------------------------------------------------------------------------------------------------------
@@ -190,7 +192,8 @@ def test_an_expiry_crosses_when_the_job_comes_by(alices: Wallet, alice_client: C
     hold(alice_client, alices, "60.00")
     high = watch(alice_client, alices, "available_above", "99.99")
 
-    unit_of_work(lambda: expire_due_holds(now=timezone.now() + timedelta(days=8)))
+    with clock_moved(timedelta(days=8)):
+        unit_of_work(expire_due_holds)
 
     assert crossings(high) == ["100.00"]
 
@@ -201,7 +204,8 @@ def test_an_expiry_crosses_when_a_posting_comes_by_first(alices: Wallet, alice_c
     high = watch(alice_client, alices, "available_above", "99.99")
 
     move("+1.00", wallet=alices, now=timezone.now() + timedelta(days=8))
-    unit_of_work(lambda: expire_due_holds(now=timezone.now() + timedelta(days=8)))
+    with clock_moved(timedelta(days=8)):
+        unit_of_work(expire_due_holds)
 
     assert crossings(high) == ["101.00"]
 

@@ -29,7 +29,7 @@ def post(kind: TransactionKind, *legs: tuple[Any, Any, str], **changes: Any) -> 
     posting = ledger.Posting(
         kind=kind, legs=tuple(ledger.Leg(a, b, Decimal(amount), "USD") for a, b, amount in legs), **changes
     )
-    return unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM, now=datetime.now(UTC)))
+    return unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from fintech_core.db import unit_of_work
 from fintech_core.models import AuditLog, OutboxEvent
-from fintech_core.testing import actor_for, fund_wallet, kyc, with_personal
+from fintech_core.testing import actor_for, fund_wallet, kyc, stop_clock, with_personal
 from transactions import services, tasks
 from transactions.enums import Frequency
 from transactions.models import ScheduledRun, Transaction, TransferSchedule
@@ -313,7 +313,6 @@ def pay_with_reference(schedule: TransferSchedule, alice: User, amount: str) -> 
             amount=Decimal(amount),
             currency="USD",
             reference=f"sch-{schedule.pk.hex}-1",
-            now=START,
         )
     )
 
@@ -342,13 +341,14 @@ def test_another_payment_under_the_same_reference_is_no_payment_of_the_run(
 
 
 def test_an_attempt_that_was_overtaken_does_nothing(weekly: TransferSchedule, alice: User, bob: User) -> None:
-    run = unit_of_work(lambda: services.begin_run(schedule_id=weekly.pk, now=START))
+    stop_clock(START)
+    run = unit_of_work(lambda: services.begin_run(schedule_id=weekly.pk))
     assert run is not None
     unit_of_work(lambda: services.cancel_schedule(actor=actor_for(alice), schedule_id=weekly.pk, now=START))
 
     with nothing_moves():
-        unit_of_work(lambda: services.post_run(run=run, now=START))
-        unit_of_work(lambda: services.record_refusal(run=run, code="x", detail="x", now=START))
+        unit_of_work(lambda: services.post_run(run=run))
+        unit_of_work(lambda: services.record_refusal(run=run, code="x", detail="x"))
 
     assert runs_of(weekly) == [(1, "SKIPPED", 1, "")]
 

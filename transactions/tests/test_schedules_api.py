@@ -16,7 +16,7 @@ from fintech_core.testing import Client, actor_for, fund_wallet, kyc
 from transactions.enums import Frequency
 from transactions.models import ScheduledRun, TransferSchedule
 from transactions.services import Destination, create_transfer
-from transactions.tests.schedule_factories import MADE, START, AtTime, job_at, make_schedule, runs_of
+from transactions.tests.schedule_factories import START, AtTime, job_at, make_schedule, runs_of
 from transactions.tests.test_transfers import problem, wallet_of
 from users.models import User
 from wallet.models import Claim
@@ -366,7 +366,6 @@ def test_the_database_keeps_facts_states_and_payments_of_schedules(alice: User, 
             destination=Destination(wallet_id=wallet_of(bob).pk),
             amount=schedule.amount,
             currency="USD",
-            now=MADE,
         )
     )
     ScheduledRun.objects.create(schedule=schedule, occurrence=1, due_at=START, created_at=START)

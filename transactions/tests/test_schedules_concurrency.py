@@ -6,8 +6,7 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from fintech_core import clock
-from fintech_core.testing import fund_wallet, kyc
+from fintech_core.testing import fund_wallet, kyc, stop_clock
 from tests.invariants import check_invariants, deadlocks
 from transactions.models import ScheduledRun
 from transactions.tasks import run_schedules
@@ -27,12 +26,12 @@ def _books(as_superuser: psycopg.Connection) -> Iterator[None]:
     assert deadlocks(as_superuser) == before
 
 
-def test_two_jobs_at_once_run_each_occurrence_once(alice: User, bob: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_jobs_at_once_run_each_occurrence_once(alice: User, bob: User) -> None:
     for user in (alice, bob):
         kyc(user, 1)
         fund_wallet(user, "100.00")
     schedules = [make_schedule(*pair) for _ in range(4) for pair in ((alice, bob), (bob, alice))]
-    monkeypatch.setattr(clock, "now", lambda: START)
+    stop_clock(START)
     jobs: list[Callable[[], None]] = [run_schedules, run_schedules, run_schedules]
 
     assert race(jobs) == [None, None, None]

@@ -44,7 +44,6 @@ def pay(payer: User, payee: User, amount: str = "1.00", **texts: Any) -> Transac
             destination=Destination(wallet_id=target.pk),
             amount=forge.Decimal(amount),
             currency="USD",
-            now=clock.now(),
             **texts,
         )
     )

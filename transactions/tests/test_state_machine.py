@@ -23,7 +23,7 @@ from fintech_core import ids
 from fintech_core.actors import Actor
 from fintech_core.db import unit_of_work
 from fintech_core.exceptions import DomainError
-from fintech_core.testing import actor_for, customer, kyc
+from fintech_core.testing import actor_for, customer, kyc, stop_clock
 from tests.invariants import check_invariants
 from transactions import ledger, services, verification
 from transactions.accounts import clearing
@@ -110,6 +110,7 @@ class Books(RuleBasedStateMachine):
     def attempt(self, call: Callable[[], Any], expected: str | None) -> Any:
         """Run it; refused exactly as `expected`, or accepted where that is None."""
         result, refused = None, None
+        stop_clock(self.model.now)
         try:
             result = unit_of_work(call)
         except DomainError as refusal:
@@ -133,7 +134,7 @@ class Books(RuleBasedStateMachine):
     def deposit(self, person: int, amount: int) -> None:
         legs = (ledger.Leg(clearing("simulator", "USD"), self.wallets[person], amount * CENT, "USD"),)
         posting = ledger.Posting(kind=TransactionKind.DEPOSIT, legs=legs)
-        self.attempt(lambda: ledger.post_one(posting, actor=Actor.system("tests"), now=self.model.now), None)
+        self.attempt(lambda: ledger.post_one(posting, actor=Actor.system("tests")), None)
         self.model.expire(person)
         self.model.balances[person] += amount
 
@@ -148,7 +149,6 @@ class Books(RuleBasedStateMachine):
                 destination=services.Destination(wallet_id=self.wallets[payee]),
                 amount=amount * CENT,
                 currency="USD",
-                now=self.model.now,
             ),
             expected,
         )
@@ -165,9 +165,7 @@ class Books(RuleBasedStateMachine):
         enough = self.model.available(target) >= amount
         expected = "already_reversed" if reversed_before else None if enough else "insufficient_funds"
         done = self.attempt(
-            lambda: services.reverse_transaction(
-                actor=Actor.system("tests"), transaction_id=pk, reason="Undone", now=self.model.now
-            ),
+            lambda: services.reverse_transaction(actor=Actor.system("tests"), transaction_id=pk, reason="Undone"),
             expected,
         )
         if done is not None:
@@ -185,7 +183,6 @@ class Books(RuleBasedStateMachine):
                 currency="USD",
                 expires_in=expires_in,
                 multi_capture=multi,
-                now=now,
             ),
             None if self.model.available(person) >= amount else "insufficient_funds",
         )
@@ -207,7 +204,6 @@ class Books(RuleBasedStateMachine):
                 destination_wallet=self.wallets[payee],
                 amount=None if amount is None else amount * CENT,
                 final=final,
-                now=self.model.now,
             ),
             self.refusal_of(hold) or self.refusal_of_capture(hold, payee, taken),
         )
@@ -233,7 +229,7 @@ class Books(RuleBasedStateMachine):
             return
         hold = self.model.holds[pk]
         actor = self.actors[hold.wallet]
-        call = lambda: services.void_hold(actor=actor, hold_id=pk, now=self.model.now)  # noqa: E731
+        call = lambda: services.void_hold(actor=actor, hold_id=pk)  # noqa: E731
         if self.attempt(call, self.refusal_of(hold)) is not None:
             hold.end("VOIDED")
 
@@ -246,7 +242,7 @@ class Books(RuleBasedStateMachine):
         actor, expires_in = self.actors[hold.wallet], timedelta(seconds=life)
         later = self.model.now + expires_in
         fits = hold.expires_at < later <= hold.created_at + MAX_LIFE
-        call = lambda: services.extend_hold(actor=actor, hold_id=pk, expires_in=expires_in, now=self.model.now)  # noqa: E731
+        call = lambda: services.extend_hold(actor=actor, hold_id=pk, expires_in=expires_in)  # noqa: E731
         expected = self.refusal_of(hold) or (None if fits else "hold_expiry_out_of_range")
         if self.attempt(call, expected) is not None:
             hold.expires_at = later
@@ -254,7 +250,7 @@ class Books(RuleBasedStateMachine):
     @rule()
     def expiry_job(self) -> None:
         # Batch by batch: earlier examples have left their holds in the same database.
-        while self.attempt(lambda: services.expire_due_holds(now=self.model.now), None):
+        while self.attempt(lambda: services.expire_due_holds(), None):
             pass
         self.model.expire(0, 1, 2)
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from fintech_core import exports
 from fintech_core.db import unit_of_work
 from fintech_core.models import AuditLog
-from fintech_core.testing import SYSTEM, Client, actor_for, fund_wallet, with_personal
+from fintech_core.testing import SYSTEM, Client, actor_for, clock_at, fund_wallet, with_personal
 from transactions import ledger
 from transactions.enums import TransactionKind
 from transactions.models import Transaction
@@ -49,7 +49,8 @@ def post(source: Any, destination: Any, amount: str, moment: datetime, **facts: 
     currency = facts.pop("currency", "USD")
     kind = facts.pop("kind", TransactionKind.TRANSFER)
     posting = ledger.Posting(kind=kind, legs=(ledger.Leg(source, destination, Decimal(amount), currency),), **facts)
-    return unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM, now=moment))
+    with clock_at(moment):
+        return unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM))
 
 
 def deposit(wallet: Wallet, amount: str, moment: datetime, **facts: Any) -> Transaction:
@@ -426,7 +427,7 @@ def test_opening_and_entries_make_closing_for_any_postings_and_any_period(
     start = START + timedelta(hours=data.draw(st.integers(-2, 40)))
     end = start + timedelta(hours=data.draw(st.integers(1, 60)))
 
-    statement = find_statement(mine, start=start, end=end, now=timezone.now())
+    statement = find_statement(mine, start=start, end=end)
     lines = list(checked(statement, lines_of(statement, actor=actor_for(alice))))
 
     assert statement.opening + sum(found.amount for found in lines) == statement.closing
@@ -518,7 +519,7 @@ def test_pages_of_lines_fit_together(march: Wallet, alice: User, monkeypatch: py
     from transactions.statements import selectors
 
     monkeypatch.setattr(selectors, "PAGE", 2)
-    statement = find_statement(march, start=START, end=START + timedelta(days=31), now=timezone.now())
+    statement = find_statement(march, start=START, end=START + timedelta(days=31))
 
     lines = list(checked(statement, lines_of(statement, actor=actor_for(alice))))
 
@@ -599,7 +600,8 @@ def test_twenty_thousand_entries_of_the_database_are_streamed_at_bounded_memory(
     def post_thousand(moment: datetime) -> None:
         leg = ledger.Leg(mine.pk, other.pk, Decimal("1.00"), "USD")
         batch = [ledger.Posting(kind=TransactionKind.TRANSFER, legs=(leg,), description="Оплата " * 10)] * 1_000
-        unit_of_work(lambda: ledger.post(batch, actor=SYSTEM, now=moment))
+        with clock_at(moment):
+            unit_of_work(lambda: ledger.post(batch, actor=SYSTEM))
 
     def peak(**asked: str) -> tuple[int, int]:
         tracemalloc.start()

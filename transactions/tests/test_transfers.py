@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from fintech_core.actors import Actor
 from fintech_core.db import unit_of_work
 from fintech_core.models import AuditLog, IdempotencyRecord
-from fintech_core.testing import SYSTEM, Client, actor_for, fund_wallet, kyc
+from fintech_core.testing import SYSTEM, Client, actor_for, clock_at, fund_wallet, kyc
 from tests.invariants import nothing_changes
 from transactions import ledger
 from transactions.enums import TransactionKind
@@ -431,7 +431,7 @@ def test_balances_at_their_limit_are_refused_as_too_large(bob: User, alice: User
     )
 
     with nothing_moves(), pytest.raises(ledger.AmountTooLarge):
-        unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM, now=datetime.now(UTC)))
+        unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM))
 
 
 # --- Who --------------------------------------------------------------------------------------------------------------
@@ -633,7 +633,7 @@ def statements(count: int, source: Wallet, destination: Wallet) -> int:
     with CaptureQueriesContext(
         connection,
     ) as captured:
-        outcomes = unit_of_work(lambda: ledger.post(postings, actor=Actor.system("tests"), now=datetime.now(UTC)))
+        outcomes = unit_of_work(lambda: ledger.post(postings, actor=Actor.system("tests")))
     assert all(isinstance(outcome, Transaction) for outcome in outcomes)
     return len([query for query in captured.captured_queries if "SAVEPOINT" not in query["sql"]])
 
@@ -653,7 +653,7 @@ def test_a_batch_is_limited_and_never_empty(rich: Wallet, bob: User) -> None:
 
     for postings in ([], [posting] * 1001):
         with nothing_moves(), pytest.raises(ValueError, match="1 to 1000"):
-            unit_of_work(lambda postings=postings: ledger.post(postings, actor=SYSTEM, now=datetime.now(UTC)))
+            unit_of_work(lambda postings=postings: ledger.post(postings, actor=SYSTEM))
 
 
 def test_the_ledger_posts_once_per_unit_of_work_and_only_in_one(rich: Wallet, bob: User) -> None:
@@ -661,7 +661,7 @@ def test_the_ledger_posts_once_per_unit_of_work_and_only_in_one(rich: Wallet, bo
     posting = ledger.Posting(kind=TransactionKind.TRANSFER, legs=(leg,))
 
     def post() -> Transaction:
-        return ledger.post_one(posting, actor=SYSTEM, now=datetime.now(UTC))
+        return ledger.post_one(posting, actor=SYSTEM)
 
     with nothing_moves():
         with pytest.raises(RuntimeError, match="runs inside"):
@@ -675,7 +675,7 @@ def test_a33_a_batch_with_one_reference_twice_is_a_clean_refusal_per_item(rich: 
     postings = [ledger.Posting(kind=TransactionKind.TRANSFER, legs=(leg,), reference="same") for _ in range(3)]
 
     def post(*, atomic: bool) -> list[Any]:
-        return unit_of_work(lambda: ledger.post(postings, actor=SYSTEM, now=datetime.now(UTC), atomic=atomic))
+        return unit_of_work(lambda: ledger.post(postings, actor=SYSTEM, atomic=atomic))
 
     with nothing_moves():
         whole = post(atomic=True)
@@ -693,7 +693,8 @@ def test_posted_at_never_goes_back_when_clocks_do(rich: Wallet, bob: User) -> No
     posting = ledger.Posting(kind=TransactionKind.TRANSFER, legs=(leg,))
     rich.refresh_from_db()
 
-    done = unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM, now=datetime(2020, 1, 1, tzinfo=UTC)))
+    with clock_at(datetime(2020, 1, 1, tzinfo=UTC)):
+        done = unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM))
 
     assert done.posted_at == rich.last_posted_at
     assert done.created_at == datetime(2020, 1, 1, tzinfo=UTC)

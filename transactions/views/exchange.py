@@ -82,9 +82,7 @@ class QuoteViewSet(DomainViewSet):
     def create(self, request: Request) -> HttpResponse:
         """What an amount buys now, fixed for a minute. Reserves nothing."""
         data = self.validated(QuoteInput)
-        return self.write(
-            lambda: services.create_quote(actor=self.actor, now=clock.now(), **data), QuoteOutput, status=201
-        )
+        return self.write(lambda: services.create_quote(actor=self.actor, **data), QuoteOutput, status=201)
 
 
 @extend_schema(tags=["exchange"])
@@ -98,7 +96,7 @@ class ExchangeViewSet(DomainViewSet):
         """Use a quote, once."""
         data = self.validated(ExchangeInput)
         return self.write(
-            lambda: read_back(services.execute_exchange(actor=self.actor, quote_id=data["quote"], now=clock.now())),
+            lambda: read_back(services.execute_exchange(actor=self.actor, quote_id=data["quote"])),
             TransactionOutput,
             status=201,
             needs_key=True,

@@ -73,11 +73,9 @@ class HoldViewSet(DomainViewSet):
         data = self.validated(CreateHoldInput)
         if data.pop("dry_run", False):
             asked = {name: data[name] for name in ("wallet_id", "amount", "currency")}
-            return self.dry_run(
-                lambda: services.preview_hold(actor=self.actor, now=clock.now(), **asked), HoldSimulationOutput
-            )
+            return self.dry_run(lambda: services.preview_hold(actor=self.actor, **asked), HoldSimulationOutput)
         return self.write(
-            lambda: read_back_hold(services.create_hold(actor=self.actor, now=clock.now(), **data)),
+            lambda: read_back_hold(services.create_hold(actor=self.actor, **data)),
             HoldOutput,
             status=201,
             needs_key=True,
@@ -90,7 +88,7 @@ class HoldViewSet(DomainViewSet):
         data = self.validated(CaptureHoldInput)
         hold_id = self.get_object().pk
         return self.write(
-            lambda: read_back(services.capture_hold(actor=self.actor, hold_id=hold_id, now=clock.now(), **data)),
+            lambda: read_back(services.capture_hold(actor=self.actor, hold_id=hold_id, **data)),
             TransactionOutput,
             status=201,
             needs_key=True,
@@ -112,7 +110,7 @@ class HoldViewSet(DomainViewSet):
         data = self.validated(input_class)
         hold_id = self.get_object().pk
         return self.write(
-            lambda: read_back_hold(service(actor=self.actor, hold_id=hold_id, now=clock.now(), **data)),
+            lambda: read_back_hold(service(actor=self.actor, hold_id=hold_id, **data)),
             HoldOutput,
             needs_key=True,
         )

@@ -9,7 +9,6 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from fintech_core import clock
 from fintech_core.capabilities import Capability
 from fintech_core.serializers import ReasonInput
 from fintech_core.viewsets import DomainViewSet
@@ -80,9 +79,7 @@ class TransactionViewSet(DomainViewSet):
         data = self.validated(ReasonInput)
         transaction_id = self.get_object().pk
         return self.write(
-            lambda: read_back(
-                services.reverse_transaction(actor=self.actor, transaction_id=transaction_id, now=clock.now(), **data)
-            ),
+            lambda: read_back(services.reverse_transaction(actor=self.actor, transaction_id=transaction_id, **data)),
             TransactionOutput,
             status=201,
             needs_key=True,

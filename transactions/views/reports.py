@@ -14,11 +14,11 @@ from rest_framework.response import Response
 from fintech_core import clock, exports, spreadsheets
 from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
+from fintech_core.finality import is_final
 from fintech_core.viewsets import DomainViewSet
 from transactions import services
 from transactions.serializers.statements import JournalInput, JournalOutput, TrialBalanceInput, TrialBalanceOutput
 from transactions.statements import books, journal_format, json_format
-from transactions.statements.selectors import is_settled
 
 
 @extend_schema(tags=["reports"])
@@ -30,16 +30,12 @@ class ReportViewSet(DomainViewSet):
     def trial_balance(self, request: Request) -> Response:
         """Debits, credits and balance of every account, by currency. The balances add up to zero."""
         asked = self.validated(TrialBalanceInput, request.query_params.dict())
-        now = clock.now()
-        at: datetime = asked.get("at", now)
+        at: datetime = asked["at"] if "at" in asked else clock.now()
+        final = is_final(at)
         rows = books.trial_balance(at=at, currency=asked.get("currency"), each=asked["customers"] == "each")
         parameters = {"at": at.isoformat(), "currency": asked.get("currency", ""), "customers": asked["customers"]}
         self._trace("trial_balance", parameters)
-        return Response(
-            TrialBalanceOutput(
-                {"at": at, "may_change": not is_settled(at, now=now), "currencies": _by_currency(rows)}
-            ).data
-        )
+        return Response(TrialBalanceOutput({"at": at, "may_change": not final, "currencies": _by_currency(rows)}).data)
 
     @extend_schema(
         operation_id="reports_journal",

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from fintech_core import clock, exports, spreadsheets
 from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
+from fintech_core.finality import is_final
 from fintech_core.viewsets import DomainViewSet
 from transactions import selectors, services
 from transactions.serializers.ledger import WalletEntryOutput
@@ -26,7 +27,7 @@ from transactions.serializers.statements import (
 )
 from transactions.statements import camt053, csv_format, json_format, pdf_format
 from transactions.statements.document import Line, Statement, checked, require_at_most
-from transactions.statements.selectors import balance_at, balance_effective_at, find_statement, is_settled, lines_of
+from transactions.statements.selectors import balance_at, balance_effective_at, find_statement, lines_of
 from wallet.models import Wallet
 from wallet.selectors import wallets_visible_to, with_figures
 
@@ -70,13 +71,14 @@ def _figures(wallet: Any, at: Any = None, effective_at: Any = None) -> dict[str,
         found = balance_effective_at(wallet, effective_at)
         return {"balance": found.balance, "effective_at": effective_at, "may_change": True}
     if at is not None:
+        final = is_final(at)
         found = balance_at(wallet, at)
         return {
             "balance": found.balance,
             "sequence": found.sequence,
             "as_of": found.as_of,
             "at": at,
-            "may_change": not is_settled(at, now=clock.now()),
+            "may_change": not final,
         }
     return {
         "balance": wallet.balance,
@@ -127,7 +129,7 @@ class WalletStatementViewSet(_WalletReads):
         content_type, ending, limit, render = FORMATS[asked["format"]]
 
         def begin() -> Iterator[bytes]:
-            statement = find_statement(wallet, start=asked["start"], end=asked["end"], now=clock.now())
+            statement = find_statement(wallet, start=asked["start"], end=asked["end"])
             require_at_most(statement, limit)
             if asked["format"] == "camt053":
                 camt053.require_representable(statement)

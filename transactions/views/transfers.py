@@ -8,7 +8,6 @@ from drf_spectacular.utils import OpenApiResponse, PolymorphicProxySerializer, e
 from rest_framework.decorators import action
 from rest_framework.request import Request
 
-from fintech_core import clock
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError
 from fintech_core.viewsets import DomainViewSet
@@ -48,7 +47,7 @@ class TransferViewSet(DomainViewSet):
             item = services.TransferItem(**data)
             return self.dry_run(lambda: self._simulated([item], atomic=True), SimulationOutput)
         return self.write(
-            lambda: read_back(services.create_transfer(actor=self.actor, now=clock.now(), **data)),
+            lambda: read_back(services.create_transfer(actor=self.actor, **data)),
             TransactionOutput,
             status=201,
             needs_key=True,
@@ -74,15 +73,13 @@ class TransferViewSet(DomainViewSet):
         if data["dry_run"]:
             return self.dry_run(lambda: (atomic, self._simulated(items, atomic=atomic)), BatchSimulationOutput)
         return self.write(
-            lambda: _with_entries(
-                services.create_transfers(actor=self.actor, items=items, atomic=atomic, now=clock.now())
-            ),
+            lambda: _with_entries(services.create_transfers(actor=self.actor, items=items, atomic=atomic)),
             BatchOutput,
             needs_key=True,
         )
 
     def _simulated(self, items: Sequence[services.TransferItem], *, atomic: bool) -> Any:
-        return services.simulate_transfers(actor=self.actor, items=items, atomic=atomic, now=clock.now())
+        return services.simulate_transfers(actor=self.actor, items=items, atomic=atomic)
 
 
 def _with_entries(outcomes: Sequence[Transaction | DomainError]) -> list[Transaction | DomainError]:

@@ -181,7 +181,7 @@ def update_profile(*, actor: Actor, user_id: uuid.UUID, changes: Mapping[str, st
     if "phone" in changed and user.phone_verified_at is not None:
         if user.email_verified_at is None:
             raise LastVerifiedContact
-        step_up.spend(actor=actor, now=now)
+        step_up.spend(actor=actor)
         messages.notify_credential_change(user=user, what=CredentialChange.PHONE, now=now)
     for name in changed:
         setattr(user, name, changes[name])

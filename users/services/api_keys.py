@@ -59,7 +59,7 @@ def create_api_key(
         raise PermissionDenied("Only customers have keys.")
     if live_api_keys(now=now).filter(user=owner).count() >= MAX_LIVE_KEYS:
         raise TooManyApiKeys
-    step_up.spend(actor=actor, now=now)
+    step_up.spend(actor=actor)
     secret = new_token()
     api_key = ApiKey(
         prefix=new_key_prefix(),
@@ -89,7 +89,7 @@ def revoke_api_key(*, actor: Actor, key_id: uuid.UUID, now: datetime) -> None:
     visible = api_keys_visible_to(actor).filter(pk=key_id)
     if not visible.exists():
         raise NotFound
-    step_up.spend(actor=actor, now=now)
+    step_up.spend(actor=actor)
     _revoke_one(actor, visible, "", now)
 
 

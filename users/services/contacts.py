@@ -46,7 +46,7 @@ def send_phone_code(*, actor: Actor, phone: str, now: datetime) -> messages.Sent
     Raises StepUpRequired: the code proves the new number, the fresh one that the owner of the account asks.
     """
     user_id = _own(actor)
-    step_up.spend(actor=actor, now=now)
+    step_up.spend(actor=actor)
     codes.issue(
         actor=actor,
         purpose=CodePurpose.PHONE_CHANGE,
@@ -68,7 +68,7 @@ def send_phone_code(*, actor: Actor, phone: str, now: datetime) -> messages.Sent
 def send_email_code(*, actor: Actor, email: str, now: datetime) -> messages.Sent:
     """A code to an address that the actor says is theirs, as send_phone_code."""
     user_id = _own(actor)
-    step_up.spend(actor=actor, now=now)
+    step_up.spend(actor=actor)
     codes.issue(
         actor=actor,
         purpose=CodePurpose.EMAIL_CHANGE,

@@ -84,7 +84,7 @@ def start_enrolment(*, actor: Actor, user_id: uuid.UUID, needs_code: bool = True
     """
     actor.require(Capability.CREDENTIALS_WRITE)
     if needs_code:
-        step_up.spend(actor=actor, now=now)
+        step_up.spend(actor=actor)
     user = lock_user(user_id)
     TotpDevice.objects.filter(user=user, confirmed=False).delete()
     secret = _insert_device(user, confirmed_at=None, now=now)
@@ -127,7 +127,7 @@ def remove_second_factor(*, actor: Actor, user_id: uuid.UUID, now: datetime) -> 
         raise SecondFactorAbsent
     if user.is_staff and settings.STAFF_SECOND_FACTOR:
         raise SecondFactorMandatory
-    step_up.spend(actor=actor, now=now)
+    step_up.spend(actor=actor)
     delete_factors(user=user)
     _end_others(actor, user, "second_factor.removed", now)
 
@@ -139,7 +139,7 @@ def renew_recovery_codes(*, actor: Actor, user_id: uuid.UUID, needs_code: bool =
     if confirmed_device(user.pk) is None:
         raise SecondFactorAbsent
     if needs_code:
-        step_up.spend(actor=actor, now=now)
+        step_up.spend(actor=actor)
     codes = _replace_recovery_codes(user, now)
     _end_others(actor, user, "second_factor.recovery_codes_renewed", now)
     return codes

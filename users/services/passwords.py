@@ -58,7 +58,7 @@ def change_password(*, actor: Actor, current_password: str = "", new_password: s
         raise NotFound
     user = lock_user(actor.user_id)
     if not user.has_usable_password():
-        step_up.spend(actor=actor, now=now)
+        step_up.spend(actor=actor)
     elif not password_matches(user, current_password):
         raise CurrentPasswordWrong
     _set(actor, user, new_password, "new_password", now)

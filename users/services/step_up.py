@@ -16,6 +16,7 @@ from django.conf import settings
 
 from fintech_core import audit, clock
 from fintech_core.actors import Actor, ActorKind
+from fintech_core.clock import DatabaseNow
 from fintech_core.crypto import Digest, keyed_digest, under_any_key
 from fintech_core.exceptions import DomainError, PermissionDenied
 from users.enums import CodePurpose, MessageKind, StepUpChannel
@@ -102,7 +103,7 @@ def try_code(*, actor: Actor, fingerprint: bytes, code: str, now: datetime) -> u
     return challenge.pk
 
 
-def spend(*, actor: Actor, now: datetime) -> None:
+def spend(*, actor: Actor) -> None:
     """Use up what was confirmed for this request, in the transaction of the deed. Raises StepUpRequired.
 
     Who acts without a credential (a job, a command, a scheduled run) passes; an API key can't confirm anything.
@@ -118,20 +119,20 @@ def spend(*, actor: Actor, now: datetime) -> None:
         credential_id=session_id,
         passed_at__isnull=False,
         spent_at__isnull=True,
-        expires_at__gt=now,
+        expires_at__gt=DatabaseNow(),
     )
-    if not confirmed.update(spent_at=now):
+    if not confirmed.update(spent_at=DatabaseNow()):
         raise StepUpRequired
     audit.record(actor=actor, action="step_up.spent", entity_type="step_up", entity_id=actor.step_up_id)
 
 
-def spend_for_payment(*, actor: Actor, amounts: Iterable[tuple[str, Decimal]], now: datetime) -> None:
+def spend_for_payment(*, actor: Actor, amounts: Iterable[tuple[str, Decimal]]) -> None:
     """`spend`, if what is paid in a currency, in one amount or all together, reaches settings.LARGE_TRANSFER_FROM."""
     totals: dict[str, Decimal] = {}
     for currency, amount in amounts:
         totals[currency] = totals.get(currency, Decimal(0)) + amount
     if any(is_large(currency, total) for currency, total in totals.items()):
-        spend(actor=actor, now=now)
+        spend(actor=actor)
 
 
 def is_large(currency: str, amount: Decimal) -> bool:

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from fintech_core import clock, idempotency
+from fintech_core import idempotency
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.db import read_only_snapshot
@@ -146,7 +146,7 @@ def post_chunk(actor: Actor, digest: str, number: int, chunk: Sequence[ImportRow
         fingerprint=idempotency.fingerprint(
             method="IMPORT", path=f"{digest}/{CHUNK_ROWS}/{number}", body=[dict(row.cells) for row in chunk]
         ),
-        use_case=lambda: services.create_transfers(actor=actor, items=items_of(chunk), atomic=False, now=clock.now()),
+        use_case=lambda: services.create_transfers(actor=actor, items=items_of(chunk), atomic=False),
         render=_stored,
     )
     return [Result(*fields) for fields in json.loads(answer.body)], answer.replayed
@@ -171,12 +171,9 @@ def simulate(file: BinaryIO, actor: Actor, digest: str, report: "Report", advanc
     """The whole file against one snapshot, each chunk after the ones before it."""
     tally = Tally()
     figures: dict[Any, tuple[Decimal, Decimal]] = {}
-    now = clock.now()
     with read_only_snapshot():
         for chunk in chunks(rows_of(file), CHUNK_ROWS):
-            outcomes = services.simulate_transfers(
-                actor=actor, items=items_of(chunk), atomic=False, now=now, after=figures
-            )
+            outcomes = services.simulate_transfers(actor=actor, items=items_of(chunk), atomic=False, after=figures)
             for outcome in outcomes:
                 if isinstance(outcome, services.Simulated):
                     figures[outcome.plan.source] = outcome.preview.figures[outcome.plan.source]
