@@ -121,7 +121,7 @@ def client_for(user: User) -> Client:
 def key_client(user: User, *scopes: str) -> Client:
     """A client with an API key of the user, made by the real service; `client.key` is its text."""
     actor = actor_for(user)
-    made = unit_of_work(lambda: services.create_api_key(actor=actor, name="tests", scopes=scopes, now=clock.now()))
+    made = unit_of_work(lambda: services.create_api_key(actor=actor, name="tests", scopes=scopes))
     client = anonymous_client()
     client.user, client.key = user, made.text
     client.credentials(HTTP_AUTHORIZATION=f"Api-Key {made.text}")

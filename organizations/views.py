@@ -278,7 +278,7 @@ class AcceptInvitationViewSet(DomainViewSet):
         """Become a member, by the token and a log-in with the invited address, verified. 422 `invitation_invalid`."""
         data = self.validated(AcceptInput)
         return self.write(
-            lambda: services.accept_invitation(actor=self.actor, now=clock.now(), **data),
+            lambda: services.accept_invitation(actor=self.actor, **data),
             MembershipOutput,
             status=201,
             takes_key=False,

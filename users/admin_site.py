@@ -23,7 +23,6 @@ from django_otp import DEVICE_ID_SESSION_KEY
 from unfold.sites import UnfoldAdminSite
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from fintech_core import clock
 from fintech_core.admin_base import actor_of_request, reauthentication
 from fintech_core.db import unit_of_work
 from fintech_core.exceptions import DomainError
@@ -104,7 +103,7 @@ class AdminSite(UnfoldAdminSite):
         if step == "start":
             enrolment = unit_of_work(
                 lambda: services.start_enrolment(
-                    actor=actor_of_request(request), user_id=_user_id(request), needs_code=False, now=clock.now()
+                    actor=actor_of_request(request), user_id=_user_id(request), needs_code=False
                 )
             )
             return self._page(request, form=CodeForm(), **_shown(enrolment))
@@ -116,7 +115,7 @@ class AdminSite(UnfoldAdminSite):
 
     def _confirm(self, request: HttpRequest) -> HttpResponse:
         form = CodeForm(request.POST)
-        enrolment = services.enrolment_under_way(user_id=_user_id(request), now=clock.now())
+        enrolment = services.enrolment_under_way(user_id=_user_id(request))
         if enrolment is None:
             return self._page(request)
         if not form.is_valid():
@@ -127,7 +126,6 @@ class AdminSite(UnfoldAdminSite):
                     actor=actor_of_request(request),
                     user_id=_user_id(request),
                     code=form.cleaned_data["code"],
-                    now=clock.now(),
                 )
             )
         except DomainError as refusal:
@@ -142,7 +140,7 @@ class AdminSite(UnfoldAdminSite):
         try:
             codes = unit_of_work(
                 lambda: services.renew_recovery_codes(
-                    actor=actor_of_request(request), user_id=_user_id(request), needs_code=False, now=clock.now()
+                    actor=actor_of_request(request), user_id=_user_id(request), needs_code=False
                 )
             )
         except services.SecondFactorAbsent:
@@ -178,4 +176,4 @@ def _end_own_session(request: Any) -> None:
     """The row of whoever is logged in with this cookie, if anybody is."""
     if request.user.is_authenticated:
         actor, session_id = actor_of_request(request), request.credential_id
-        unit_of_work(lambda: services.end_admin_session(actor=actor, session_id=session_id, now=clock.now()))
+        unit_of_work(lambda: services.end_admin_session(actor=actor, session_id=session_id))

@@ -72,7 +72,6 @@ class AdminLogInForm(AuthenticationForm):
                 otp=otp,
                 user_agent=agent,
                 ip=client_address.of(self.request),
-                now=clock.now(),
             )
         )
         self.user_cache, self.device = user, proof.device

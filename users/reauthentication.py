@@ -70,7 +70,7 @@ class ReauthenticationForm(forms.Form):
         try:
             unit_of_work(lambda: _count(user.pk, otp))
             unit_of_work_with_trace(
-                lambda: services.authenticate_again(actor=actor, user=user, password=password, otp=otp, now=clock.now())
+                lambda: services.authenticate_again(actor=actor, user=user, password=password, otp=otp)
             )
         except REFUSALS as refusal:
             raise forms.ValidationError(WRONG, code="wrong") from refusal

@@ -111,10 +111,10 @@ def confirmed_device(user_id: uuid.UUID) -> TotpDevice | None:
     return TotpDevice.objects.filter(user_id=user_id, confirmed=True).first()
 
 
-def open_step_up(*, user_id: uuid.UUID, binding: bytes, now: datetime) -> StepUpChallenge | None:
+def open_step_up(*, user_id: uuid.UUID, binding: bytes) -> StepUpChallenge | None:
     """The newest challenge of exactly this request that isn't spent."""
     unspent = StepUpChallenge.objects.filter(
-        user_id=user_id, binding__in=under_any_key(binding), spent_at__isnull=True, expires_at__gt=now
+        user_id=user_id, binding__in=under_any_key(binding), spent_at__isnull=True, expires_at__gt=DatabaseNow()
     )
     return unspent.order_by("-created_at", "-id").first()
 

@@ -3,6 +3,7 @@
 import json
 import uuid
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from fintech_core.checks import production_settings
 from fintech_core.db import LostRace, read_only_snapshot, unit_of_work
 from fintech_core.exceptions import DomainError, NotFound, OutcomeUnknown, ServiceUnavailable, error_classes
 from fintech_core.models import AttemptBudget, AuditLog, WorkerHeartbeat
-from fintech_core.testing import Client
+from fintech_core.testing import Client, clock_at
 from fintech_core.viewsets import DomainViewSet
 
 # --- Requests ---------------------------------------------------------------------------------------------------------
@@ -132,7 +133,14 @@ def test_error_codes_are_unique_and_have_a_fitting_status() -> None:
 def test_ready_tells_of_each_part_and_is_strict_when_asked(anonymous: Client) -> None:
     relaxed, strict = anonymous.get("/ready"), anonymous.get("/ready?strict=1")
 
-    checks = {"database": "ok", "migrations": "ok", "ledger_base": "ok", "clock": "ok", "cache": "ok", "worker": "failing"}
+    checks = {
+        "database": "ok",
+        "migrations": "ok",
+        "ledger_base": "ok",
+        "clock": "ok",
+        "cache": "ok",
+        "worker": "failing",
+    }
     assert relaxed.json() == strict.json() == {"status": "degraded", "checks": checks}
     assert (relaxed.status_code, strict.status_code, strict["Retry-After"]) == (200, 503, "2")
 
@@ -173,16 +181,14 @@ def test_a_process_whose_clock_is_wrong_does_not_serve_and_a_slow_answer_is_no_w
 ) -> None:
     asked: list[datetime] = []
 
-    class ProcessClock(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            """`ahead` of the true time when it asks; the answer arrives `slow` seconds later."""
-            if not asked:
-                asked.append(datetime.now(tz) + timedelta(seconds=ahead - slow))
-                return asked[0]
-            return asked[0] + timedelta(seconds=slow)
+    def now(tz: Any) -> datetime:
+        """`ahead` of the true time; it asked `slow` seconds ago."""
+        if not asked:
+            asked.append(datetime.now(tz) + timedelta(seconds=ahead - slow))
+            return asked[0]
+        return asked[0] + timedelta(seconds=slow)
 
-    monkeypatch.setattr(health, "datetime", ProcessClock)
+    monkeypatch.setattr(health, "datetime", SimpleNamespace(now=now))
 
     answer = anonymous.get("/ready")
 

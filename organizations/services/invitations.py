@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 from django.db import IntegrityError
 
+from fintech_core import clock
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
 from fintech_core.db import LostRace, violated_constraint
@@ -119,7 +120,7 @@ def forget_invitations(*, email: str, now: datetime) -> int:
     return len(found)
 
 
-def accept_invitation(*, actor: Actor, token: str, now: datetime) -> OrganizationMember:
+def accept_invitation(*, actor: Actor, token: str) -> OrganizationMember:
     """Become a member, by the token and a log-in whose verified address is the invited one.
 
     Raises InvitationInvalid, AlreadyMember, TooManyInOrganization.
@@ -132,6 +133,7 @@ def accept_invitation(*, actor: Actor, token: str, now: datetime) -> Organizatio
         raise InvitationInvalid
     organization = lock_organization(found.organization_id)
     user = lock_user(actor.user_id)
+    now = clock.now()
     if not user.is_active or user.email_verified_at is None or user.email != found.email:
         raise InvitationInvalid
     open_until_now = open_invitations_of(organization.pk).filter(pk=found.pk, expires_at__gt=now)

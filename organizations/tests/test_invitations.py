@@ -165,7 +165,7 @@ def test_it_is_over_after_a_week(alice: User, acme: Organization, dora: User) ->
     token = token_in_mail()
 
     for now, fits in ((then + timedelta(days=7), False), (then + timedelta(days=7) - timedelta(seconds=1), True)):
-        deed = lambda now=now: services.accept_invitation(actor=actor_for(dora), token=token, now=now)  # noqa: E731
+        deed = lambda now=now: services.accept_invitation(actor=actor_for(dora), token=token)  # noqa: E731
         if fits:
             unit_of_work(deed)
         else:
@@ -299,7 +299,7 @@ def test_of_two_racing_acceptances_one_is_done() -> None:
     def accept() -> None:
         try:
             barrier.wait()
-            unit_of_work(lambda: services.accept_invitation(actor=actor_for(dora), token=token, now=timezone.now()))
+            unit_of_work(lambda: services.accept_invitation(actor=actor_for(dora), token=token))
             outcomes.append("")
         except InvitationInvalid as refusal:
             outcomes.append(refusal.code)

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from fintech_core import audit
+from fintech_core import audit, clock
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError, NotFound, PermissionDenied, ValidationFailed
@@ -43,10 +43,9 @@ class NewApiKey:
     text: str
 
 
-def create_api_key(
-    *, actor: Actor, name: str, scopes: Sequence[str], expires_at: datetime | None = None, now: datetime
-) -> NewApiKey:
+def create_api_key(*, actor: Actor, name: str, scopes: Sequence[str], expires_at: datetime | None = None) -> NewApiKey:
     """A key of the actor, bound to the organization that it acts in. Raises TooManyApiKeys, ValidationFailed."""
+    now = clock.now()
     actor.require(Capability.API_KEYS_WRITE)
     if actor.kind is not ActorKind.USER or actor.user_id is None:
         raise PermissionDenied("Only a person makes keys.")
@@ -83,8 +82,9 @@ def create_api_key(
     return NewApiKey(api_key, f"{api_key.prefix}.{secret}")
 
 
-def revoke_api_key(*, actor: Actor, key_id: uuid.UUID, now: datetime) -> None:
+def revoke_api_key(*, actor: Actor, key_id: uuid.UUID) -> None:
     """End a key at once. Again is fine. Raises NotFound for a key that the actor doesn't see."""
+    now = clock.now()
     actor.require(Capability.API_KEYS_WRITE)
     visible = api_keys_visible_to(actor).filter(pk=key_id)
     if not visible.exists():

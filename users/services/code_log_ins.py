@@ -8,6 +8,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
+from fintech_core import clock
 from fintech_core.actors import Actor
 from fintech_core.db import LostRace
 from fintech_core.encrypted_fields import indexed
@@ -24,8 +25,9 @@ TEMPLATE = "log_in_code"
 SENT = messages.Sent(int(codes.LIFETIME.total_seconds()))
 
 
-def send_agent_code(*, actor: Actor, phone: str, now: datetime) -> messages.Sent:
+def send_agent_code(*, actor: Actor, phone: str) -> messages.Sent:
     """A code to a normalised number. The same work whether anybody has it."""
+    now = clock.now()
     codes.issue(
         actor=actor,
         purpose=CodePurpose.AGENT_LOG_IN,
@@ -35,13 +37,13 @@ def send_agent_code(*, actor: Actor, phone: str, now: datetime) -> messages.Sent
             template=TEMPLATE, phone=phone, context={"code": code}, lifetime=codes.LIFETIME, now=now
         ),
         phone=phone,
-        now=now,
     )
     return SENT
 
 
-def send_client_code(*, actor: Actor, email: str, now: datetime) -> messages.Sent:
+def send_client_code(*, actor: Actor, email: str) -> messages.Sent:
     """A code to a normalised address. The same work whether anybody has it."""
+    now = clock.now()
     codes.issue(
         actor=actor,
         purpose=CodePurpose.CLIENT_LOG_IN,
@@ -50,7 +52,6 @@ def send_client_code(*, actor: Actor, email: str, now: datetime) -> messages.Sen
         deliver=lambda code: messages.send_mail(
             template=TEMPLATE, address=email, context={"code": code}, lifetime=codes.LIFETIME, now=now
         ),
-        now=now,
     )
     return SENT
 
@@ -65,22 +66,19 @@ def count_try(*, purpose: CodePurpose, contact: str) -> None:
     codes.take_try(purpose=purpose, subject=_subject(purpose, contact))
 
 
-def proved(*, purpose: CodePurpose, contact: str, code: str, now: datetime) -> uuid.UUID | None:
+def proved(*, purpose: CodePurpose, contact: str, code: str) -> uuid.UUID | None:
     """Whose second factor comes next: the account behind the contact, if the code is the right one."""
-    if not codes.matches(purpose=purpose, subject=_subject(purpose, contact), binding=b"", code=code, now=now):
+    if not codes.matches(purpose=purpose, subject=_subject(purpose, contact), binding=b"", code=code):
         return None
     user = holder_of_phone(contact) if purpose is CodePurpose.AGENT_LOG_IN else user_for_log_in(contact)
     return user.pk if user else None
 
 
-def log_in_agent(
-    *, actor: Actor, phone: str, code: str, otp: str = "", user_agent: str, ip: str, now: datetime
-) -> TokenPair:
+def log_in_agent(*, actor: Actor, phone: str, code: str, otp: str = "", user_agent: str, ip: str) -> TokenPair:
     """Spend the code for a session of the number's holder; where there is none, of a new agent. Raises InvalidCode."""
+    now = clock.now()
     subject = _subject(CodePurpose.AGENT_LOG_IN, phone)
-    if not codes.consume(
-        actor=actor, purpose=CodePurpose.AGENT_LOG_IN, subject=subject, binding=b"", code=code, now=now
-    ):
+    if not codes.consume(actor=actor, purpose=CodePurpose.AGENT_LOG_IN, subject=subject, binding=b"", code=code):
         raise _refusal(actor, phone)
     holder = holder_of_phone(phone)
     if holder is None:
@@ -92,20 +90,18 @@ def log_in_agent(
     return _open(actor, user, phone, otp, user_agent, ip, now)
 
 
-def log_in_client(
-    *, actor: Actor, email: str, code: str, otp: str = "", user_agent: str, ip: str, now: datetime
-) -> TokenPair:
+def log_in_client(*, actor: Actor, email: str, code: str, otp: str = "", user_agent: str, ip: str) -> TokenPair:
     """Spend the code for a session of the address's owner, who is made a client if there is none. Raises InvalidCode.
 
     An account whose address nobody had proved is theirs now, and its password is dead, as are pending registrations.
     """
+    now = clock.now()
     if not codes.consume(
         actor=actor,
         purpose=CodePurpose.CLIENT_LOG_IN,
         subject=_subject(CodePurpose.CLIENT_LOG_IN, email),
         binding=b"",
         code=code,
-        now=now,
     ):
         raise _refusal(actor, email)
     lock_claims(email)  # before the look: a registration of the address may be proved in this moment
@@ -147,7 +143,7 @@ def _create(actor: Actor, email: str, account: dict[str, Any]) -> User:
 def _open(actor: Actor, user: User, contact: str, otp: str, user_agent: str, ip: str, now: datetime) -> TokenPair:
     if not may_have_code(user):
         raise _refusal(actor, contact)
-    return open_session(actor=actor, user=user, otp=otp, user_agent=user_agent, ip=ip, now=now)
+    return open_session(actor=actor, user=user, otp=otp, user_agent=user_agent, ip=ip)
 
 
 def _refusal(actor: Actor, contact: str) -> codes.InvalidCode:

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
-from fintech_core import audit, budgets, crypto
+from fintech_core import audit, budgets, clock, crypto
 from fintech_core.actors import Actor
+from fintech_core.clock import DatabaseNow
 from fintech_core.exceptions import DomainError
 from users.enums import CodePurpose
 from users.models import OneTimeCode
@@ -46,12 +47,12 @@ def issue(
     binding: bytes,
     deliver: Callable[[str], object],
     phone: str = "",
-    now: datetime,
 ) -> datetime:
     """Make a code, kill the one before it, and hand the digits to `deliver`, which queues the message. Returns its end.
 
     `phone` is where it goes, if it goes by text message: in SMS_TEST_MODE test numbers have codes that testers know.
     """
+    now = clock.now()
     digits = (test_code(phone) if phone else None) or f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
     row = OneTimeCode(
         purpose=purpose,
@@ -77,19 +78,19 @@ def take_try(*, purpose: CodePurpose, subject: bytes) -> None:
     budgets.take(scope=f"code:{purpose}", subject=subject, limit=TRIES, window=WINDOW)
 
 
-def matches(*, purpose: CodePurpose, subject: bytes, binding: bytes, code: str, now: datetime) -> bool:
+def matches(*, purpose: CodePurpose, subject: bytes, binding: bytes, code: str) -> bool:
     """Whether it would be the right code. It isn't spent; the caller has counted the try all the same."""
-    return _right_one(purpose, subject, binding, code, now) is not None
+    return _right_one(purpose, subject, binding, code) is not None
 
 
-def consume(*, actor: Actor, purpose: CodePurpose, subject: bytes, binding: bytes, code: str, now: datetime) -> bool:
+def consume(*, actor: Actor, purpose: CodePurpose, subject: bytes, binding: bytes, code: str) -> bool:
     """Whether it was the right code, which is spent by that (one conditional UPDATE), with what it confirms."""
-    row = _right_one(purpose, subject, binding, code, now)
+    row = _right_one(purpose, subject, binding, code)
     if row is None:
         return False
     spent = OneTimeCode.objects.filter(
-        pk=row.pk, code_digest=row.code_digest, used_at__isnull=True, expires_at__gt=now
-    ).update(used_at=now)
+        pk=row.pk, code_digest=row.code_digest, used_at__isnull=True, expires_at__gt=DatabaseNow()
+    ).update(used_at=DatabaseNow())
     if not spent:
         return False
     if purpose not in _RIGHT_ONES_COUNT:
@@ -103,11 +104,11 @@ def purge_codes(*, now: datetime) -> int:
     return deleted
 
 
-def _right_one(purpose: CodePurpose, subject: bytes, binding: bytes, code: str, now: datetime) -> OneTimeCode | None:
+def _right_one(purpose: CodePurpose, subject: bytes, binding: bytes, code: str) -> OneTimeCode | None:
     """The newest code of the subject, whichever key of the ring it was stored under, if it is this one."""
     subjects = crypto.under_any_key(subject)
     newest = OneTimeCode.objects.filter(purpose=purpose, subject__in=subjects).order_by("-created_at", "pk").first()
-    row = newest if newest and newest.used_at is None and newest.expires_at > now else None
+    row = newest if newest and newest.used_at is None and newest.expires_at > clock.now() else None
     wanted = bytes(row.code_digest) if row else bytes(crypto.DIGEST_BYTES)
     own = bytes(row.subject) if row else subject
     digests = [

@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 from django.db import IntegrityError
 
-from fintech_core import audit, crypto
+from fintech_core import audit, clock, crypto
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.db import LostRace, violated_constraint
@@ -40,11 +40,12 @@ class ContactCodeInvalid(DomainError):
     title = "The code is wrong or has expired, or is not for this address or number."
 
 
-def send_phone_code(*, actor: Actor, phone: str, now: datetime) -> messages.Sent:
+def send_phone_code(*, actor: Actor, phone: str) -> messages.Sent:
     """A code to a number that the actor says is theirs. The same work and answer whoever has it.
 
     Raises StepUpRequired: the code proves the new number, the fresh one that the owner of the account asks.
     """
+    now = clock.now()
     user_id = _own(actor)
     step_up.spend(actor=actor)
     codes.issue(
@@ -60,13 +61,13 @@ def send_phone_code(*, actor: Actor, phone: str, now: datetime) -> messages.Sent
             now=now,
         ),
         phone=phone,
-        now=now,
     )
     return SENT
 
 
-def send_email_code(*, actor: Actor, email: str, now: datetime) -> messages.Sent:
+def send_email_code(*, actor: Actor, email: str) -> messages.Sent:
     """A code to an address that the actor says is theirs, as send_phone_code."""
+    now = clock.now()
     user_id = _own(actor)
     step_up.spend(actor=actor)
     codes.issue(
@@ -81,7 +82,6 @@ def send_email_code(*, actor: Actor, email: str, now: datetime) -> messages.Sent
             lifetime=codes.LIFETIME,
             now=now,
         ),
-        now=now,
     )
     return SENT
 
@@ -91,9 +91,10 @@ def count_try(*, actor: Actor, purpose: CodePurpose) -> None:
     codes.take_try(purpose=purpose, subject=_of(_own(actor)))
 
 
-def verify_phone(*, actor: Actor, phone: str, code: str, now: datetime) -> User:
+def verify_phone(*, actor: Actor, phone: str, code: str) -> User:
     """The number is the actor's from now on. The old one hears of it. Raises ContactCodeInvalid."""
     user = lock_user(_own(actor))
+    now = clock.now()
     _consume(actor, CodePurpose.PHONE_CHANGE, user, phone, code, now)
     holder = holder_of_phone(phone)
     if holder is not None and holder.pk != user.pk:
@@ -105,12 +106,13 @@ def verify_phone(*, actor: Actor, phone: str, code: str, now: datetime) -> User:
     return user
 
 
-def verify_email(*, actor: Actor, email: str, code: str, now: datetime) -> User:
+def verify_email(*, actor: Actor, email: str, code: str) -> User:
     """The address is the actor's from now on; claims of it die. The old one hears of it. Raises ContactCodeInvalid."""
     lock_claims(email)
     claimant = user_for_log_in(email)
     own = _own(actor)
     locked = {user.pk: user for user in lock_users({own} | ({claimant.pk} if claimant else set()))}
+    now = clock.now()
     user = locked.get(own)
     if user is None:
         raise NotFound
@@ -141,9 +143,7 @@ def _evict(actor: Actor, claimant: User, email: str, now: datetime) -> None:
 
 
 def _consume(actor: Actor, purpose: CodePurpose, user: User, contact: str, code: str, now: datetime) -> None:
-    if not codes.consume(
-        actor=actor, purpose=purpose, subject=_of(user.pk), binding=_bound_to(contact), code=code, now=now
-    ):
+    if not codes.consume(actor=actor, purpose=purpose, subject=_of(user.pk), binding=_bound_to(contact), code=code):
         raise ContactCodeInvalid
 
 

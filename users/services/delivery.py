@@ -80,7 +80,7 @@ def _contact_code(message: Message, context: dict[str, Any], now: datetime) -> W
 def _password_reset(message: Message, context: dict[str, Any], now: datetime) -> Words | None:
     """The token is made here and exists in clear in the mail alone."""
     actor = Actor.system("task.send_message")
-    token = passwords.new_reset_token(actor=actor, email=message.recipient or "", now=now)
+    token = passwords.new_reset_token(actor=actor, email=message.recipient or "")
     minutes = int(passwords.RESET_LIFETIME.total_seconds() // 60)
     return (message.template, {"token": token, "minutes": minutes}) if token else None
 

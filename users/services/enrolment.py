@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from django.conf import settings
 
-from fintech_core import audit
+from fintech_core import audit, clock
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError
@@ -77,7 +77,7 @@ class Enrolment:
     otpauth_url: str
 
 
-def start_enrolment(*, actor: Actor, user_id: uuid.UUID, needs_code: bool = True, now: datetime) -> Enrolment:
+def start_enrolment(*, actor: Actor, user_id: uuid.UUID, needs_code: bool = True) -> Enrolment:
     """A secret to be confirmed within ENROLMENT_LIFETIME. The present device, if any, serves until then.
 
     `needs_code=False` where the caller was proved just now in another way (the admin's page). Raises StepUpRequired.
@@ -86,25 +86,28 @@ def start_enrolment(*, actor: Actor, user_id: uuid.UUID, needs_code: bool = True
     if needs_code:
         step_up.spend(actor=actor)
     user = lock_user(user_id)
+    now = clock.now()
     TotpDevice.objects.filter(user=user, confirmed=False).delete()
     secret = _insert_device(user, confirmed_at=None, now=now)
     _record(actor, user, "second_factor.enrolment_started")
     return Enrolment(secret, otpauth_url(user, secret))
 
 
-def enrolment_under_way(*, user_id: uuid.UUID, now: datetime) -> Enrolment | None:
+def enrolment_under_way(*, user_id: uuid.UUID) -> Enrolment | None:
     """What `start_enrolment` gave, for a page that has to be shown again after a wrong code. The user's own, only."""
+    now = clock.now()
     started = _started(user_id, now)
     return Enrolment(started.secret, otpauth_url(started.user, started.secret)) if started else None
 
 
-def confirm_enrolment(*, actor: Actor, user_id: uuid.UUID, code: str, now: datetime) -> list[str]:
+def confirm_enrolment(*, actor: Actor, user_id: uuid.UUID, code: str) -> list[str]:
     """The new device shows the right code: it replaces the old one. Returns new recovery codes, shown this once.
 
     Raises SecondFactorNotStarted, SecondFactorCodeWrong.
     """
     actor.require(Capability.CREDENTIALS_WRITE)
     user = lock_user(user_id)
+    now = clock.now()
     started = _started(user.pk, now)
     if started is None:
         raise SecondFactorNotStarted
@@ -119,10 +122,11 @@ def confirm_enrolment(*, actor: Actor, user_id: uuid.UUID, code: str, now: datet
     return codes
 
 
-def remove_second_factor(*, actor: Actor, user_id: uuid.UUID, now: datetime) -> None:
+def remove_second_factor(*, actor: Actor, user_id: uuid.UUID) -> None:
     """Raises SecondFactorAbsent; SecondFactorMandatory for staff where they must have one."""
     actor.require(Capability.CREDENTIALS_WRITE)
     user = lock_user(user_id)
+    now = clock.now()
     if confirmed_device(user.pk) is None:
         raise SecondFactorAbsent
     if user.is_staff and settings.STAFF_SECOND_FACTOR:
@@ -132,10 +136,11 @@ def remove_second_factor(*, actor: Actor, user_id: uuid.UUID, now: datetime) -> 
     _end_others(actor, user, "second_factor.removed", now)
 
 
-def renew_recovery_codes(*, actor: Actor, user_id: uuid.UUID, needs_code: bool = True, now: datetime) -> list[str]:
+def renew_recovery_codes(*, actor: Actor, user_id: uuid.UUID, needs_code: bool = True) -> list[str]:
     """New codes; the old ones are worth nothing any more. Raises SecondFactorAbsent, StepUpRequired."""
     actor.require(Capability.CREDENTIALS_WRITE)
     user = lock_user(user_id)
+    now = clock.now()
     if confirmed_device(user.pk) is None:
         raise SecondFactorAbsent
     if needs_code:

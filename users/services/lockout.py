@@ -8,7 +8,7 @@ network familiar.
 What is counted is the digest of the address that was typed in, so that an address nobody has locks in the same way.
 The caller counts in a unit of work of its own:
 
-    unit_of_work(lambda: lockout.count_try(actor=actor, address=address, now=now))
+    unit_of_work(lambda: lockout.count_try(actor=actor, address=address))
     unit_of_work(lambda: log_in(...))     # calls `succeeded`, or raises `refusal(...)`
 """
 
@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import structlog
 
-from fintech_core import audit, budgets, ids
+from fintech_core import audit, budgets, clock, ids
 from fintech_core.actors import Actor
 from fintech_core.client_address import LOGGED_DIGITS
 from fintech_core.crypto import keyed_digest
@@ -58,15 +58,16 @@ def _count_everywhere(actor: Actor, address: str) -> None:
             raise
 
 
-def succeeded(*, actor: Actor, user: User, address: str, now: datetime) -> None:
+def succeeded(*, actor: Actor, user: User, address: str) -> None:
     """The password was right, and whatever else the log-in asks for. In the log-in's own unit of work."""
     budgets.clear(scope=HERE, subject=_here(actor, address))
     budgets.give_back(scope=EVERYWHERE, subject=_everywhere(address))
-    remember_network(actor=actor, user_id=user.pk, now=now)
+    remember_network(actor=actor, user_id=user.pk)
 
 
-def remember_network(*, actor: Actor, user_id: uuid.UUID, now: datetime) -> None:
+def remember_network(*, actor: Actor, user_id: uuid.UUID) -> None:
     """The user has proved who they are in this network, by whichever way: no flood locks them out there."""
+    now = clock.now()
     if actor.network:
         FamiliarNetwork.objects.bulk_create(
             [FamiliarNetwork(user_id=user_id, network=actor.network, last_seen_at=now)],

@@ -6,9 +6,10 @@ from http import HTTPStatus
 
 from django.core.exceptions import ValidationError
 
-from fintech_core import audit, budgets, crypto
+from fintech_core import audit, budgets, clock, crypto
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
+from fintech_core.clock import DatabaseNow
 from fintech_core.exceptions import DomainError, NotFound, ValidationFailed
 from users.authentication import actor_of_user
 from users.credentials import check_new_password, hash_token, new_token
@@ -48,7 +49,7 @@ def count_change(*, actor: Actor) -> None:
     budgets.take(scope=CHANGE_SCOPE, subject=subject, limit=TRIES, window=WINDOW)
 
 
-def change_password(*, actor: Actor, current_password: str = "", new_password: str, now: datetime) -> None:
+def change_password(*, actor: Actor, current_password: str = "", new_password: str) -> None:
     """Replace the actor's own password; who has none yet confirms by a fresh code instead.
 
     Raises CurrentPasswordWrong, StepUpRequired, ValidationFailed.
@@ -57,6 +58,7 @@ def change_password(*, actor: Actor, current_password: str = "", new_password: s
     if actor.user_id is None:
         raise NotFound
     user = lock_user(actor.user_id)
+    now = clock.now()
     if not user.has_usable_password():
         step_up.spend(actor=actor)
     elif not password_matches(user, current_password):
@@ -75,8 +77,9 @@ def request_reset(*, actor: Actor, email: str, now: datetime) -> messages.Sent:
     return messages.Sent(int(RESET_LIFETIME.total_seconds()))
 
 
-def new_reset_token(*, actor: Actor, email: str, now: datetime) -> str | None:
+def new_reset_token(*, actor: Actor, email: str) -> str | None:
     """A token for the active owner of a verified address, None for nobody's. The one before it dies."""
+    now = clock.now()
     user = user_by_verified_email(email)
     if user is None:
         return None
@@ -92,34 +95,36 @@ def new_reset_token(*, actor: Actor, email: str, now: datetime) -> str | None:
     return token
 
 
-def owner_of_reset(*, token: str, now: datetime) -> uuid.UUID | None:
+def owner_of_reset(*, token: str) -> uuid.UUID | None:
     """Whose second factor comes next, if the token is good."""
-    found = _live_reset(hash_token(token), now)
+    found = _live_reset(hash_token(token))
     return found.user_id if found else None
 
 
-def confirm_reset(*, actor: Actor, token: str, password: str, otp: str = "", now: datetime) -> None:
+def confirm_reset(*, actor: Actor, token: str, password: str, otp: str = "") -> None:
     """Spend the token for a new password; who has a second factor proves it too. It logs nobody in.
 
     Raises ResetTokenInvalid, ValidationFailed, and what `second_factor.require` raises.
     """
     token_hash = hash_token(token)
-    found = _live_reset(token_hash, now)
+    found = _live_reset(token_hash)
     if found is None:
         raise ResetTokenInvalid
     user = lock_user(found.user_id)
+    now = clock.now()
     spent = PasswordReset.objects.filter(
         pk=found.pk, token_hash=token_hash, used_at__isnull=True, expires_at__gt=now
     ).update(used_at=now)
     if not spent or not user.is_active or user.email_verified_at is None:
         raise ResetTokenInvalid
     as_user = actor_of_user(user=user, request_id=actor.request_id)
-    second_factor.require(actor=as_user, user=user, otp=otp, now=now)
+    second_factor.require(actor=as_user, user=user, otp=otp)
     _set(as_user, user, password, "password", now)
 
 
-def _live_reset(token_hash: str, now: datetime) -> PasswordReset | None:
-    return PasswordReset.objects.filter(token_hash=token_hash, used_at__isnull=True, expires_at__gt=now).first()
+def _live_reset(token_hash: str) -> PasswordReset | None:
+    unused = PasswordReset.objects.filter(token_hash=token_hash, used_at__isnull=True)
+    return unused.filter(expires_at__gt=DatabaseNow()).first()
 
 
 def forget_resets(*, user: User) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import F
 
-from fintech_core import audit
+from fintech_core import audit, clock
 from fintech_core.actors import Actor
 from fintech_core.encrypted_fields import indexed
 from fintech_core.exceptions import DomainError
@@ -62,9 +62,9 @@ def register(
     phone: str = "",
     first_name: str = "",
     last_name: str = "",
-    now: datetime,
 ) -> Registered:
     """Claim a normalised address. The same work and answer whether it is known or not."""
+    now = clock.now()
     claim = Registration(
         email=email,
         password=hash_password(password),
@@ -87,11 +87,12 @@ def register(
     return Registered(email, RegistrationStatus.VERIFIED)
 
 
-def verify_email(*, actor: Actor, token: str, now: datetime) -> Registered:
+def verify_email(*, actor: Actor, token: str) -> Registered:
     """Turn the claim into a customer. Every other claim of the address dies, its password too.
 
     Raises VerificationTokenInvalid.
     """
+    now = clock.now()
     token_hash = hash_token(token)
     found = Registration.objects.filter(token_hash=token_hash, expires_at__gt=now).first()
     if found is None:

@@ -15,7 +15,7 @@ from http import HTTPStatus
 import structlog
 from django.conf import settings
 
-from fintech_core import audit, budgets
+from fintech_core import audit, budgets, clock
 from fintech_core.actors import Actor
 from fintech_core.crypto import keyed_digest
 from fintech_core.exceptions import DomainError
@@ -83,7 +83,7 @@ def count_enrolment_try(*, user_id: uuid.UUID) -> None:
     budgets.take(scope=ENROLMENT_SCOPE, subject=_subject(user_id), limit=TRIES, window=WINDOW)
 
 
-def require(*, actor: Actor, user: User, otp: str, now: datetime) -> Proof:
+def require(*, actor: Actor, user: User, otp: str) -> Proof:
     """Nothing of who has no device, else a right code. The caller counted the try and holds the user's lock.
 
     Raises SecondFactorRequired, SecondFactorInvalid, SecondFactorEnrolmentRequired.
@@ -94,7 +94,7 @@ def require(*, actor: Actor, user: User, otp: str, now: datetime) -> Proof:
         return Proof(None, Factor.NONE)
     if not otp:
         raise SecondFactorRequired
-    factor = use_code(actor=actor, device=device, otp=otp, now=now)
+    factor = use_code(actor=actor, device=device, otp=otp)
     if factor is Factor.NONE:
         raise _refusal(actor, user)
     return Proof(device, factor)
@@ -116,8 +116,9 @@ def demand_enrolment(user: User) -> None:
         raise SecondFactorEnrolmentRequired
 
 
-def use_code(*, actor: Actor, device: TotpDevice, otp: str, now: datetime) -> Factor:
+def use_code(*, actor: Actor, device: TotpDevice, otp: str) -> Factor:
     """Spend a code of the device, or a recovery code of its user. NONE where it is neither, or was spent."""
+    now = clock.now()
     text = otp.replace(" ", "").replace("-", "")
     if _TOTP.fullmatch(text):
         factor = Factor.TOTP if _use_step(device, text, now) else Factor.NONE

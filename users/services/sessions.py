@@ -14,7 +14,7 @@ import structlog
 from django.conf import settings
 from django.db.models import Q
 
-from fintech_core import audit
+from fintech_core import audit, clock
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError, NotFound
@@ -72,30 +72,32 @@ def prove_password(*, actor: Actor, email: str, password: str, roles: Collection
 
 
 def open_session(
-    *, actor: Actor, user: User, address: str = "", otp: str = "", user_agent: str, ip: str = "", now: datetime
+    *, actor: Actor, user: User, address: str = "", otp: str = "", user_agent: str, ip: str = ""
 ) -> TokenPair:
     """A session of the API for a user whose first factor was just proved: the password behind `address`, or a code.
 
     Raises InvalidCredentials, and what `second_factor.require` raises.
     """
     fresh = _locked(actor, user, address)
-    proof = second_factor.require(actor=actor, user=fresh, otp=otp, now=now)
+    now = clock.now()
+    proof = second_factor.require(actor=actor, user=fresh, otp=otp)
     session = _start(actor, fresh, SessionKind.API, address, user_agent, ip, proof, now)
     return _issue(session, now)
 
 
 def open_admin_session(
-    *, actor: Actor, user: User, address: str, otp: str = "", user_agent: str, ip: str = "", now: datetime
+    *, actor: Actor, user: User, address: str, otp: str = "", user_agent: str, ip: str = ""
 ) -> tuple[Session, second_factor.Proof]:
     """A session of the admin for a member of staff whose password was just proved. Raises as open_session does."""
     fresh = _locked(actor, user, address)
     if not fresh.is_staff:
         raise lockout.refusal(actor=actor, error=InvalidCredentials(), address=address, user=user)
-    proof = second_factor.require(actor=actor, user=fresh, otp=otp, now=now)
+    now = clock.now()
+    proof = second_factor.require(actor=actor, user=fresh, otp=otp)
     return _start(actor, fresh, SessionKind.ADMIN, address, user_agent, ip, proof, now), proof
 
 
-def authenticate_again(*, actor: Actor, user: User, password: str, otp: str, now: datetime) -> None:
+def authenticate_again(*, actor: Actor, user: User, password: str, otp: str) -> None:
     """Password and second factor once more, within a session of the admin. The caller counted the tries.
 
     Raises InvalidCredentials, and what `second_factor.require` raises.
@@ -103,7 +105,8 @@ def authenticate_again(*, actor: Actor, user: User, password: str, otp: str, now
     if not password_matches(user, password):
         raise lockout.refusal(actor=actor, error=InvalidCredentials(), address="", user=user)
     fresh = _locked(actor, user, "")
-    proof = second_factor.require(actor=actor, user=fresh, otp=otp, now=now)
+    now = clock.now()
+    proof = second_factor.require(actor=actor, user=fresh, otp=otp)
     alive = live_sessions().filter(Q(pk=actor.credential_id), user=fresh)
     if not alive.update(authenticated_at=now):
         raise InvalidCredentials
@@ -122,8 +125,9 @@ def touch_admin_session(*, session: Session) -> None:
         live_sessions().filter(pk=session.pk).update(last_used_at=session.read_at)
 
 
-def end_admin_session(*, actor: Actor, session_id: uuid.UUID, now: datetime) -> None:
+def end_admin_session(*, actor: Actor, session_id: uuid.UUID) -> None:
     """Log-out from the admin, or a log-in over it."""
+    now = clock.now()
     session = Session.objects.filter(pk=session_id, kind=SessionKind.ADMIN).first()
     if session is not None and _close(Q(pk=session_id), EndReason.LOGOUT, now):
         _record(actor, session, "session.ended", user_id=session.user_id, reason=EndReason.LOGOUT)
@@ -152,9 +156,9 @@ def _start(
     now: datetime,
 ) -> Session:
     if address:
-        lockout.succeeded(actor=actor, user=user, address=address, now=now)
+        lockout.succeeded(actor=actor, user=user, address=address)
     else:
-        lockout.remember_network(actor=actor, user_id=user.pk, now=now)
+        lockout.remember_network(actor=actor, user_id=user.pk)
     session = Session(
         user=user,
         kind=kind,
@@ -177,11 +181,12 @@ def _start(
     return session
 
 
-def rotate_refresh_token(*, actor: Actor, refresh: str, now: datetime) -> TokenPair:
+def rotate_refresh_token(*, actor: Actor, refresh: str) -> TokenPair:
     """Spend the token and issue a new pair of the same session.
 
     Raises InvalidRefreshToken, and SecondFactorEnrolmentRequired for staff who logged in before they had to have one.
     """
+    now = clock.now()
     token = refresh_token_by_hash(hash_token(refresh))
     if token is None or not token.session.user.is_active:
         raise InvalidRefreshToken
@@ -194,8 +199,9 @@ def rotate_refresh_token(*, actor: Actor, refresh: str, now: datetime) -> TokenP
     return _issue(token.session, now)
 
 
-def end_reused_family(*, actor: Actor, refresh: str, now: datetime) -> None:
+def end_reused_family(*, actor: Actor, refresh: str) -> None:
     """End the session of a spent token. In a unit of work of its own, since the 401 after it must not undo it."""
+    now = clock.now()
     token = refresh_token_by_hash(hash_token(refresh))
     if token is None or token.used_at is None:
         return
@@ -204,8 +210,9 @@ def end_reused_family(*, actor: Actor, refresh: str, now: datetime) -> None:
         _record(actor, token.session, "session.ended", user_id=token.session.user_id, reason=EndReason.REUSE)
 
 
-def log_out(*, actor: Actor, refresh: str, now: datetime) -> None:
+def log_out(*, actor: Actor, refresh: str) -> None:
     """End the token's session. An unknown token or an ended session is fine: it is what the caller wants."""
+    now = clock.now()
     token = refresh_token_by_hash(hash_token(refresh))
     if token is not None and _close(Q(pk=token.session_id), EndReason.LOGOUT, now):
         as_user = actor_of_user(user=token.session.user, request_id=actor.request_id, credential_id=token.session_id)
@@ -228,8 +235,9 @@ def end_sessions(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datetime
     return ended
 
 
-def end_own_session(*, actor: Actor, session_id: uuid.UUID, now: datetime) -> None:
+def end_own_session(*, actor: Actor, session_id: uuid.UUID) -> None:
     """End one of the actor's own sessions. One that has ended is fine; anybody else's is NotFound."""
+    now = clock.now()
     actor.require(Capability.SESSIONS_END)
     session = Session.objects.filter(pk=session_id).first()
     if session is None or session.user_id != actor.user_id:

@@ -41,12 +41,13 @@ class StepUpInvalid(DomainError):
     title = "The code is wrong, was used before, has expired, or is for another request."
 
 
-def begin(*, actor: Actor, fingerprint: bytes, title: str, payment: str = "", now: datetime) -> StepUpChallenge:
+def begin(*, actor: Actor, fingerprint: bytes, title: str, payment: str = "") -> StepUpChallenge:
     """Open a challenge for a request, and send its code unless the authenticator is to be used.
 
     `payment` is what the message says of amount and payee; "" for what isn't a payment. Raises PermissionDenied for
     API keys.
     """
+    now = clock.now()
     user_id, session_id = _ids(actor)
     user = User.objects.get(pk=user_id)
     by_message = bool(payment) or confirmed_device(user.pk) is None
@@ -74,8 +75,7 @@ def begin(*, actor: Actor, fingerprint: bytes, title: str, payment: str = "", no
 
 def count_try(*, actor: Actor, fingerprint: bytes, code: str) -> None:
     """Count a try, where one is open. Raises TooManyAttempts. In a unit of work of its own, before `try_code`."""
-    now = clock.now()
-    challenge = _open(actor, fingerprint, now)
+    challenge = _open(actor, fingerprint)
     if challenge is None or challenge.passed_at is not None:
         return
     if challenge.channel == StepUpChannel.TOTP:
@@ -84,20 +84,20 @@ def count_try(*, actor: Actor, fingerprint: bytes, code: str) -> None:
         codes.take_try(purpose=CodePurpose.STEP_UP, subject=_subject(challenge.user_id))
 
 
-def try_code(*, actor: Actor, fingerprint: bytes, code: str, now: datetime) -> uuid.UUID:
+def try_code(*, actor: Actor, fingerprint: bytes, code: str) -> uuid.UUID:
     """Mark the challenge of this request as passed and return it. Raises StepUpRequired, StepUpInvalid.
 
     One that was passed and not spent stays so: the deed failed, or its answer was lost, and it is the same request.
     """
-    challenge = _open(actor, fingerprint, now)
+    challenge = _open(actor, fingerprint)
     if challenge is None:
         raise StepUpRequired
     if challenge.passed_at is not None:
         return challenge.pk
-    if not _is_right(actor, challenge, code, now):
+    if not _is_right(actor, challenge, code):
         raise _refusal(actor, challenge)
-    open_ones = StepUpChallenge.objects.filter(pk=challenge.pk, passed_at__isnull=True, expires_at__gt=now)
-    if not open_ones.update(passed_at=now):
+    open_ones = StepUpChallenge.objects.filter(pk=challenge.pk, passed_at__isnull=True, expires_at__gt=DatabaseNow())
+    if not open_ones.update(passed_at=DatabaseNow()):
         raise StepUpInvalid
     audit.record(actor=actor, action="step_up.passed", entity_type="step_up", entity_id=challenge.pk)
     return challenge.pk
@@ -167,12 +167,11 @@ def _send_code(actor: Actor, user: User, binding: bytes, what: str, now: datetim
             )
         ),
         phone=(user.phone or "") if by_phone else "",
-        now=now,
     )
     return StepUpChannel(sent[0].value)
 
 
-def _is_right(actor: Actor, challenge: StepUpChallenge, code: str, now: datetime) -> bool:
+def _is_right(actor: Actor, challenge: StepUpChallenge, code: str) -> bool:
     if challenge.channel != StepUpChannel.TOTP:
         return codes.consume(
             actor=actor,
@@ -180,12 +179,11 @@ def _is_right(actor: Actor, challenge: StepUpChallenge, code: str, now: datetime
             subject=_subject(challenge.user_id),
             binding=bytes(challenge.binding),
             code=code,
-            now=now,
         )
     device = confirmed_device(challenge.user_id)
     if device is None:
         return False
-    return second_factor.use_code(actor=actor, device=device, otp=code, now=now) is not second_factor.Factor.NONE
+    return second_factor.use_code(actor=actor, device=device, otp=code) is not second_factor.Factor.NONE
 
 
 def _refusal(actor: Actor, challenge: StepUpChallenge) -> StepUpInvalid:
@@ -197,10 +195,10 @@ def _refusal(actor: Actor, challenge: StepUpChallenge) -> StepUpInvalid:
     return error
 
 
-def _open(actor: Actor, fingerprint: bytes, now: datetime) -> StepUpChallenge | None:
+def _open(actor: Actor, fingerprint: bytes) -> StepUpChallenge | None:
     if actor.kind is not ActorKind.USER or actor.user_id is None:
         return None
-    return open_step_up(user_id=actor.user_id, binding=_binding(actor, fingerprint), now=now)
+    return open_step_up(user_id=actor.user_id, binding=_binding(actor, fingerprint))
 
 
 def _binding(actor: Actor, fingerprint: bytes) -> bytes:

@@ -185,7 +185,7 @@ def test_no_service_makes_a_key_for_anything_but_a_person(alice: User) -> None:
         with pytest.raises(PermissionDenied):
             unit_of_work(
                 lambda actor=actor: services.create_api_key(  # type: ignore[misc]
-                    actor=actor, name="x", scopes=["wallets:read"], now=timezone.now()
+                    actor=actor, name="x", scopes=["wallets:read"]
                 )
             )
     assert ApiKey.objects.count() == 1

@@ -4,7 +4,7 @@ import re
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -38,37 +38,35 @@ def issue(
     purpose: CodePurpose = CodePurpose.AGENT_LOG_IN, subject: bytes = SUBJECT, *, phone: str = "", **more: Any
 ) -> str:
     seen: list[str] = []
-    unit_of_work(
-        lambda: codes.issue(
-            actor=SYSTEM,
-            purpose=purpose,
-            subject=subject,
-            binding=more.get("binding", b""),
-            deliver=seen.append,
-            phone=phone,
-            now=more.get("now", NOW),
+    with clock_for(more):
+        unit_of_work(
+            lambda: codes.issue(
+                actor=SYSTEM,
+                purpose=purpose,
+                subject=subject,
+                binding=more.get("binding", b""),
+                deliver=seen.append,
+                phone=phone,
+            )
         )
-    )
     return seen[-1]
 
 
+def clock_for(more: dict[str, Any]) -> AbstractContextManager[None]:
+    """The clock at the test's own `now`; it stands at NOW, also for threads."""
+    return clock_at(more["now"]) if "now" in more else nullcontext()
+
+
 def guess(code: str, purpose: CodePurpose = CodePurpose.AGENT_LOG_IN, subject: bytes = SUBJECT, **more: Any) -> str:
-    now = more.get("now", NOW)
-    try:
-        with clock_at(now) if now != NOW else nullcontext():
+    binding = more.get("binding", b"")
+    with clock_for(more):
+        try:
             unit_of_work(lambda: codes.take_try(purpose=purpose, subject=subject))
-    except TooManyAttempts:
-        return "locked"
-    right = unit_of_work(
-        lambda: codes.consume(
-            actor=SYSTEM,
-            purpose=purpose,
-            subject=subject,
-            binding=more.get("binding", b""),
-            code=code,
-            now=now,
+        except TooManyAttempts:
+            return "locked"
+        right = unit_of_work(
+            lambda: codes.consume(actor=SYSTEM, purpose=purpose, subject=subject, binding=binding, code=code)
         )
-    )
     return "right" if right else "wrong"
 
 
@@ -102,7 +100,7 @@ def test_a58_a_new_code_brings_no_new_tries() -> None:
         guess(wrong(issue()))
 
     assert guess(issue()) == "locked"
-    assert guess(issue(now=NOW + timedelta(minutes=15)), now=NOW + timedelta(minutes=15)) == "right"
+    assert guess(issue(), now=NOW + timedelta(minutes=15)) == "right"
 
 
 @rolled_back
@@ -129,7 +127,7 @@ def test_a58_a_used_code_does_not_come_back_by_a_resend_of_the_message() -> None
     code = issue()
     guess(code)
 
-    issue(now=NOW + timedelta(seconds=1))
+    issue()
 
     assert OneTimeCode.objects.get().used_at is None  # the new one is fresh
 
@@ -168,7 +166,7 @@ def test_what_is_no_code_is_wrong(code: str) -> None:
 @rolled_back
 def test_expired_codes_are_purged() -> None:
     issue()
-    issue(subject=OTHER, now=NOW + timedelta(minutes=1))
+    issue(subject=OTHER)
 
     with at(NOW + timedelta(minutes=10)):
         tasks.purge_credentials()
@@ -227,7 +225,7 @@ def test_a_code_used_by_ten_at_once_is_used_once() -> None:
         try:
             return unit_of_work(
                 lambda: codes.consume(
-                    actor=SYSTEM, purpose=CodePurpose.AGENT_LOG_IN, subject=SUBJECT, binding=b"", code=code, now=NOW
+                    actor=SYSTEM, purpose=CodePurpose.AGENT_LOG_IN, subject=SUBJECT, binding=b"", code=code
                 )
             )
         finally:

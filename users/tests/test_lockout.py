@@ -250,7 +250,7 @@ def test_another_proof_makes_a_network_familiar(alice: User) -> None:
     flood(alice.email)
     wait(attempt(alice.email, PASSWORD, at=OFFICE))
 
-    unit_of_work(lambda: lockout.remember_network(actor=actor_at(OFFICE), user_id=alice.pk, now=timezone.now()))
+    unit_of_work(lambda: lockout.remember_network(actor=actor_at(OFFICE), user_id=alice.pk))
 
     assert attempt(alice.email, PASSWORD, at=OFFICE).status_code == 200
 
@@ -332,7 +332,7 @@ def test_networks_are_forgotten_after_half_a_year_and_at_an_erasure(alice: User,
 
 
 def test_a_job_makes_no_network_familiar(alice: User) -> None:
-    unit_of_work(lambda: lockout.remember_network(actor=SYSTEM, user_id=alice.pk, now=timezone.now()))
+    unit_of_work(lambda: lockout.remember_network(actor=SYSTEM, user_id=alice.pk))
 
     assert not FamiliarNetwork.objects.exists()
 

@@ -12,7 +12,6 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from fintech_core import clock
 from fintech_core.capabilities import Capability
 from fintech_core.step_up import Deed
 from fintech_core.viewsets import DomainViewSet
@@ -70,7 +69,7 @@ class ApiKeyViewSet(DomainViewSet):
         """Make a key. Its text is shown here and never again. 422 `too_many_api_keys` at 20 live ones."""
         data = self.validated(ApiKeyInput)
         return self.write(
-            lambda: services.create_api_key(actor=self.actor, now=clock.now(), **data),
+            lambda: services.create_api_key(actor=self.actor, **data),
             NewApiKeyOutput,
             status=201,
             takes_key=False,
@@ -80,7 +79,7 @@ class ApiKeyViewSet(DomainViewSet):
     def destroy(self, request: Request, pk: UUID) -> HttpResponse:
         """Revoke a key: it is refused from now on. 204 also when it was revoked before."""
         return self.write(
-            lambda: services.revoke_api_key(actor=self.actor, key_id=pk, now=clock.now()),
+            lambda: services.revoke_api_key(actor=self.actor, key_id=pk),
             None,
             status=204,
             takes_key=False,

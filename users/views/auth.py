@@ -10,7 +10,6 @@ from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
-from fintech_core import clock
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work, unit_of_work_with_trace
@@ -78,7 +77,7 @@ class AuthViewSet(DomainViewSet):
         """Claim an address. A token is mailed to it; a known address gets a notice instead. The answer is the same."""
         data = self.validated(RegisterInput)
         return self.write(
-            lambda: services.register(actor=anonymous("auth.register"), now=clock.now(), **data),
+            lambda: services.register(actor=anonymous("auth.register"), **data),
             RegisteredOutput,
             status=201,
             takes_key=False,
@@ -97,7 +96,7 @@ class AuthViewSet(DomainViewSet):
         """Prove the address with the token from the mail: the account and its first wallet are made."""
         data = self.validated(VerifyEmailInput)
         return self.write(
-            lambda: services.verify_email(actor=anonymous("auth.verify_email"), now=clock.now(), **data),
+            lambda: services.verify_email(actor=anonymous("auth.verify_email"), **data),
             RegisteredOutput,
             takes_key=False,
         )
@@ -144,9 +143,7 @@ class AuthViewSet(DomainViewSet):
         )
         unit_of_work(lambda: services.count_try(user_id=user.pk, otp=otp))
         return self.write(
-            lambda: services.open_session(
-                actor=actor, user=user, address=address, otp=otp, now=clock.now(), **origin(self.request)
-            ),
+            lambda: services.open_session(actor=actor, user=user, address=address, otp=otp, **origin(self.request)),
             TokenPairOutput,
             takes_key=False,
         )
@@ -162,9 +159,9 @@ class AuthViewSet(DomainViewSet):
         refresh = self.validated(RefreshInput)["refresh"]
         actor = anonymous("auth.refresh")
         # Committed on its own: the 401 that follows must not undo the end of the session.
-        unit_of_work(lambda: services.end_reused_family(actor=actor, refresh=refresh, now=clock.now()))
+        unit_of_work(lambda: services.end_reused_family(actor=actor, refresh=refresh))
         return self.write(
-            lambda: services.rotate_refresh_token(actor=actor, refresh=refresh, now=clock.now()),
+            lambda: services.rotate_refresh_token(actor=actor, refresh=refresh),
             TokenPairOutput,
             takes_key=False,
         )
@@ -179,7 +176,7 @@ class AuthViewSet(DomainViewSet):
         """End the token's session: its access tokens die at once. 204 also when it had ended, or never was."""
         refresh = self.validated(RefreshInput)["refresh"]
         return self.write(
-            lambda: services.log_out(actor=anonymous("auth.log_out"), refresh=refresh, now=clock.now()),
+            lambda: services.log_out(actor=anonymous("auth.log_out"), refresh=refresh),
             None,
             status=204,
             takes_key=False,

@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
-from fintech_core import client_address, clock
+from fintech_core import client_address
 from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
 from fintech_core.viewsets import DomainViewSet
@@ -68,7 +68,7 @@ class CodeLogInViewSet(DomainViewSet):
         """Send a code by text message. The answer is the same whether anybody has the number."""
         data = self.validated(SendToPhoneInput)
         return self.write(
-            lambda: code_log_ins.send_agent_code(actor=anonymous("auth.agent_sms_send"), now=clock.now(), **data),
+            lambda: code_log_ins.send_agent_code(actor=anonymous("auth.agent_sms_send"), **data),
             SentOutput,
             status=202,
             takes_key=False,
@@ -91,7 +91,7 @@ class CodeLogInViewSet(DomainViewSet):
         actor = anonymous("auth.agent_sms_verify")
         self.count(CodePurpose.AGENT_LOG_IN, data["phone"], data)
         return self.write(
-            lambda: code_log_ins.log_in_agent(actor=actor, now=clock.now(), **data, **origin(request)),
+            lambda: code_log_ins.log_in_agent(actor=actor, **data, **origin(request)),
             TokenPairOutput,
             takes_key=False,
         )
@@ -106,7 +106,7 @@ class CodeLogInViewSet(DomainViewSet):
         """Send a code by mail. The answer is the same whether anybody has the address."""
         data = self.validated(SendToEmailInput)
         return self.write(
-            lambda: code_log_ins.send_client_code(actor=anonymous("auth.client_email_send"), now=clock.now(), **data),
+            lambda: code_log_ins.send_client_code(actor=anonymous("auth.client_email_send"), **data),
             SentOutput,
             status=202,
             takes_key=False,
@@ -129,7 +129,7 @@ class CodeLogInViewSet(DomainViewSet):
         actor = anonymous("auth.client_email_verify")
         self.count(CodePurpose.CLIENT_LOG_IN, data["email"], data)
         return self.write(
-            lambda: code_log_ins.log_in_client(actor=actor, now=clock.now(), **data, **origin(request)),
+            lambda: code_log_ins.log_in_client(actor=actor, **data, **origin(request)),
             TokenPairOutput,
             takes_key=False,
         )
@@ -137,9 +137,7 @@ class CodeLogInViewSet(DomainViewSet):
     def count(self, purpose: CodePurpose, contact: str, data: dict[str, Any]) -> None:
         """A try of the code, and of the second factor where the code is right: committed before either is used."""
         unit_of_work(lambda: code_log_ins.count_try(purpose=purpose, contact=contact))
-        user_id = unit_of_work(
-            lambda: code_log_ins.proved(purpose=purpose, contact=contact, code=data["code"], now=clock.now())
-        )
+        user_id = unit_of_work(lambda: code_log_ins.proved(purpose=purpose, contact=contact, code=data["code"]))
         if user_id is not None:
             otp = data.get("otp", "")
             unit_of_work(lambda: services.count_try(user_id=user_id, otp=otp))

@@ -6,7 +6,6 @@ from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
-from fintech_core import clock
 from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
 from fintech_core.step_up import Deed
@@ -51,7 +50,7 @@ class ContactViewSet(DomainViewSet):
         """Send a code to the number that is to be the caller's. The answer is the same if somebody else has it."""
         data = self.validated(SendToPhoneInput)
         return self.write(
-            lambda: contacts.send_phone_code(actor=self.actor, now=clock.now(), **data),
+            lambda: contacts.send_phone_code(actor=self.actor, **data),
             SentOutput,
             status=202,
             takes_key=False,
@@ -67,9 +66,7 @@ class ContactViewSet(DomainViewSet):
         """Confirm the number with the code: it is verified and replaces the old one. 422 `contact_code_invalid`."""
         data = self.validated(PhoneCodeInput)
         unit_of_work(lambda: contacts.count_try(actor=self.actor, purpose=CodePurpose.PHONE_CHANGE))
-        return self.write(
-            lambda: contacts.verify_phone(actor=self.actor, now=clock.now(), **data), UserOutput, takes_key=False
-        )
+        return self.write(lambda: contacts.verify_phone(actor=self.actor, **data), UserOutput, takes_key=False)
 
     @extend_schema(
         operation_id="users_me_email",
@@ -81,7 +78,7 @@ class ContactViewSet(DomainViewSet):
         """Send a code to the address that is to be the caller's. The answer is the same if somebody else has it."""
         data = self.validated(SendToEmailInput)
         return self.write(
-            lambda: contacts.send_email_code(actor=self.actor, now=clock.now(), **data),
+            lambda: contacts.send_email_code(actor=self.actor, **data),
             SentOutput,
             status=202,
             takes_key=False,
@@ -97,6 +94,4 @@ class ContactViewSet(DomainViewSet):
         """Confirm the address with the code: it is verified and replaces the old one. 422 `contact_code_invalid`."""
         data = self.validated(EmailCodeInput)
         unit_of_work(lambda: contacts.count_try(actor=self.actor, purpose=CodePurpose.EMAIL_CHANGE))
-        return self.write(
-            lambda: contacts.verify_email(actor=self.actor, now=clock.now(), **data), UserOutput, takes_key=False
-        )
+        return self.write(lambda: contacts.verify_email(actor=self.actor, **data), UserOutput, takes_key=False)

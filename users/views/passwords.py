@@ -68,13 +68,13 @@ class PasswordResetViewSet(DomainViewSet):
         Who has a second factor sends its code as `otp`: 401 `second_factor_required` and `second_factor_invalid`.
         """
         data = self.validated(ResetPasswordInput)
-        actor, now = anonymous("auth.password_reset_confirm"), clock.now()
-        user_id = unit_of_work(lambda: passwords.owner_of_reset(token=data["token"], now=now))
+        actor = anonymous("auth.password_reset_confirm")
+        user_id = unit_of_work(lambda: passwords.owner_of_reset(token=data["token"]))
         if user_id is not None:
             # Committed on its own: a try counts whatever becomes of it.
             unit_of_work(lambda: services.count_try(user_id=user_id, otp=data.get("otp", "")))
         return self.write(
-            lambda: passwords.confirm_reset(actor=actor, now=now, **data),
+            lambda: passwords.confirm_reset(actor=actor, **data),
             None,
             status=204,
             takes_key=False,
@@ -114,7 +114,7 @@ class PasswordViewSet(DomainViewSet):
         data = self.validated(ChangePasswordInput)
         unit_of_work(lambda: passwords.count_change(actor=self.actor))
         return self.write(
-            lambda: passwords.change_password(actor=self.actor, now=clock.now(), **data),
+            lambda: passwords.change_password(actor=self.actor, **data),
             None,
             status=204,
             takes_key=False,

@@ -10,7 +10,6 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from fintech_core import clock
 from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
 from fintech_core.step_up import Deed
@@ -83,7 +82,7 @@ class SecondFactorViewSet(DomainViewSet):
         """Start to enrol an authenticator, the first or another one: confirm it within fifteen minutes."""
         self.validated(NoInput)
         return self.write(
-            lambda: services.start_enrolment(actor=self.actor, user_id=self.actor.id, now=clock.now()),
+            lambda: services.start_enrolment(actor=self.actor, user_id=self.actor.id),
             EnrolmentOutput,
             status=201,
             takes_key=False,
@@ -102,11 +101,7 @@ class SecondFactorViewSet(DomainViewSet):
         user_id = self.actor.id
         unit_of_work(lambda: services.count_enrolment_try(user_id=user_id))
         return self.write(
-            lambda: {
-                "recovery_codes": services.confirm_enrolment(
-                    actor=self.actor, user_id=user_id, code=code, now=clock.now()
-                )
-            },
+            lambda: {"recovery_codes": services.confirm_enrolment(actor=self.actor, user_id=user_id, code=code)},
             RecoveryCodesOutput,
             takes_key=False,
         )
@@ -115,7 +110,7 @@ class SecondFactorViewSet(DomainViewSet):
     def destroy(self, request: Request) -> HttpResponse:
         """Remove the second factor with its recovery codes. Staff can't, where they must have one."""
         return self.write(
-            lambda: services.remove_second_factor(actor=self.actor, user_id=self.actor.id, now=clock.now()),
+            lambda: services.remove_second_factor(actor=self.actor, user_id=self.actor.id),
             None,
             status=204,
             takes_key=False,
@@ -130,11 +125,7 @@ class SecondFactorViewSet(DomainViewSet):
         """Ten new recovery codes, shown this once. The old ones are worth nothing any more."""
         self.validated(NoInput)
         return self.write(
-            lambda: {
-                "recovery_codes": services.renew_recovery_codes(
-                    actor=self.actor, user_id=self.actor.id, now=clock.now()
-                )
-            },
+            lambda: {"recovery_codes": services.renew_recovery_codes(actor=self.actor, user_id=self.actor.id)},
             RecoveryCodesOutput,
             takes_key=False,
         )

@@ -41,7 +41,7 @@ class SessionViewSet(DomainViewSet):
     def destroy(self, request: Request, pk: UUID) -> HttpResponse:
         """End a session: its tokens are refused from now on. 204 also when it had ended."""
         return self.write(
-            lambda: services.end_own_session(actor=self.actor, session_id=pk, now=clock.now()),
+            lambda: services.end_own_session(actor=self.actor, session_id=pk),
             None,
             status=204,
             takes_key=False,

@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
-from fintech_core import clock, step_up
+from fintech_core import step_up
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import ValidationFailed
 from fintech_core.viewsets import DomainViewSet
@@ -65,7 +65,7 @@ class StepUpViewSet(DomainViewSet):
         fingerprint = step_up.fingerprint(**data)
         return self.write(
             lambda: services.begin_step_up(
-                actor=self.actor, fingerprint=fingerprint, title=deed.title, payment=payment, now=clock.now()
+                actor=self.actor, fingerprint=fingerprint, title=deed.title, payment=payment
             ),
             StepUpOutput,
             status=202,
