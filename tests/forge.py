@@ -202,7 +202,8 @@ class Forge:
 
     def newest_posting(self) -> datetime:
         """Late enough for every wallet."""
-        return max(NOW, self.one("SELECT max(last_posted_at) FROM wallet_wallet") or NOW)
+        newest: datetime = self.one("SELECT greatest(ledger_clock(), (SELECT max(last_posted_at) FROM wallet_wallet))")
+        return newest
 
     def wallet_now(self, wallet_id: uuid.UUID) -> Row:
         cursor = self("SELECT * FROM wallet_wallet WHERE id = %s", [wallet_id])

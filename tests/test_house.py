@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.conf import settings
+from django.db.models import DateTimeField
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.serializers import ModelSerializer
 from rest_framework.views import APIView
@@ -436,3 +438,80 @@ def test_requirement_files_are_hashed_and_name_no_index(name: str) -> None:
         assert len(pins) > 3
         blocks = re.split(r"\n(?=[A-Za-z0-9])", text)
         assert all("--hash=sha256:" in block for block in blocks if re.match(r"[A-Za-z0-9]", block))
+
+
+# --- One clock --------------------------------------------------------------------------------------------------------
+
+# Who asks the process what time it is, and why. Everything else asks the database (fintech_core/clock.py).
+PROCESS_CLOCKS = {
+    "fintech_core/health.py": {"now"},  # compares it with the database's
+}
+_CLOCKS = {
+    "datetime": {"now", "utcnow", "today"},
+    "date": {"today"},
+    "timezone": {"now", "localtime", "localdate"},
+    "time": {"time", "time_ns", "gmtime", "localtime", "ctime", "strftime"},
+}
+
+
+def test_nothing_asks_the_process_what_time_it_is() -> None:
+    found: dict[str, set[str]] = {}
+    for path, tree in sources():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute):
+                of = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
+                if node.attr in _CLOCKS.get(of, ()):
+                    found.setdefault(path, set()).add(node.attr)
+            if isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2] in _CLOCKS:
+                names = {alias.name for alias in node.names} & _CLOCKS[(node.module or "").rpartition(".")[2]]
+                if names:
+                    found.setdefault(path, set()).update(names)
+
+    assert found == PROCESS_CLOCKS
+
+
+def test_no_column_is_filled_with_the_time_of_a_process() -> None:
+    found = {
+        f"{path}:{node.lineno}"
+        for path, tree in sources()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.keyword) and node.arg in {"auto_now", "auto_now_add"}
+    }
+    defaults = {
+        field
+        for model in apps.get_models()
+        for field in model._meta.concrete_fields
+        if isinstance(field, DateTimeField) and field.has_default() and model.__module__.partition(".")[0] in ROOMS
+    }
+
+    assert (found, defaults) == (set(), set())
+
+
+# What decides about money and credentials reads the clock itself, after its locks: nobody passes it a time.
+DECIDES_BY_TIME = (
+    "transactions/ledger.py",
+    "transactions/services/exchange.py",
+    "transactions/services/holds.py",
+    "transactions/services/planning.py",
+    "transactions/services/reversals.py",
+    "transactions/services/runs.py",
+    "transactions/services/transfers.py",
+    "users/services/codes.py",
+    "users/services/step_up.py",
+)
+TIDIES_UP = {"purge_codes", "purge_challenges"}
+
+
+def test_what_decides_by_the_time_is_given_none() -> None:
+    found = {
+        f"{path} {node.name}"
+        for path, tree in sources()
+        if path in DECIDES_BY_TIME
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and node.name not in TIDIES_UP
+        for argument in (*node.args.args, *node.args.kwonlyargs)
+        if argument.arg == "now"
+    }
+
+    assert found == set()
+    assert {path for path, _ in sources()} >= set(DECIDES_BY_TIME)

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from fintech_core import ids
 from fintech_core.db import unit_of_work
 from fintech_core.models import AuditLog
-from fintech_core.testing import SYSTEM, actor_for
+from fintech_core.testing import SYSTEM, actor_for, stop_clock
 from payments import services, tasks
 from payments.models import IncomingPayment, PaymentIntent, WebhookEvent
 from payments.services.processing import MAX_ATTEMPTS, reference_of
@@ -226,7 +226,7 @@ def test_an_unknown_currency_waits_and_is_booked_once_it_is_added(
 
     settings.CURRENCIES = [*settings.CURRENCIES, "CHF"]
     ensure_accounts()
-    monkeypatch.setattr(tasks.clock, "now", lambda: later(120))
+    stop_clock(later(120))
     with django_capture_on_commit_callbacks() as callbacks:
         tasks.sweep_webhook_events()
     tasks.process_webhook_event(str(stored.pk))

@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from fintech_core.db import unit_of_work
-from fintech_core.testing import actor_for, client_for
+from fintech_core.testing import actor_for, client_for, stop_clock
 from payments import services, tasks
 from payments.enums import SimulatorOutcome
 from payments.models import PaymentIntent, SimulatorDelivery, WebhookEvent
@@ -74,7 +74,7 @@ def decide(
 
 def at(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     moment = later(seconds)
-    monkeypatch.setattr(tasks.clock, "now", lambda: moment)
+    stop_clock(moment)
 
 
 def test_an_event_is_posted_until_a_2xx_and_then_never_again(

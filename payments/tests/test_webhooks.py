@@ -10,6 +10,7 @@ from django.conf import settings as django_settings
 from django.test import Client
 
 from fintech_core import ids, queue
+from fintech_core.testing import stop_clock
 from payments import tasks
 from payments.models import WebhookEvent
 from payments.tests.factories import (
@@ -273,7 +274,7 @@ def test_a85_a_dead_broker_costs_nothing_the_sweep_enqueues_it(
     with django_capture_on_commit_callbacks(execute=True):
         tasks.sweep_webhook_events()  # too early: the event is a few milliseconds old
     assert sent == []
-    monkeypatch.setattr(tasks.clock, "now", lambda: later(10))
+    stop_clock(later(10))
     with django_capture_on_commit_callbacks(execute=True):
         tasks.sweep_webhook_events()
         tasks.sweep_webhook_events()  # leased: not sent again at every tick

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from fintech_core import clock
 from fintech_core.testing import Client
 from transactions.tests.test_statements import START, deposit, post, wallet_of
 from users.models import User
@@ -91,8 +92,9 @@ def test_by_effective_time_back_dated_entries_count_and_the_answer_says_that_it_
     assert noon["balance"] == "105.00"
 
 
-def test_the_last_minute_may_still_change(wallet: Wallet, alice_client: Client) -> None:
-    answer = balance(alice_client, wallet, at=(timezone.now() - timedelta(seconds=5)).isoformat()).json()
+def test_what_a_posting_under_way_may_be_dated_to_may_still_change(wallet: Wallet, alice_client: Client) -> None:
+    """The test's own transaction is under way, and began before `at`."""
+    answer = balance(alice_client, wallet, at=clock.now().isoformat()).json()
 
     assert (answer["balance"], answer["may_change"]) == ("75.00", True)
 

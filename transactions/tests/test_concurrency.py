@@ -210,7 +210,7 @@ def injected(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], Counter[st
 
     def install(state: str, times: int) -> Counter[str]:
         tries: Counter[str] = Counter()
-        original = ledger.lock_wallets
+        original = ledger.lock_wallets_and_read_clock
 
         def lock(*args: Any) -> Any:
             tries["tries"] += 1
@@ -218,7 +218,7 @@ def injected(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], Counter[st
                 raise _Injected(state)
             return original(*args)
 
-        monkeypatch.setattr(ledger, "lock_wallets", lock)
+        monkeypatch.setattr(ledger, "lock_wallets_and_read_clock", lock)
         monkeypatch.setattr(kernel_db.time, "sleep", lambda seconds: tries.update(slept=1) if seconds < 2 else None)
         return tries
 

@@ -226,8 +226,7 @@ def test_a_hash_over_other_facts_of_the_transaction_is_refused(stage: Scene) -> 
 
 
 def test_posted_at_never_goes_back_along_a_wallet(stage: Scene) -> None:
-    stage.forge.fund(stage.bobs, "1.00")
-    earlier = stage.forge.newest_posting() - timedelta(microseconds=1)
+    earlier = stage.forge.fund(stage.bobs, "1.00")["posted_at"] - timedelta(microseconds=1)
 
     with stage.forge.refused(REFUSED, "posted_at does not follow", constraint=BOOKS):
         stage.forge.post(stage.transfer(), source_owner=stage.alice, posted_at=earlier)
@@ -701,7 +700,7 @@ def test_holds_of_several_wallets_in_one_statement_are_each_counted(stage: Scene
     stage.forge.insert(HOLDS, rows)
     assert [stage.forge.wallet_now(wallet)["held"] for wallet in (stage.alices, stage.bobs)] == [1, 2]
 
-    stage.forge("UPDATE transactions_hold SET status = 'EXPIRED', released = amount")
+    stage.forge("UPDATE transactions_hold SET status = 'VOIDED', released = amount")
     assert [stage.forge.wallet_now(wallet)["held"] for wallet in (stage.alices, stage.bobs)] == [0, 0]
 
 
@@ -775,7 +774,7 @@ def test_what_was_captured_is_never_given_back(stage: Scene) -> None:
         ("captured = 10", "hold_parts_add_up"),
         ("status = 'CAPTURED', captured = 9", "hold_parts_add_up"),
         ("status = 'VOIDED'", "hold_parts_add_up"),
-        ("status = 'EXPIRED', released = 9.99", "hold_parts_add_up"),
+        ("status = 'VOIDED', released = 9.99", "hold_parts_add_up"),
     ],
 )
 def test_inv8_captured_and_released_add_up_to_what_was_authorised(stage: Scene, change: str, constraint: str) -> None:

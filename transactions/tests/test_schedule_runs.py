@@ -370,7 +370,7 @@ def test_a_run_costs_the_same_statements_however_many_there_are(
         make_schedule(alice, bob)
     three = statements()
 
-    assert three - 1 == 3 * (one - 1)  # one statement looks for what is due
+    assert three - 2 == 3 * (one - 2)  # the clock, and what is due
 
 
 def test_beat_runs_the_job() -> None:

@@ -643,7 +643,7 @@ def test_a_batch_takes_as_many_statements_as_a_single_transfer(rich: Wallet, bob
 
     counts = [statements(count, rich, destination) for count in (1, 100, 1000)]
 
-    assert counts == [6, 6, 6]  # look-up of references, lock, transactions, entries, monitors, events
+    assert counts == [7, 7, 7]  # look-up of references, lock, clock, transactions, entries, monitors, events
     assert LedgerEntry.objects.filter(wallet=destination).count() == 1101
 
 

@@ -10,7 +10,7 @@ from unittest import mock
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.core import mail
 
-from fintech_core.testing import PASSWORD
+from fintech_core.testing import PASSWORD, clock_at
 from users import tasks
 from users.models import Registration, User
 
@@ -77,5 +77,5 @@ def counted_hashes() -> Iterator[list[str]]:
 @contextmanager
 def at(now: datetime) -> Iterator[None]:
     """The clock of views and tasks stands at `now`."""
-    with mock.patch("fintech_core.clock.now", return_value=now):
+    with clock_at(now):
         yield

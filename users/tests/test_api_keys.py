@@ -5,7 +5,6 @@ import json
 import re
 from datetime import timedelta
 from typing import Any
-from unittest import mock
 
 import pytest
 import structlog
@@ -27,6 +26,7 @@ from fintech_core.testing import (
     actor_for,
     anonymous_client,
     client_for,
+    clock_at,
     key_client,
     kyc,
     staff,
@@ -247,7 +247,7 @@ def test_the_last_use_is_written_at_most_once_a_minute(alice: User) -> None:
 
     seen = []
     for seconds in (0, 1, 59, 60, 61):
-        with mock.patch("users.api_key_authentication.clock.now", return_value=start + timedelta(seconds=seconds)):
+        with clock_at(start + timedelta(seconds=seconds)):
             client.get(WALLETS)
         used = ApiKey.objects.get().last_used_at
         assert used is not None
@@ -377,7 +377,7 @@ def test_a63_a_key_expires(alice_client: Client) -> None:
     assert with_key(made["key"]).status_code == 200
     expiry = ApiKey.objects.get().expires_at
 
-    with mock.patch("users.api_key_authentication.clock.now", return_value=expiry):
+    with clock_at(expiry):
         assert problem(with_key(made["key"])) == (401, "not_authenticated")
 
 

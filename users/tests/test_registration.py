@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from fintech_core.encrypted_fields import indexed
 from fintech_core.models import AuditLog
-from fintech_core.testing import PASSWORD
+from fintech_core.testing import PASSWORD, clock_at
 from users import tasks
 from users.models import Registration, User
 from users.tests.helpers import (
@@ -156,9 +156,9 @@ def test_an_expired_token_is_refused_and_purged(anonymous: Any) -> None:
     token = mailed_token()
     later = timezone.now() + timedelta(hours=24, seconds=1)
 
-    with mock.patch("users.views.auth.clock.now", return_value=later):
+    with clock_at(later):
         answer = verify(anonymous, token)
-    with mock.patch("users.tasks.clock.now", return_value=later):
+    with clock_at(later):
         tasks.purge_credentials()
 
     assert problem(answer) == (422, "verification_token_invalid")
@@ -242,7 +242,7 @@ def test_a_mail_that_failed_is_sent_by_the_sweep(anonymous: Any) -> None:
     assert (claim.mailed_at, claim.mail_attempts) == (None, 1)
 
     later = timezone.now() + timedelta(minutes=2)
-    with mock.patch("users.tasks.clock.now", return_value=later), mock.patch("users.tasks.enqueue") as enqueued:
+    with clock_at(later), mock.patch("users.tasks.enqueue") as enqueued:
         tasks.purge_credentials()
         enqueued.assert_called_once_with("users.send_registration_mail", str(claim.pk))
         tasks.send_registration_mail(str(claim.pk))

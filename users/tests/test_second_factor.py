@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from fintech_core import budgets
 from fintech_core.models import AttemptBudget, AuditLog
-from fintech_core.testing import PASSWORD, Client, anonymous_client, client_for, staff
+from fintech_core.testing import PASSWORD, Client, anonymous_client, client_for, staff, stop_clock
 from users import services
 from users.enums import Role
 from users.models import RecoveryCode, Session, TotpDevice, User
@@ -183,7 +183,7 @@ def test_a_code_opens_a_session_and_is_audited(alice: User) -> None:
 def test_a_clock_may_be_one_step_off(alice: User, steps: int, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     device = enrol(alice)
     middle = timezone.now().replace(second=15, microsecond=0)
-    monkeypatch.setattr("fintech_core.clock.now", lambda: middle)
+    stop_clock(middle)
 
     answer = enter(anonymous_client(), alice, code_of(device.secret, middle + timedelta(seconds=30 * steps)))
 

@@ -2,14 +2,13 @@
 
 from datetime import timedelta
 from typing import Any
-from unittest import mock
 
 import pytest
 from django.utils import timezone
 
 from fintech_core.db import unit_of_work
 from fintech_core.models import AuditLog
-from fintech_core.testing import PASSWORD, actor_for
+from fintech_core.testing import PASSWORD, actor_for, clock_at
 from users import services, tasks
 from users.enums import Role
 from users.models import RefreshToken, Session, User
@@ -69,7 +68,7 @@ def test_a_refresh_token_expires(anonymous: Any, alice: User, settings: Any) -> 
     pair = log_in(anonymous, alice)
     later = timezone.now() + settings.REFRESH_TOKEN_LIFETIME
 
-    with mock.patch("users.views.auth.clock.now", return_value=later):
+    with clock_at(later):
         answer = refresh(anonymous, pair["refresh"])
 
     assert problem(answer) == (401, "invalid_refresh_token")
@@ -194,11 +193,11 @@ def test_the_purge_deletes_what_is_over_and_keeps_what_still_means_something(ano
     tasks.purge_credentials()
     assert (Session.objects.count(), RefreshToken.objects.count()) == (2, 3)
 
-    with mock.patch("users.tasks.clock.now", return_value=timezone.now() + timedelta(days=15)):
+    with clock_at(timezone.now() + timedelta(days=15)):
         tasks.purge_credentials()
     assert (Session.objects.count(), RefreshToken.objects.count()) == (2, 0)
 
-    with mock.patch("users.tasks.clock.now", return_value=timezone.now() + timedelta(days=181)):
+    with clock_at(timezone.now() + timedelta(days=181)):
         tasks.purge_credentials()
     assert Session.objects.count() == 0
 

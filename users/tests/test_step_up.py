@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from fintech_core.models import AuditLog, IdempotencyRecord
-from fintech_core.testing import Client, client_for, fund_wallet, key_client, kyc
+from fintech_core.testing import Client, client_for, fund_wallet, key_client, kyc, stop_clock
 from transactions.models import Transaction
 from users import tasks
 from users.models import ApiKey, Message, OneTimeCode, StepUpChallenge, User
@@ -180,7 +180,7 @@ def test_a_wrong_code_changes_nothing_and_five_are_enough(client: Client) -> Non
 def test_ten_minutes_are_enough(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     code = code_for(client, KEYS, KEY)
     later = timezone.now() + timedelta(minutes=10, seconds=1)
-    monkeypatch.setattr("fintech_core.clock.now", lambda: later)
+    stop_clock(later)
 
     answer = make(client, code)
 
