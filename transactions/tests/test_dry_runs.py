@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.db import InternalError, connection
-from django.utils import timezone
 
 from fintech_core.db import read_only_snapshot, unit_of_work
 from fintech_core.testing import Client, actor_for, fund_wallet, kyc

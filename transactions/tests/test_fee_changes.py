@@ -48,7 +48,8 @@ def end(admin: User, schedule: FeeSchedule) -> FeeSchedule:
 
 def fee_at(moment: datetime, level: int = 1) -> Decimal:
     """The fee of a transfer of 100.00 USD at that moment."""
-    _, schedules = selectors.parties_and_fees(wallet_ids=[], kind="TRANSFER", currencies=["USD"], now=moment)
+    with clock_at(moment):
+        _, schedules = selectors.parties_and_fees(wallet_ids=[], kind="TRANSFER", currencies=["USD"])
     schedule = planning.schedule_for(schedules, "USD", level)
     return fees.fee_of(schedule, Decimal(100)) if schedule else Decimal(0)
 
