@@ -251,9 +251,9 @@ def attempts(bob: User, alice: User) -> dict[str, Callable[[], object]]:
             actor=actor, wallet_id=wallet.pk, condition="available_below", threshold=amount, currency="USD", now=now
         ),
         "submission": lambda: submit_kyc(actor=actor, now=now, **said(level=2)),
-        "key": lambda: create_api_key(actor=actor, name="mine", scopes=["wallets:read"], now=now),
+        "key": lambda: create_api_key(actor=actor, name="mine", scopes=["wallets:read"]),
         "profile": lambda: update_profile(actor=actor, user_id=bob.pk, changes={"first_name": "Bob"}, now=now),
-        "membership": lambda: accept_invitation(actor=actor, token=invited(alice, bob), now=now),
+        "membership": lambda: accept_invitation(actor=actor, token=invited(alice, bob)),
     }
 
 

@@ -286,7 +286,7 @@ def _line_and_entry(world: World, owner: Owner) -> tuple[StatementLine, LedgerEn
     name = ids.uuid7().hex
     leg = ledger.Leg(clearing("simulator", "USD"), owner.usd.pk, Decimal("1.00"), "USD")
     posting = ledger.Posting(kind=TransactionKind.DEPOSIT, legs=(leg,), reference=f"simulator:{name}")
-    posted = unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM, now=clock.now()))
+    posted = unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM))
     import_(csv_of((TODAY, "1.00", name)))
     entry = LedgerEntry.objects.get(transaction=posted, wallet__account_code=ACCOUNT)
     return StatementLine.objects.get(reference=name), entry

@@ -297,7 +297,7 @@ def play(examples: int, steps: int, *, derandomize: bool) -> None:
 
 @pytest.mark.django_db
 def test_a07_any_order_of_operations_leaves_the_books_right() -> None:
-    play(20, 30, derandomize=True)
+    play(40, 30, derandomize=True)
 
 
 @pytest.mark.slow
