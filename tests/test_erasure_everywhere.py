@@ -232,8 +232,8 @@ def attempts(bob: User, alice: User) -> dict[str, Callable[[], object]]:
     now, wallet = clock.now(), bob.wallets.get()
     actor, amount = actor_for(bob), Decimal("1.00")
     start = now + timedelta(days=9)
-    money: dict[str, Any] = {"amount": amount, "currency": "USD", "now": now}
-    pay: dict[str, Any] = {**money, "frequency": "ONCE", "start_at": start}
+    money: dict[str, Any] = {"amount": amount, "currency": "USD"}
+    pay: dict[str, Any] = {**money, "frequency": "ONCE", "start_at": start, "now": now}
     return {
         "wallet": lambda: open_own_wallet(actor=actor, currency="EUR", now=now),
         "hold": lambda: create_hold(actor=actor, wallet_id=wallet.pk, **money),
@@ -246,7 +246,7 @@ def attempts(bob: User, alice: User) -> dict[str, Callable[[], object]]:
             destination=Destination(wallet_id=wallet.pk),
             **pay,
         ),
-        "payment": lambda: create_intent(actor=actor, wallet_id=wallet.pk, gateway="simulator", **money),
+        "payment": lambda: create_intent(actor=actor, wallet_id=wallet.pk, gateway="simulator", now=now, **money),
         "monitor": lambda: create_monitor(
             actor=actor, wallet_id=wallet.pk, condition="available_below", threshold=amount, currency="USD", now=now
         ),
