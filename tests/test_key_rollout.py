@@ -19,7 +19,7 @@ from django.core.management import call_command
 from django.db import IntegrityError, connection
 from django.utils import timezone
 
-from fintech_core import budgets, clock, crypto, idempotency
+from fintech_core import budgets, crypto, idempotency
 from fintech_core.actors import Actor
 from fintech_core.db import unit_of_work
 from fintech_core.exceptions import TooManyAttempts
@@ -195,12 +195,12 @@ def test_a_code_of_one_process_is_taken_by_the_other_once(rings: Processes, issu
 
     sent: list[str] = []
     rings.run_as(issuer)
-    unit_of_work(lambda: codes.issue(actor=SYSTEM, **place(), deliver=sent.append, now=clock.now()))
+    unit_of_work(lambda: codes.issue(actor=SYSTEM, **place(), deliver=sent.append))
     rings.run_as(checker)
 
     wrong = f"{(int(sent[0]) + 1) % 10**6:06}"
     taken = [
-        unit_of_work(lambda code=code: codes.consume(actor=SYSTEM, **place(), code=code, now=clock.now()))
+        unit_of_work(lambda code=code: codes.consume(actor=SYSTEM, **place(), code=code))
         for code in (wrong, sent[0], sent[0])
     ]
 
@@ -212,11 +212,11 @@ def test_a_newer_code_replaces_an_older_one_of_another_process(rings: Processes)
     for stage in (1, 2):
         rings.run_as(stage)
         place = {"purpose": CodePurpose.STEP_UP, "subject": codes.subject_of("user", "1"), "binding": b""}
-        unit_of_work(lambda place=place: codes.issue(actor=SYSTEM, **place, deliver=sent.append, now=clock.now()))
+        unit_of_work(lambda place=place: codes.issue(actor=SYSTEM, **place, deliver=sent.append))
 
     def is_right(code: str) -> bool:
         subject = codes.subject_of("user", "1")
-        return codes.matches(purpose=CodePurpose.STEP_UP, subject=subject, binding=b"", code=code, now=clock.now())
+        return codes.matches(purpose=CodePurpose.STEP_UP, subject=subject, binding=b"", code=code)
 
     for stage in (1, 2):
         rings.run_as(stage)
