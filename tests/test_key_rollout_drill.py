@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from devtools import places, processes, programs
-from devtools.live import LiveStack, _free_port
+from devtools.live import LiveStack, free_port
 from tests.test_key_rollout import ring_stages, slot_stages
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,7 @@ def stages(live: LiveStack) -> Iterator[list[httpx.Client]]:
     running, clients = [], []
     try:
         for variables in rings:
-            port = _free_port()
+            port = free_port()
             environment = live.environment("web") | variables | {"PORT": str(port)}
             with (live.servers.root / f"web-{port}.log").open("ab") as log:
                 running.append(
