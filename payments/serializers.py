@@ -34,12 +34,12 @@ class GatewayField(TextField):
 class UrlField(TextField):
     """An address of the web, in ASCII: a name, `localhost` or an IPv4 address, perhaps a port and a path."""
 
-    default_error_messages: ClassVar = {"invalid_url": "Enter a valid URL: https://shop.example/thanks."}
+    default_error_messages: ClassVar = {"invalid": "Enter a valid URL, like https://shop.example/thanks."}
 
     def to_internal_value(self, data: Any) -> str:
         text = super().to_internal_value(data)
         if re.search(json_schema.WEB_ADDRESS, text) is None:
-            self.fail("invalid_url")
+            self.fail("invalid")
         return text
 
     def schema_constraints(self) -> json_schema.Fragment:
