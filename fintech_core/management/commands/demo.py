@@ -25,7 +25,7 @@ from rich.table import Table
 
 from fintech_core.parsing import parse_whole_number
 
-FIRST_ANSWER = 10  # seconds in which a server must have answered at all
+FIRST_ANSWER = 8  # seconds in which a server must have answered at all
 PATIENCE = 90.0  # seconds that a server may be away once it was there
 REPLAYED = "Idempotency-Replayed"
 
