@@ -78,9 +78,11 @@ def refuse_behind(prefix: str, table: str) -> SealedTrigger:
     )
 
 
-# The same for events, by one look at all rows of the statement: they come by the thousand.
+# The same for events, by one look at all rows of the statement: they come by the thousand. An event's time tells which
+# times are final (finality.py), so it is that of its transaction's start.
 _OWN_TRANSACTION_OF_ALL = """
-    IF EXISTS (SELECT FROM new_rows r WHERE r.txid IS DISTINCT FROM ledger_txid()) THEN
+    IF EXISTS (SELECT FROM new_rows r WHERE r.txid IS DISTINCT FROM ledger_txid()
+               OR r.created_at IS DISTINCT FROM ledger_transaction_start()) THEN
         RAISE EXCEPTION 'an event belongs to the transaction that writes it'
             USING ERRCODE = '23514', CONSTRAINT = 'outbox_own_transaction';
     END IF;

@@ -135,16 +135,25 @@ def test_a_refusal_under_a_key_takes_its_events_along_but_not_those_of_its_trace
 
 
 @durable
-def test_a_writer_does_not_choose_the_transaction_of_an_event(
-    as_app: psycopg.Connection, as_owner: psycopg.Connection
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"txid": "'1'"},
+        {"txid": "'9000000000000000'"},
+        {"created_at": "now() + interval '1 microsecond'"},  # would make times final before they are
+        {"created_at": "now() - interval '1 day'"},
+    ],
+)
+def test_a_writer_chooses_neither_the_transaction_nor_the_time_of_an_event(
+    as_app: psycopg.Connection, as_owner: psycopg.Connection, forged: dict[str, str]
 ) -> None:
+    columns, values = ", ".join(forged), ", ".join(forged.values())
     for session in (as_app, as_owner):
-        for txid in ("'1'", "'9000000000000000'"):
-            with pytest.raises(psycopg.errors.CheckViolation, match="belongs to the transaction that writes it"):
-                session.execute(
-                    "INSERT INTO fintech_core_outboxevent (txid, event_id, type, entity_type, entity_id, payload)"
-                    f" VALUES ({txid}, gen_random_uuid(), 'a.b', 'thing', gen_random_uuid(), '{{}}')".encode()
-                )
+        with pytest.raises(psycopg.errors.CheckViolation, match="belongs to the transaction that writes it"):
+            session.execute(
+                f"INSERT INTO fintech_core_outboxevent ({columns}, event_id, type, entity_type, entity_id, payload)"
+                f" VALUES ({values}, gen_random_uuid(), 'a.b', 'thing', gen_random_uuid(), '{{}}')".encode()
+            )
 
     assert OutboxEvent.objects.count() == 0
 

@@ -410,7 +410,7 @@ SENSITIVE = {
     "approve", "make_administrator", "deactivate", "end_sessions", "change_role", "reset_second_factor",
     "approve_at_level_1", "approve_at_level_2", "reject",
     "revoke", "freeze", "unfreeze", "set_limits", "close", "reverse", "void",
-    "credit_the_wallet", "refund_after_review", "return_the_payment",
+    "credit_the_wallet", "refund_after_review", "return_the_payment", "cancel_the_payment",
 }  # fmt: skip
 
 
