@@ -131,6 +131,37 @@ def test_money_sent_to_bob_meanwhile_can_be_sent_on(
     assert done(bob_client.post(f"/api/v1/wallets/{target.pk}/close", {"reason": "I am leaving"}))["status"] == "CLOSED"
 
 
+def test_a_cent_that_is_worth_less_than_its_fee_keeps_no_wallet_open(
+    bob: User,
+    source: Wallet,
+    target: Wallet,
+    bob_client: Client,
+    mallory_client: Client,
+    officer_client: Client,
+    admin_client: Client,
+) -> None:
+    """Bob can't send it on, since the fee is more than all he has: he forfeits it, and is erased."""
+    price = {"kind": "TRANSFER", "currency": "USD", "fixed": "0.30", "reason": "Price list of 2027"}
+    done(admin_client.post("/api/v1/fee-schedules", price), 201)
+    dust = {"amount": "0.01", "currency": "USD"}
+    ids = {"source_wallet": str(source.pk), "destination_wallet": str(target.pk)}
+    done(mallory_client.post("/api/v1/transfers", {**dust, **ids}, key="new"), 201)
+    back = {"source_wallet": str(target.pk), "destination_wallet": str(source.pk)}
+    done(bob_client.post("/api/v1/transfers", {**dust, **back}, key="new"), 422)
+    blocked = done(officer_client.post(f"/api/v1/users/{bob.pk}/erase", REASON), 409)
+    assert blocked["obstacles"] == [{"kind": "balance", "id": str(target.pk)}]
+    close = f"/api/v1/wallets/{target.pk}/close"
+    done(bob_client.post(close, {"reason": "I am leaving"}), 409)
+
+    closed = done(bob_client.post(close, {"reason": "I am leaving", "forfeit": dust}))
+    erased = done(officer_client.post(f"/api/v1/users/{bob.pk}/erase", REASON))
+
+    assert (closed["status"], closed["balance"]) == ("CLOSED", "0.00")
+    assert erased["id"] == str(bob.pk)
+    # Mallory can't do it again: there is no wallet left to send to.
+    done(mallory_client.post("/api/v1/transfers", {**dust, **ids}, key="new"), 422)
+
+
 def test_what_bob_set_up_for_an_organization_that_he_left_keeps_nobody(
     bob: User, alice: User, target: Wallet, officer_client: Client
 ) -> None:

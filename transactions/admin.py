@@ -9,9 +9,10 @@ from django.http import HttpRequest
 from unfold.admin import TabularInline
 
 from fintech_core.actors import Actor
-from fintech_core.admin_base import ReadOnlyModelAdmin, reason_action
+from fintech_core.admin_base import ReadOnlyModelAdmin, ReasonForm, reason_action
 from fintech_core.capabilities import Capability
-from fintech_core.money import format_amount
+from fintech_core.exceptions import ValidationFailed
+from fintech_core.money import InvalidAmount, Money, format_amount, parse_amount
 from transactions import services
 from transactions.models import (
     ExchangeQuote,
@@ -27,6 +28,8 @@ from transactions.models import (
     TransferSchedule,
 )
 from transactions.selectors import headline
+from wallet.admin import AmountTextField, WalletAdmin
+from wallet.models import Wallet
 
 
 def _void(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
@@ -242,6 +245,47 @@ class ScheduledRunAdmin(ReadOnlyModelAdmin):
     list_filter = ("status",)
     search_fields = ("=schedule__id", "=transaction__id")
     ordering = ("-created_at", "-id")
+
+
+class CloseForm(ReasonForm):
+    field_order = ("forfeit", "reason")
+    forfeit = AmountTextField(
+        help_text="Only to give up a remainder that no transfer can move: the wallet's exact balance. Else empty."
+    )
+
+
+def _close_wallet(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime, forfeit: str) -> object:
+    currency = Wallet.objects.values_list("currency", flat=True).get(pk=object_id)
+    remainder = _remainder(forfeit, currency) if forfeit else None
+    return services.close_wallet(actor=actor, wallet_id=object_id, reason=reason, forfeit=remainder)
+
+
+def _remainder(text: str, currency: str) -> Money:
+    try:
+        return Money(parse_amount(text, currency), currency)
+    except InvalidAmount as error:
+        raise ValidationFailed(
+            [{"field": "forfeit", "code": error.code, "message": error.message}], f"forfeit: {error.message}"
+        ) from error
+
+
+# Closing may post a remainder to the ledger, which the wallets' own room doesn't know.
+admin.site.unregister(Wallet)
+
+
+@admin.register(Wallet)
+class ClosableWalletAdmin(WalletAdmin):
+    actions = (
+        *WalletAdmin.actions,
+        reason_action(
+            "Close",
+            Capability.WALLETS_CLOSE,
+            _close_wallet,
+            explanation="For good. Needs a zero balance, no holds and nothing open on the wallet.",
+            form=CloseForm,
+            sensitive=True,
+        ),
+    )
 
 
 @admin.register(Monitor)

@@ -3,6 +3,7 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
+from transactions.views.closing import WalletClosingViewSet
 from transactions.views.exchange import ExchangeViewSet, QuoteViewSet, RateViewSet
 from transactions.views.fees import FeeScheduleViewSet
 from transactions.views.holds import HoldViewSet
@@ -37,6 +38,7 @@ urlpatterns = [
         MonitorViewSet.as_view({"delete": "destroy"}),
         name="wallet-monitor",
     ),
+    path("wallets/<uuid:pk>/close", WalletClosingViewSet.as_view({"post": "close"}), name="wallet-close"),
     path("wallets/<uuid:pk>/entries", WalletEntriesViewSet.as_view({"get": "list"}), name="wallet-entries"),
     path("wallets/<uuid:pk>/balance", WalletBalanceViewSet.as_view({"get": "retrieve"}), name="wallet-balance"),
     path("wallets/<uuid:pk>/statement", WalletStatementViewSet.as_view({"get": "retrieve"}), name="wallet-statement"),

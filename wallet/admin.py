@@ -1,4 +1,7 @@
-"""Wallets in the admin: looked at by staff, frozen, unfrozen and closed by compliance with a reason."""
+"""Wallets in the admin: looked at by staff, frozen, unfrozen and limited by compliance with a reason.
+
+Closing is added by `transactions.admin`.
+"""
 
 import uuid
 from datetime import datetime
@@ -12,7 +15,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from fintech_core import clock
 from fintech_core.actors import Actor
-from fintech_core.admin_base import ReadOnlyModelAdmin, ReasonedCall, ReasonForm, reason_action
+from fintech_core.admin_base import ReadOnlyModelAdmin, ReasonAction, ReasonedCall, ReasonForm, reason_action
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import ValidationFailed
 from fintech_core.money import InvalidAmount, format_amount, parse_limit
@@ -27,20 +30,22 @@ def _calling(service: Any) -> ReasonedCall:
     return call
 
 
-class LimitField(forms.CharField):
+class AmountTextField(forms.CharField):
     """The text of an amount, as it was typed: what the API refuses is refused here, blanks at the ends too."""
 
-    def __init__(self) -> None:
-        super().__init__(required=False, max_length=32, strip=False, widget=UnfoldAdminTextInputWidget)
+    def __init__(self, *, help_text: str = "") -> None:
+        super().__init__(
+            required=False, max_length=32, strip=False, widget=UnfoldAdminTextInputWidget, help_text=help_text
+        )
 
 
 class PolicyForm(ReasonForm):
     """The limits of a wallet; what is left empty stays as it is."""
 
     field_order = ("credit_limit", "minimum_balance", "maximum_balance", "no_maximum", "reason")
-    credit_limit = LimitField()
-    minimum_balance = LimitField()
-    maximum_balance = LimitField()
+    credit_limit = AmountTextField()
+    minimum_balance = AmountTextField()
+    maximum_balance = AmountTextField()
     no_maximum = forms.BooleanField(required=False, widget=UnfoldBooleanWidget)
 
     def clean(self) -> dict[str, Any]:
@@ -85,7 +90,7 @@ class WalletAdmin(ReadOnlyModelAdmin):
     list_select_related = ("owner_user", "owner_organization")
     ordering = ("-created_at", "-id")
     exclude = ("head",)
-    actions = (
+    actions: tuple[ReasonAction, ...] = (
         reason_action(
             "Freeze",
             Capability.WALLETS_FREEZE,
@@ -100,13 +105,6 @@ class WalletAdmin(ReadOnlyModelAdmin):
             _set_policy,
             explanation="Amounts in the wallet's currency. What is left empty stays as it is; zero takes a limit away.",
             form=PolicyForm,
-            sensitive=True,
-        ),
-        reason_action(
-            "Close",
-            Capability.WALLETS_CLOSE,
-            _calling(services.close_wallet),
-            explanation="For good. Needs a zero balance, no holds and nothing open on the wallet.",
             sensitive=True,
         ),
     )

@@ -117,13 +117,25 @@ def unfreeze_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str, now: dat
     return _move(actor, _locked(actor, wallet_id), WalletStatus.ACTIVE, "wallet.unfrozen", reason)
 
 
-def close_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str, now: datetime) -> Wallet:
-    """Close for good. Its owner or compliance may; raises WalletNotEmpty, WalletInUse, InvalidTransition (frozen)."""
+def lock_wallet_to_close(*, actor: Actor, wallet_id: uuid.UUID) -> Wallet:
+    """The wallet, locked, that the actor may close and that isn't frozen or closed; its figures aren't looked at.
+
+    Raises NotFound, PermissionDenied, InvalidTransition.
+    """
     wallet = _locked(actor, wallet_id)
     is_owner = actor.owner_id is not None and wallet.owner_id == actor.owner_id
     if not is_owner and not actor.can(Capability.WALLETS_FREEZE):
         raise PermissionDenied("Only its owner or compliance may close a wallet.")
     _check_move(wallet, WalletStatus.CLOSED)
+    return wallet
+
+
+def close_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str, now: datetime) -> Wallet:
+    """Close for good. Its owner or compliance may; raises WalletNotEmpty, WalletInUse, InvalidTransition (frozen).
+
+    Interfaces call `transactions.services.close_wallet`, which can forfeit a remainder first.
+    """
+    wallet = lock_wallet_to_close(actor=actor, wallet_id=wallet_id)
     if wallet.balance != 0 or wallet.held != 0:
         raise WalletNotEmpty
     # A claim that is past its time is ignored and left to its room, which has yet to say that what was open is over.

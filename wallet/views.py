@@ -1,4 +1,4 @@
-"""HTTP of wallets."""
+"""HTTP of wallets. Closing one may move money: `transactions.views.closing`."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -31,10 +31,9 @@ class WalletViewSet(DomainViewSet):
         "create": Capability.WALLETS_WRITE,
         "freeze": Capability.WALLETS_FREEZE,
         "unfreeze": Capability.WALLETS_FREEZE,
-        "close": Capability.WALLETS_CLOSE,
         "policy": Capability.WALLETS_POLICY,
     }
-    idempotent: ClassVar = {"create": False, "freeze": False, "unfreeze": False, "close": False, "policy": False}
+    idempotent: ClassVar = {"create": False, "freeze": False, "unfreeze": False, "policy": False}
     output = WalletOutput
     serializer_class = WalletOutput
     filter_input = WalletFilter
@@ -72,12 +71,6 @@ class WalletViewSet(DomainViewSet):
     def unfreeze(self, request: Request, pk: UUID) -> HttpResponse:
         """Allow debits again. Compliance."""
         return self._move(services.unfreeze_wallet)
-
-    @extend_schema(operation_id="wallets_close", request=ReasonInput)
-    @action(detail=True, methods=["post"])
-    def close(self, request: Request, pk: UUID) -> HttpResponse:
-        """Close for good: needs a zero balance, no holds and nothing open on it. Owner or compliance."""
-        return self._move(services.close_wallet)
 
     @extend_schema(operation_id="wallets_policy", request=PolicyInput)
     @action(detail=True, methods=["post"])

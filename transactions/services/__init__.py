@@ -1,5 +1,6 @@
 """The use cases of the ledger. Each runs inside the caller's unit of work and commits with its audit row."""
 
+from transactions.services.closing import RemainderTransferable, close_wallet
 from transactions.services.erasure import Erasure, ErasureBlocked, erase_texts, erase_user
 from transactions.services.exchange import (
     AmountTooSmall,
@@ -71,6 +72,7 @@ __all__ = [
     "RatesExist",
     "RatesJump",
     "RatesUnreadable",
+    "RemainderTransferable",
     "SealedByAnother",
     "Simulated",
     "TooManyHolds",
@@ -81,6 +83,7 @@ __all__ = [
     "begin_run",
     "cancel_schedule",
     "capture_hold",
+    "close_wallet",
     "create_fee_schedule",
     "create_hold",
     "create_monitor",

@@ -174,6 +174,19 @@ def fee_legs_for(*, kind: TransactionKind, source: Wallet, amount: Decimal) -> t
     return _fee_legs(source.pk, fees.fee_of(schedule, amount), source.currency) if schedule is not None else ()
 
 
+def largest_untransferable(wallet: Wallet) -> Decimal:
+    """The most that could lie in `wallet` without a single unit of it being transferable: the fee of one unit.
+
+    Fees never fall when the amount grows, so who can't pay the fee of the smallest amount can't pay any. Zero without
+    a fee: then every balance can be sent on.
+    """
+    parties, schedules = selectors.parties_and_fees(
+        wallet_ids=[wallet.pk], kind=TransactionKind.TRANSFER, currencies=[wallet.currency]
+    )
+    schedule = schedule_for(schedules, wallet.currency, parties[wallet.pk].kyc_level)
+    return fees.fee_of(schedule, Decimal(1).scaleb(-wallet.exponent)) if schedule is not None else Decimal(0)
+
+
 def _fee_legs(source: uuid.UUID, fee: Decimal, currency: str) -> tuple[ledger.Leg, ...]:
     return (ledger.Leg(source, ledger.SystemAccount(selectors.FEES, currency), fee, currency),) if fee else ()
 

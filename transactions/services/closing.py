@@ -1,0 +1,67 @@
+"""Closing a wallet, also one with a remainder that can't be sent on because any transfer would cost more than it.
+
+Without this a stranger's transfer of 0.01, where transfers have a fee, would keep a wallet open and its owner from
+being erased for ever. The remainder goes to the platform (account `fees`) in the transaction that closes the wallet.
+The exact amount must be stated as consent, and it is bounded: what a transfer could still move is never forfeited.
+"""
+
+import uuid
+from http import HTTPStatus
+
+from fintech_core import audit, clock, money
+from fintech_core.actors import Actor
+from fintech_core.exceptions import CurrencyMismatch, DomainError
+from fintech_core.money import Money
+from transactions import ledger
+from transactions.enums import TransactionKind
+from transactions.selectors import FEES, due_total
+from transactions.services.planning import largest_untransferable
+from wallet import services as wallets
+from wallet.models import Wallet
+
+
+class RemainderTransferable(DomainError):
+    """`at_most` is what could be forfeited now."""
+
+    code = "remainder_transferable"
+    status = HTTPStatus.CONFLICT
+    title = "Only a remainder that no transfer could move is forfeited. Transfer this one."
+
+
+def close_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str, forfeit: Money | None = None) -> Wallet:
+    """Close for good. Its owner or compliance may. `forfeit` is the exact remainder that is given up on the way.
+
+    Raises NotFound, PermissionDenied, InvalidTransition (frozen, closed), CurrencyMismatch, WalletNotEmpty (no
+    `forfeit`, another balance than that, or an active hold), RemainderTransferable, WalletInUse, InsufficientFunds (a
+    minimum balance keeps it). A wallet is closed once, so a remainder is forfeited once, with or without a key.
+    """
+    if forfeit is not None:
+        _forfeit(actor, wallet_id, reason, forfeit)
+    return wallets.close_wallet(actor=actor, wallet_id=wallet_id, reason=reason, now=clock.now())
+
+
+def _forfeit(actor: Actor, wallet_id: uuid.UUID, reason: str, remainder: Money) -> None:
+    """Post the remainder to the fees. Credits that come in wait for the wallet's lock, and then find it closed."""
+    wallet = wallets.lock_wallet_to_close(actor=actor, wallet_id=wallet_id)
+    if wallet.currency != remainder.currency:
+        raise CurrencyMismatch
+    if wallet.balance != remainder.amount or wallet.held > due_total(wallet.pk, clock.now()):
+        raise wallets.WalletNotEmpty
+    at_most = largest_untransferable(wallet)
+    if remainder.amount > at_most:
+        raise RemainderTransferable(extensions={"at_most": money.format_amount(at_most, wallet.exponent)})
+    fees = ledger.SystemAccount(FEES, wallet.currency)
+    posting = ledger.Posting(
+        kind=TransactionKind.FEE,
+        legs=(ledger.Leg(wallet.pk, fees, remainder.amount, wallet.currency),),
+        description="Remainder forfeited at the closing of the wallet",
+    )
+    transaction = ledger.post_one(posting, actor=actor)
+    audit.record(
+        actor=actor,
+        action="wallet.remainder_forfeited",
+        entity_type="wallet",
+        entity_id=wallet.pk,
+        after={"money": str(remainder), "transaction": str(transaction.pk)},
+        reason=reason,
+    )
