@@ -256,7 +256,7 @@ def example_of(serializer: serializers.Serializer[Any], schema: Mapping[str, Any
             continue
         value = _value(name, field, described)
         if value is not None and "$ref" not in described and not isinstance(field, serializers.BaseSerializer):
-            described.setdefault("example", value)
+            described["example"] = value
         if value is not None and (field.required or name in _SHOWN):
             example[name] = value
     return example

@@ -189,7 +189,7 @@ def _details_of(method: PayoutMethod) -> json_schema.Fragment:
     forms = payout_details.FORMS[method]
     properties = {name: {"type": "string", "pattern": pattern} for name, pattern in forms.items()}
     details = {"properties": properties, "required": list(forms), "additionalProperties": False}
-    return json_schema.when("method", [method.value], {"properties": {"details": details}})
+    return {"properties": {"method": {"const": method.value}, "details": details}}
 
 
 class PayoutAccountInput(StrictInput):
@@ -199,7 +199,7 @@ class PayoutAccountInput(StrictInput):
 
     @classmethod
     def schema_rules(cls) -> list[json_schema.Fragment]:
-        return [*super().schema_rules(), *(_details_of(method) for method in PayoutMethod)]
+        return [*super().schema_rules(), {"oneOf": [_details_of(method) for method in PayoutMethod]}]
 
 
 class PayoutAccountFilter(StrictInput):
