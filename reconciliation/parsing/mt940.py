@@ -8,11 +8,12 @@ or none before NONREF, lines of amount zero (counted and left out), CR alone as 
 
 import calendar
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 
-from reconciliation.parsing import mt940_balance, references
+from reconciliation.parsing import references
 from reconciliation.parsing.common import (
     ParsedLine,
     ParsedStatement,
@@ -25,7 +26,17 @@ from reconciliation.parsing.common import (
     description_of,
     text_of,
 )
-from reconciliation.parsing.mt940_grammar import BALANCE, MOVEMENT, Field, Fields, Movement, iter_lines, statements_of
+from reconciliation.parsing.mt940_balance import TextFinder
+from reconciliation.parsing.mt940_grammar import (
+    BALANCE,
+    MOVEMENT,
+    Field,
+    Fields,
+    Movement,
+    Values,
+    iter_lines,
+    statements_of,
+)
 
 READER = "mt940/2"
 # RC takes a credit back, RD a debit.
@@ -40,19 +51,40 @@ class _Draft:
     currency: str
     notes: list[str] = field(default_factory=list)
     zero_lines: int = 0
+    found: list[tuple[Movement, ParsedLine | None]] = field(default_factory=list)  # no line if its amount is zero
     lines: list[ParsedLine] = field(default_factory=list)
-    movements: list[Movement] = field(default_factory=list)  # of the lines
 
 
 def parse(raw: bytes, currency: str, *, encoding: str = "utf-8") -> list[ParsedStatement]:
     """The statements of the file; each begins with :20:. Raises StatementInvalid."""
-    found = statements_of(decoded(raw, encoding))
+    found = statements_of(decoded(raw, encoding), _Values(currency))
     if not found:
         raise StatementInvalid("The file ends where :20: was expected: there is no statement in it.")
-    return [_statement(fields, currency, f"Statement {number}") for number, fields in enumerate(found, start=1)]
+    finder = TextFinder([movement for fields in found for movement in fields.movements])
+    return [_statement(fields, currency, f"Statement {number}", finder) for number, fields in enumerate(found, start=1)]
 
 
-def _statement(fields: Fields, currency: str, where: str) -> ParsedStatement:
+class _Values(Values):
+    """Which values can be read: inside a text, a payer's words may have the form of a field."""
+
+    def __init__(self, currency: str) -> None:
+        self._currency = currency
+
+    def is_line(self, value: str) -> bool:
+        return self._is_readable(lambda: _add(_Draft(self._currency), Movement(Field("61", 0, [value]))))
+
+    def is_balance(self, value: str) -> bool:
+        return self._is_readable(lambda: _balance(Field("62F", 0, [value]), self._currency))
+
+    def _is_readable(self, read: Callable[[], object]) -> bool:
+        try:
+            read()
+        except StatementInvalid:
+            return False
+        return True
+
+
+def _statement(fields: Fields, currency: str, where: str, finder: TextFinder) -> ParsedStatement:
     heads, draft = fields.heads, _Draft(currency)
     account = text_of(heads["25"].lines[0], heads["25"].where, limit=64)
     number = text_of(heads["28"].value, heads["28"].where, limit=32)
@@ -62,7 +94,7 @@ def _statement(fields: Fields, currency: str, where: str) -> ParsedStatement:
     closing, closing_date = _balance(heads["62"], currency)
     for movement in fields.movements:
         _add(draft, movement)
-    _settle_text(draft, opening, closing)
+    _settle_text(draft, opening, closing, finder)
     first, _, sequence = number.partition("/")
     dates = [line.booking_date for line in draft.lines]
     return checked(
@@ -89,21 +121,23 @@ def _statement(fields: Fields, currency: str, where: str) -> ParsedStatement:
     )
 
 
-def _settle_text(draft: _Draft, opening: Decimal, closing: Decimal) -> None:
-    """Take what the balances show to be text out of the lines."""
-    amounts = [line.amount for line in draft.lines]
-    texts = mt940_balance.text_only(draft.movements, amounts, opening + sum(amounts, Decimal(0)) - closing)
-    if not texts:
-        return
-    found, draft.lines = draft.lines, []
-    for index, (movement, line) in enumerate(zip(draft.movements, found, strict=True)):
-        if index not in texts:
-            draft.lines.append(line)
+def _settle_text(draft: _Draft, opening: Decimal, closing: Decimal, finder: TextFinder) -> None:
+    """The lines, without what the balances show to be text."""
+    amounts = [line.amount if line else Decimal(0) for _, line in draft.found]
+    movements = [movement for movement, _ in draft.found]
+    texts = finder.text_only(movements, amounts, opening + sum(amounts, Decimal(0)) - closing)
+    after_zero = False  # a line that was left out has no description to which its text could go
+    for index, (movement, line) in enumerate(draft.found):
+        if index in texts:
+            where = movement.entry.where
+            draft.notes.append(f"{where}: by the balances this :61: is text of the :86: before it.")
+            if draft.lines and not after_zero:
+                said = " ".join([draft.lines[-1].description, *iter_lines(movement)])
+                draft.lines[-1] = replace(draft.lines[-1], description=description_of(said, where))
             continue
-        where = movement.entry.where
-        said = " ".join([draft.lines[-1].description, *iter_lines(movement)])
-        draft.lines[-1] = replace(draft.lines[-1], description=description_of(said, where))
-        draft.notes.append(f"{where}: by the balances this :61: is text of the :86: before it.")
+        after_zero = line is None
+        if line is not None:
+            draft.lines.append(line)
 
 
 def _plain(amount: str) -> str:
@@ -140,9 +174,9 @@ def _add(draft: _Draft, movement: Movement) -> None:
     booked = _entry_date(entry, value_date, where) if entry else value_date
     if _NO_AMOUNT.fullmatch(match["amount"]):
         draft.zero_lines += 1
+        draft.found.append((movement, None))
         return
-    draft.movements.append(movement)
-    draft.lines.append(_line(movement, match, draft.currency, (booked, value_date)))
+    draft.found.append((movement, _line(movement, match, draft.currency, (booked, value_date))))
 
 
 def _line(movement: Movement, match: re.Match[str], currency: str, days: tuple[date, date]) -> ParsedLine:

@@ -5,15 +5,19 @@ Per statement, each head once and in this order (SWIFT, Customer Statement Messa
     :20:  [:21:]  :25:  :28C:  :60F:|:60M:  ( :61: [:86:]… )…  :62F:|:62M:  [:64:]…  [:65:]…  [:86:]
 
 - Before `:20:` anything may stand that isn't one of these fields: envelopes and headers of banks.
-- Inside the text of `:86:` a line counts as a field only where the grammar lets that field come next and its value has
-  that field's form. So a clock time that was wrapped (`:25:37`) is text.
-- `:61:` may come next inside the text of `:86:`, and a payer chooses that text: mt940_balance.py decides by the
-  balances.
+- A payer chooses a part of the text of `:86:`, so that a line of it may look like any field. Inside that text a line
+  counts as a field only where the grammar lets that field come next and its value can be read as that field's (of a
+  `:61:` the dates, the amount and the funds code; of a balance the date and the currency). So a clock time that was
+  wrapped (`:25:37`) is text.
+- A `:61:` that can be read may still be text: mt940_balance.py decides by the balances.
+- A `:62F:` in a text is the closing balance only if no other one follows in the statement; a `:20:` in a
+  text, before the closing balance, begins a statement only with its whole head after it, and then the file is refused.
 - A statement ends with `-`, with a new `:20:` or an envelope once it has its closing balance, and with nothing else.
-- `:NS:` is a field that some banks add anywhere; it is skipped with its lines.
+- `:NS:` is a field that some banks add anywhere; it is skipped with its lines. It ends no text of `:86:`.
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -48,8 +52,14 @@ _NEXT = {
     "info": ("86", "20"),
 }
 _NAMES = {"28": ":28C:", "60": ":60F:", "62": ":62F:", "20": "the end or :20:"}
-_ENVELOPE = re.compile(r"(?:\{[123]:[^{}]*(?:\{[^{}]*\}[^{}]*)*\})*\{4:\s*", re.ASCII)
+# Possessive, and only tried at the beginning of a line: no input makes it take more than linear time.
+_ENVELOPE = re.compile(r"(?:\{[123]:[^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+\})*+\{4:\s*", re.ASCII)
 _END = re.compile(r"-(?:\}.*|X{3})?|\{5:.*", re.ASCII | re.DOTALL)
+_HEAD = ("25", "28", "60")  # what follows :20: without fail
+_HEAD_LINES = 12
+_MAX_FILE_LINES = 250_000
+_MAX_FIELD_LINES = 200
+_MAX_WIDTH = 10_000
 _FRAME = "\x01\x02\x03\x04\x1a\x1c"  # what frames messages on a line or ends a file, and is no text
 
 
@@ -88,18 +98,37 @@ class Fields:
         return self.heads["20"].where
 
 
-def statements_of(text: str) -> list[Fields]:
+class Values(ABC):
+    """What a value of a field can be read as, in the currency of the statement."""
+
+    @abstractmethod
+    def is_line(self, value: str) -> bool: ...
+
+    @abstractmethod
+    def is_balance(self, value: str) -> bool: ...
+
+
+def statements_of(text: str, values: Values) -> list[Fields]:
     """The statements of a file, field by field. Raises StatementInvalid with the line and what was expected there."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return _Reader([line.strip(_FRAME) for line in lines]).read()
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if text.count("\n") >= _MAX_FILE_LINES:
+        raise StatementInvalid(f"A file of this format has at most {_MAX_FILE_LINES} lines of text.")
+    lines = text.split("\n")
+    for number, line in enumerate(lines, start=1):
+        if len(line) > _MAX_WIDTH:
+            raise StatementInvalid(f"Line {number}: a line has at most {_MAX_WIDTH} characters.")
+    return _Reader([line.strip(_FRAME) for line in lines], values).read()
 
 
 class _Reader:
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self, lines: list[str], values: Values) -> None:
         self._lines = lines
+        self._values = values
         self._found: list[Fields] = []
         self._state = ""  # the place in the grammar, "" between statements
         self._last: Field | None = None  # the field that a line without a tag continues
+        self._in_text = False  # of :86:
+        self._hint_62 = ""
         self._movements = 0
 
     def read(self) -> list[Fields]:
@@ -110,11 +139,12 @@ class _Reader:
                 self._inside(number, line)
         if self._state and "62" not in self._found[-1].heads:
             expected = _expected(self._state)
-            raise StatementInvalid(f"The file ends where {expected} was expected; is the file cut off?")
+            raise StatementInvalid(f"The file ends where {expected} was expected; is the file cut off?{self._hint_62}")
         return self._found
 
     def _between(self, number: int, line: str) -> None:
-        line = (_ENVELOPE.sub("", line) if line.startswith("{") else line).rstrip()
+        envelope = _ENVELOPE.match(line)
+        line = line[envelope.end() if envelope else 0 :].rstrip()
         match = _FIELD.fullmatch(line)
         head = _HEADS.get(match[1], match[1]) if match else ""
         if match and head == "20":
@@ -130,12 +160,13 @@ class _Reader:
     def _inside(self, number: int, line: str) -> None:
         match = _FIELD.fullmatch(line.rstrip())
         closed = "62" in self._found[-1].heads
-        in_text = self._last is not None and self._last.tag == "86"
-        if match and self._is_field(number, match[1], match[2], in_text=in_text, closed=closed):
+        if match and self._is_field(number, match[1], match[2], closed=closed):
             self._field(number, match[1], match[2])
         elif closed and (_END.fullmatch(line.rstrip()) or line.startswith("{")):
-            self._state, self._last = "", None
-        elif self._last is not None and (in_text or not line.startswith(":")):
+            self._state, self._last, self._in_text = "", None, False
+        elif self._last is not None and (self._in_text or not line.startswith(":")):
+            if len(self._last.lines) == _MAX_FIELD_LINES:
+                raise StatementInvalid(f"Line {number}: a field has at most {_MAX_FIELD_LINES} lines.")
             self._last.lines.append(line)
         elif closed and not line.startswith(":"):
             self._state = ""  # a header of the next statement
@@ -146,27 +177,51 @@ class _Reader:
                 f"Line {number}: this is not a field of an MT940; {_expected(self._state)} was expected."
             )
 
-    def _is_field(self, number: int, tag: str, value: str, *, in_text: bool, closed: bool) -> bool:
+    def _is_field(self, number: int, tag: str, value: str, *, closed: bool) -> bool:
         """Whether a line that looks like a field is one, where it stands. Only text of :86: can make it none."""
         head = _HEADS.get(tag, tag)
-        if head not in _KNOWN or not in_text:
+        if head not in _KNOWN or not self._in_text:
             return head in _KNOWN
-        if not closed and _begins_statement(head, value, self._following(number)):
+        if head == "20" and not closed and self._has_head_after(number):
             raise StatementInvalid(
                 f"Line {number}: a new statement begins where :61:, :86: or :62F: was expected; is the file cut off?"
             )
         if head == "61":
-            return MOVEMENT.fullmatch(value) is not None
+            return self._values.is_line(value)
         if head == "62":
-            return BALANCE.fullmatch(value) is not None
+            readable = self._values.is_balance(value)
+            self._hint_62 = "" if readable else f" The :{tag}: in line {number} can't be read."
+            return readable and (closed or self._is_last_balance(number))
         return head in {"86", "NS"} or (closed and head in _NEXT[self._state])
 
-    def _following(self, number: int) -> str:
-        """The tag of the next line that looks like a field."""
-        for line in self._lines[number : number + 3]:
-            if match := _FIELD.fullmatch(line):
-                return match[1]
-        return ""
+    def _has_head_after(self, number: int) -> bool:
+        """Whether :25:, :28C: and :60F: follow the :20: of this line, with nothing but :21: among them."""
+        expected = list(_HEAD)
+        for line in self._lines[number : number + _HEAD_LINES]:
+            match = _FIELD.fullmatch(line.rstrip())
+            if match is None or match[1] in {"21", "NS"}:
+                continue
+            if _HEADS.get(match[1], match[1]) != expected.pop(0):
+                return False
+            if not expected:
+                return self._values.is_balance(match[2])
+        return False
+
+    def _is_last_balance(self, number: int) -> bool:
+        """Whether no other closing balance comes between this line and the next statement."""
+        ended = False
+        for index in range(number, len(self._lines)):
+            line = self._lines[index].rstrip()
+            match = _FIELD.fullmatch(line)
+            if match is None:
+                ended = (ended and not line) or _END.fullmatch(line) is not None
+                continue
+            head = _HEADS.get(match[1], match[1])
+            if head == "20" and (ended or self._has_head_after(index + 1)):
+                return True
+            if head == "62" and self._values.is_balance(match[2]):
+                return False
+        return True
 
     def _field(self, number: int, tag: str, value: str) -> None:
         head = _HEADS.get(tag, tag)
@@ -190,6 +245,7 @@ class _Reader:
     def _take(self, number: int, tag: str, head: str, value: str) -> None:
         fields, taken = self._found[-1], Field(tag, number, [value])
         self._last = taken if tag in {"61", "86", "25P"} else None
+        self._in_text = tag == "86"
         if head == "61":
             self._movements += 1
             if self._movements > MAX_LINES:
@@ -205,13 +261,6 @@ class _Reader:
         else:
             fields.heads.setdefault(head, taken)
         self._state = head
-
-
-def _begins_statement(head: str, value: str, following: str) -> bool:
-    """Inside the text of :86:, before the closing balance: whether the next statement begins here."""
-    return (head == "20" and following in {"21", "25", "25P"}) or (
-        head == "60" and BALANCE.fullmatch(value) is not None
-    )
 
 
 def _expected(state: str) -> str:

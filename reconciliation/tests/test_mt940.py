@@ -3,7 +3,9 @@
 from contextlib import suppress
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import combinations
 from pathlib import Path
+from time import process_time
 
 import pytest
 from hypothesis import assume, given, settings
@@ -81,6 +83,137 @@ def test_lines_without_a_text_of_their_own_that_cancel_out_are_ambiguous_whereve
         assert "the file is ambiguous" in refused(text)
 
 
+def wrapped(text: str, width: int = 65) -> str:
+    """An :86: as a bank writes that cuts at this width, the tag included."""
+    written = f":86:{text}"
+    return "\n".join(written[start : start + width] for start in range(0, len(written), width))
+
+
+def injected(sign: str) -> str:
+    """A payment of 1.00 whose text, cut at 65 characters, holds a line of 25.00 and its :86:."""
+    line = f":61:2611021102{sign}25,00NTRFsim_1//".ljust(65, "9")
+    return "2611021102C1,00NTRFNONREF\n" + wrapped("M" * 61 + line + ":86:" + "and so on " * 5)
+
+
+RENT = "2611021102C5,00NTRFNONREF\n" + wrapped("Bob pays the rent of November " * 5)
+SHORT = [
+    "2611021102C1,00NTRFNONREF\n:86:Mallory pays",
+    "2611021102C25,00NTRFsim_1\n:86:rest of text",
+    "2611021102C5,00NTRFNONREF\n:86:Bob pays his rent",
+    "2611021102C1,00NTRFNONREF\n:86:Mallory pays again",
+    "2611021102D25,00NTRFNONREF\n:86:rest",
+]
+
+
+@pytest.mark.parametrize(
+    ("lines", "closing"),
+    [
+        ([injected("C"), RENT, injected("D")], "107,00"),
+        (SHORT, "107,00"),
+        ([SHORT[0], SHORT[1], SHORT[4]], "101,00"),
+        # Three payments, whose parts cancel out only together.
+        ([SHORT[0], SHORT[1], SHORT[2], SHORT[4].replace("25", "20"), SHORT[3], SHORT[4].replace("25", "5")], "107,00"),
+        # After a line of amount zero, and around one.
+        (["2611021102C0,00NTRFNONREF\n:86:advice", SHORT[1][:24], SHORT[4][:24]], "100,00"),
+        ([SHORT[0], SHORT[1][:24], "2611021102C0,00NTRFx", SHORT[4]], "101,00"),
+    ],
+    ids=["two payments, cut at 65", "two payments", "one payment", "three payments", "after zero", "around zero"],
+)
+def test_lines_with_texts_of_their_own_that_cancel_out_are_ambiguous(lines: list[str], closing: str) -> None:
+    assert "the file is ambiguous" in refused(statement(*lines, closing=closing))
+
+
+def test_a_single_line_that_was_written_into_a_text_is_text() -> None:
+    (found,) = parse(statement(injected("C"), RENT, closing="106,00"))
+
+    assert amounts(found) == ["1.00", "5.00"]
+    assert ":61:2611021102C25,00NTRFsim_1//" in found.lines[0].description
+
+
+def test_what_has_too_many_readings_is_refused_in_bounded_time() -> None:
+    """Amounts of which no two sets have the same sum, nor one that of the balances."""
+    sizes = [f"{5**n // 100},{5**n % 100:02}" for n in range(1, 25)]
+    lines = [f"2611021102{'CD'[n % 2]}{size}NTRFx\n:86:x" for n, size in enumerate(sizes)]
+    closing = 10_000 + sum((-1) ** n * 5 ** (n + 1) for n in range(24))
+    text = statement(*lines, closing=f"{abs(closing) // 100},{abs(closing) % 100:02}").replace(
+        ":62F:C", ":62F:D" if closing < 0 else ":62F:C"
+    )
+
+    began = process_time()
+
+    assert "too many such lines" in refused(text)
+    assert process_time() - began < 10
+
+
+def test_many_lines_of_one_direction_have_one_reading() -> None:
+    (found,) = parse(statement(*["2611021102C1,00NTRFx\n:86:x"] * 500, opening="0,", closing="500,"))
+
+    assert len(found.lines) == 500
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ":61:269999C1,00NTRFx",
+        ":61:261102CX1,00NTRFx",
+        ":61:261102C1,005NTRFx",
+        f":61:261102C1,00NTRF{'x' * 141}",
+        ":62F:C261102EUR1,00",
+        ":62F:C261102USD1,00",
+        ":62F:C269999EUR1,00",
+        ":62F:C261102EUR1,00\n-",
+        ":62M:C261102EUR1,00\n:20:x",
+        ":20:x\n:25:37",
+        ":20:x\n:25:ACC\n:28C:1",
+        ":60F:C261101EUR1,",
+        ":64:C261101EUR1,",
+        ":21:x",
+        ":NS:\n:x\n:25:37\n::",
+    ],
+)
+def test_no_words_of_a_payer_make_a_file_unreadable(words: str) -> None:
+    (found,) = parse(statement(f"2611021102C10,00NTRFNONREF\n:86:text\n{words}\nmore"))
+
+    assert (amounts(found), found.closing, found.number) == (["10.00"], Decimal("110.00"), "1")
+    assert found.lines[0].description.startswith("text")
+
+
+def test_the_closing_balance_of_each_statement_is_its_last_one() -> None:
+    text = statement("2611021102C10,00NTRFNONREF\n:86:text\n:62F:C261102EUR1,00\nmore")
+
+    for between in ("", "\n", "{1:F01BANK}{4:\n"):
+        first, second = parse(text + between + text.replace(":28C:1/1", ":28C:2/1"))
+        assert (first.number, second.number, first.closing, second.closing) == ("1", "2", 110, 110)
+    # Without the line "-" as well.
+    assert [found.number for found in parse((text + text.replace("1/1", "2/1")).replace("-\n", ""))] == ["1", "2"]
+
+
+@pytest.mark.parametrize("line", ["{1:a}" * 1_900, "{1:" + "{a}" * 3_000, "{1:" + "{" * 9_000, "{4:" * 3_000])
+def test_no_envelope_takes_long_to_read(line: str) -> None:
+    began = process_time()
+
+    refused((line + "\n") * 400)
+
+    assert process_time() - began < 4
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{1:a}" * 8_000 + "\n:20:x\n", "Line 1: a line has at most 10000 characters."),
+        (statement("2611021102C10,00NTRFNONREF\n:86:x\n" + "ab\n" * 300), "Line 206: a field has at most 200 lines."),
+        (statement("2611021102C10,00NTRFNONREF\n" + "ab\n" * 300), "Line 205: a field has at most 200 lines."),
+        ("\n" * 250_000, "A file of this format has at most 250000 lines of text."),
+        ("x" + "\r\n" * 250_000, "A file of this format has at most 250000 lines of text."),
+    ],
+)
+def test_lines_and_texts_have_limits(text: str, said: str) -> None:
+    if not text.strip():
+        text += "x"
+
+    assert refused(text) == said
+
+
 def test_a_payment_and_its_return_are_two_lines() -> None:
     first = "2611021102C10,00NTRFNONREF\n:86:166?00GUTSCHRIFT?20EREF+A?21SVWZ+something that is long enough for a line"
     back = [
@@ -135,14 +268,17 @@ def test_a_line_that_only_the_balances_show_to_be_text_is_text() -> None:
             "",
             "The file ends where :61:, :86: or :62F: was expected; is the file cut off?",
         ),
-        (":86:x\n", ":86:x\n:20:U\n:25:ACC\n", "Line 7: a new statement begins where :61:, :86: or :62F: was expected"),
-        (":86:x\n", ":86:x\n:60F:C261101EUR1,00\n", "Line 7: a new statement begins"),
+        (
+            ":86:x\n",
+            ":86:x\n:20:U\n:21:R\n:25:ACC\n:28C:2/1\n:60F:C261101EUR1,00\n",
+            "Line 7: a new statement begins where :61:, :86: or :62F: was expected",
+        ),
         ("-\n", ":61:2611021102C10,00NTRFNONREF\n", "Line 8: :61: was found where :64:, :65:, :86: or the end or :20:"),
         ("-\n", ":99X:1\n", "Line 8: the field :99X: is not one of an MT940."),
-        ("-\n", ":62F:C261102EUR110,00\n", "it is a second balance of this kind"),
+        (":86:x\n", ":62F:C261102EUR110,00\n", "it is a second balance of this kind"),
         ("C261101EUR100,00", "C261101EUR100.00", "Line 4: this is not a balance; :60F: is C or D, YYMMDD"),
         ("C10,00NTRF", "C10.00NTRF", "Line 5: this is not a statement line; :61: is YYMMDD"),
-        ("261102EUR110,00", "261131EUR110,00", "Line 7: there is no such date."),
+        ("261102EUR110,00", "261131EUR110,00", "is the file cut off? The :62F: in line 7 can't be read."),
         ("2611021102", "2611310230", "Line 5: there is no such date."),
         ("C10,00", "C10,001", "Line 5: the amount is not right"),
     ],
@@ -340,7 +476,7 @@ def test_what_a_generator_of_valid_files_wrote_is_read_again(
 ) -> None:
     cents_of = [line[0] for line in lines]
     # What cancels out may be ambiguous; other tests are for that.
-    assume(all(sum(cents_of[i:j]) for i in range(1, len(lines)) for j in range(i + 1, len(lines) + 1)))
+    assume(all(sum(some) for size in range(1, len(lines)) for some in combinations(cents_of[1:], size)))
     written = [f":20:T\n:25:ACC/1\n:28C:12/3\n:60F:{'D' if opening < 0 else 'C'}{day:%y%m%d}EUR{comma(opening)}"]
     for cents, reference, text in lines:
         sign = "D" if cents < 0 else "C"
