@@ -1,7 +1,8 @@
 """Exchange arithmetic: pure, exact, and never in the user's favour by a rounding.
 
-Rates and amounts are rounded down, so no round trip through other currencies gains anything at unchanged rates, and
-a split amount never buys more than the whole.
+Rates and amounts are rounded down, so no round trip through other currencies gains anything as long as all its rates
+come from one set (`selectors.current_rates` chooses one for all pairs), and a split amount never buys more than the
+whole.
 
 Rates are quoted as the ECB does: units of a currency for one euro.
 """

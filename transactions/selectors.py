@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet, Sum
+from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery, Sum
 
 from compliance.selectors import submissions_of
 from fintech_core import prepared
@@ -182,22 +182,23 @@ class RateSet:
     per_base: Mapping[str, Decimal]
 
 
-def rates_for(currencies: Collection[str], *, not_before: date, today: date) -> RateSet | None:
-    """The rates of all these currencies between the two days, from one source and one day, never mixed.
+def current_rates(*, not_before: date, today: date) -> RateSet | None:
+    """The one set that every pair is priced by: of the newest day between the two that has any.
 
-    Of the sets that have them all the newest day wins; on one day the source that stands first in FX_SOURCES, then the
-    set that was loaded last. The base currency needs no row. None where no set has them all.
+    On one day the source that comes first in FX_SOURCES wins, then the set that was loaded last. The choice doesn't
+    depend on the pair: with a set for each pair a currency would have two prices at once, and a customer could gain by
+    exchanging in a circle. So a currency that the set lacks has no rate. The base currency needs no row.
     """
-    needed = set(currencies) - {BASE_CURRENCY}
-    sets: dict[tuple[date, str], list[ExchangeRate]] = {}
-    for rate in ExchangeRate.objects.filter(currency__in=needed, as_of__gte=not_before, as_of__lte=today):
-        sets.setdefault((rate.as_of, rate.source), []).append(rate)
-    complete = [rates for rates in sets.values() if len(rates) == len(needed)]
-    if not complete:
+    days = ExchangeRate.objects.filter(as_of__gte=not_before, as_of__lte=today)
+    newest = days.order_by("-as_of").values("as_of")[:1]
+    sets: dict[str, list[ExchangeRate]] = {}
+    for rate in ExchangeRate.objects.filter(as_of=Subquery(newest)):
+        sets.setdefault(rate.source, []).append(rate)
+    if not sets:
         return None
-    chosen = max(complete, key=lambda rates: (rates[0].as_of, -_rank(rates[0].source), rates[0].loaded_at))
+    source, chosen = max(sets.items(), key=lambda item: (-_rank(item[0]), item[1][0].loaded_at, item[0]))
     per_base = {rate.currency: rate.per_base for rate in chosen}
-    return RateSet(chosen[0].source, chosen[0].as_of, {**per_base, BASE_CURRENCY: BASE_RATE})
+    return RateSet(source, chosen[0].as_of, {**per_base, BASE_CURRENCY: BASE_RATE})
 
 
 def _rank(source: str) -> int:

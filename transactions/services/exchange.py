@@ -17,7 +17,7 @@ from transactions.accounts import SystemAccount
 from transactions.enums import TransactionKind
 from transactions.locks import lock_quote
 from transactions.models import ExchangeQuote, Transaction
-from transactions.selectors import RateSet, rates_for
+from transactions.selectors import RateSet, current_rates
 from wallet.models import Wallet
 from wallet.selectors import wallets_owned_by
 
@@ -135,8 +135,9 @@ def _own(actor: Actor, wallet_id: uuid.UUID) -> Wallet:
 
 def _rates(source: Wallet, destination: Wallet, now: datetime) -> RateSet:
     oldest = (now - settings.FX_MAX_RATE_AGE).date()
-    rates = rates_for({source.currency, destination.currency}, not_before=oldest, today=now.date())
-    if rates is None or source.currency == destination.currency:
+    rates = current_rates(not_before=oldest, today=now.date())
+    pair = {source.currency, destination.currency}
+    if rates is None or len(pair) == 1 or not pair <= rates.per_base.keys():
         raise RateUnavailable
     return rates
 

@@ -1,6 +1,7 @@
 """Exchange rates: loaded by an operator or a job as one set per source and day, never changed.
 
-Which set a quote takes says `selectors.rates_for`. A set always holds the base currency, whose rate is 1.
+`selectors.current_rates` chooses the set that quotes are priced by. A set always holds the base currency, whose rate
+is 1.
 """
 
 import re

@@ -1,6 +1,8 @@
 """Rates: how they are read and loaded, one at a time, jumps on confirmation; and which set a quote takes."""
 
+import contextlib
 import io
+import itertools
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -8,17 +10,21 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import transaction
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from fintech_core import money
 from fintech_core.actors import Actor
 from fintech_core.db import unit_of_work
 from fintech_core.exceptions import ValidationFailed
 from fintech_core.models import AuditLog
-from fintech_core.testing import Client, kyc
+from fintech_core.testing import Client, actor_for, kyc
 from tests.forge import Forge
-from transactions import services
+from transactions import ledger, services
 from transactions.models import ExchangeRate
-from transactions.selectors import rates_for
+from transactions.selectors import current_rates
 from transactions.tests.racing import at_once
 from users.models import User
 from wallet.models import Wallet
@@ -318,31 +324,105 @@ def quote(client: Client, wallets: dict[str, Wallet], source: str, target: str, 
     return client.post("/api/v1/exchange-quotes", {**ends, "amount": amount, "currency": source})
 
 
-def test_a_quote_never_mixes_sources_or_days(alice_client: Client, wallets: dict[str, Wallet]) -> None:
-    load({"USD": "1.00", "GBP": "0.80"}, TODAY - 2 * DAY)
-    load({"USD": "1.05"}, TODAY - DAY)
-    load({"GBP": "0.84"}, TODAY, source="desk")
+def test_every_pair_is_priced_by_the_one_newest_set(alice_client: Client, wallets: dict[str, Wallet]) -> None:
+    load({"USD": "1.00", "GBP": "0.80", "JPY": "160"}, TODAY - 2 * DAY)
+    load({"USD": "1.05", "GBP": "0.82"}, TODAY - DAY)
+    load({"GBP": "0.84"}, TODAY - 4 * DAY, source="desk")
 
-    both = quote(alice_client, wallets, "USD", "GBP").json()
-    from_euro = quote(alice_client, wallets, "EUR", "GBP").json()
-    to_euro = quote(alice_client, wallets, "USD", "EUR").json()
+    priced = [quote(alice_client, wallets, *pair) for pair in (("USD", "GBP"), ("EUR", "GBP"), ("USD", "EUR"))]
+    unpriced = [quote(alice_client, wallets, *pair, "100") for pair in (("USD", "JPY"), ("JPY", "EUR"), ("GBP", "JPY"))]
 
-    assert (both["rate"], both["rates_source"], both["rates_as_of"]) == ("0.8000000000", "ecb", str(TODAY - 2 * DAY))
-    assert (from_euro["rate"], from_euro["rates_source"], from_euro["rates_as_of"]) == (
-        "0.8400000000",
-        "desk",
-        str(TODAY),
-    )
-    assert (to_euro["rate"], to_euro["rates_source"]) == ("0.9523809523", "ecb")
+    found = [answer.json() for answer in priced]
+    assert [each["rate"] for each in found] == ["0.7809523809", "0.8200000000", "0.9523809523"]
+    assert {(each["rates_source"], each["rates_as_of"]) for each in found} == {("ecb", str(TODAY - DAY))}
+    # The older set has the yen, but at another price of the dollar.
+    assert [(answer.status_code, answer.json()["code"]) for answer in unpriced] == [(422, "rate_unavailable")] * 3
 
 
-def test_without_a_set_that_has_both_there_is_no_rate(alice_client: Client, wallets: dict[str, Wallet]) -> None:
-    load({"USD": "1.05"})
-    load({"GBP": "0.84"}, source="desk")
+@pytest.mark.parametrize(
+    ("sets", "circle", "unpriced"),
+    [
+        (  # the older set of another source has a currency more
+            [
+                ("desk", 2, {"USD": "1.00", "GBP": "0.80", "JPY": "160"}),
+                ("ecb", 0, {"USD": "1.09", "GBP": "0.80"}),
+            ],
+            ["USD", "JPY", "GBP", "USD"],
+            ["USD-JPY", "JPY-GBP"],
+        ),
+        (  # the newest set of the same source lacks a currency
+            [("ecb", 2, {"USD": "1.00", "GBP": "0.80"}), ("ecb", 0, {"USD": "1.09"})],
+            ["USD", "GBP", "EUR", "USD"],
+            ["USD-GBP", "GBP-EUR"],
+        ),
+        (  # two sources on one day, of which the preferred one has fewer
+            [("ecb", 0, {"USD": "1.10", "GBP": "0.80"}), ("desk", 0, {"USD": "1.13"})],
+            ["USD", "GBP", "EUR", "USD"],
+            ["USD-GBP", "GBP-EUR"],
+        ),
+    ],
+    ids=["other-source", "currency-left-out", "same-day"],
+)
+def test_exchanging_in_a_circle_gains_nothing_where_sets_differ(
+    alice_client: Client,
+    wallets: dict[str, Wallet],
+    settings: Any,
+    sets: list[tuple[str, int, dict[str, str]]],
+    circle: list[str],
+    unpriced: list[str],
+) -> None:
+    settings.FX_SOURCES = ["desk", "ecb"]
+    for source, age, rates in sets:
+        load(rates, TODAY - age * DAY, source=source)
 
-    answer = quote(alice_client, wallets, "USD", "GBP")
+    hops = itertools.pairwise(circle)
+    answers = {f"{source}-{target}": quote(alice_client, wallets, source, target, "1000") for source, target in hops}
 
-    assert (answer.status_code, answer.json()["code"]) == (422, "rate_unavailable")
+    refused = {hop: answer.json()["code"] for hop, answer in answers.items() if answer.status_code != 201}
+    assert refused == dict.fromkeys(unpriced, "rate_unavailable")
+
+
+_SETS = st.dictionaries(
+    st.tuples(st.sampled_from(["ecb", "desk"]), st.integers(0, 2)),
+    st.dictionaries(
+        st.sampled_from(["USD", "GBP", "JPY"]), st.integers(50, 200).map(lambda units: Decimal(units).scaleb(-2)),
+        min_size=1,
+    ),
+    min_size=1,
+    max_size=4,
+)  # fmt: skip
+
+
+@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sets=_SETS, path=st.lists(st.sampled_from(["USD", "GBP", "JPY", "EUR"]), min_size=2, max_size=5))
+def test_no_path_of_quotes_through_any_sets_gains_anything(
+    alice: User, wallets: dict[str, Wallet], settings: Any, sets: dict[tuple[str, int], Any], path: list[str]
+) -> None:
+    """Every path that ends where it began, also without a margin. A pair without a rate is a hop that isn't made."""
+    settings.FX_SPREAD = "0"
+    settings.FX_SOURCES = ["desk"]
+    start = money = Decimal("1000000")
+    at = path[0]
+
+    with transaction.atomic():
+        for (source, age), rates in sets.items():
+            facts = {"source": source, "as_of": TODAY - age * DAY, "loaded_at": datetime.now(UTC)}
+            ExchangeRate.objects.bulk_create(
+                [ExchangeRate(currency=currency, per_base=rate, **facts) for currency, rate in rates.items()]
+            )
+        for target in [*path[1:], path[0]]:
+            with contextlib.suppress(services.RateUnavailable, ledger.SameWallet):
+                made = services.create_quote(
+                    actor=actor_for(alice),
+                    source_wallet=wallets[at].pk,
+                    destination_wallet=wallets[target].pk,
+                    amount=money,
+                    currency=at,
+                )
+                at, money = target, made.destination_amount
+        transaction.set_rollback(True)
+
+    assert at != path[0] or money <= start
 
 
 @pytest.mark.parametrize(
@@ -357,7 +437,7 @@ def test_on_one_day_the_order_of_sources_decides_then_the_last_loaded(
     load({"USD": "1.05"}, source="second")
     load({"USD": "1.02"}, TODAY - DAY, source="other")
 
-    found = rates_for(["USD", "EUR"], not_before=TODAY - 5 * DAY, today=TODAY)
+    found = current_rates(not_before=TODAY - 5 * DAY, today=TODAY)
 
     assert found is not None
     assert (found.source, found.as_of, found.per_base["EUR"]) == (source, TODAY, 1)
