@@ -11,7 +11,6 @@ from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError
 
 from compliance import locks, selectors
 from compliance.enums import MIN_LEVEL, OPEN, TRANSITIONS, SubmissionStatus
@@ -20,7 +19,6 @@ from compliance.triggers import INDEXES, PERSONAL
 from fintech_core import audit, outbox
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
-from fintech_core.db import LostRace, violated_constraint
 from fintech_core.exceptions import DomainError, InvalidTransition, NotFound, PermissionDenied, ValidationFailed
 from users.enums import KycStatus
 from users.locks import lock_user
@@ -96,7 +94,7 @@ def submit_kyc(
     )
     # Inserted before the user is locked: deciding locks submission, then user, and the insert may have to wait for a
     # decision (unique index). The level is read under the lock, so a grant that came in between counts.
-    _insert(submission)
+    submission.save(force_insert=True)
     user = lock_user(actor.user_id)
     if user.kyc_level >= level:
         raise KycLevelReached(f"Your level is {user.kyc_level}.")
@@ -207,15 +205,6 @@ def _refuse_if_open(user_id: uuid.UUID) -> None:
     existing = selectors.open_submission_of(user_id)
     if existing is not None:
         raise KycSubmissionOpen(extensions={"submission": str(existing.pk)})
-
-
-def _insert(submission: KycSubmission) -> None:
-    try:
-        submission.save(force_insert=True)
-    except IntegrityError as error:
-        if violated_constraint(error) == "kyc_submission_one_open_per_user":
-            raise LostRace from error  # the next try finds the winner's row
-        raise
 
 
 def _acknowledged_duplicates(submission: KycSubmission, *, acknowledge: bool, reason: str) -> list[str]:

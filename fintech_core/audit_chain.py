@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import IntegrityError, connection
+from django.db import connection
 
 from fintech_core import transaction_ids
-from fintech_core.db import LostRace, sqlstate
 from fintech_core.models import AuditChain
 
 VERSION = "1"
@@ -103,7 +102,7 @@ def head() -> Head:
 def seal(*, limit: int = BATCH) -> int:
     """Chain up to `limit` rows below the horizon and return how many it were. Call inside unit_of_work().
 
-    Two at once: the first to insert wins, the other finds the seq taken and runs again behind it (LostRace). Raises
+    Two at once: the first to insert wins, the other finds the seq taken and runs again behind it (`unit_of_work`). Raises
     LedgerBaseBehind rather than leave rows out.
     """
     transaction_ids.refuse_if_behind()
@@ -118,12 +117,7 @@ def seal(*, limit: int = BATCH) -> int:
         for row in rows:
             last = link_hash(bytes(last), row)
             hashes.append(last)
-        try:
-            cursor.execute(_INSERT, [list(range(seq + 1, seq + 1 + len(rows))), [row[0] for row in rows], hashes])
-        except IntegrityError as error:
-            if sqlstate(error) == "23505":
-                raise LostRace from error
-            raise
+        cursor.execute(_INSERT, [list(range(seq + 1, seq + 1 + len(rows))), [row[0] for row in rows], hashes])
     return len(rows)
 
 

@@ -1,4 +1,7 @@
-"""How large a body may be: settings.MAX_BODY_BYTES, unless the route takes files of a size of its own.
+"""How a body is measured, and how large it may be: settings.MAX_BODY_BYTES, unless a route takes files of its own size.
+
+A body has a Content-Length. Without one Django reads nothing, so the body would be dropped and the request taken as one
+without a body: BodyLengthMiddleware refuses it.
 
 A route that takes more names it in `body_limits`, on a viewset by action, or on a function by `@takes_large_body`. Who
 may send that much is decided before anything reads the body: by a viewset's permissions, or the function's `allowed`.
@@ -9,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
@@ -39,6 +43,34 @@ def takes_large_body(large: LargeBody) -> Callable[[View], View]:
         return view
 
     return mark
+
+
+class BodyLengthMiddleware:
+    """411 for a body without Content-Length (chunked, or HTTP/2), 400 for one that is measured in two ways."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if "HTTP_TRANSFER_ENCODING" in request.META and request.META.get("CONTENT_LENGTH"):
+            detail = "Content-Length and Transfer-Encoding exclude each other."
+            return problems.response_of(problems.plain("bad_request", 400, detail))
+        if _has_unmeasured_body(request):
+            detail = "A body needs a Content-Length; Transfer-Encoding is not supported."
+            return problems.response_of(problems.plain("length_required", 411, detail))
+        return self.get_response(request)
+
+
+def _has_unmeasured_body(request: HttpRequest) -> bool:
+    if "HTTP_TRANSFER_ENCODING" in request.META:
+        return True
+    # HTTP/1 has no body without either header; HTTP/2 may have one, which only reading shows. The byte that was read is
+    # lost, but then the request is refused. An input that doesn't end by itself would block: such servers have no HTTP/2.
+    if request.META.get("CONTENT_LENGTH") or request.META.get("SERVER_PROTOCOL", "").startswith("HTTP/1"):
+        return False
+    if isinstance(request, ASGIRequest):
+        return bool(request._stream.read(1))
+    return "wsgi.input_terminated" in request.META and bool(request.META["wsgi.input"].read(1))
 
 
 class BodyLimitMiddleware:

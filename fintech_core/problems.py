@@ -114,6 +114,7 @@ FRAME_CODES = {
     "bad_request": 400,
     "malformed_body": 400,
     "method_not_allowed": 405,
+    "length_required": 411,
     "payload_too_large": 413,
     "unsupported_media_type": 415,
     "internal_error": 500,

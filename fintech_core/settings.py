@@ -100,6 +100,7 @@ MIDDLEWARE = [
     "fintech_core.middleware.TrailingSlashMiddleware",
     "fintech_core.middleware.RequestContextMiddleware",
     "fintech_core.single_values.SingleValuesMiddleware",
+    "fintech_core.body_limits.BodyLengthMiddleware",
     "fintech_core.client_address.ClientAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "fintech_core.middleware.ContentSecurityMiddleware",

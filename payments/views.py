@@ -100,7 +100,7 @@ class WebhookView(APIView):
     access: ClassVar = {"post": Capability.PUBLIC}
     authentication_classes = ()
     throttle_classes = ()  # a provider's events come when they come; nobody is in without the signature
-    problem_statuses: ClassVar = {"post": (400, 404, 413)}
+    problem_statuses: ClassVar = {"post": (400, 404, 411, 413)}
 
     @extend_schema(
         operation_id="webhooks_receive",

@@ -58,6 +58,22 @@ def test_transactions_are_opened_in_the_kernel_alone() -> None:
     assert found == {"fintech_core/db.py", "fintech_core/idempotency.py"}
 
 
+# A unique violation is a lost race by the one rule of unit_of_work. These answer a constraint in another way: a CHECK of
+# a trigger as a lost race, and a second sealer with a refusal instead of a retry.
+CATCH_CONSTRAINTS = {"fintech_core/db.py", "transactions/services/fee_schedules.py", "transactions/services/seals.py"}
+
+
+def test_a_unique_violation_is_translated_in_one_place() -> None:
+    found = {
+        path
+        for path, tree in sources()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ExceptHandler) and node.type is not None and "IntegrityError" in ast.unparse(node.type)
+    }
+
+    assert found == CATCH_CONSTRAINTS
+
+
 def test_atomic_requests_are_off() -> None:
     assert settings.DATABASES["default"].get("ATOMIC_REQUESTS", False) is False
 

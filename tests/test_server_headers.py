@@ -21,8 +21,12 @@ def exchange(port: int, path: str, *lines: bytes, method: str = "GET", body: byt
     head = [f"{method} {path} HTTP/1.1".encode(), b"Host: localhost", b"Connection: close", *lines]
     if body:
         head += [b"Content-Type: application/json", f"Content-Length: {len(body)}".encode()]
+    return sent(port, b"\r\n".join(head) + b"\r\n\r\n" + body, method)
+
+
+def sent(port: int, request: bytes, method: str) -> tuple[int, dict[str, str]]:
     with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as connection:
-        connection.sendall(b"\r\n".join(head) + b"\r\n\r\n" + body)
+        connection.sendall(request)
         answer = http.client.HTTPResponse(connection, method=method)
         answer.begin()
         content = answer.read()
@@ -128,6 +132,75 @@ def test_two_media_types_are_not_taken_for_json(port: int) -> None:
     status, _ = exchange(port, "/api/v1/auth/token", line, b"Content-Length: 2", b"", method="POST")
 
     assert status in {400, 415}
+
+
+# --- A body has a Content-Length --------------------------------------------------------------------------------------
+
+PATHS = ["/api/v1/payment-intents/x/cancel", "/webhooks/v1/simulator", "/checkout/x", "/admin/login/", "/health"]
+
+
+def chunked(port: int, path: str, *lines: bytes, method: str = "POST") -> tuple[int, dict[str, str]]:
+    head = [f"{method} {path} HTTP/1.1".encode(), b"Host: localhost", b"Connection: close", *lines]
+    return sent(port, b"\r\n".join([*head, b"", b"2", b"{}", b"0", b"", b""]), method)
+
+
+@pytest.mark.parametrize("method", ["POST", "GET", "PUT", "DELETE"])
+@pytest.mark.parametrize("path", PATHS)
+def test_a_chunked_body_is_refused(port: int, path: str, method: str) -> None:
+    status, document = chunked(port, path, b"Transfer-Encoding: chunked", method=method)
+
+    assert (status, document["code"], document["status"]) == (411, "length_required", 411)
+    assert document["trace_id"] == document["request_id"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_body_measured_in_two_ways_is_refused(port: int, path: str) -> None:
+    """The server drops the Content-Length before we see it, so it is refused as any chunked body, whatever the order."""
+    encoding, length = b"Transfer-Encoding: chunked", b"Content-Length: 2"
+
+    for lines in ([encoding, length], [length, encoding]):
+        assert chunked(port, path, *lines)[1]["code"] == "length_required"
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    return len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload
+
+
+def over_http2(port: int, path: str, *headers: tuple[bytes, bytes], body: list[bytes]) -> dict[str, str]:
+    """The JSON that answers one POST over HTTP/2 with prior knowledge, its body in these DATA frames (RFC 9113)."""
+    fields = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", path.encode()), (b":authority", b"localhost")]
+    fields += [(b"content-type", b"application/json"), *headers]
+    block = b"".join(bytes([0, len(name)]) + name + bytes([len(value)]) + value for name, value in fields)
+    frames = [frame(4, 0, 0), frame(1, 4 if body else 5, 1, block)]
+    frames += [frame(0, part is body[-1], 1, part) for part in body]
+    answer = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"".join(frames))
+        with connection.makefile("rb") as stream:
+            while head := stream.read(9):
+                payload = stream.read(int.from_bytes(head[:3]))
+                assert head[3] not in {3, 7}, "the server broke off"
+                if head[3] == 0:
+                    answer += payload
+                    if head[4] & 1:
+                        break
+    document: dict[str, str] = json.loads(answer) if answer.startswith(b"{") else {}
+    return document
+
+
+@pytest.mark.parametrize("body", [[b"{}"], [b"", b"{", b"}"]])
+@pytest.mark.parametrize("path", PATHS)
+def test_a_body_without_length_over_http2_is_refused(port: int, path: str, body: list[bytes]) -> None:
+    document = over_http2(port, path, body=body)
+
+    assert (document["code"], document["status"]) == ("length_required", 411)
+
+
+@pytest.mark.parametrize("body", [[], [b""], [b"{}"]])
+def test_http2_works_without_a_body_and_with_one_that_is_measured(port: int, body: list[bytes]) -> None:
+    length = [(b"content-length", str(len(part)).encode()) for part in body if part]
+
+    assert over_http2(port, "/api/v1/nowhere", *length, body=body)["code"] == "not_found"
 
 
 # --- A doubled key pays nothing ---------------------------------------------------------------------------------------

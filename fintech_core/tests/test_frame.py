@@ -3,16 +3,20 @@
 import json
 import uuid
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.core.checks import Error
+from django.core.handlers.asgi import ASGIRequest
 from django.db import IntegrityError, OperationalError
+from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.exceptions import ParseError
 
 from fintech_core import db, health, parsers
+from fintech_core.body_limits import BodyLengthMiddleware
 from fintech_core.checks import production_settings
 from fintech_core.db import LostRace, read_only_snapshot, unit_of_work
 from fintech_core.exceptions import DomainError, NotFound, OutcomeUnknown, ServiceUnavailable, error_classes
@@ -83,6 +87,21 @@ def test_a_content_length_that_is_no_number_is_a_400(anonymous: Client, length: 
     response = anonymous.generic("POST", "/api/v1/transfers", b"{}", CONTENT_LENGTH=length)
 
     assert response.status_code == 400
+
+
+def test_a_body_measured_in_two_ways_is_a_400(anonymous: Client) -> None:
+    """Where the server shows both; granian shows the Transfer-Encoding alone (tests/test_server_headers.py)."""
+    response = anonymous.generic("POST", "/api/v1/transfers", b"{}", HTTP_TRANSFER_ENCODING="chunked")
+
+    assert (response.status_code, json.loads(response.content)["code"]) == (400, "bad_request")
+
+
+@pytest.mark.parametrize(("body", "status"), [(b"", 200), (b"x", 411)])
+def test_a_body_without_length_is_refused_behind_asgi_too(body: bytes, status: int) -> None:
+    scope = {"type": "http", "method": "POST", "path": "/api/v1/transfers", "headers": [], "query_string": b""}
+    middleware = BodyLengthMiddleware(lambda request: HttpResponse(request.body))
+
+    assert middleware(ASGIRequest(scope, BytesIO(body))).status_code == status
 
 
 def test_a_bug_is_a_bare_500_without_its_inside(alice_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

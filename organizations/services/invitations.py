@@ -4,12 +4,10 @@ import uuid
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
-from django.db import IntegrityError
 
 from fintech_core import clock
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
-from fintech_core.db import LostRace, violated_constraint
 from fintech_core.encrypted_fields import crypto_columns, indexed
 from fintech_core.exceptions import DomainError, InvalidTransition, NotFound, PermissionDenied
 from organizations.enums import InvitationStatus, MemberRole
@@ -159,11 +157,6 @@ def accept_invitation(*, actor: Actor, token: str) -> OrganizationMember:
 
 
 def _join(organization_id: uuid.UUID, user_id: uuid.UUID, role: MemberRole, now: datetime) -> OrganizationMember:
-    try:
-        return OrganizationMember.objects.create(
-            organization_id=organization_id, user_id=user_id, role=role, created_at=now
-        )
-    except IntegrityError as error:
-        if violated_constraint(error) == "member_once":
-            raise LostRace from error
-        raise
+    return OrganizationMember.objects.create(
+        organization_id=organization_id, user_id=user_id, role=role, created_at=now
+    )

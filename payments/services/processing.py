@@ -13,11 +13,10 @@ from re import ASCII, compile
 
 import structlog
 from django.conf import settings
-from django.db import IntegrityError
 
 from fintech_core import audit, money
 from fintech_core.actors import Actor
-from fintech_core.db import LostRace, violated_constraint
+from fintech_core.db import LostRace
 from fintech_core.money import Money
 from payments.enums import Destination, EventStatus, IntentStatus, ReviewReason
 from payments.gateways import known_gateway
@@ -163,12 +162,7 @@ def _book(
         transaction=posted,
         booked_at=now,
     )
-    try:
-        payment.save(force_insert=True)
-    except IntegrityError as error:
-        if violated_constraint(error) == "incoming_payment_once":
-            raise LostRace from error
-        raise
+    payment.save(force_insert=True)
     audit.record(
         actor=actor,
         action="incoming_payment.booked",

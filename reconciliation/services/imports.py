@@ -8,12 +8,10 @@ from decimal import Decimal
 from typing import IO
 
 from django.conf import settings
-from django.db import IntegrityError
 
 from fintech_core import audit, clock, ids
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
-from fintech_core.db import LostRace, violated_constraint
 from reconciliation import parsing
 from reconciliation.identifiers import MAX_LENGTH, normal_form
 from reconciliation.models import ReconciledAccount, Statement, StatementLine
@@ -23,7 +21,6 @@ from reconciliation.services.identity import find_repeated, refusal, refuse_know
 _BATCH = 2_000
 _NOTES = 50  # that a result shows
 _AUDITED = 20  # of the statements that a confirmed import repeats
-_ONCE = {"recon_statement_file_once", "recon_statement_identity_once"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +90,10 @@ def import_statements(
     repeated = find_repeated(account, statements, lines)
     if repeated and not confirm_repeat:
         raise refusal(repeated)
-    _insert(statements, lines)
+    Statement.objects.bulk_create(statements)
+    StatementLine.objects.bulk_create(lines, batch_size=_BATCH)
     audit.record_many([_audited(actor, statement, repeated) for statement in statements])
     return statements
-
-
-def _insert(statements: Sequence[Statement], lines: Sequence[StatementLine]) -> None:
-    try:
-        Statement.objects.bulk_create(statements)
-    except IntegrityError as error:
-        if violated_constraint(error) in _ONCE:
-            raise LostRace from error  # the next try sees the winner's rows
-        raise
-    StatementLine.objects.bulk_create(lines, batch_size=_BATCH)
 
 
 def _statement(

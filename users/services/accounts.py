@@ -7,13 +7,12 @@ from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError
 from django.utils.module_loading import import_string
 
 from fintech_core import audit
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
-from fintech_core.db import LostRace, violated_constraint
+from fintech_core.db import LostRace
 from fintech_core.encrypted_fields import crypto_columns
 from fintech_core.exceptions import DomainError
 from fintech_core.identifiers import normalise_email
@@ -130,12 +129,7 @@ def create_staff(*, actor: Actor, email: str, password: str, role: Role, now: da
 def _insert(actor: Actor, user: User) -> None:
     if user.email is not None and user_for_log_in(user.email) is not None:
         raise EmailTaken
-    try:
-        user.save(force_insert=True)
-    except IntegrityError as error:
-        if violated_constraint(error).startswith(("user_email_once", "user_verified_phone_once")):
-            raise LostRace from error  # the second try sees the winner's row
-        raise
+    user.save(force_insert=True)
     _record(
         actor, user, "user.created", after={"role": user.role, "email_verified": user.email_verified_at is not None}
     )

@@ -9,12 +9,11 @@ import uuid
 from datetime import datetime
 from http import HTTPStatus
 
-from django.db import IntegrityError
 
 from fintech_core import audit, clock, crypto
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
-from fintech_core.db import LostRace, violated_constraint
+from fintech_core.db import LostRace
 from fintech_core.encrypted_fields import crypto_columns, indexed
 from fintech_core.exceptions import DomainError, NotFound
 from users.enums import CodePurpose, CredentialChange, EndReason
@@ -101,7 +100,7 @@ def verify_phone(*, actor: Actor, phone: str, code: str) -> User:
         raise ContactCodeInvalid  # proved by somebody else meanwhile
     messages.notify_credential_change(user=user, what=CredentialChange.PHONE, now=now)
     user.phone, user.phone_verified_at = phone, now
-    _save(user, [*crypto_columns("phone"), "phone_verified_at"])
+    user.save(update_fields=[*crypto_columns("phone"), "phone_verified_at"])
     _record(actor, user, "user.phone_verified", "phone")
     return user
 
@@ -121,7 +120,7 @@ def verify_email(*, actor: Actor, email: str, code: str) -> User:
         _evict(actor, locked[claimant.pk], email, now)
     messages.notify_credential_change(user=user, what=CredentialChange.EMAIL, now=now)
     user.email, user.email_verified_at = email, now
-    _save(user, [*crypto_columns("email"), "email_verified_at"])
+    user.save(update_fields=[*crypto_columns("email"), "email_verified_at"])
     Registration.objects.filter(**indexed("email", email)).delete()
     forget_resets(user=user)
     _record(actor, user, "user.email_verified", "email")
@@ -136,7 +135,7 @@ def _evict(actor: Actor, claimant: User, email: str, now: datetime) -> None:
         raise ContactCodeInvalid  # proved by somebody else meanwhile
     claimant.email, claimant.password = None, unusable_password()
     claimant.is_active = claimant.is_active and claimant.phone_verified_at is not None
-    _save(claimant, [*crypto_columns("email"), "password", "is_active"])
+    claimant.save(update_fields=[*crypto_columns("email"), "password", "is_active"])
     close_sessions(user_id=claimant.pk, reason=EndReason.PASSWORD_CHANGED, now=now)
     revoke_keys_of(user_id=claimant.pk, now=now)
     _record(actor, claimant, "user.email_lost", "email", "password", "is_active")
@@ -145,15 +144,6 @@ def _evict(actor: Actor, claimant: User, email: str, now: datetime) -> None:
 def _consume(actor: Actor, purpose: CodePurpose, user: User, contact: str, code: str, now: datetime) -> None:
     if not codes.consume(actor=actor, purpose=purpose, subject=_of(user.pk), binding=_bound_to(contact), code=code):
         raise ContactCodeInvalid
-
-
-def _save(user: User, fields: list[str]) -> None:
-    try:
-        user.save(update_fields=fields)
-    except IntegrityError as error:
-        if violated_constraint(error).startswith(("user_email_once", "user_verified_phone_once")):
-            raise LostRace from error  # the second try sees the winner's row
-        raise
 
 
 def _own(actor: Actor) -> uuid.UUID:
