@@ -102,8 +102,8 @@ def head() -> Head:
 def seal(*, limit: int = BATCH) -> int:
     """Chain up to `limit` rows below the horizon and return how many it were. Call inside unit_of_work().
 
-    Two at once: the first to insert wins, the other finds the seq taken and runs again behind it (`unit_of_work`). Raises
-    LedgerBaseBehind rather than leave rows out.
+    Two at once: the first to insert wins, the other finds the seq taken, and unit_of_work runs it again behind it.
+    Raises LedgerBaseBehind rather than leave rows out.
     """
     transaction_ids.refuse_if_behind()
     with connection.cursor() as cursor:

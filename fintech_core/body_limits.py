@@ -65,7 +65,7 @@ def _has_unmeasured_body(request: HttpRequest) -> bool:
     if "HTTP_TRANSFER_ENCODING" in request.META:
         return True
     # HTTP/1 has no body without either header; HTTP/2 may have one, which only reading shows. The byte that was read is
-    # lost, but then the request is refused. An input that doesn't end by itself would block: such servers have no HTTP/2.
+    # lost, but then the request is refused. An input that doesn't end by itself would block, and isn't read.
     if request.META.get("CONTENT_LENGTH") or request.META.get("SERVER_PROTOCOL", "").startswith("HTTP/1"):
         return False
     if isinstance(request, ASGIRequest):

@@ -58,8 +58,8 @@ def test_transactions_are_opened_in_the_kernel_alone() -> None:
     assert found == {"fintech_core/db.py", "fintech_core/idempotency.py"}
 
 
-# A unique violation is a lost race by the one rule of unit_of_work. These answer a constraint in another way: a CHECK of
-# a trigger as a lost race, and a second sealer with a refusal instead of a retry.
+# A unique violation is a lost race by the one rule of unit_of_work. These answer a constraint in another way: the CHECK
+# of a trigger as a lost race, and a second sealer with a refusal instead of a retry.
 CATCH_CONSTRAINTS = {"fintech_core/db.py", "transactions/services/fee_schedules.py", "transactions/services/seals.py"}
 
 

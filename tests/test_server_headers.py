@@ -155,7 +155,7 @@ def test_a_chunked_body_is_refused(port: int, path: str, method: str) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_body_measured_in_two_ways_is_refused(port: int, path: str) -> None:
-    """The server drops the Content-Length before we see it, so it is refused as any chunked body, whatever the order."""
+    """The server drops the Content-Length before we see it: refused as any chunked body, whatever the order."""
     encoding, length = b"Transfer-Encoding: chunked", b"Content-Length: 2"
 
     for lines in ([encoding, length], [length, encoding]):

@@ -4,7 +4,6 @@ import uuid
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
-
 from fintech_core import clock
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability

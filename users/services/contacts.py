@@ -9,7 +9,6 @@ import uuid
 from datetime import datetime
 from http import HTTPStatus
 
-
 from fintech_core import audit, clock, crypto
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
