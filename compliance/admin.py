@@ -43,8 +43,8 @@ class ApproveForm(ReasonForm):
     acknowledge_duplicates = forms.BooleanField(
         required=False,
         widget=UnfoldBooleanWidget,
-        help_text="Approve although another person has an open or approved submission with the same document. The "
-        "reason says why.",
+        help_text="Approve although another person has an open or approved submission with the same document "
+        "number. The reason says why.",
     )
 
 
@@ -105,12 +105,21 @@ class KycSubmissionAdmin(ReadOnlyModelAdmin):
     def same_document(self, submission: Any) -> bool:
         return bool(submission.has_possible_duplicates)
 
-    @admin.display(description="same document")
+    @admin.display(description="same document number")
     def possible_duplicates(self, submission: KycSubmission) -> str:
-        """Other persons' open and approved submissions with this document, as links."""
+        """Other persons' open and approved submissions with this document's number, as links."""
         found = selectors.possible_duplicates_of(submission)[: selectors.MAX_DUPLICATES]
-        rows = [(reverse("admin:compliance_kycsubmission_change", args=[row.pk]), row.pk, row.status) for row in found]
-        return format_html_join(mark_safe("<br>"), '<a href="{}">{}</a> ({})', rows) or "none"
+        rows = [
+            (
+                reverse("admin:compliance_kycsubmission_change", args=[row.pk]),
+                row.pk,
+                row.status,
+                row.get_document_type_display(),
+                row.country,
+            )
+            for row in found
+        ]
+        return format_html_join(mark_safe("<br>"), '<a href="{}">{}</a> ({}, {}, {})', rows) or "none"
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """The detail page shows personal data, so looking is written down before anything is shown."""

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
-from compliance.documents import document_key
+from compliance.documents import normal_number
 from compliance.enums import MAX_LEVEL, MIN_LEVEL, OPEN, DocumentType, SubmissionStatus
 from compliance.triggers import PERSONAL, submission_triggers
 from fintech_core import ids
@@ -52,7 +52,7 @@ class KycSubmission(models.Model):
     address = EncryptedTextField(null=True)
     document_type = models.CharField(max_length=16, choices=DocumentType.choices)
     document_number = EncryptedTextField(null=True)
-    # Of type, country and number in one normal form (documents.py): who else has submitted this document.
+    # Of the number in its normal form (documents.py): who else has submitted this document.
     document_index_a = BlindIndexField(source="document_key", slot="a", purpose=DOCUMENT_PURPOSE)
     document_index_b = BlindIndexField(source="document_key", slot="b", purpose=DOCUMENT_PURPOSE)
     decided_by = models.ForeignKey(
@@ -123,7 +123,7 @@ class KycSubmission(models.Model):
         """What the document's blind index is made of; None once the person is erased."""
         if self.document_number is None:
             return None
-        return document_key(self.document_type, self.country, self.document_number)
+        return normal_number(self.document_number)
 
     @property
     def masked_document_number(self) -> str | None:

@@ -30,7 +30,7 @@ def open_submission_of(user_id: uuid.UUID) -> KycSubmission | None:
 
 
 def possible_duplicates_of(submission: KycSubmission) -> QuerySet[KycSubmission]:
-    """Open and approved submissions of other persons with the same document. For officers alone."""
+    """Open and approved submissions of other persons with the same document number. For officers alone."""
     key = submission.document_key
     if key is None:
         return KycSubmission.objects.none()

@@ -106,7 +106,7 @@ class SubmissionSummaryOutput(serializers.ModelSerializer[KycSubmission]):
 
     user = serializers.UUIDField(source="user_id", read_only=True)
     has_possible_duplicates = serializers.SerializerMethodField(
-        help_text="Whether another person has an open or approved submission with this document. Staff; else false."
+        help_text="Whether another person's open or approved submission has this document number. Staff; else false."
     )
 
     class Meta:
@@ -119,13 +119,13 @@ class SubmissionSummaryOutput(serializers.ModelSerializer[KycSubmission]):
 
 
 class DuplicateOutput(serializers.ModelSerializer[KycSubmission]):
-    """Another person's submission with the same document."""
+    """Another person's submission with the same document number. Kind and country may differ: an officer compares."""
 
     user = serializers.UUIDField(source="user_id", read_only=True)
 
     class Meta:
         model = KycSubmission
-        fields = ("id", "user", "status", "created_at")
+        fields = ("id", "user", "status", "document_type", "country", "created_at")
         read_only_fields = fields
 
 
@@ -139,7 +139,7 @@ class SubmissionOutput(serializers.ModelSerializer[KycSubmission]):
     address = serializers.CharField(read_only=True, allow_null=True)
     document_number = serializers.CharField(source="masked_document_number", read_only=True, allow_null=True)
     possible_duplicates = serializers.SerializerMethodField(
-        help_text="Open and approved submissions of other persons with the same document. Staff; else empty."
+        help_text="Open and approved submissions of other persons with the same document number. Staff; else empty."
     )
 
     class Meta:

@@ -52,7 +52,7 @@ class DocumentInUse(DomainError):
 
     code = "kyc_document_in_use"
     status = HTTPStatus.CONFLICT
-    title = "Another person has an open or approved submission with this document. Acknowledge that to approve."
+    title = "Another person has an open or approved submission with this document number. Acknowledge that to approve."
 
 
 class KycRequired(DomainError):

@@ -79,7 +79,7 @@ class KycSubmissionViewSet(DomainViewSet):
     def approve(self, request: Request, pk: UUID) -> HttpResponse:
         """Grant a level, at most the one asked for. Compliance officers, never on their own submission.
 
-        409 `kyc_document_in_use` where another person uses the same document and that isn't acknowledged.
+        409 `kyc_document_in_use` where another person uses the same document number and that isn't acknowledged.
         """
         data = self.validated(ApproveInput)
         return self._decide(pk, services.approve_submission, data)

@@ -1,6 +1,7 @@
 """Keys of personal data rotate under load and under kills, and an old key can be thrown away afterwards."""
 
 import base64
+import importlib
 import io
 import os
 import secrets
@@ -15,6 +16,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.apps import apps
 from django.core.management import call_command
 from django.db import connection
 
@@ -134,6 +136,25 @@ def test_a_document_is_found_again_before_between_and_after(people: list[User], 
     assert found(mallory) == {alice.pk, bob.pk}
     assert run()[0] == 0
     assert found(alice) == {bob.pk, mallory.pk}
+
+
+def test_the_migration_makes_indexes_of_documents_anew(people: list[User], rings: Any) -> None:
+    """In the middle of a rotation: both slots get the number's digest, and the rotation has nothing to mend."""
+    alice, bob, _ = people
+    rings.next()
+    fill = importlib.import_module("compliance.migrations.0006_document_numbers")._fill
+    with as_owner():
+        for n, row in enumerate(KycSubmission.objects.order_by("pk")):
+            KycSubmission.objects.filter(pk=row.pk).update(document_index_a=bytes([n]) * 32, document_index_b=None)
+        assert not possible_duplicates_of(KycSubmission.objects.get(user=alice)).exists()
+        fill(apps, None)
+
+    assert [row.user_id for row in possible_duplicates_of(KycSubmission.objects.get(user=alice))] == [bob.pk]
+    report = rotation.survey(lambda _: None)
+    assert {right for (column, right) in report.indexes if "document_index" in column} == {True}
+    assert run()[0] == 0
+    rings.last()
+    assert [row.user_id for row in possible_duplicates_of(KycSubmission.objects.get(user=alice))] == [bob.pk]
 
 
 def test_uniqueness_holds_before_between_and_after(people: list[User], rings: Any) -> None:

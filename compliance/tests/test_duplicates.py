@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.contrib.messages import get_messages
 
-from compliance.documents import document_key, normal_number
+from compliance.documents import normal_number
 from compliance.models import KycSubmission
 from compliance.services import reject_submission
 from compliance.tests.factories import actions_on, application, approve, row_of, standing, submit
@@ -38,11 +38,12 @@ def test_six_spellings_are_one_document(spelling: str) -> None:
 @pytest.mark.parametrize(
     ("number", "normal"),
     [
-        ("авекмнорстух", "ABEKMHOPCTYX"),
+        ("авекмнорстух", "ABEKMH0PCTYX"),
         ("é1ü2", "E1U2"),
         ("00-12", "0012"),
         ("АБ12", "AБ12"),  # noqa: RUF001 - what has no Latin look-alike stays
-        ("O0", "O0"),
+        ("O0", "00"),
+        ("оИІl1i", "0И1111"),  # noqa: RUF001
         ("_ ./-", ""),
     ],
 )
@@ -50,14 +51,32 @@ def test_the_normal_form(number: str, normal: str) -> None:
     assert normal_number(number) == normal
 
 
-def test_another_kind_or_country_is_another_document() -> None:
-    keys = {document_key("passport", "LI", NUMBER), document_key("id_card", "LI", NUMBER)}
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"country": "FR"},
+        {"document_type": "id_card"},
+        {"country": "FR", "document_type": "driving_license"},
+        {"document_number": "AB O12345"},
+        {"document_number": "AB 0l2345"},
+        {"document_number": "AB OI2345", "country": "FR"},
+    ],
+)
+def test_a_document_stays_one_with_another_country_or_kind_and_with_look_alikes(
+    alice: User, bob: User, officer: User, officer_client: Client, changed: dict[str, str]
+) -> None:
+    first = submit(alice, **{"document_number": NUMBER, "country": "LI", "document_type": "passport"})
+    second = submit(bob, **{"document_number": NUMBER, "country": "LI", "document_type": "passport", **changed})
 
-    assert keys | {document_key("passport", "AT", NUMBER)} == {
-        "passport:LI:AB012345",
-        "id_card:LI:AB012345",
-        "passport:AT:AB012345",
-    }
+    (found,) = officer_client.get(f"{PATH}/{second.pk}").json()["possible_duplicates"]
+    (other,) = officer_client.get(f"{PATH}/{first.pk}").json()["possible_duplicates"]
+    refused = officer_client.post(f"{PATH}/{second.pk}/approve", {"level": 1})
+
+    assert (found["id"], found["document_type"], found["country"]) == (str(first.pk), "passport", "LI")
+    assert (other["document_type"], other["country"]) == (second.document_type, second.country)
+    assert (refused.status_code, refused.json()["code"]) == (409, "kyc_document_in_use")
+    page = browser_for(officer).get(f"/admin/compliance/kycsubmission/{second.pk}/change/").content.decode()
+    assert f"{first.pk}</a> (SUBMITTED, {first.get_document_type_display()}, LI)" in page
 
 
 def test_the_index_is_a_keyed_digest_and_follows_the_row(alice: User) -> None:
@@ -66,7 +85,7 @@ def test_the_index_is_a_keyed_digest_and_follows_the_row(alice: User) -> None:
     (key_id,) = index_key_ids()
     column = "document_index_a" if key_id % 2 else "document_index_b"
     stored = bytes(KycSubmission.objects.values_list(column, flat=True).get())
-    assert stored == index_digest("kyc_document", "passport:LI:AB012345", key_id=key_id)
+    assert stored == index_digest("kyc_document", "AB012345", key_id=key_id)
     assert submission.document_number == SPELLINGS[3]  # as the applicant spelled it
 
 
