@@ -20,6 +20,7 @@ from django.urls import Resolver404, resolve
 from fintech_core import problems
 
 REST_OF_FORM = 64 * 1024  # the fields and the frame around a file
+_MAX_DIGITS = 18  # of a Content-Length; Python refuses to read a number of thousands of digits
 View = TypeVar("View", bound=Callable[..., Any])
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -81,8 +82,8 @@ class BodyLimitMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         length = request.META.get("CONTENT_LENGTH") or "0"
-        if not length.isascii() or not length.isdigit():
-            return problems.response_of(problems.plain("bad_request", 400, "Content-Length is not a number."))
+        if not length.isascii() or not length.isdigit() or len(length) > _MAX_DIGITS:
+            return problems.response_of(problems.plain("bad_request", 400, "Content-Length is not a number of bytes."))
         if int(length) > settings.MAX_BODY_BYTES:
             large = _declared(request)
             if large is None or int(length) > large.limit:

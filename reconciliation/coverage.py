@@ -2,7 +2,8 @@
 
 A statement covers the days from its opening to its closing balance. Between two statements lies a gap unless the later
 one begins where the earlier one ended: with its balance, and with the next number or with only a weekend in between.
-An equal balance alone says little, because an account that is swept every evening always closes at zero.
+An equal balance alone says little, because an account that is swept every evening always closes at zero. Of statements
+that overlap in part and don't chain, nothing says which one is right: the days that both have are not covered.
 """
 
 from bisect import bisect_left
@@ -13,6 +14,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 _SATURDAY = 5
+_TURN_OF_YEAR = 10  # days at most between the last statement of a year and number 1 of the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,8 @@ class _Neighbours:
         holes = {span.last.toordinal()} if span.continues and not self._is_continued(span) else set()
         if span.opening is None or self._is_linked(span) or self._is_inside(span):
             return holes
+        if overlapped := self._overlapped(span):
+            return holes | overlapped
         first = span.first.toordinal()
         before = self._before(span)
         if not before:
@@ -181,6 +185,17 @@ class _Neighbours:
         candidates = [*self._by_first.get(span.last, ()), *self._by_first.get(span.last + timedelta(days=1), ())]
         return any(other is not span and other.opening == span.closing for other in candidates)
 
+    def _overlapped(self, span: Span) -> set[int]:
+        """The days that earlier statements have as well, unless this one begins with the closing balance of one."""
+        earlier = [
+            other
+            for other in self._long
+            if other.opening is not None and other.first < span.first < other.last < span.last
+        ]
+        if any(other.closing == span.opening for other in earlier):
+            return set()
+        return {day for other in earlier for day in range(span.first.toordinal(), other.last.toordinal() + 1)}
+
     def _is_inside(self, span: Span) -> bool:
         """Whether a longer statement has these days as well: a repetition that was confirmed."""
         return any(other.first <= span.first and span.last <= other.last for other in self._long if other is not span)
@@ -191,10 +206,16 @@ def _follows(span: Span, other: Span) -> bool:
 
 
 def _is_next(span: Span, other: Span) -> bool:
-    """Numbers go up by one, and begin again at one with a new year."""
+    """Numbers go up by one, and begin again at one with the next year, a few days later at most.
+
+    A bank that writes 1 on every statement doesn't count at all.
+    """
     if span.number is None or other.number is None or not other.number:
         return False
-    return span.number == other.number + 1 or (span.number == 1 and span.first.year > other.last.year)
+    if span.number == other.number + 1:
+        return True
+    next_year = span.first.year == other.last.year + 1 and (span.first - other.last).days <= _TURN_OF_YEAR
+    return span.number == 1 < other.number and next_year
 
 
 def _weekend(day: int) -> bool:

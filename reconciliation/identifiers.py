@@ -10,7 +10,10 @@ def normal_form(identifier: str) -> str:
 
 
 def masked(identifier: str) -> str:
-    """What messages and the audit log show of an account."""
-    if len(identifier) <= 2 * _SHOWN:
-        return f"…{identifier[-2:]}"
-    return f"{identifier[:_SHOWN]}…{identifier[-_SHOWN:]}"
+    """What messages and the audit log show of an account: the last characters, at most a quarter of it.
+
+    Of an IBAN the country and check digits as well, which say which bank's file it is; half of it stays hidden.
+    """
+    shown = min(_SHOWN, len(identifier) // 4)
+    start = identifier[:_SHOWN] if len(identifier) >= 4 * _SHOWN else ""
+    return f"{start}…{identifier[len(identifier) - shown :]}"

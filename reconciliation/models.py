@@ -81,7 +81,8 @@ class Statement(models.Model):
     """One statement of a file. Balances are null for a CSV that names none; where they are, they add up.
 
     What identifies it is what the file states, whichever reader read it: external account, number, the dates and
-    amounts of both balances. The covered days are those that it accounts for; null if there is none yet.
+    amounts of both balances, and the days and amounts of its lines (`lines_digest`). The covered days are those that it
+    accounts for; null if there is none yet.
     """
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
@@ -105,6 +106,7 @@ class Statement(models.Model):
     closing = models.DecimalField(max_digits=38, decimal_places=8, null=True)
     total = models.DecimalField(max_digits=38, decimal_places=8)
     line_count = models.PositiveIntegerField()
+    lines_digest = models.CharField(max_length=64)
     file_digest = models.CharField(max_length=64)
     file_ordinal = models.PositiveSmallIntegerField()
     imported_by = models.UUIDField(null=True)
@@ -132,6 +134,7 @@ class Statement(models.Model):
                     "closing_date",
                     "opening",
                     "closing",
+                    "lines_digest",
                 ],
                 nulls_distinct=False,
                 name="recon_statement_identity_once",

@@ -2,9 +2,9 @@
 
 Statements are journals. Of a line only its status moves, of a break only its owner, its candidates and its resolution,
 and a resolved break never changes. A match balances: its lines add up to its entries, a ledger DEBIT of a clearing
-account being money that came in there. A match changes once, when it is taken back, and then none of its parts is live.
-Both checks are deferred, since the parts follow their match. A proposal is decided once; an external account is
-retired once.
+account being money that came in there. Statements, lines, breaks and matches are of one account, as are their parts.
+A match changes once, when it is taken back, and then none of its parts is live. Checks of matches are deferred, since
+the parts follow their match. A proposal is decided once; an external account is retired once.
 """
 
 import pgtrigger
@@ -127,7 +127,61 @@ _BREAK_MAP = f"""
     RETURN NEW;
 """
 
+_BREAK_ACCOUNT = """
+    IF EXISTS (SELECT 1 FROM reconciliation_statementline line, reconciliation_reconciledaccount account
+               WHERE line.id = NEW.line_id AND account.id = NEW.account_id
+                   AND (line.account_code, line.currency) <> (account.account_code, account.currency))
+        OR EXISTS (SELECT 1 FROM transactions_ledgerentry entry
+                   JOIN wallet_wallet wallet ON wallet.id = entry.wallet_id, reconciliation_reconciledaccount account
+                   WHERE entry.id = NEW.entry_id AND account.id = NEW.account_id
+                       AND (wallet.account_code, wallet.currency)
+                           IS DISTINCT FROM (account.account_code, account.currency))
+    THEN
+        RAISE EXCEPTION 'the line or the entry of a break is of another account'
+            USING ERRCODE = '23514', CONSTRAINT = 'recon_break_account';
+    END IF;
+    RETURN NEW;
+"""
+
+_LINE_ACCOUNT = """
+    IF EXISTS (SELECT 1 FROM reconciliation_statement statement WHERE statement.id = NEW.statement_id
+               AND (statement.account_code, statement.currency) <> (NEW.account_code, NEW.currency))
+    THEN
+        RAISE EXCEPTION 'a line is of its statement''s account'
+            USING ERRCODE = '23514', CONSTRAINT = 'recon_line_account';
+    END IF;
+    RETURN NEW;
+"""
+
+_STATEMENT_ACCOUNT = """
+    IF EXISTS (SELECT 1 FROM reconciliation_reconciledaccount account WHERE account.id = NEW.account_id
+               AND (account.account_code, account.currency) <> (NEW.account_code, NEW.currency))
+    THEN
+        RAISE EXCEPTION 'a statement names the account that it belongs to'
+            USING ERRCODE = '23514', CONSTRAINT = 'recon_statement_account';
+    END IF;
+    RETURN NEW;
+"""
+
 _BALANCE = """
+    IF EXISTS (SELECT 1 FROM reconciliation_matchedline part
+               JOIN reconciliation_match m ON m.id = part.match_id
+               JOIN reconciliation_reconciledaccount account ON account.id = m.account_id
+               JOIN reconciliation_statementline line ON line.id = part.line_id
+               WHERE part.match_id = {match}
+                   AND (line.account_code, line.currency) <> (account.account_code, account.currency))
+        OR EXISTS (SELECT 1 FROM reconciliation_matchedentry part
+                   JOIN reconciliation_match m ON m.id = part.match_id
+                   JOIN reconciliation_reconciledaccount account ON account.id = m.account_id
+                   JOIN transactions_ledgerentry entry ON entry.id = part.entry_id
+                   JOIN wallet_wallet wallet ON wallet.id = entry.wallet_id
+                   WHERE part.match_id = {match}
+                       AND (wallet.account_code, wallet.currency)
+                           IS DISTINCT FROM (account.account_code, account.currency))
+    THEN
+        RAISE EXCEPTION 'a line or an entry of match % is of another account', {match}
+            USING ERRCODE = '23514', CONSTRAINT = '{name}';
+    END IF;
     SELECT coalesce((SELECT sum(line.amount) FROM reconciliation_matchedline part
                      JOIN reconciliation_statementline line ON line.id = part.line_id
                      WHERE part.match_id = {match}), 0)
@@ -168,12 +222,22 @@ def _map(name: str, func: str, what: str) -> list[SealedTrigger]:
     ]
 
 
+def _on_insert(name: str, func: str) -> SealedTrigger:
+    return SealedTrigger(name=name, when=pgtrigger.Before, operation=pgtrigger.Insert, level=pgtrigger.Row, func=func)
+
+
 def line_triggers() -> list[SealedTrigger]:
-    return _map("recon_line_map", _LINE_MAP, "statement lines")
+    return [
+        *_map("recon_line_map", _LINE_MAP, "statement lines"),
+        _on_insert("recon_line_account", _LINE_ACCOUNT),
+    ]
 
 
 def break_triggers() -> list[SealedTrigger]:
-    return _map("recon_break_map", _BREAK_MAP, "breaks")
+    return [
+        *_map("recon_break_map", _BREAK_MAP, "breaks"),
+        _on_insert("recon_break_account", _BREAK_ACCOUNT),
+    ]
 
 
 def proposal_triggers() -> list[SealedTrigger]:
@@ -197,7 +261,10 @@ def _balances(name: str, match: str, operation: pgtrigger.Operation | pgtrigger.
 
 
 def statement_triggers() -> list[SealedTrigger]:
-    return append_only("recon_statement", "statements")
+    return [
+        *append_only("recon_statement", "statements"),
+        _on_insert("recon_statement_account", _STATEMENT_ACCOUNT),
+    ]
 
 
 def match_triggers() -> list[SealedTrigger]:

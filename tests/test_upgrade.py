@@ -4,12 +4,15 @@ import os
 import subprocess
 import sys
 import uuid
+from datetime import date
+from decimal import Decimal
 
 import psycopg
 import pytest
 
 from devtools import places, servers, testing
 from fintech_core import crypto
+from reconciliation.services.identity import lines_digest
 
 pytestmark = pytest.mark.slow
 
@@ -119,7 +122,7 @@ OLD_STATEMENT = """
 OLD_LINE = """
     INSERT INTO reconciliation_statementline (id, statement_id, account_code, currency, ordinal, booking_date,
         value_date, amount, reference, bank_reference, description, identity, status, created_at)
-    VALUES (gen_random_uuid(), %s, 'clearing:simulator', 'EUR', 0, %s, %s, 1, %s, '', '', %s, 'UNMATCHED', now())
+    VALUES (gen_random_uuid(), %s, 'clearing:simulator', 'EUR', %s, %s, %s, %s, %s, '', '', %s, 'UNMATCHED', now())
 """
 
 
@@ -140,15 +143,17 @@ def test_imported_statements_get_their_identity_and_the_days_that_they_cover(clu
             (OLD_CAMT, "camt053", "S-1", "DE001", "2001-01-01", "2099-12-31", "b" * 64),
         ):
             connection.execute(OLD_STATEMENT, [key, OLD_ACCOUNT, *facts])
-        connection.execute(OLD_LINE, [OLD_MT940, "2026-12-05", "2026-12-05", "", "1"])
-        connection.execute(OLD_LINE, [OLD_CAMT, "2026-11-06", "2026-11-06", "ref", "2"])
+        connection.execute(OLD_LINE, [OLD_MT940, 0, "2026-12-05", "2026-12-05", "1", "", "1"])
+        for ordinal, amount in enumerate(("100", "-0.50", "20")):
+            facts = [ordinal, "2026-11-06", "2026-11-06", amount, f"ref{ordinal}", f"2{ordinal}"]
+            connection.execute(OLD_LINE, [OLD_CAMT, *facts])
 
     manage(cluster, database, "migrate")
 
     with servers.connect(cluster, database=database) as connection:
         rows = connection.execute(
-            "SELECT reader, external_account, number, opening_date::text, covered_from::text, covered_to::text"
-            " FROM reconciliation_statement ORDER BY format DESC"
+            "SELECT reader, external_account, number, opening_date::text, covered_from::text, covered_to::text,"
+            " lines_digest FROM reconciliation_statement ORDER BY format DESC"
         ).fetchall()
         lines = connection.execute(
             "SELECT reference, settlement FROM reconciliation_statementline ORDER BY 1"
@@ -158,11 +163,16 @@ def test_imported_statements_get_their_identity_and_the_days_that_they_cover(clu
             "SELECT DISTINCT tgenabled FROM pg_trigger WHERE tgrelid = 'reconciliation_statement'::regclass"
         ).fetchall()
 
-    assert rows == [
-        ("mt940/1", "DE001", "7/1", "2026-11-20", "2026-11-20", "2026-11-21"),
-        ("camt053/1", "DE001", "S-1", None, "2026-11-06", "2026-11-06"),
+    later, earlier = date(2026, 12, 5), date(2026, 11, 6)
+    digests = [
+        lines_digest([(later, Decimal(1))]),
+        lines_digest([(earlier, Decimal(amount)) for amount in ("100.00", "-0.5", "20")]),
     ]
-    assert lines == [("", True), ("ref", False)]
+    assert rows == [
+        ("mt940/1", "DE001", "7/1", "2026-11-20", "2026-11-20", "2026-11-21", digests[0]),
+        ("camt053/1", "DE001", "S-1", None, "2026-11-06", "2026-11-06", digests[1]),
+    ]
+    assert lines == [("", True), ("ref0", False), ("ref1", False), ("ref2", False)]
     assert known == [(OLD_ACCOUNT, "DE001")]
     assert enabled in ([("O",)], [(b"O",)])
 

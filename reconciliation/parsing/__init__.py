@@ -52,15 +52,7 @@ def parse(
         raise StatementInvalid(f"A file has 1 to {MAX_STATEMENTS} statements.")
     if sum(len(statement.lines) for statement in statements) > MAX_LINES:
         raise StatementInvalid(f"A file has at most {MAX_LINES} lines.")
-    if len({_identity(statement) for statement in statements}) != len(statements):
-        raise StatementInvalid("The file holds one statement twice.")
     return statements
-
-
-def _identity(found: ParsedStatement) -> tuple[object, ...]:
-    """Ids alone don't tell statements apart: some banks number every statement 0."""
-    dates = (found.from_date, found.to_date)
-    return (found.external_account, found.statement_id, found.sequence, *dates, found.opening, found.closing)
 
 
 def digest_of(source: IO[bytes], *, limit: int) -> str:

@@ -1,7 +1,8 @@
 """Whether a file was imported before: by its bytes, by what its statements say that they are, and by their figures."""
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from datetime import date
 from decimal import Decimal
 from http import HTTPStatus
@@ -13,9 +14,11 @@ from django.db.models import Q
 from fintech_core.exceptions import DomainError
 from reconciliation.models import ReconciledAccount, Statement, StatementLine
 from reconciliation.parsing import StatementInvalid
-from reconciliation.repeats import Figures, Movement, repeats
+from reconciliation.repeats import Figures, FiguresIndex, Movement
 
-_COLUMNS = ("external_account", "opening_date", "closing_date", "opening", "closing")
+_COLUMNS = ("external_account", "opening_date", "closing_date", "opening", "closing", "lines_digest")
+_FIGURES = ("booking_date", "amount", "value_date", "reference", "bank_reference", "description")
+_LINES_AT_ONCE = 20_000
 _NAMED = 5  # of the statements that a refusal names
 
 
@@ -51,6 +54,12 @@ def refuse_known(account: ReconciledAccount, digest: str, statements: Sequence[S
         raise StatementInvalid("The file holds one statement twice.")
 
 
+def lines_digest(figures: Iterable[tuple[date, Decimal]]) -> str:
+    """SHA-256 of the days and amounts of a statement's lines, in any order; migration 0004 computes the same in SQL."""
+    lines = [f"{booked.isoformat()} {amount.normalize():f}" for booked, amount in sorted(figures)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
 def _names(statement: Statement) -> tuple[Any, ...]:
     return (statement.number, *(getattr(statement, column) for column in _COLUMNS))
 
@@ -70,18 +79,21 @@ def find_repeated(
 ) -> list[str]:
     """The ids of imported statements whose movements the new ones seem to hold again; "" for one of the file itself.
 
-    A constant number of queries, and no lines are read unless figures coincide.
+    The lines of imported statements are read for the days of the file alone, a bounded number at a time.
     """
     own: dict[UUID, list[StatementLine]] = defaultdict(list)
     for line in lines:
         own[line.statement_id].append(line)
-    new = {statement.pk: _figures(statement, own[statement.pk]) for statement in statements}
-    earlier: list[tuple[str, Figures]] = [(str(row.pk), found) for row, found in _coinciding(account, new.values())]
-    repeated: list[str] = []
-    for figures in new.values():
-        repeated += [key for key, known in earlier if repeats(figures, known)]
-        earlier.append(("", figures))
-    return sorted(set(repeated))
+    index, repeated = FiguresIndex(), set()
+    for statement in statements:
+        figures = _figures(statement, [_movement(*_columns(line)) for line in own[statement.pk]])
+        if index.repeats(figures):
+            repeated.add("")
+        index.add(figures)
+    for row, figures in _same_days(account, statements, index.days):
+        if index.repeats(figures):
+            repeated.add(str(row.pk))
+    return sorted(repeated)
 
 
 def refusal(repeated: Sequence[str]) -> StatementRepeats:
@@ -92,40 +104,53 @@ def refusal(repeated: Sequence[str]) -> StatementRepeats:
     return StatementRepeats(detail, extensions={"statements": known[:_NAMED]})
 
 
-def _coinciding(account: ReconciledAccount, new: Any) -> list[tuple[Statement, Figures]]:
-    """Imported statements that share the day and amount of a movement, or both balances, with one of the new ones."""
-    figures = list(new)
-    days: set[date] = {movement.booked for found in figures for movement in found.movements}
-    amounts: set[Decimal] = {movement.amount for found in figures for movement in found.movements}
+def _same_days(
+    account: ReconciledAccount, new: Sequence[Statement], days: Set[date]
+) -> Iterator[tuple[Statement, Figures]]:
+    """Imported statements with a movement of one of the days, or with both balances of a new statement."""
     lines = StatementLine.objects.filter(
-        account_code=account.account_code, currency=account.currency, booking_date__in=days, amount__in=amounts
+        account_code=account.account_code, currency=account.currency, booking_date__in=days
     )
-    frames = Q(pk__in=lines.values("statement_id"))
-    for found in figures:
-        if found.opening is not None:
-            frames |= Q(
-                opening=found.opening, closing=found.closing, from_date__lte=found.last, to_date__gte=found.first
-            )
-    rows = {row.pk: row for row in Statement.objects.filter(frames, account=account).order_by("created_at", "pk")}
-    held: dict[UUID, list[StatementLine]] = defaultdict(list)
-    for line in StatementLine.objects.filter(statement_id__in=rows).order_by("statement_id", "ordinal"):
-        held[line.statement_id].append(line)
-    return [(row, _figures(row, held[key])) for key, row in rows.items()]
+    found = Q(pk__in=lines.values("statement_id"))
+    for opening, closing in {(row.opening, row.closing) for row in new if row.opening is not None}:
+        found |= Q(opening=opening, closing=closing)
+    for rows in _portions(Statement.objects.filter(found, account=account).order_by("created_at", "pk")):
+        held: dict[UUID, list[Movement]] = defaultdict(list)
+        stored = StatementLine.objects.filter(statement_id__in=[row.pk for row in rows])
+        for key, *columns in stored.order_by("statement_id", "ordinal").values_list("statement_id", *_FIGURES):
+            held[key].append(_movement(*columns))
+        for row in rows:
+            yield row, _figures(row, held[row.pk])
 
 
-def _figures(statement: Statement, lines: Sequence[StatementLine]) -> Figures:
+def _portions(rows: Iterable[Statement]) -> Iterator[list[Statement]]:
+    """The statements in groups of about as many lines as are held in memory at a time."""
+    portion: list[Statement] = []
+    lines = 0
+    for row in rows:
+        if portion and lines + row.line_count > _LINES_AT_ONCE:
+            yield portion
+            portion, lines = [], 0
+        portion.append(row)
+        lines += row.line_count
+    if portion:
+        yield portion
+
+
+def _columns(line: StatementLine) -> list[Any]:
+    return [getattr(line, column) for column in _FIGURES]
+
+
+def _movement(booked: date, amount: Decimal, valued: date, *texts: str) -> Movement:
+    return Movement(booked, amount, (valued.isoformat(), *texts))
+
+
+def _figures(statement: Statement, movements: Sequence[Movement]) -> Figures:
     return Figures(
         reader=statement.reader,
         first=statement.from_date,
         last=statement.to_date,
         opening=statement.opening,
         closing=statement.closing,
-        movements=[
-            Movement(
-                line.booking_date,
-                line.amount,
-                (line.value_date.isoformat(), line.reference, line.bank_reference, line.description),
-            )
-            for line in lines
-        ],
+        movements=movements,
     )

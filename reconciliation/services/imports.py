@@ -16,7 +16,7 @@ from reconciliation import parsing
 from reconciliation.identifiers import MAX_LENGTH, normal_form
 from reconciliation.models import ReconciledAccount, Statement, StatementLine
 from reconciliation.services.external_accounts import locked_account, recognise
-from reconciliation.services.identity import find_repeated, refusal, refuse_known
+from reconciliation.services.identity import find_repeated, lines_digest, refusal, refuse_known
 
 _BATCH = 2_000
 _NOTES = 50  # that a result shows
@@ -124,6 +124,7 @@ def _statement(
         closing=parsed.closing,
         total=parsed.total,
         line_count=len(parsed.lines),
+        lines_digest=lines_digest((line.booking_date, line.amount) for line in parsed.lines),
         file_digest=file.digest,
         file_ordinal=ordinal,
         imported_by=None if actor.kind == ActorKind.SYSTEM else actor.id,
@@ -134,8 +135,9 @@ def _statement(
 def _covered(parsed: parsing.ParsedStatement, today: date) -> tuple[date, date] | tuple[None, None]:
     """The days that the statement accounts for: from its opening to its closing balance, or those of its lines.
 
-    Never a day that is still to come, whatever period the file states (tomorrow has begun somewhere). The opening
-    balance is often dated as the closing one before it: then the day counts only if something was booked on it.
+    A closing balance of tomorrow is one of today, where the day has begun earlier. One of a later day is no balance
+    that the bank can know, so such a statement reaches to its last line, and never beyond today. The opening balance
+    is often dated as the closing one before it: then the day counts only if something was booked on it.
     """
     booked = [line.booking_date for line in parsed.lines]
     first, last = parsed.opening_date, parsed.closing_date
@@ -143,7 +145,9 @@ def _covered(parsed: parsing.ParsedStatement, today: date) -> tuple[date, date] 
         first, last = min(booked), max(booked)
     elif first < last and first not in booked:
         first += timedelta(days=1)
-    last = min(last, today + timedelta(days=1))
+    tomorrow = today + timedelta(days=1)
+    if last > tomorrow:
+        last = min(max((day for day in booked if day <= today), default=first), today)
     return (first, last) if first <= last else (None, None)
 
 

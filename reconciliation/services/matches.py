@@ -1,4 +1,6 @@
-"""Taking a match back: its lines and entries are open again for the next run, which doesn't match them so again."""
+"""Taking a match back: its lines and entries are open again, with the breaks that it had ended, and no run matches them
+so again.
+"""
 
 import uuid
 
@@ -9,6 +11,9 @@ from fintech_core.exceptions import InvalidTransition, NotFound
 from reconciliation.enums import LineStatus, MatchRule
 from reconciliation.locks import lock_match
 from reconciliation.models import Match, MatchedEntry, MatchedLine, StatementLine
+from reconciliation.services.breaks import reopen_breaks
+
+_AUDITED = 20  # of the breaks that are open again
 
 
 def take_back_match(*, actor: Actor, match_id: uuid.UUID, reason: str) -> Match:
@@ -24,19 +29,23 @@ def take_back_match(*, actor: Actor, match_id: uuid.UUID, reason: str) -> Match:
         raise InvalidTransition("The match was taken back.")
     if found.rule == MatchRule.ADJUSTMENT:
         raise InvalidTransition("An adjustment completes this match: it can't be taken back.")
-    found.taken_back_at, found.reason = clock.now(), reason
+    now = clock.now()
+    found.taken_back_at, found.reason = now, reason
     found.taken_back_by = None if actor.kind == ActorKind.SYSTEM else actor.id
     found.save(update_fields=["taken_back_at", "taken_back_by", "reason"])
-    lines = list(MatchedLine.objects.filter(match=found).values_list("line_id", flat=True))
+    lines = list(StatementLine.objects.filter(matched__match=found).order_by("pk"))
+    entries = list(MatchedEntry.objects.filter(match=found).values_list("entry_id", flat=True))
     MatchedLine.objects.filter(match=found).update(live=False)
-    entries = MatchedEntry.objects.filter(match=found).update(live=False)
-    StatementLine.objects.filter(pk__in=lines).update(status=LineStatus.UNMATCHED)
+    MatchedEntry.objects.filter(match=found).update(live=False)
+    StatementLine.objects.filter(pk__in=[line.pk for line in lines]).update(status=LineStatus.UNMATCHED)
+    opened = reopen_breaks(account=found.account, lines=lines, entry_ids=entries, now=now)
     audit.record(
         actor=actor,
         action="reconciliation_match.taken_back",
         entity_type="reconciliation_match",
         entity_id=found.pk,
-        before={"rule": found.rule, "lines": len(lines), "entries": entries},
+        before={"rule": found.rule, "lines": len(lines), "entries": len(entries)},
+        after={"breaks": [str(row.pk) for row in opened[:_AUDITED]]},
         reason=reason,
     )
     return found

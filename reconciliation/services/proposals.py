@@ -36,14 +36,15 @@ class ProposalOutdated(DomainError):
 
 def keep_proposals(
     *, actor: Actor, account: ReconciledAccount, found: Sequence[Matched], seen: Set[uuid.UUID] | None
-) -> int:
-    """Store what a run proposes and withdraw what it no longer finds; returns how many are open and new.
+) -> tuple[int, int]:
+    """Store what a run proposes and withdraw what it no longer finds, each with its audit row.
 
-    `seen` are the lines that the run looked at; None for all. The caller holds the account's lock.
+    Returns how many are new and how many were withdrawn. `seen` are the lines that the run looked at; None for all.
+    The caller holds the account's lock.
     """
     now = clock.now()
     wanted = {_fingerprint(matched): matched for matched in found}
-    old = {row.fingerprint: row for row in selectors.open_proposals(account)}
+    old = {row.fingerprint: row for row in selectors.open_proposals(account).select_related("account")}
     gone = [row for key, row in old.items() if key not in wanted and (seen is None or not seen.isdisjoint(row.lines))]
     for row in gone:
         row.status, row.decided_at, row.reason = ProposalStatus.WITHDRAWN, now, _GONE
@@ -62,7 +63,8 @@ def keep_proposals(
         if key not in old
     ]
     Proposal.objects.bulk_create(new, batch_size=500)
-    return len(new)
+    audit.record_many([_audited(actor, row) for row in (*gone, *new)])
+    return len(new), len(gone)
 
 
 def confirm_proposal(*, actor: Actor, proposal_id: uuid.UUID, reason: str) -> Proposal:
@@ -117,22 +119,30 @@ def _decide(actor: Actor, found: Proposal, status: ProposalStatus, reason: str) 
     found.status, found.decided_at, found.reason = status, clock.now(), reason
     found.decided_by = None if actor.kind == ActorKind.SYSTEM else actor.id
     found.save(update_fields=_DECISION)
-    audit.record(
-        actor=actor,
-        action=f"reconciliation_proposal.{status.lower()}",
-        entity_type="reconciliation_proposal",
-        entity_id=found.pk,
-        before={"status": ProposalStatus.OPEN},
-        after={
-            "status": status,
-            "rule": found.rule,
-            "amount": str(found.amount),
-            "currency": found.account.currency,
-            "match": str(found.match_id) if found.match_id else None,
-        },
-        reason=reason,
-    )
+    audit.record_many([_audited(actor, found)])
     return found
+
+
+def _audited(actor: Actor, row: Proposal) -> audit.Row:
+    """What a run or a person did with a proposal: a new one is open, any other was open before."""
+    is_new = row.status == ProposalStatus.OPEN
+    return audit.row(
+        actor=actor,
+        action=f"reconciliation_proposal.{'created' if is_new else row.status.lower()}",
+        entity_type="reconciliation_proposal",
+        entity_id=row.pk,
+        before=None if is_new else {"status": ProposalStatus.OPEN},
+        after={
+            "status": row.status,
+            "rule": row.rule,
+            "amount": str(row.amount),
+            "currency": row.account.currency,
+            "lines": len(row.lines),
+            "entries": len(row.entries),
+            "match": str(row.match_id) if row.match_id else None,
+        },
+        reason=row.reason,
+    )
 
 
 def _fingerprint(matched: Matched) -> str:

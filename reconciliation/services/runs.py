@@ -23,7 +23,7 @@ from reconciliation.matching import Broken, Matched, Outcome, Rules, match
 from reconciliation.models import Break, Match, MatchedEntry, MatchedLine, ReconciledAccount, StatementLine
 from reconciliation.references import cut_lengths, resolve
 from reconciliation.services.adjustments import auto_post_limit, post_adjustments
-from reconciliation.services.breaks import close_breaks
+from reconciliation.services.breaks import close_breaks, superseded_breaks
 from reconciliation.services.proposals import keep_proposals
 
 logger = structlog.get_logger(__name__)
@@ -47,6 +47,7 @@ class RunReport:
     account: ReconciledAccount
     covered: Coverage = field(default_factory=Coverage)
     proposed: int = 0
+    withdrawn: int = 0
     matched: dict[str, int] = field(default_factory=dict)
     opened: int = 0
     closed: int = 0
@@ -78,14 +79,14 @@ def reconcile_account(
     for matched in outcome.matches:
         report.matched[matched.rule] = report.matched.get(matched.rule, 0) + 1
     _store_breaks(actor, account, seen, outcome.breaks, report, now)
-    report.proposed = keep_proposals(
+    report.proposed, report.withdrawn = keep_proposals(
         actor=actor, account=account, found=outcome.proposals, seen=seen.lines if until else None
     )
     _auto_post(actor, account, report, now)
     account.last_run_at = now
     account.save(update_fields=["last_run_at"])
     report.breaks = selectors.break_summary(account)
-    _tell(actor, report)
+    _record_and_warn(actor, report)
     return report
 
 
@@ -160,8 +161,9 @@ def _store_breaks(
     old = {_row_key(row): row for row in selectors.unresolved_breaks(account).select_related("account")}
     gone = [row for key, row in old.items() if key not in wanted and seen.judged(row)]
     close_breaks(actor=actor, breaks=gone, action=BreakAction.SUPERSEDED, reason=_SUPERSEDED, adjustments={}, now=now)
-    before = {side: row for row in gone for side in (row.line_id, row.entry_id) if side is not None}
-    new = [_row(account, broken, before, now) for key, broken in wanted.items() if key not in old]
+    opened = [broken for key, broken in wanted.items() if key not in old]
+    before = superseded_breaks(account, {side.id for broken in opened for side in _sides(broken)})
+    new = [_row(account, broken, before, now) for broken in opened]
     Break.objects.bulk_create(new, batch_size=_BATCH)
     _set_status((row.line_id for row in new if row.line_id), LineStatus.BROKEN)
     _refresh_candidates(old, wanted)
@@ -183,9 +185,12 @@ def _row_key(row: Break) -> Key:
     return (row.break_class, row.line_id, row.entry_id)
 
 
+def _sides(broken: Broken) -> list[Item]:
+    return [side for side in (broken.line, broken.entry) if side is not None]
+
+
 def _row(account: ReconciledAccount, broken: Broken, before: dict[uuid.UUID, Break], now: datetime) -> Break:
-    sides: list[Item] = [side for side in (broken.line, broken.entry) if side is not None]
-    continued = [before[side.id] for side in sides if side.id in before]
+    continued = [before[side.id] for side in _sides(broken) if side.id in before]
     owner = next((row.owner_id for row in continued if row.owner_id is not None), None)
     return Break(
         account=account,
@@ -236,7 +241,7 @@ def _auto_post(actor: Actor, account: ReconciledAccount, report: RunReport, now:
     report.auto_posted = len(posted)
 
 
-def _tell(actor: Actor, report: RunReport) -> None:
+def _record_and_warn(actor: Actor, report: RunReport) -> None:
     left = sum(row["count"] for row in report.breaks)
     audit.record(
         actor=actor,
@@ -252,6 +257,7 @@ def _tell(actor: Actor, report: RunReport) -> None:
             "auto_posted": report.auto_posted,
             "unresolved": left,
             "proposed": report.proposed,
+            "withdrawn": report.withdrawn,
             "gaps": len(report.covered.gaps),
         },
     )

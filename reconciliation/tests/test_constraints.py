@@ -7,6 +7,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils import timezone
 
+from fintech_core import ids
 from reconciliation.models import (
     Break,
     ExternalAccount,
@@ -14,10 +15,12 @@ from reconciliation.models import (
     MatchedEntry,
     MatchedLine,
     Proposal,
+    ReconciledAccount,
     Statement,
     StatementLine,
 )
-from reconciliation.tests.samples import OLD, account, csv_of, deposit, import_, reconcile
+from reconciliation.tests.samples import ACCOUNT, OLD, account, csv_of, deposit, import_, reconcile
+from transactions.models import LedgerEntry
 from users.models import User
 
 pytestmark = pytest.mark.django_db
@@ -143,6 +146,47 @@ def test_a_match_whose_sides_differ_does_not_commit(alice: User, scene: None) ->
         with pytest.raises(IntegrityError, match="do not add up"), transaction.atomic():
             attack(with_line=with_line)
     assert not MatchedEntry.objects.filter(entry=entry).exists()
+
+
+def test_no_row_belongs_to_another_account(alice: User, scene: None) -> None:
+    """A match with an entry of a customer's wallet adds up as well."""
+    customers = LedgerEntry.objects.exclude(wallet__account_code=ACCOUNT).get()
+    mine = deposit(alice, "2.00", "c", day=OLD + timedelta(days=1))
+    line = StatementLine.objects.get(reference="b")
+    import_(csv_of((OLD, "-1.00", "minus")))
+    minus = StatementLine.objects.get(reference="minus")
+    now = timezone.now()
+    other = ReconciledAccount.objects.create(account_code=ACCOUNT, currency="EUR", created_at=now)
+
+    def match(of: ReconciledAccount, line: StatementLine, entry: LedgerEntry) -> None:
+        found = Match.objects.create(account=of, rule="REFERENCE", created_at=now)
+        MatchedLine.objects.create(match=found, line=line)
+        MatchedEntry.objects.create(match=found, entry=entry)
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+    def open_break(of: ReconciledAccount, **sides: object) -> None:
+        amounts = {f"{side}_amount": 1 for side in sides}
+        Break.objects.create(
+            account=of, break_class="amount_mismatch", difference=1, opened_at=now, created_at=now, **sides, **amounts
+        )
+
+    for attack, constraint in (
+        (lambda: match(account(), minus, customers), "of another account"),
+        (lambda: match(other, line, mine), "of another account"),
+        (lambda: open_break(account(), entry=customers), "recon_break_account"),
+        (lambda: open_break(other, line=minus), "recon_break_account"),
+        (lambda: copy(minus, currency="EUR", ordinal=9), "recon_line_account"),
+        (lambda: copy(minus.statement, currency="EUR", file_digest="0" * 64), "recon_statement_account"),
+    ):
+        with pytest.raises(IntegrityError, match=constraint), transaction.atomic():
+            attack()
+    match(account(), line, mine)
+
+
+def copy(row: Statement | StatementLine, **changes: object) -> None:
+    values = {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields} | changes
+    type(row).objects.create(**values | {"id": ids.uuid7()})
 
 
 def test_a_statement_is_stored_once_whatever_its_file(scene: None) -> None:

@@ -74,12 +74,40 @@ def covered(*spans: Span, today: date = LATER) -> list[tuple[int, int]]:
         ([span(0, 0, "1", "2"), span(0, 0, "5", "6")], []),
         ([span(0, 0, "0", "1"), span(1, 1, "1", "2"), span(1, 1, "5", "6")], [(0, 0)]),
         ([span(0, 0, "1", "2", continues=True)], []),
+        # Two that overlap in part contradict each other, unless the later one begins where the earlier one ended.
+        ([span(0, 4, "1", "2"), span(2, 7, "9", "8")], [(0, 1), (5, 7)]),
+        ([span(0, 4, "1", "2"), span(2, 7, "2", "8")], [(0, 7)]),
+        ([span(0, 4), span(2, 7, "9", "8")], [(0, 7)]),
         ([span(0, 0, "1", "2", continues=True), span(0, 0, "2", "3")], [(0, 0)]),
     ],
 )
 def test_intervals(spans: list[Span], expected: list[tuple[int, int]]) -> None:
     assert covered(*spans) == expected
     assert covered(*reversed(spans)) == expected
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "days"),
+    [
+        ((date(2025, 12, 30), 250), (date(2026, 1, 2), 1), 4),  # numbers begin again with the year
+        ((date(2025, 12, 30), 250), (date(2026, 1, 9), 1), 11),
+        ((date(2025, 12, 30), 250), (date(2026, 1, 12), 1), 2),  # too far apart
+        ((date(2025, 12, 30), 250), (date(2026, 1, 2), 2), 2),
+        ((date(2025, 12, 30), 1), (date(2026, 1, 2), 1), 2),  # a bank that always writes 1
+        ((date(2025, 10, 1), 1), (date(2026, 11, 20), 1), 2),
+        ((date(2024, 12, 30), 250), (date(2026, 1, 2), 1), 2),
+    ],
+)
+def test_number_one_follows_the_last_number_of_the_year_before(
+    earlier: tuple[date, int], later: tuple[date, int], days: int
+) -> None:
+    """A swept account: both statements open and close at zero, so the numbers alone say that nothing is missing."""
+    zero = Decimal(0)
+    spans = [Span(at, at, zero, zero, number) for at, number in (earlier, later)]
+
+    found = coverage_of({"A": spans}, active={"A"}, today=LATER)
+
+    assert sum((interval.last - interval.first).days + 1 for interval in found.intervals) == days
 
 
 def test_the_future_is_not_covered() -> None:
@@ -143,6 +171,22 @@ def test_a_statement_covers_up_to_its_closing_balance(alice: User, name: str, cu
     assert statement.covered_to == last
     assert report.covered.intervals == (Interval(last, last),)
     assert list(Break.objects.values_list("break_class", "line")) == [("missing_in_ledger", line.pk)]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("closing", "last"), [(0, 0), (1, 1), (2, -3), (30_000, -3)])
+def test_a_closing_balance_of_a_day_to_come_is_none(closing: int, last: int) -> None:
+    """Tomorrow may have begun at the bank; a later balance can't be known, so the lines say what is covered."""
+    first, closes, booked = TODAY - timedelta(days=5), TODAY + timedelta(days=closing), TODAY - timedelta(days=3)
+    if closes.year > 2079:
+        closes = date(2079, 12, 31)  # two digits of a year
+    (statement,) = import_(
+        f":20:X\n:25:DE1\n:28C:1/1\n:60F:C{first:%y%m%d}USD1,00\n:61:{booked:%y%m%d}C1,00NTRFNONREF\n"
+        f":62F:C{closes:%y%m%d}USD2,00\n-\n".encode(),
+        format="mt940",
+    )
+
+    assert statement.covered_to == TODAY + timedelta(days=last)
 
 
 @pytest.mark.django_db

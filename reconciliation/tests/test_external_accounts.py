@@ -11,6 +11,7 @@ from fintech_core import ids
 from fintech_core.models import AuditLog
 from fintech_core.testing import Client, browser_for
 from reconciliation import services
+from reconciliation.identifiers import masked
 from reconciliation.models import ExternalAccount, Statement
 from reconciliation.tests.samples import ACCOUNT, FILES, csv_of, import_, import_file, raw_file
 from users.models import User
@@ -138,3 +139,19 @@ def test_the_admin_confirms_adds_and_retires(operator: User, auditor: User) -> N
 
     found.refresh_from_db()
     assert found.retired_by == operator.pk
+
+
+@pytest.mark.parametrize(
+    ("identifier", "shown"),
+    [
+        ("", "…"),
+        ("123", "…"),
+        ("1234567", "…7"),
+        ("123456789", "…89"),
+        ("10020030/1234567", "1002…4567"),
+        ("DE02120300000000202051", "DE02…2051"),
+    ],
+)
+def test_half_of_an_account_stays_hidden(identifier: str, shown: str) -> None:
+    assert masked(identifier) == shown
+    assert 2 * (len(shown) - 1) <= len(identifier)

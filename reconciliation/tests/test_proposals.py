@@ -1,6 +1,7 @@
 """Coincidences are proposed, not matched; and a match can be taken back, for good."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from reconciliation import services
 from reconciliation.enums import BreakAction
 from reconciliation.models import Break, Match, MatchedEntry, MatchedLine, Proposal, StatementLine
 from reconciliation.services import take_back_match
-from reconciliation.tests.samples import OLD, SYSTEM, breaks, csv_of, deposit, import_, import_file, reconcile
+from reconciliation.services.breaks import close_breaks, reopen_breaks
+from reconciliation.tests.samples import OLD, SYSTEM, account, breaks, csv_of, deposit, import_, import_file, reconcile
 from transactions.models import LedgerEntry
 from users.models import User
 
@@ -105,6 +107,14 @@ def test_a_proposal_whose_line_was_settled_otherwise_is_outdated_and_then_withdr
 
     found.refresh_from_db()
     assert found.status == "WITHDRAWN"
+    rows = AuditLog.objects.filter(entity_id=str(found.pk)).order_by("pk").values_list("action", "before", "after")
+    facts = {"rule": "ONE_TO_MANY", "amount": "34.00000000", "currency": "GBP", "lines": 1, "entries": 2, "match": None}
+    assert list(rows) == [
+        ("reconciliation_proposal.created", {}, {"status": "OPEN", **facts}),
+        ("reconciliation_proposal.withdrawn", {"status": "OPEN"}, {"status": "WITHDRAWN", **facts}),
+    ]
+    runs = AuditLog.objects.filter(action="reconciliation.run").order_by("pk").values_list("after", flat=True)
+    assert [(after["proposed"], after["withdrawn"]) for after in runs] == [(1, 0), (0, 1)]
 
 
 def test_the_admin_confirms_and_rejects(coincidence: tuple[LedgerEntry, LedgerEntry], operator: User) -> None:
@@ -158,6 +168,60 @@ def test_what_was_taken_back_is_open_again_and_not_matched_so_again(
     assert operator_client.get(MATCHES, {"line": str(line.pk)}).json()["results"][0]["taken_back_at"] is None
 
 
+def test_breaks_that_a_match_ended_go_on_when_it_is_taken_back(
+    alice: User, operator: User, operator_client: Client
+) -> None:
+    """Five days old and assigned: neither is lost, and the break shows before any run."""
+    days_ago = datetime.now(UTC) - timedelta(days=5)
+    import_(csv_of((OLD, "25.00", "zz1")))
+    reconcile(now=days_ago)
+    Break.objects.update(status="ASSIGNED", owner=operator)
+    deposit(alice, "25.00", day=OLD)
+    assert {str(rule): count for rule, count in reconcile().matched.items()} == {"AMOUNT_DATE": 1}
+    assert breaks() == []
+
+    assert operator_client.post(f"{MATCHES}/{Match.objects.get().pk}/take-back", REASON).status_code == 200
+
+    again = Break.objects.exclude(status="RESOLVED").get()
+    assert (again.break_class, again.opened_at, again.owner_id) == ("missing_in_ledger", days_ago, operator.pk)
+    assert StatementLine.objects.get().status == "BROKEN"
+    row = AuditLog.objects.get(action="reconciliation_match.taken_back")
+    assert row.after == {"breaks": [str(again.pk)]}
+    reconcile()
+    assert Break.objects.exclude(status="RESOLVED").get(line__isnull=False).pk == again.pk
+
+
+def test_a_break_whose_other_side_is_not_free_goes_on_with_its_line(alice: User) -> None:
+    days_ago = datetime.now(UTC) - timedelta(days=5)
+    deposit(alice, "9.00", "a")
+    import_(csv_of((OLD, "5.00", "a")))
+    reconcile(now=days_ago)
+    supersede(Break.objects.get(break_class="amount_mismatch"))
+
+    reopened = partial(reopen_breaks, account=account(), entry_ids=[], now=datetime.now(UTC))
+    (again,) = unit_of_work(lambda: reopened(lines=[StatementLine.objects.get()]))
+
+    assert (again.break_class, again.entry_id, again.difference) == ("missing_in_ledger", None, 5)
+    assert again.opened_at == days_ago
+
+
+def supersede(found: Break) -> None:
+    close = partial(close_breaks, actor=SYSTEM, action=BreakAction.SUPERSEDED, reason="seen otherwise", adjustments={})
+    unit_of_work(lambda: close(breaks=[found], now=datetime.now(UTC)))
+
+
+def test_a_break_that_a_run_ended_for_want_of_statements_keeps_its_age(alice: User) -> None:
+    days_ago = datetime.now(UTC) - timedelta(days=5)
+    entry = deposit(alice, "3.00", "gone")
+    import_(csv_of((OLD, "1.00", "x"), (OLD + timedelta(days=9), "2.00", "y")))
+    reconcile(now=days_ago)
+    supersede(Break.objects.get(entry=entry))
+
+    reconcile()
+
+    assert Break.objects.exclude(status="RESOLVED").get(entry=entry).opened_at == days_ago
+
+
 def test_who_may_take_back_and_what_stays(
     matched: Match, auditor_client: Client, alice_client: Client, operator_client: Client
 ) -> None:
@@ -192,7 +256,7 @@ def test_a_group_is_taken_back_whole_in_the_admin(alice: User, operator: User) -
 
     found.refresh_from_db()
     assert found.taken_back_by == operator.pk
-    assert (MatchedEntry.objects.filter(live=True).count(), StatementLine.objects.get().status) == (0, "UNMATCHED")
+    assert (MatchedEntry.objects.filter(live=True).count(), StatementLine.objects.get().status) == (0, "BROKEN")
     assert reconcile().matched == {}
 
 

@@ -57,7 +57,7 @@ class Command(BaseCommand):
         if report.covered.gaps:
             console.print(f"Statements are missing for {_text(report.covered.gaps)}.")
         console.print(f"New matches: {matched}. Breaks: {report.opened} new, {report.closed} gone.")
-        console.print(f"New proposals to confirm or reject: {report.proposed}.")
+        console.print(f"New proposals to confirm or reject: {report.proposed}. Withdrawn: {report.withdrawn}.")
         console.print(f"Adjustments posted by themselves: {report.auto_posted}.")
         table = Table("class", "breaks", "net difference", "gross difference", "oldest", title="Unresolved breaks")
         for row in report.breaks:
