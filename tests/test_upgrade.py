@@ -145,8 +145,8 @@ def test_imported_statements_get_their_identity_and_the_days_that_they_cover(clu
             connection.execute(OLD_STATEMENT, [key, OLD_ACCOUNT, *facts])
         connection.execute(OLD_LINE, [OLD_MT940, 0, "2026-12-05", "2026-12-05", "1", "", "1"])
         for ordinal, amount in enumerate(("100", "-0.50", "20")):
-            facts = [ordinal, "2026-11-06", "2026-11-06", amount, f"ref{ordinal}", f"2{ordinal}"]
-            connection.execute(OLD_LINE, [OLD_CAMT, *facts])
+            names = [f"ref{ordinal}", f"2{ordinal}"]
+            connection.execute(OLD_LINE, [OLD_CAMT, ordinal, "2026-11-06", "2026-11-06", amount, *names])
 
     manage(cluster, database, "migrate")
 

@@ -79,7 +79,7 @@ def find_repeated(
 ) -> list[str]:
     """The ids of imported statements whose movements the new ones seem to hold again; "" for one of the file itself.
 
-    The lines of imported statements are read for the days of the file alone, a bounded number at a time.
+    Imported statements are read if they have lines of the file's days, a bounded number of lines at a time.
     """
     own: dict[UUID, list[StatementLine]] = defaultdict(list)
     for line in lines:
@@ -107,13 +107,14 @@ def refusal(repeated: Sequence[str]) -> StatementRepeats:
 def _same_days(
     account: ReconciledAccount, new: Sequence[Statement], days: Set[date]
 ) -> Iterator[tuple[Statement, Figures]]:
-    """Imported statements with a movement of one of the days, or with both balances of a new statement."""
+    """Imported statements with a movement of one of the days, or with the balances of a new one in its period."""
     lines = StatementLine.objects.filter(
         account_code=account.account_code, currency=account.currency, booking_date__in=days
     )
     found = Q(pk__in=lines.values("statement_id"))
-    for opening, closing in {(row.opening, row.closing) for row in new if row.opening is not None}:
-        found |= Q(opening=opening, closing=closing)
+    for row in new:
+        if row.opening is not None:
+            found |= Q(opening=row.opening, closing=row.closing, from_date__lte=row.to_date, to_date__gte=row.from_date)
     for rows in _portions(Statement.objects.filter(found, account=account).order_by("created_at", "pk")):
         held: dict[UUID, list[Movement]] = defaultdict(list)
         stored = StatementLine.objects.filter(statement_id__in=[row.pk for row in rows])
