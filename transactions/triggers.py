@@ -8,7 +8,7 @@ import pgtrigger
 
 from fintech_core.dbtriggers import SealedTrigger, append_only, refuse
 
-# Before which a hold is over for sure: what was decided a moment ago, on locked rows, may still be written.
+# A time before this one is past for sure: what was decided a moment ago, on locked rows, may still be written.
 _OVER = "greatest(ledger_transaction_start(), ledger_clock() - interval '1 minute')"
 _TIME = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""
 
@@ -61,7 +61,7 @@ _ENTRIES_CONTINUE_THE_BOOKS = f"""
             WHEN r.posted_at <> r.transaction_posted_at OR r.posted_at < r.previous_posted_at
               OR NOT isfinite(r.posted_at)
                 THEN 'posted_at does not follow'
-            WHEN r.posted_at < ledger_transaction_start() OR r.posted_at > greatest(
+            WHEN r.posted_at < {_OVER} OR r.posted_at > greatest(
                     ledger_clock() + interval '1 second', (SELECT max(w.last_posted_at) FROM wallets w))
                 THEN 'posted_at is not the time of the database'
             WHEN r.direction = 'DEBIT' AND r.balance_after - r.held < r.floor THEN 'below the floor'
@@ -172,7 +172,11 @@ _HOLD_FACTS = f"""{TEXT_IS_ERASED}
 
 # The unique index over open schedules makes two writers of open ones wait for each other; this runs after it and sees
 # what is committed. An open schedule is a new one, or one whose end was taken back.
-_FEE_SCHEDULE_BORN = """
+_FEE_SCHEDULE_BORN = f"""
+    IF TG_OP = 'INSERT' AND NEW.valid_from < {_OVER} THEN
+        RAISE EXCEPTION 'fee schedule % begins in the past', NEW.id
+            USING ERRCODE = '23514', CONSTRAINT = 'fee_schedule_time';
+    END IF;
     IF TG_OP = 'INSERT' AND NEW.ended_at IS NOT NULL OR NEW.ended_at IS NULL AND EXISTS (
         SELECT 1 FROM transactions_feeschedule o
         WHERE o.id <> NEW.id AND o.kind = NEW.kind AND o.currency = NEW.currency
@@ -182,11 +186,11 @@ _FEE_SCHEDULE_BORN = """
             USING ERRCODE = '23514', CONSTRAINT = 'fee_schedule_born';
     END IF;
     RETURN NULL;
-"""
+"""  # noqa: S608 - constants only
 
 # Until its moment comes an end is a plan, on which no fee has been charged; afterwards it is history. A schedule that
-# was ended before it began never comes back.
-_FEE_SCHEDULE_FACTS = """
+# was ended before it began never comes back. No end is set in the past, where fees have been charged.
+_FEE_SCHEDULE_FACTS = f"""
     IF (NEW.id, NEW.kind, NEW.currency, NEW.kyc_level, NEW.fixed, NEW.percentage, NEW.minimum, NEW.maximum,
         NEW.valid_from, NEW.created_by, NEW.created_at)
        IS DISTINCT FROM
@@ -196,6 +200,10 @@ _FEE_SCHEDULE_FACTS = """
            NEW.ended_at IS NOT NULL OR OLD.ended_at <= ledger_clock() OR OLD.ended_at = OLD.valid_from) THEN
         RAISE EXCEPTION 'fee schedule %: only its end changes, while that is unset or lies ahead', OLD.id
             USING ERRCODE = '23514', CONSTRAINT = 'fee_schedule_facts';
+    END IF;
+    IF NEW.ended_at IS DISTINCT FROM OLD.ended_at AND NEW.ended_at < {_OVER} THEN
+        RAISE EXCEPTION 'fee schedule % ends in the past', NEW.id
+            USING ERRCODE = '23514', CONSTRAINT = 'fee_schedule_time';
     END IF;
     RETURN NEW;
 """

@@ -3,10 +3,11 @@
 import uuid
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 
 from fintech_core.testing import clock_moved, stop_clock
-from tests.forge import Move, Scene
+from tests.forge import Forge, Move, Scene, scene
 
 BOOKS = "entry_books"
 REFUSED = "23514"
@@ -37,6 +38,28 @@ def test_an_entry_may_repeat_the_newest_time_of_its_wallets_after_the_clock_was_
         with stage.forge.refused(REFUSED, NOT_NOW, constraint=BOOKS):
             later = newest + timedelta(microseconds=1)
             stage.forge.post(stage.transfer(), source_owner=stage.alice, posted_at=later)
+
+
+def test_an_entry_is_dated_back_by_a_minute_at_most_however_old_its_transaction_is(
+    as_owner: psycopg.Connection,
+) -> None:
+    """A transaction waited without an id, while others were told that the times since its start are final."""
+    with as_owner.transaction(force_rollback=True):
+        stage = scene(Forge(as_owner, "fintech_owner"))
+        payer = stage.forge.user()
+        source, target = stage.forge.wallet(payer), stage.forge.wallet(stage.forge.user())
+        stage.forge("UPDATE wallet_wallet SET floor = -10 WHERE id = %s", [source])
+        moves = [Move(source, "-10.00"), Move(target, "10.00")]
+        later = stage.forge.one("SELECT clock_timestamp()") + timedelta(minutes=10)
+        stage.forge(
+            "CREATE OR REPLACE FUNCTION public.ledger_clock() RETURNS timestamptz LANGUAGE sql VOLATILE"
+            f" AS $$ SELECT timestamptz '{later.isoformat()}' $$"
+        )
+
+        for ago in (timedelta(minutes=9), timedelta(seconds=61)):
+            with stage.forge.refused(REFUSED, NOT_NOW, constraint=BOOKS):
+                stage.forge.post(moves, source_owner=payer, posted_at=later - ago)
+        stage.forge.post(moves, source_owner=payer, posted_at=later - timedelta(seconds=59))
 
 
 # --- Holds ------------------------------------------------------------------------------------------------------------

@@ -179,19 +179,42 @@ def row(begins: datetime, **changes: Any) -> dict[str, Any]:
     return {"id": uuid.uuid4(), **facts, "maximum": None, **times, **changes}
 
 
+def insert_in_time(forge: Forge, schedule: dict[str, Any]) -> None:
+    """When it begins: no schedule begins in the past."""
+    with clock_at(schedule["valid_from"]):
+        forge.insert(TABLE, [schedule])
+
+
 def test_only_an_end_that_lies_ahead_is_taken_back(forge: Forge) -> None:
     today = timezone.now()
     schedule = row(today - DAY)
-    forge.insert(TABLE, [schedule])
+    insert_in_time(forge, schedule)
     set_end = f"UPDATE {TABLE} SET ended_at = %s WHERE id = %s"
 
     forge(set_end, [today + DAY, schedule["id"]])
     with forge.refused("23514", constraint="fee_schedule_facts"):
         forge(set_end, [today + 2 * DAY, schedule["id"]])
     forge(set_end, [None, schedule["id"]])
-    forge(set_end, [today - DAY / 2, schedule["id"]])
+    with clock_at(today - DAY / 2):
+        forge(set_end, [today - DAY / 2, schedule["id"]])
     with forge.refused("23514", constraint="fee_schedule_facts"):
         forge(set_end, [None, schedule["id"]])
+
+
+def test_prices_of_the_past_do_not_change(forge: Forge) -> None:
+    """Neither by a schedule that begins there nor by an end that is set there: fees have been charged by then."""
+    today, second = timezone.now(), timedelta(seconds=1)
+    schedule = row(today - DAY)
+    set_end = f"UPDATE {TABLE} SET ended_at = %s WHERE id = %s"
+
+    for ago in (DAY, 2 * 60 * second):
+        with forge.refused("23514", constraint="fee_schedule_time"):
+            forge.insert(TABLE, [row(today - ago)])
+    insert_in_time(forge, schedule)
+    for moment in (schedule["valid_from"], schedule["valid_from"] + second, today - 2 * 60 * second):
+        with forge.refused("23514", constraint="fee_schedule_time"):
+            forge(set_end, [moment, schedule["id"]])
+    forge(set_end, [timezone.now() + second, schedule["id"]])
 
 
 def test_a_schedule_that_was_called_off_never_comes_back(forge: Forge) -> None:
@@ -213,7 +236,7 @@ def test_an_end_is_not_taken_back_where_another_schedule_follows(
 ) -> None:
     today = timezone.now()
     old, new = row(today - DAY), row(today + DAY)
-    forge.insert(TABLE, [old])
+    insert_in_time(forge, old)
     forge(f"UPDATE {TABLE} SET ended_at = %s WHERE id = %s", [new["valid_from"], old["id"]])
     forge.insert(TABLE, [new])
     if successor_ends_after:

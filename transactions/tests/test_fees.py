@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from fintech_core.db import unit_of_work
 from fintech_core.exceptions import DomainError
 from fintech_core.models import AuditLog
-from fintech_core.testing import Client, actor_for, browser_for, fund_wallet, kyc
+from fintech_core.testing import Client, actor_for, browser_for, fund_wallet, kyc, stop_clock
 from tests.forge import NOW, Forge
 from tests.invariants import Snapshot, check_invariants
 from transactions import services
@@ -487,6 +487,7 @@ def test_the_database_refuses_a_schedule_that_makes_no_sense(forge: Forge, chang
 
 @pytest.mark.parametrize("level", [None, 1])
 def test_two_schedules_never_overlap(forge: Forge, level: int | None) -> None:
+    stop_clock(NOW)
     first = row(kyc_level=level)
     forge.insert(TABLE, [first])
     with forge.refused("23505", constraint="fee_schedule_one_open"):
@@ -498,12 +499,13 @@ def test_two_schedules_never_overlap(forge: Forge, level: int | None) -> None:
 
 
 def test_a_schedule_changes_by_being_ended_once_and_is_never_deleted(forge: Forge) -> None:
-    first = row()
+    stop_clock(NOW)
+    first = row(valid_from=NOW + timedelta(days=2))
     forge.insert(TABLE, [first])
     with forge.owner_only("23514", constraint="fee_schedule_facts"):
         forge(f"UPDATE {TABLE} SET fixed = 0")
     with forge.refused("23514", constraint="fee_schedule_ends_later"):
-        forge(f"UPDATE {TABLE} SET ended_at = %s", [NOW - timedelta(days=1)])
+        forge(f"UPDATE {TABLE} SET ended_at = %s", [NOW + timedelta(days=1)])
     forge(f"UPDATE {TABLE} SET ended_at = %s", [NOW + timedelta(days=5)])
     for later in (None, NOW + timedelta(days=9)):
         with forge.refused("23514", constraint="fee_schedule_facts"):

@@ -17,8 +17,8 @@ from fintech_core import clock, outbox
 from fintech_core.db import read_only_snapshot, unit_of_work
 from fintech_core.finality import is_final
 from fintech_core.ids import uuid7
-from fintech_core.testing import Client, actor_for, fund_wallet, kyc
-from transactions import verification
+from fintech_core.testing import Client, actor_for, clock_moved, fund_wallet, kyc
+from transactions import ledger, verification
 from transactions.models import LedgerEntry, Transaction
 from transactions.services import Destination, create_transfer
 from transactions.statements.selectors import find_statement
@@ -112,6 +112,33 @@ def test_an_event_is_as_old_as_the_start_of_its_transaction(
     assert is_final(at)
 
 
+def test_an_event_that_a_fast_clock_has_dated_ahead_answers_for_nothing(
+    as_app: psycopg.Connection, another: psycopg.Connection
+) -> None:
+    with clock_moved(timedelta(minutes=10)):
+        publish()
+    with as_app.transaction():
+        as_app.execute(_TAKE_AN_ID)
+        at = clock.now()
+
+        assert not is_final(at)
+        assert not is_final(at + timedelta(minutes=5))
+    assert is_final(at)
+
+
+def test_the_first_event_after_a_fast_clock_was_set_right_answers_again(
+    as_app: psycopg.Connection, another: psycopg.Connection
+) -> None:
+    with clock_moved(timedelta(minutes=10)):
+        publish()
+    before = clock.now()
+    publish()
+    with as_app.transaction():
+        as_app.execute(_TAKE_AN_ID)
+
+        assert is_final(before)
+
+
 # --- Postings ---------------------------------------------------------------------------------------------------------
 
 
@@ -162,6 +189,34 @@ def test_a_posting_that_waits_for_a_lock_is_dated_after_what_was_final_meanwhile
     assert shown(mine, at) == (True, 1, Decimal("1000.00"))
     assert LedgerEntry.objects.get(transaction=posted, wallet=mine).posted_at == posted.posted_at
     assert verification.verify() == []
+
+
+def test_a_posting_in_flight_is_not_final_after_a_fast_clock_was_set_right(
+    wallets: tuple[Wallet, Wallet], alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = wallets
+    with clock_moved(timedelta(minutes=10)):
+        publish()
+    locked, go_on, decide = threading.Event(), threading.Event(), ledger._decide
+
+    def decide_late(*arguments: Any, **options: Any) -> Any:
+        locked.set()
+        assert go_on.wait(20)
+        return decide(*arguments, **options)
+
+    monkeypatch.setattr(ledger, "_decide", decide_late)
+    with ThreadPoolExecutor(1) as pool:
+        posting = pool.submit(pay, alice, mine, other)
+        assert locked.wait(20)
+        at = clock.now()
+        meanwhile = shown(mine, at)
+        go_on.set()
+        posted = posting.result(timeout=30)
+
+    assert posted.posted_at is not None
+    assert posted.posted_at < at
+    assert meanwhile == (False, 1, Decimal("1000.00"))
+    assert shown(mine, at) == (True, 2, Decimal("999.00"))
 
 
 def wait_until_somebody_waits(other: psycopg.Connection) -> None:
