@@ -507,6 +507,7 @@ def test_a_schedule_changes_by_being_ended_once_and_is_never_deleted(forge: Forg
     with forge.refused("23514", constraint="fee_schedule_ends_later"):
         forge(f"UPDATE {TABLE} SET ended_at = %s", [NOW + timedelta(days=1)])
     forge(f"UPDATE {TABLE} SET ended_at = %s", [NOW + timedelta(days=5)])
+    stop_clock(NOW + timedelta(days=5))
     for later in (None, NOW + timedelta(days=9)):
         with forge.refused("23514", constraint="fee_schedule_facts"):
             forge(f"UPDATE {TABLE} SET ended_at = %s", [later])
