@@ -1,8 +1,8 @@
 """The one clock is the database's: processes on machines whose clocks differ must agree on what has expired.
 
 A service reads it after its locks, since a lock may have been waited for. `now()` is the moment as a value;
-`DatabaseNow()` is the same inside a query, at no further round trip. The clock of the process times durations and logs,
-and decides nothing.
+`DatabaseNow()` is the same inside a query, at no further round trip. The clock of the process times durations, logs and
+the windows of rate limits (ADR 16), and decides nothing about money or credentials.
 """
 
 from datetime import datetime

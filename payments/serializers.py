@@ -78,7 +78,7 @@ class IntentOutput(serializers.ModelSerializer[PaymentIntent]):
     wallet = serializers.UUIDField(source="wallet_id", read_only=True)
     amount = MoneyOutput()
     checkout_url = serializers.SerializerMethodField(
-        help_text="Our page where a person pays, good for 24 hours; null once there is nothing to pay."
+        help_text="Our page where a person pays, good until `expires_at`; null once there is nothing to pay."
     )
     expires_at = serializers.DateTimeField(
         read_only=True, help_text="While it is unpaid: when it is canceled. Later once the payer has decided."

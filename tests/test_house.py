@@ -486,6 +486,20 @@ def test_nothing_asks_the_process_what_time_it_is() -> None:
     assert found == PROCESS_CLOCKS
 
 
+def test_nothing_signed_expires_by_the_clock_of_a_process() -> None:
+    """Django's signatures with a time are dated and checked by `time.time()`: what expires has a row with a time."""
+    found = {
+        f"{path}:{node.lineno}"
+        for path, tree in sources()
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Attribute) and node.attr == "TimestampSigner")
+        or (isinstance(node, ast.ImportFrom) and any(alias.name == "TimestampSigner" for alias in node.names))
+        or (isinstance(node, ast.keyword) and node.arg == "max_age")
+    }
+
+    assert found == set()
+
+
 def test_no_column_is_filled_with_the_time_of_a_process() -> None:
     found = {
         f"{path}:{node.lineno}"

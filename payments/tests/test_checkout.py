@@ -2,6 +2,7 @@
 
 import re
 import time
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ from django.core import signing
 from django.test import Client
 
 from fintech_core import ids
+from fintech_core.testing import clock_at
 from payments.checkout import checkout_url, intent_id_of
 from payments.models import SimulatorPayment
 from payments.tests.factories import books, deliver, event, open_intent
@@ -110,7 +112,7 @@ def test_a_click_on_nothing_decides_nothing(alice: User, body: dict[str, str]) -
 
 def test_a_bad_token_is_not_found(alice: User, browser: Client) -> None:
     path = path_of(open_intent(alice))
-    other = signing.TimestampSigner(salt="another page").sign(ids.uuid7().hex)
+    other = signing.Signer(salt="another page").sign(ids.uuid7().hex)
     unknown = path_of(type("Absent", (), {"pk": ids.uuid7()}))
 
     paths = [path[:-1] + ("A" if path[-1] != "A" else "B"), "/checkout/x", f"/checkout/{other}", unknown]
@@ -118,17 +120,33 @@ def test_a_bad_token_is_not_found(alice: User, browser: Client) -> None:
     assert [browser.get(bad).status_code for bad in paths] == [404] * 4
 
 
-def test_a_token_is_good_for_a_day(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_is_good_as_long_as_its_intent_by_the_clock_of_the_database(
+    alice: User, browser: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.PAYMENT_INTENT_LIFETIME = timedelta(days=3)
     intent = open_intent(alice)
-    token = checkout_url(intent.pk).rpartition("/")[2]
-    now = time.time()
+    path = path_of(intent)
+    real = time.time
+    monkeypatch.setattr("time.time", lambda: real() + timedelta(days=30).total_seconds())  # a process that is wrong
 
-    monkeypatch.setattr("django.core.signing.time.time", lambda: now + 24 * 3600 - 5)
-    before = intent_id_of(token)
-    monkeypatch.setattr("django.core.signing.time.time", lambda: now + 24 * 3600 + 5)
-    after = intent_id_of(token)
+    with clock_at(intent.expires_at - timedelta(seconds=1)):
+        before = browser.get(path)
+    with clock_at(intent.expires_at):
+        after = browser.get(path)
+        browser.post(path, {"outcome": "succeeded", "csrfmiddlewaretoken": csrf_of(before)})
 
-    assert (before, after) == (intent.pk, None)
+    assert (before.status_code, after.status_code) == (200, 200)
+    assert "Confirm your payment" in before.content.decode()
+    assert "Payment canceled" in after.content.decode()
+    assert "<button" not in after.content.decode()
+    assert not SimulatorPayment.objects.exists()
+
+
+def test_a_link_of_one_intent_has_one_address(alice: User) -> None:
+    intent = open_intent(alice)
+
+    assert checkout_url(intent.pk) == checkout_url(intent.pk)
+    assert intent_id_of(path_of(intent).rpartition("/")[2]) == intent.pk
 
 
 def test_the_page_is_gone_while_the_simulator_is_off(alice: User, browser: Client, settings: Any) -> None:
