@@ -7,7 +7,7 @@ nothing about who may pay whom: services do, and only they may import it.
 
 import secrets
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -17,7 +17,7 @@ from django.db.models import F, Sum
 
 from fintech_core import clock, ids, outbox, prepared
 from fintech_core.actors import Actor, ActorKind
-from fintech_core.db import mark_posted
+from fintech_core.db import LostRace, mark_posted
 from transactions import events, hashing, journal, monitors
 from transactions.accounts import SystemAccount
 from transactions.decision import (
@@ -50,6 +50,7 @@ from transactions.postings import (
     Outcome,
     Posting,
     Preview,
+    Prices,
     ReferenceExists,
     Refusal,
     SameWallet,
@@ -76,6 +77,7 @@ __all__ = [
     "Outcome",
     "Posting",
     "Preview",
+    "Prices",
     "ReferenceExists",
     "Refusal",
     "SameWallet",
@@ -327,7 +329,7 @@ def _write(
     if hold_changes:
         journal.lower_holds(hold_changes)
     if transactions:
-        _insert(transactions, entries)
+        _insert(transactions, entries, prices={p.prices for p in postings if p.prices is not None}, now=now)
         monitors.evaluate_monitors(
             (entry.wallet_id for entry in entries if not wallets[entry.wallet_id].is_system), now
         )
@@ -399,8 +401,14 @@ def _entry(
     )
 
 
-def _insert(transactions: list[Transaction], entries: list[NewEntry]) -> None:
+def _insert(
+    transactions: list[Transaction], entries: list[NewEntry], *, prices: Collection[Prices], now: datetime
+) -> None:
+    """Raises LostRace where a fee schedule began or ended since the fees were worked out, before the locks."""
     # Two wallets of one owner share no lock, so a reference may be taken meanwhile; the next try sees by whom.
     with prepared.one_round_trip():
         journal.insert_transactions(transactions)
         journal.insert_entries(entries)
+        found = [(p, journal.fee_schedules_at(now, kind=p.kind, currencies=p.currencies)) for p in prices]
+    if any({pk for (pk,) in pending.rows()} != p.schedules for p, pending in found):
+        raise LostRace

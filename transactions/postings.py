@@ -88,11 +88,21 @@ class Leg:
     currency: str
 
 
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What a fee was worked out from: every fee schedule in force for this kind and these currencies."""
+
+    kind: TransactionKind
+    currencies: frozenset[str]
+    schedules: frozenset[uuid.UUID]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Posting:
     """One transaction to be. Customers' wallets are named by id, the system's by SystemAccount.
 
-    `capture` takes the money out of a hold on the source wallet of the first leg.
+    `capture` takes the money out of a hold on the source wallet of the first leg. `prices` must still be in force at
+    the moment that it is posted.
     """
 
     kind: TransactionKind
@@ -104,6 +114,7 @@ class Posting:
     reverses_id: uuid.UUID | None = None
     override_by: uuid.UUID | None = None
     capture: Capture | None = None
+    prices: Prices | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,13 +202,12 @@ def capture_hold(
 
 def _post_capture(actor: Actor, hold: Hold, source: Wallet, target: Wallet, capture: ledger.Capture) -> Transaction:
     kind = TransactionKind.HOLD_CAPTURE
+    fee_legs, prices = fee_legs_for(kind=kind, source=source, amount=capture.amount)
     posting = ledger.Posting(
         kind=kind,
-        legs=(
-            ledger.Leg(source.pk, target.pk, capture.amount, hold.currency),
-            *fee_legs_for(kind=kind, source=source, amount=capture.amount),
-        ),
+        legs=(ledger.Leg(source.pk, target.pk, capture.amount, hold.currency), *fee_legs),
         capture=capture,
+        prices=prices,
     )
     outcome = ledger.post([posting], actor=actor)[0]
     if isinstance(outcome, ledger.Refusal):

@@ -5,7 +5,7 @@ locked figures, and the database checks again. Single transfers, batches, import
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -80,6 +80,7 @@ class _Facts:
     may_not_send: Mapping[uuid.UUID, KycRequired]
     may_not_receive: Mapping[uuid.UUID, KycRequired]
     schedules: Mapping[tuple[str, int | None], FeeSchedule]
+    prices: ledger.Prices
 
 
 def plan_transfers(*, actor: Actor, items: Sequence[TransferItem]) -> list[Plan | DomainError]:
@@ -124,6 +125,7 @@ def _read(actor: Actor, items: Sequence[TransferItem]) -> _Facts:
         may_not_send=refused_by_kyc(levels=levels, operation="transfer_out"),
         may_not_receive=refused_by_kyc(levels=levels, operation="receive"),
         schedules=schedules,
+        prices=_prices(TransactionKind.TRANSFER, currencies, schedules),
     )
 
 
@@ -156,7 +158,7 @@ def _plan(facts: _Facts, item: TransferItem) -> Plan | DomainError:
         source=source.pk,
         destination=target.pk,
         fee=fee,
-        posting=_posting(item, source.pk, target.pk, fee),
+        posting=_posting(item, source.pk, target.pk, fee, facts.prices),
     )
 
 
@@ -167,11 +169,21 @@ def schedule_for(
     return schedules.get((currency, level)) or schedules.get((currency, None))
 
 
-def fee_legs_for(*, kind: TransactionKind, source: Wallet, amount: Decimal) -> tuple[ledger.Leg, ...]:
-    """The fee that `amount` out of `source` costs its owner now: one leg more of the same posting, or none."""
+def fee_legs_for(
+    *, kind: TransactionKind, source: Wallet, amount: Decimal
+) -> tuple[tuple[ledger.Leg, ...], ledger.Prices]:
+    """The fee that `amount` out of `source` costs its owner now: one leg more of the same posting, or none; and what it
+    was worked out from, for the posting's `prices`."""
     parties, schedules = selectors.parties_and_fees(wallet_ids=[source.pk], kind=kind, currencies=[source.currency])
     schedule = schedule_for(schedules, source.currency, parties[source.pk].kyc_level)
-    return _fee_legs(source.pk, fees.fee_of(schedule, amount), source.currency) if schedule is not None else ()
+    legs = _fee_legs(source.pk, fees.fee_of(schedule, amount), source.currency) if schedule is not None else ()
+    return legs, _prices(kind, [source.currency], schedules)
+
+
+def _prices(
+    kind: TransactionKind, currencies: Iterable[str], schedules: Mapping[tuple[str, int | None], FeeSchedule]
+) -> ledger.Prices:
+    return ledger.Prices(kind, frozenset(currencies), frozenset(schedule.pk for schedule in schedules.values()))
 
 
 def largest_untransferable(wallet: Wallet) -> Decimal:
@@ -204,11 +216,14 @@ def _target(facts: _Facts, item: TransferItem) -> Wallet | Party | None:
     return facts.by_owner.get((user.pk, item.currency)) if user is not None else None
 
 
-def _posting(item: TransferItem, source: uuid.UUID, target: uuid.UUID, fee: Decimal) -> ledger.Posting:
+def _posting(
+    item: TransferItem, source: uuid.UUID, target: uuid.UUID, fee: Decimal, prices: ledger.Prices
+) -> ledger.Posting:
     return ledger.Posting(
         kind=TransactionKind.TRANSFER,
         legs=(ledger.Leg(source, target, item.amount, item.currency), *_fee_legs(source, fee, item.currency)),
         reference=item.reference,
         description=item.description,
         metadata=item.metadata,
+        prices=prices,
     )

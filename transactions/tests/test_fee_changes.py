@@ -1,11 +1,14 @@
 """Planned changes of prices: calling one off puts back what was in force before, and the database holds to it."""
 
+import itertools
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
 from django.utils import timezone
 
@@ -14,10 +17,11 @@ from fintech_core.exceptions import DomainError
 from fintech_core.models import AuditLog
 from fintech_core.testing import Client, actor_for, clock_at, fund_wallet, kyc
 from tests.forge import Forge
-from transactions import fees, selectors, services
-from transactions.models import FeeSchedule
+from transactions import fees, selectors, services, verification
+from transactions.models import FeeSchedule, LedgerEntry, Transaction
 from transactions.services import fee_schedules, planning
 from transactions.tests.racing import at_once
+from transactions.tests.test_finality import pay, wait_until_somebody_waits
 from users.models import User
 
 URL = "/api/v1/fee-schedules"
@@ -292,3 +296,62 @@ def test_a_schedule_that_begins_while_it_is_called_off_is_looked_at_again(
 
     assert ended.ended_at == new.valid_from + timedelta(seconds=1)
     assert span(old)[1] == new.valid_from
+
+
+# --- While a posting waits --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("change", ["begins", "ends"])
+def test_a_transfer_that_waits_for_a_lock_costs_what_is_in_force_when_it_is_posted(
+    alice: User, bob: User, admin_user: User, as_app: psycopg.Connection, change: str
+) -> None:
+    kyc(alice, 1)
+    kyc(bob, 1)
+    mine, other = fund_wallet(alice, "1000.00"), fund_wallet(bob, "1000.00")
+    before = plan(admin_user, "1")
+
+    with ThreadPoolExecutor(1) as pool:
+        with as_app.transaction():
+            as_app.execute("SELECT 1 FROM wallet_wallet WHERE id = %s FOR NO KEY UPDATE", [mine.pk])
+            waiting = pool.submit(pay, alice, mine, other)
+            wait_until_somebody_waits(as_app)
+            changed = plan(admin_user, "5") if change == "begins" else end(admin_user, before)
+        posted = waiting.result(timeout=30)
+
+    assert posted.posted_at is not None
+    assert posted.posted_at > (changed.valid_from if change == "begins" else span(before)[1] or posted.posted_at)
+    legs = LedgerEntry.objects.filter(transaction=posted, direction="DEBIT").order_by("leg")
+    paid = [Decimal("1.00"), Decimal("0.05")] if change == "begins" else [Decimal("1.00")]
+    assert list(legs.values_list("amount", flat=True)) == paid
+    assert Transaction.objects.filter(kind="TRANSFER").count() == 1
+    assert verification.verify() == []
+
+
+def test_a_capture_is_tried_again_where_a_fee_began_since_it_was_worked_out(
+    alice: User, bob: User, admin_user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kyc(alice, 1)
+    kyc(bob, 1)
+    mine, other = fund_wallet(alice, "1000.00"), fund_wallet(bob, "1000.00")
+    actor = actor_for(alice)
+    hold = unit_of_work(
+        lambda: services.create_hold(actor=actor, wallet_id=mine.pk, amount=Decimal("100.00"), currency="USD")
+    )
+    read, tries = selectors.parties_and_fees, itertools.count(1)
+
+    def read_then_change(**options: Any) -> Any:
+        """A fee begins during the first try, and is rolled back with it."""
+        answer = read(**options)
+        if next(tries) == 1:
+            services.create_fee_schedule(
+                actor=actor_for(admin_user), kind="HOLD_CAPTURE", currency="USD", fixed=Decimal("2.00"), reason=REASON
+            )
+        return answer
+
+    monkeypatch.setattr(selectors, "parties_and_fees", read_then_change)
+    captured = unit_of_work(lambda: services.capture_hold(actor=actor, hold_id=hold.pk, destination_wallet=other.pk))
+
+    assert next(tries) == 3
+    assert list(Transaction.objects.filter(kind="HOLD_CAPTURE")) == [captured]
+    assert not FeeSchedule.objects.exists()
