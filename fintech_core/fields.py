@@ -6,7 +6,9 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models
 
-_EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
+from fintech_core import parsing
+
+_EARLIEST = datetime(parsing.EARLIEST_YEAR, 1, 1, tzinfo=UTC)
 
 
 class TransactionIdField(models.Field):
@@ -63,5 +65,5 @@ def enum_check(field: str, choices: type[models.TextChoices], name: str) -> mode
 
 def times_check(*fields: str, name: str) -> models.CheckConstraint:
     """A CHECK that times are ones that Python can read and a hash can spell: PostgreSQL also knows "infinity"."""
-    within = {f"{field}__range": (_EARLIEST, _LATEST) for field in fields}
+    within = {f"{field}__range": (_EARLIEST, parsing.LATEST) for field in fields}
     return models.CheckConstraint(condition=models.Q(**within), name=name)

@@ -1,8 +1,9 @@
-"""The one guard of amounts that are worked out or that meet their currency late.
+"""Guards of amounts that don't come from a client as they are, or that meet their currency late.
 
-An amount that a client writes is checked by `money.parse_amount`. What is derived from it (a fee, a conversion, a
-total) or is compared with a currency that only the database knows (a capture) comes through here before it is stored
-or formatted: columns and `money.format_amount` raise errors of their own, which would reach the client as a 500.
+An amount that a client writes is checked by `money.parse_amount`, and the legs of a posting (fees included) by the
+ledger. A conversion, which is stored in a quote before anything is posted, and a capture, whose currency only the
+database knows, come through here: columns and `money.format_amount` raise errors of their own, which would reach the
+client as a 500.
 """
 
 from decimal import Decimal

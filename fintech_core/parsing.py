@@ -8,6 +8,7 @@ arguments of management commands do.
 import re
 from datetime import UTC, date, datetime
 
+LATEST = datetime(9999, 12, 31, tzinfo=UTC)  # what columns hold (fields.times_check)
 EARLIEST_YEAR = 1900  # nothing was booked before; and years below 1000 have no four digits when they are shown again
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
@@ -40,4 +41,6 @@ def parse_instant(text: str) -> datetime:
         raise ValueError("An instant that no calendar has.") from error
     if instant.year < EARLIEST_YEAR:
         raise ValueError(f"An instant not before {EARLIEST_YEAR}.")
+    if instant > LATEST:
+        raise ValueError(f"An instant not after {LATEST.isoformat()}.")
     return instant

@@ -98,7 +98,7 @@ def build() -> World:
     """Alice, bob (who deals with her) and mallory (who doesn't), Acme and Evil, each with money; staff; rates."""
     day = clock.now().date()
     rates = {"EUR": Decimal(1), "USD": Decimal("1.0837")}
-    unit_of_work(lambda: services.load_rates(actor=SYSTEM, source="ecb", as_of=day, rates=rates, now=clock.now()))
+    unit_of_work(lambda: services.load_rates(actor=SYSTEM, source="ecb", as_of=day, rates=rates))
     alice, bob, mallory = (owner(name) for name in ("alice", "bob", "mallory"))
     acme, evil = (organization(name) for name in ("Acme", "Evil"))
     return World(alice, bob, mallory, acme, evil, {role: client_for(staff(role)) for role in sorted(STAFF_ROLES)})

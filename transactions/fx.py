@@ -7,7 +7,6 @@ whole.
 Rates are quoted as the ECB does: units of a currency for one euro.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Context, Decimal
 
@@ -19,7 +18,7 @@ RATE_DIGITS = 10
 CROSS_RATE_LIMIT = Decimal(10) ** 20  # numeric(30,10)
 BASE_CURRENCY = "EUR"
 BASE_RATE = Decimal(1)
-MAX_JUMP = Decimal("0.10")  # a rate that differs more from the one before it is taken on confirmation only
+MAX_JUMP = Decimal("0.10")  # a rate that differs more from its neighbours in time is loaded on confirmation only
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +40,17 @@ def cross_rate(source_per_base: Decimal, destination_per_base: Decimal) -> Decim
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """A rate that is further from the one before it than MAX_JUMP allows."""
+    """A rate that is further from a loaded one of about the same day than MAX_JUMP allows."""
 
     currency: str
-    before: Decimal
-    after: Decimal
+    before: Decimal  # the loaded one
+    after: Decimal  # the one to be loaded
 
 
-def jumps(before: Mapping[str, Decimal], after: Mapping[str, Decimal]) -> list[Jump]:
-    """The rates that jump, by currency; one that wasn't there before can't."""
-    return [
-        Jump(currency, before[currency], rate)
-        for currency, rate in sorted(after.items())
-        if currency in before and abs(rate - before[currency]) > _WIDE.multiply(before[currency], MAX_JUMP)
-    ]
+def jump(currency: str, loaded: Decimal, new: Decimal, *, loaded_is_later: bool) -> Jump | None:
+    """The jump between two rates of a currency, if it is one. The difference is measured from the earlier rate."""
+    earlier = new if loaded_is_later else loaded
+    return Jump(currency, loaded, new) if abs(new - loaded) > _WIDE.multiply(earlier, MAX_JUMP) else None
 
 
 def convert(amount: Decimal, rate: Decimal, spread: Decimal, currency: str) -> Conversion:

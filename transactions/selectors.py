@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery, Sum
+from django.db.models import Exists, F, Max, Min, OuterRef, Prefetch, Q, QuerySet, Subquery, Sum
 
 from compliance.selectors import submissions_of
 from fintech_core import prepared
@@ -206,11 +206,19 @@ def _rank(source: str) -> int:
     return order.index(source) if source in order else len(order)
 
 
-def rates_before(currencies: Collection[str], *, day: date) -> dict[str, Decimal]:
-    """The newest rate of each currency up to a day, of whatever source: what a new rate of that day is held against."""
-    rows = ExchangeRate.objects.filter(currency__in=currencies, as_of__lte=day)
-    newest = rows.order_by("currency", "-as_of", "-loaded_at", "-pk").distinct("currency")
-    return {rate.currency: rate.per_base for rate in newest}
+def rates_near(currencies: Collection[str], *, day: date) -> list[ExchangeRate]:
+    """What new rates of a day are compared with: for each currency all rates of that day, of the nearest day before it
+    and of the nearest day after it, of whatever source."""
+    rows = ExchangeRate.objects.filter(currency__in=currencies)
+    nearest = {(currency, day) for currency in currencies}
+    nearest.update(
+        rows.filter(as_of__lt=day).values("currency").annotate(day=Max("as_of")).values_list("currency", "day")
+    )
+    nearest.update(
+        rows.filter(as_of__gt=day).values("currency").annotate(day=Min("as_of")).values_list("currency", "day")
+    )
+    found = rows.filter(as_of__in={near for _, near in nearest}).order_by("currency", "as_of", "pk")
+    return [rate for rate in found if (rate.currency, rate.as_of) in nearest]
 
 
 def quotes_of(actor: Actor) -> QuerySet[ExchangeQuote]:

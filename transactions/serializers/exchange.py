@@ -90,14 +90,21 @@ class LoadRatesInput(StrictInput):
     rates = serializers.DictField(
         child=RateField(), allow_empty=False, help_text='By ISO 4217 code: {"USD": "1.0837"}. That of EUR is 1.'
     )
-    confirmed_jumps = serializers.ListField(
-        child=PatternField(r"\A[A-Z]{3}\Z"),
+    confirmed_jumps = serializers.DictField(
+        child=RateField(),
         required=False,
-        max_length=len(EXPONENTS),
-        help_text="Currencies whose rate may differ by more than 10 % from the one before it.",
+        help_text="Rates that may differ by more than 10 % from those around them, as they are in `rates`: "
+        '{"USD": "1.12"}.',
     )
 
     def validate_rates(self, value: dict[str, Any]) -> dict[str, Any]:
+        return self._known(value)
+
+    def validate_confirmed_jumps(self, value: dict[str, Any]) -> dict[str, Any]:
+        return self._known(value)
+
+    @staticmethod
+    def _known(value: dict[str, Any]) -> dict[str, Any]:
         unknown = serializers.ErrorDetail("This isn't an ISO 4217 currency code.", code="unknown_currency")
         bad = {code: [unknown] for code in value if code not in EXPONENTS}
         if bad:

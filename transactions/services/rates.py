@@ -6,7 +6,7 @@ is 1.
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, timedelta
 from decimal import Decimal
 from http import HTTPStatus
 from typing import Any, BinaryIO
@@ -15,15 +15,16 @@ from xml.etree.ElementTree import ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
-from fintech_core import audit, money
+from fintech_core import audit, clock, money, parsing
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError, ValidationFailed
 from transactions import fx
 from transactions.models import ExchangeRate
-from transactions.selectors import rates_before
+from transactions.selectors import rates_near
 
 _DECIMALS = 12  # of the column
+_AHEAD = timedelta(days=1)  # it is tomorrow already east of UTC
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
@@ -40,11 +41,11 @@ class RatesExist(DomainError):
 
 
 class RatesJump(DomainError):
-    """Carries `jumps`: currency, rate before and after."""
+    """Carries `jumps`: currency, the loaded rate ("before") and the new one ("after"), which a confirmation repeats."""
 
     code = "rates_jump"
     status = HTTPStatus.CONFLICT
-    title = "A rate differs by more than 10 % from the one before it. Confirm it to load the rates."
+    title = "A rate differs by more than 10 % from those around it. Confirm it to load the rates."
 
     def __init__(self, jumps: Sequence[fx.Jump]) -> None:
         names = ", ".join(jump.currency for jump in jumps)
@@ -58,20 +59,22 @@ def load_rates(
     source: str,
     as_of: date,
     rates: Mapping[str, Decimal],
-    confirmed_jumps: Collection[str] = (),
-    now: datetime,
+    confirmed_jumps: Mapping[str, Decimal] | None = None,
 ) -> Sequence[ExchangeRate]:
     """Store units of each currency for one euro, as of a day.
 
-    `confirmed_jumps` are the currencies whose rate may differ by more than fx.MAX_JUMP from the newest one up to that
-    day. Raises ValidationFailed, RatesExist, RatesJump.
+    `confirmed_jumps` holds, by currency, the rates that may differ by more than fx.MAX_JUMP from those of that day, of
+    the day before and of the day after: the very rate that was looked at, since a currency alone would let any
+    value pass. Raises ValidationFailed, RatesExist, RatesJump.
     """
     actor.require(Capability.RATES_MANAGE)
+    now = clock.now()
     _check(rates)
+    _check_day(as_of, today=now.date())
     if ExchangeRate.objects.filter(source=source, as_of=as_of).exists():
         raise RatesExist
-    jumps = fx.jumps(rates_before(rates, day=as_of), rates)
-    unconfirmed = [jump for jump in jumps if jump.currency not in confirmed_jumps]
+    jumps = _jumps(rates, as_of)
+    unconfirmed = [jump for jump in jumps if (confirmed_jumps or {}).get(jump.currency) != jump.after]
     if unconfirmed:
         raise RatesJump(unconfirmed)
     # With the base in every set, two loads of one day meet in `rate_once`, whatever else they hold.
@@ -92,6 +95,17 @@ def load_rates(
         after=after,
     )
     return rows
+
+
+def _jumps(rates: Mapping[str, Decimal], day: date) -> list[fx.Jump]:
+    """By currency, the largest difference that is a jump."""
+    found: dict[str, fx.Jump] = {}
+    for near in rates_near(rates, day=day):
+        jump = fx.jump(near.currency, near.per_base, rates[near.currency], loaded_is_later=near.as_of > day)
+        known = found.get(near.currency)
+        if jump and (known is None or abs(jump.after - jump.before) > abs(known.after - known.before)):
+            found[near.currency] = jump
+    return [found[currency] for currency in sorted(found)]
 
 
 def read_ecb(stream: BinaryIO) -> tuple[date, dict[str, Decimal]]:
@@ -160,6 +174,13 @@ def _check(rates: Mapping[str, Decimal]) -> None:
         raise ValidationFailed(
             [{"field": f"rates.{name}", "code": code, "message": message} for name, code, message in errors]
         )
+
+
+def _check_day(as_of: date, *, today: date) -> None:
+    """A set of a day far ahead would become the current one on that day, long after anyone has looked at it."""
+    if not date(parsing.EARLIEST_YEAR, 1, 1) <= as_of <= today + _AHEAD:
+        message = f"A day from {parsing.EARLIEST_YEAR} to tomorrow (UTC)."
+        raise ValidationFailed([{"field": "as_of", "code": "out_of_range", "message": message}])
 
 
 def _facts(jumps: Sequence[fx.Jump]) -> list[dict[str, str]]:

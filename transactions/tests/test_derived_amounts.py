@@ -23,7 +23,7 @@ TOP = {"USD": "9999999999999999.99", "JPY": "9999999999999999", "KWD": "99999999
 def load(**rates: str) -> None:
     now = datetime.now(UTC)
     exact = {currency: Decimal(rate) for currency, rate in rates.items()}
-    unit_of_work(lambda: services.load_rates(actor=SYSTEM, source="ecb", as_of=now.date(), rates=exact, now=now))
+    unit_of_work(lambda: services.load_rates(actor=SYSTEM, source="ecb", as_of=now.date(), rates=exact))
 
 
 @pytest.fixture

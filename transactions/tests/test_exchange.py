@@ -31,7 +31,7 @@ SYSTEM = Actor.system("test")
 def load_today() -> None:
     now = datetime.now(UTC)
     day, rates = services.read_ecb(io.BytesIO(ECB % now.date().isoformat().encode()))
-    unit_of_work(lambda: services.load_rates(actor=SYSTEM, source="ecb", as_of=day, rates=rates, now=now))
+    unit_of_work(lambda: services.load_rates(actor=SYSTEM, source="ecb", as_of=day, rates=rates))
 
 
 @pytest.fixture
@@ -226,7 +226,7 @@ def test_a37_a_hold_settles_exactly_after_the_rates_have_changed(
     rates = {"USD": Decimal("2.7183"), "JPY": Decimal("99.9")}
     unit_of_work(
         lambda: services.load_rates(
-            actor=SYSTEM, source="test", as_of=moment.date(), rates=rates, confirmed_jumps=rates, now=moment
+            actor=SYSTEM, source="test", as_of=moment.date(), rates=rates, confirmed_jumps=rates
         )
     )
 

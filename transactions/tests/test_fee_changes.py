@@ -355,3 +355,16 @@ def test_a_capture_is_tried_again_where_a_fee_began_since_it_was_worked_out(
     assert next(tries) == 3
     assert list(Transaction.objects.filter(kind="HOLD_CAPTURE")) == [captured]
     assert not FeeSchedule.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("begins", "status"), [("9999-12-31T23:59:59Z", 400), ("9999-12-31T00:00:00Z", 201)])
+def test_a_schedule_may_begin_at_the_last_instant_that_columns_hold_and_no_later(
+    admin_client: Client, begins: str, status: int
+) -> None:
+    body = {"kind": "TRANSFER", "currency": "GBP", "fixed": "1.00", "reason": "new price", "valid_from": begins}
+
+    answer = admin_client.post("/api/v1/fee-schedules", body)
+
+    assert answer.status_code == status, answer.content
+    assert FeeSchedule.objects.filter(currency="GBP").count() == (1 if status == 201 else 0)

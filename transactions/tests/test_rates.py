@@ -62,8 +62,7 @@ def load(rates: dict[str, str], day: date = TODAY, source: str = "ecb", confirme
             source=source,
             as_of=day,
             rates={currency: Decimal(rate) for currency, rate in rates.items()},
-            confirmed_jumps=confirmed,
-            now=datetime.now(UTC),
+            confirmed_jumps={currency: Decimal(rates[currency]) for currency in confirmed},
         )
     )
 
@@ -164,9 +163,9 @@ def test_a_rate_that_jumps_is_loaded_on_confirmation_only(operator_client: Clien
     rates = {"USD": "1.1", "GBP": "0.72", "JPY": "176.000000000001", "KWD": "0.36"}
 
     refused = operator_client.post(URL, body(rates))
-    other = operator_client.post(URL, body(rates, confirmed_jumps=["GBP", "USD"]))
+    other = operator_client.post(URL, body(rates, confirmed_jumps={"GBP": "0.72", "JPY": "176"}))
     assert not ExchangeRate.objects.filter(as_of=TODAY).exists()
-    loaded = operator_client.post(URL, body(rates, confirmed_jumps=["JPY"]))
+    loaded = operator_client.post(URL, body(rates, confirmed_jumps={"JPY": "176.000000000001"}))
 
     jump = {"currency": "JPY", "before": "160", "after": "176.000000000001"}  # the others differ by 10 %, not by more
     for answer in (refused, other):
@@ -178,17 +177,77 @@ def test_a_rate_that_jumps_is_loaded_on_confirmation_only(operator_client: Clien
 
 
 @pytest.mark.django_db
-def test_a_jump_is_measured_against_the_newest_rate_up_to_that_day_of_any_source() -> None:
-    load({"USD": "1.0"}, TODAY - 9 * DAY)
-    load({"USD": "2.0"}, TODAY - 3 * DAY, confirmed=("USD",))
-    load({"USD": "1.0"}, TODAY, confirmed=("USD",))
+@pytest.mark.parametrize(
+    ("loaded", "new", "refused"),
+    [
+        ({-1: "1.00"}, "1.11", "1"),  # the day before
+        ({-9: "1.00", -3: "1.20"}, "1.11", None),  # of earlier days the nearest alone
+        ({-1: "1.00", 0: "1.09"}, "1.18", "1"),  # another set of the same day doesn't replace the day before
+        ({0: "1.00"}, "1.11", "1"),
+        ({-1: "1.00", 1: "1.09"}, "0.91", "1.09"),  # a later set, loaded first
+        ({1: "1.105"}, "1.00", "1.105"),  # measured from the earlier rate: 10.5 %
+    ],
+    ids=str,
+)
+def test_a_new_rate_is_compared_with_all_that_are_near_it(
+    operator_client: Client, loaded: dict[int, str], new: str, refused: str | None
+) -> None:
+    yesterday = TODAY - DAY
+    for number, rate in loaded.items():
+        load({"USD": rate}, yesterday + number * DAY, source=f"s{number + 9}", confirmed=("USD",))
 
-    load({"USD": "1.05"}, TODAY - 5 * DAY)
-    load({"USD": "1.95"}, TODAY - 2 * DAY)
-    with pytest.raises(services.RatesJump):
-        load({"USD": "2.0"}, TODAY, source="desk")
-    audit = AuditLog.objects.filter(action="rates.loaded", entity_id=f"ecb:{TODAY - 2 * DAY}").get()
-    assert "confirmed_jumps" not in audit.after
+    answer = operator_client.post(URL, body({"USD": new}, yesterday))
+
+    if refused is None:
+        assert answer.status_code == 201, answer.content
+    else:
+        jump = {"currency": "USD", "before": refused, "after": new.rstrip("0").rstrip(".")}
+        assert (answer.status_code, answer.json()["jumps"]) == (409, [jump])
+
+
+@pytest.mark.django_db
+def test_small_steps_under_many_sources_of_one_day_come_no_further_than_one(operator_client: Client) -> None:
+    load({"USD": "1.00"}, TODAY - DAY)
+
+    answers = [
+        operator_client.post(URL, {**body({"USD": rate}), "source": f"s{number}"})
+        for number, rate in enumerate(["1.09", "1.1881", "1.295"])
+    ]
+
+    assert [answer.status_code for answer in answers] == [201, 409, 409]
+
+
+@pytest.mark.django_db
+def test_a_confirmation_given_up_front_names_the_rate(operator_client: Client) -> None:
+    load({"USD": "1.00"}, TODAY - DAY)
+
+    other = operator_client.post(URL, body({"USD": "100000"}, confirmed_jumps={"USD": "1.12"}))
+    bare = operator_client.post(URL, body({"USD": "100000"}, confirmed_jumps=["USD"]))
+    unknown = operator_client.post(URL, body({"USD": "1"}, confirmed_jumps={"usd": "1"}))
+    same = operator_client.post(URL, body({"USD": "1.12"}, confirmed_jumps={"USD": "1.120"}))
+
+    assert [answer.status_code for answer in (other, bare, unknown, same)] == [409, 400, 400, 201]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("day", [TODAY + 2 * DAY, date(2036, 1, 1), date.max, date.min, date(1899, 12, 31)], ids=str)
+def test_a_set_of_a_day_that_is_out_of_reach_is_refused(operator_client: Client, tmp_path: Path, day: date) -> None:
+    file = tmp_path / "rates.xml"
+    file.write_bytes(ecb({str(day): cube("0.8")}).getvalue())
+
+    answer = operator_client.post(URL, body({"USD": "1.05"}, day))
+    with pytest.raises(CommandError, match="as_of"):
+        call_command("load_rates", file)
+
+    assert (answer.status_code, errors(answer)) == (400, [("as_of", "out_of_range")])
+    assert not ExchangeRate.objects.exists()
+
+
+@pytest.mark.django_db
+def test_the_rates_of_tomorrow_are_taken(operator_client: Client) -> None:
+    answer = operator_client.post(URL, body({"USD": "1.05"}, TODAY + DAY))
+
+    assert answer.status_code == 201, answer.content
 
 
 # --- The ECB's file ---------------------------------------------------------------------------------------------------
@@ -274,7 +333,7 @@ def test_the_command_asks_for_confirmation_of_a_jump(tmp_path: Path, monkeypatch
     with pytest.raises(CommandError, match="--confirm"):
         call_command("load_rates", file, stdout=out, stderr=err)
     with pytest.raises(CommandError, match="GBP"):
-        call_command("load_rates", file, confirm=["USD"], stdout=out, stderr=err)
+        call_command("load_rates", file, confirm=[("GBP", Decimal("8.1"))], stdout=out, stderr=err)
     monkeypatch.setattr("sys.stdin", Terminal("no\n"))
     with pytest.raises(CommandError):
         call_command("load_rates", file, stdout=out, stderr=err)
@@ -294,7 +353,7 @@ def test_the_command_takes_confirmed_currencies(tmp_path: Path, db: None) -> Non
     file = tmp_path / "rates.xml"
     file.write_bytes(ecb({str(TODAY): cube("8.0")}).getvalue())
 
-    call_command("load_rates", str(file), "--confirm", "GBP", stdout=io.StringIO())
+    call_command("load_rates", str(file), "--confirm", "GBP=8.0", stdout=io.StringIO())
 
     assert ExchangeRate.objects.get(as_of=TODAY, currency="GBP").per_base == 8
 

@@ -8,7 +8,6 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from fintech_core import clock
 from fintech_core.capabilities import Capability
 from fintech_core.viewsets import DomainViewSet
 from transactions import selectors, services
@@ -49,7 +48,7 @@ class RateViewSet(DomainViewSet):
         """Load a day's rates. Operators."""
         data = self.validated(LoadRatesInput)
         return self.write(
-            lambda: {"rates": services.load_rates(actor=self.actor, now=clock.now(), **data)},
+            lambda: {"rates": services.load_rates(actor=self.actor, **data)},
             LoadedRatesOutput,
             status=201,
         )

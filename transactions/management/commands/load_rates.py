@@ -1,6 +1,7 @@
 """`load_rates FILE`: the newest day of the ECB's euro reference rates, from its XML. Loading a day again is fine."""
 
 import sys
+from argparse import ArgumentTypeError
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from fintech_core import clock
+from fintech_core import money
 from fintech_core.actors import Actor
 from fintech_core.db import unit_of_work
 from fintech_core.exceptions import DomainError
@@ -24,25 +25,28 @@ class Command(BaseCommand):
             "--confirm",
             nargs="+",
             default=[],
-            metavar="CURRENCY",
-            help="currencies whose rate may differ by more than 10 %% from the one before; asked for on a terminal",
+            type=_confirmation,
+            metavar="CURRENCY=RATE",
+            help="rates that may differ by more than 10 %% from those around them; asked for on a terminal",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             with options["file"].open("rb") as stream:
                 as_of, rates = services.read_ecb(stream)
-            self._load(as_of, rates, set(options["confirm"]))
+            self._load(as_of, rates, dict(options["confirm"]))
         except services.RatesExist:
             self.stdout.write(f"The rates of {as_of} are loaded already.")
             return
         except services.RatesJump as error:
-            raise CommandError(f"{error} Check the rates, then repeat with --confirm and their currencies.") from error
+            raise CommandError(
+                f"{error} Check the rates, then repeat with --confirm and them, like USD=1.12."
+            ) from error
         except (OSError, DomainError) as error:
             raise CommandError(f"{options['file']}: {_words(error)}") from error
         self.stdout.write(f"Loaded {len(rates)} rates of {as_of}.")
 
-    def _load(self, as_of: date, rates: dict[str, Decimal], confirmed: set[str]) -> None:
+    def _load(self, as_of: date, rates: dict[str, Decimal], confirmed: dict[str, Decimal]) -> None:
         def load() -> None:
             services.load_rates(
                 actor=Actor.system("load_rates"),
@@ -50,18 +54,25 @@ class Command(BaseCommand):
                 as_of=as_of,
                 rates=rates,
                 confirmed_jumps=confirmed,
-                now=clock.now(),
             )
 
         try:
             unit_of_work(load)
         except services.RatesJump as error:
             for jump in error.jumps:
-                self.stderr.write(f"{jump.currency}: {jump.before:f} before, {jump.after:f} on {as_of}")
+                self.stderr.write(f"{jump.currency}: {jump.before:f} loaded, {jump.after:f} on {as_of}")
             if not sys.stdin.isatty() or input("Load these rates all the same? [yes/no] ") != "yes":
                 raise
-            confirmed |= {jump.currency for jump in error.jumps}
+            confirmed |= {jump.currency: jump.after for jump in error.jumps}
             unit_of_work(load)
+
+
+def _confirmation(text: str) -> tuple[str, Decimal]:
+    currency, _, rate = text.partition("=")
+    try:
+        return currency, money.parse_rate(rate)
+    except money.InvalidAmount as error:
+        raise ArgumentTypeError(f"{text!r} is no CURRENCY=RATE, like USD=1.12") from error
 
 
 def _words(error: Exception) -> str:
