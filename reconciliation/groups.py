@@ -32,7 +32,9 @@ class Item:
     """A line or an entry. `amount` is signed; an entry is `due` once a statement should have shown it.
 
     A line that `settles` may stand for a whole day; of an entry it says nothing. Of a line, `others` are its further
-    references, and `known` says whether the ledger has its reference (references.py).
+    references and `cut` those of its references that may have been cut. What references.py finds: `known`, whether the
+    ledger has its reference; `completed`, whether that was cut; `undecided`, whether it names several payments of
+    which none is the one.
     """
 
     id: uuid.UUID
@@ -43,6 +45,9 @@ class Item:
     settles: bool = True
     known: bool = True
     others: tuple[str, ...] = ()
+    cut: frozenset[str] = frozenset()
+    completed: bool = False
+    undecided: bool = False
 
     @property
     def bars(self) -> bool:

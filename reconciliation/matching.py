@@ -2,8 +2,9 @@
 
 Rules, in order; what one takes the next doesn't see:
 1. the same reference and amount; copies that are left over are duplicates; all payments that a line lists, if they add
-   up;
-2. the same reference and another amount: a fee netted (a little less arrived), or a mismatch; or parts that add up;
+   up, else a line that names several and none for sure (references.py) is left to a person;
+2. the same reference and another amount: a fee netted (a little less arrived, and the reference wasn't cut), or a
+   mismatch; or parts that add up;
 3. the same amount within some days, where at least one side has no reference that the ledger knows (references.py) and
    each is the other's only choice;
 4. one line for several entries, then several lines for one entry (groups.py).
@@ -115,6 +116,7 @@ def match(
     )
     _by_reference(work, matched_lines, matched_entries)
     _by_listed_references(work)
+    _undecided(work)
     on_step()
     _same_reference_other_amount(work, rules)
     on_step()
@@ -174,6 +176,18 @@ def _by_listed_references(work: _Work) -> None:
             work.match(MatchRule.ONE_TO_MANY, [line], entries)
 
 
+def _undecided(work: _Work) -> None:
+    """Lines that name several payments, of which none is the one: no later rule may choose."""
+    undecided = [line for line in work.lines.values() if line.undecided]
+    entries_by_name = _by_name(work.entries) if undecided else {}
+    for line in undecided:
+        entries = [entry for name in line.others for entry in entries_by_name.get(name, ())]
+        work.ambiguous[line.id] |= {entry.id for entry in entries}
+        for entry in entries:
+            work.ambiguous[entry.id].add(line.id)
+        work.break_(BreakClass.MISSING_IN_LEDGER, line=line)
+
+
 def _same_reference_other_amount(work: _Work, rules: Rules) -> None:
     entries_by_name = _by_name(work.entries)
     for name, lines in _by_name(work.lines).items():
@@ -201,10 +215,10 @@ def _adds_up(lines: Sequence[Item], entries: Sequence[Item]) -> bool:
 
 
 def _class_of_pair(line: Item, entry: Item, rules: Rules) -> BreakClass:
-    """A netted fee makes us poorer, keeps the direction of the money, and is small."""
+    """A netted fee makes us poorer, keeps the direction of the money, and is small; the reference is the whole one."""
     short = entry.amount - line.amount
     same_way = (line.amount > 0) == (entry.amount > 0)
-    netted = same_way and 0 < short <= abs(entry.amount) * rules.fee_tolerance
+    netted = not line.completed and same_way and 0 < short <= abs(entry.amount) * rules.fee_tolerance
     return BreakClass.FEE_NETTED if netted else BreakClass.AMOUNT_MISMATCH
 
 

@@ -7,16 +7,24 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, QuerySet, Sum, When
-from django.db.models.functions import Abs, Least, Left
+from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, QuerySet, Sum, Value, When
+from django.db.models.functions import Abs, Concat, Least, Left
 from django.db.models.lookups import In
 
 from fintech_core import clock
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from reconciliation.coverage import Coverage, Span, coverage_of
-from reconciliation.enums import OPEN_BREAKS, OPEN_LINES, BreakAction, BreakStatus, LineStatus, ProposalStatus
-from reconciliation.groups import Barred, Item
+from reconciliation.enums import (
+    DIFFERENCES,
+    OPEN_BREAKS,
+    OPEN_LINES,
+    BreakAction,
+    BreakStatus,
+    LineStatus,
+    ProposalStatus,
+)
+from reconciliation.groups import STEM, Barred, Item
 from reconciliation.identifiers import normal_form
 from reconciliation.matching import Key
 from reconciliation.models import (
@@ -30,6 +38,7 @@ from reconciliation.models import (
     Statement,
     StatementLine,
 )
+from reconciliation.references import is_cut
 from transactions.enums import Direction
 from transactions.models import LedgerEntry
 
@@ -144,6 +153,7 @@ def open_lines(account: ReconciledAccount, *, until: date | None, limit: int) ->
             bare_reference(reference, code),
             settles=settlement,
             others=tuple(bare_reference(name, code) for name in others),
+            cut=frozenset(bare_reference(name, code) for name in (reference, *others) if is_cut(name.strip())),
         )
         for pk, day, amount, reference, settlement, others in columns
     ]
@@ -232,19 +242,20 @@ def matched_entry_keys(account: ReconciledAccount, references: set[str]) -> set[
     return {(bare_reference(reference, account.account_code), signed) for reference, signed in rows}
 
 
-def known_references(account: ReconciledAccount, lines: Sequence[Item], cuts: Set[int]) -> set[str]:
+def known_references(account: ReconciledAccount, lines: Sequence[Item]) -> set[str]:
     """The references of the account's entries that the lines name, whole or cut, whether they are open or not.
 
     Cut ones are looked for among entries of about the lines' days: no index finds the beginnings of references.
     """
     names = sorted({name for line in lines for name in (line.reference, *line.others) if name})
+    cut = {name for line in lines for name in line.cut if len(name) >= STEM}
     days = [line.date for line in lines]
     found: set[str] = set()
     for start in range(0, len(names), _NAMES):
         some = names[start : start + _NAMES]
         whole = Q(transaction__reference__in=_both_spellings(some, account.account_code))
         found |= _references(account, whole)
-        if begins := _begins(account, (name for name in some if len(name) in cuts)):
+        if begins := _begins(account, cut.intersection(some)):
             first, last = _midnight(min(days) - _CUT_WINDOW), _midnight(max(days) + _CUT_WINDOW)
             found |= _references(account, begins & Q(posted_at__gte=first, posted_at__lt=last))
     return found
@@ -267,6 +278,20 @@ def _begins(account: ReconciledAccount, names: Iterable[str]) -> Q:
     for length, spellings in by_length.items():
         begins |= Q(In(Left("transaction__reference", length), sorted(spellings)))
     return begins
+
+
+def small_differences(account: ReconciledAccount, limit: Decimal) -> QuerySet[Break]:
+    """Differences up to the limit, owned by no person, of a line and the entry whose whole reference is the line's."""
+    prefix = Value(reference_prefix(account.account_code))
+    line, entry = F("line__reference"), F("entry__transaction__reference")
+    whole = Q(line__reference=entry) | Q(line__reference=Concat(prefix, entry))
+    whole |= Q(entry__transaction__reference=Concat(prefix, line))
+    return unresolved_breaks(account).filter(
+        whole,
+        status=BreakStatus.OPEN,
+        break_class__in=[str(name) for name in DIFFERENCES],
+        difference__range=(-limit, limit),
+    )
 
 
 def unresolved_breaks(account: ReconciledAccount) -> QuerySet[Break]:

@@ -200,17 +200,20 @@ def _take_entry(draft: _Draft, entry: Element) -> None:
 
 def _line(entry: Element, transactions: list[_Transaction], amount: Decimal, where: str) -> ParsedLine:
     booked = _date(entry, "BookgDt/Dt", "BookgDt/DtTm", where)
-    batch = len(transactions) > 1 or entry.find("NtryDtls/Btch") is not None
+    summary = entry.find("NtryDtls/Btch")
+    # Some banks write a Btch around a single payment as well.
+    batch = len(transactions) > 1 or (summary is not None and _text(summary, "NbOfTxs").lstrip("0") != "1")
+    batch_id = references.reference_of(_text(summary, "PmtInfId"))
     own = [one.end_to_end for one in transactions]
     words = [word for one in transactions for word in one.words]
     if batch:
         # An entry for many payments: none of their references is its own.
-        first = references.reference_of(_text(entry, "NtryDtls/Btch/PmtInfId"))
+        first = batch_id
     else:
         first = next((name for name in [*own, *(references.token_of(word) for word in words)] if name), "")
     others = [name for one in transactions for name in one.others]
     first = text_of(first, f"{where}, reference")
-    found = references.distinct([first, *own, *(references.token_of(word) for word in words), *others])
+    found = references.distinct([first, *own, *(references.token_of(word) for word in words), *others, batch_id])
     description = _text(entry, "AddtlNtryInf") or ("" if batch else " ".join(words))
     return ParsedLine(
         booking_date=booked,

@@ -184,8 +184,8 @@ def _line(movement: Movement, match: re.Match[str], currency: str, days: tuple[d
     said = [line for text in movement.texts for line in text.lines]
     named = references.reference_of(text_of(match["reference"], where))
     bank = references.reference_of(text_of(match["bank"] or "", where))
-    end_to_end = references.end_to_end_of(said)
-    known = references.distinct([*end_to_end[:1], named, *end_to_end[1:], *references.others_of(said)])
+    by_bank, by_payer = references.end_to_end_of(said)
+    known = references.distinct([*by_bank[:1], named, *by_bank[1:], *by_payer, *references.others_of(said)])
     return ParsedLine(
         booking_date=days[0],
         value_date=days[1],

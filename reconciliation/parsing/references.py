@@ -6,9 +6,15 @@ Three layouts of :86: are known, by what banks publish about them:
 - Dutch: `/EREF/.../REMI/.../`, in any order;
 - free text, which may have `EREF+...` in it, too.
 Lines and subfields are cut at a fixed width without regard to words, so that a part goes on where one is full.
+
+The bank names a reference where `EREF` begins the text, a line or a subfield, or follows another part that does. What
+comes after the purpose (`SVWZ`, `REMI`), or in the middle of words, may be the payer's own words: it counts less than
+the reference in :61:.
 """
 
 import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from reconciliation.parsing.common import REFERENCE_LENGTH
 
@@ -17,8 +23,12 @@ _NONE = frozenset({"NONREF", "NOREF", "NONE", "NOTPROVIDED", "NOTAVAILABLE", "ER
 _PLUS_PARTS = (
     "EREF KREF MREF BREF PREF RREF RETR CRED DEBT SVWZ ABWA ABWE COAM OAMT PURP TAN IBAN BIC ULTD ULTC ULTB ORDP BENM"
 )
+_SLASH_PARTS = (
+    "TRTP TRCD IBAN BIC NAME REMI EREF KREF PREF RREF MARF CSID IREF ORDP BENM ULTB ULTC ULTD CNTP ACCW ADDR RTRN ISDT"
+    " PURP BOOK CUST OCMT CHGS SVCL"
+)
 _PLUS = re.compile(rf"({'|'.join(_PLUS_PARTS.split())})\+", re.ASCII)
-_SLASH = re.compile(r"/([A-Z]{3,5})/", re.ASCII)
+_MARKER = re.compile(rf"{_PLUS.pattern}|/({'|'.join(_SLASH_PARTS.split())})/", re.ASCII)
 _GERMAN = re.compile(r"[0-9]{3}([?@<>~^|])[0-9]{2}", re.ASCII)
 _PURPOSE = frozenset(str(number) for number in (*range(20, 30), *range(60, 64)))
 _SUBFIELD = 27
@@ -26,6 +36,7 @@ _FULL_LINE = 60
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TOKEN = re.compile(r"(?=\S*[0-9])[^\s\x00-\x1f\x7f]{4,140}")
 _PARTS = ("EREF", "KREF", "PREF")
+_PURPOSE_PARTS = ("SVWZ", "REMI")
 MAX_REFERENCES = 1_000  # of one line
 
 
@@ -51,26 +62,41 @@ def distinct(found: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(fine))[:MAX_REFERENCES]
 
 
-def end_to_end_of(lines: list[str]) -> list[str]:
-    """The end-to-end references (EREF) in the lines of one :86:."""
-    return _values(lines, "EREF")
+def end_to_end_of(lines: list[str]) -> tuple[list[str], list[str]]:
+    """The end-to-end references (EREF) in the lines of one :86:: those that the bank names, and the others."""
+    found = [part for text in _texts(lines) for part in _parts(text) if part.name == "EREF"]
+    return _references(part for part in found if part.by_bank), _references(part for part in found if not part.by_bank)
 
 
 def others_of(lines: list[str]) -> list[str]:
     """The customer's references (KREF), those of a batch (PREF), and a purpose that is one reference-like word."""
-    named = _values(lines, "KREF") + _values(lines, "PREF")
-    purposes = [
-        token_of(text.removeprefix("USTD/").strip("/")) for part in ("SVWZ", "REMI") for text in _values(lines, part)
-    ]
-    return named + purposes
+    found = [part for text in _texts(lines) for part in _parts(text)]
+    named = [name for wanted in ("KREF", "PREF") for name in _references(part for part in found if part.name == wanted)]
+    purposes = [part for wanted in _PURPOSE_PARTS for part in found if part.name == wanted]
+    return named + [token_of(text.removeprefix("USTD/").strip("/")) for text in _references(purposes)]
 
 
-def _values(lines: list[str], part: str) -> list[str]:
-    found: list[str] = []
-    for text in _texts(lines):
-        values = [*_by_marker(text, _PLUS, part), *_by_marker(text, _SLASH, part)]
-        found += [name for value in values if (name := reference_of(value.strip().strip("/")))]
-    return found
+class _Part(NamedTuple):
+    name: str
+    value: str
+    by_bank: bool
+
+
+def _references(parts: Iterable[_Part]) -> list[str]:
+    return [name for part in parts if (name := reference_of(part.value.strip().strip("/")))]
+
+
+def _parts(text: str) -> Iterator[_Part]:
+    """What follows each marker, up to the next marker or the end of the line."""
+    found = list(_MARKER.finditer(text))
+    ends = [match.start() for match in found[1:]] + [len(text)]
+    by_bank = after_purpose = False
+    for match, end in zip(found, ends, strict=False):
+        name = match[1] or match[2]
+        begins = match.start() == 0 or text[match.start() - 1] == "\n"
+        by_bank = (by_bank or begins) and not after_purpose
+        yield _Part(name, text[match.end() : end].partition("\n")[0], by_bank)
+        after_purpose = after_purpose or name in _PURPOSE_PARTS
 
 
 def _texts(lines: list[str]) -> list[str]:
@@ -89,12 +115,3 @@ def _purpose(text: str, separator: str) -> str:
     return "".join(
         value if len(value) >= _SUBFIELD else value + "\n" for number, value in subfields if number in _PURPOSE
     )
-
-
-def _by_marker(text: str, marker: re.Pattern[str], part: str) -> list[str]:
-    """What follows each marker of the part, up to the next marker or the end of the line."""
-    found = list(marker.finditer(text))
-    ends = [match.start() for match in found[1:]] + [len(text)]
-    return [
-        text[match.end() : end].partition("\n")[0] for match, end in zip(found, ends, strict=False) if match[1] == part
-    ]

@@ -16,12 +16,12 @@ from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError, NotFound
 from reconciliation import selectors
 from reconciliation.coverage import Coverage
-from reconciliation.enums import DIFFERENCES, BreakAction, BreakClass, BreakStatus, LineStatus
+from reconciliation.enums import BreakAction, BreakClass, BreakStatus, LineStatus
 from reconciliation.groups import Item
 from reconciliation.locks import lock_account
 from reconciliation.matching import Broken, Matched, Outcome, Rules, match
 from reconciliation.models import Break, Match, MatchedEntry, MatchedLine, ReconciledAccount, StatementLine
-from reconciliation.references import cut_lengths, resolve
+from reconciliation.references import resolve
 from reconciliation.services.adjustments import auto_post_limit, post_adjustments
 from reconciliation.services.breaks import close_breaks, superseded_breaks
 from reconciliation.services.proposals import keep_proposals
@@ -118,8 +118,7 @@ def _match(
     )
     if max(len(lines), len(entries)) > MAX_OPEN:
         raise TooMuchOpen(f"More than {MAX_OPEN} lines or entries are open: say until which day.")
-    cuts = cut_lengths(selectors.reference_prefix(account.account_code))
-    lines = resolve(lines, entries, known=selectors.known_references(account, lines, cuts), cuts=cuts)
+    lines = resolve(lines, entries, known=selectors.known_references(account, lines))
     names = {line.reference for line in lines if line.reference}
     outcome = match(
         lines,
@@ -219,17 +218,14 @@ def _refresh_candidates(old: dict[Key, Break], wanted: dict[Key, Broken]) -> Non
 
 
 def _auto_post(actor: Actor, account: ReconciledAccount, report: RunReport, now: datetime) -> None:
-    """Small differences of a line and its entry, where the setting allows any; never one that a person owns."""
+    """Small differences of a line and its entry, where the setting allows any.
+
+    Never one that a person owns, nor one of a line whose reference was cut or isn't its own.
+    """
     limit = auto_post_limit(account.currency)
     if not limit:
         return
-    rows = selectors.unresolved_breaks(account).filter(
-        status=BreakStatus.OPEN,
-        break_class__in=[str(name) for name in DIFFERENCES],
-        line__isnull=False,
-        entry__isnull=False,
-        difference__range=(-limit, limit),
-    )
+    rows = selectors.small_differences(account, limit)
     small = list(rows.select_related("account")[:_MAX_POSTINGS])
     if not small:
         return

@@ -75,6 +75,27 @@ def test_of_a_batch_the_reference_is_its_own_and_those_of_its_transactions_are_k
     assert (named.reference, named.references) == ("batch-1", ("batch-1", "sim_0", "sim_1", "sim_2"))
 
 
+@pytest.mark.parametrize(
+    ("batch", "parts", "reference", "expected"),
+    [
+        ("<NbOfTxs>1</NbOfTxs>", 1, "sim_0", False),
+        ("<PmtInfId>batch-1</PmtInfId><NbOfTxs>001</NbOfTxs>", 1, "sim_0", False),
+        ("<NbOfTxs>1</NbOfTxs>", 0, "", False),
+        ("<NbOfTxs>2</NbOfTxs>", 1, "", True),
+        ("<PmtInfId>batch-1</PmtInfId>", 1, "batch-1", True),
+        ("<NbOfTxs>1</NbOfTxs>", 2, "", True),
+    ],
+)
+def test_a_batch_of_one_payment_is_that_payment(batch: str, parts: int, reference: str, expected: bool) -> None:
+    details = [f"<Refs><EndToEndId>sim_{n}</EndToEndId></Refs>" for n in range(parts)]
+
+    (line,) = parse(camt_of(entry(*details, more=f"<Btch>{batch}</Btch>"), closing="101.00")).lines
+
+    assert (line.reference, line.batch) == (reference, expected)
+    assert line.settlement == (expected or not reference)
+    assert ("batch-1" in line.references) == ("batch-1" in batch)
+
+
 def test_an_entry_of_amount_zero_is_counted_and_left_out() -> None:
     found = parse(camt_of(camt_entry("0.00", "x"), camt_entry("1.00", "y"), closing="101.00"))
 

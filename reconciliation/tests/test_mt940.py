@@ -451,6 +451,33 @@ def test_the_reference_is_found_in_the_text(text: str, references: tuple[str, ..
     assert found.lines[0].reference == (references[0] if references else "")
 
 
+@pytest.mark.parametrize(
+    ("text", "references"),
+    [
+        ("166?00X?20EREF+e-1?21SVWZ+x", ("e-1", "own-1")),
+        ("166?00X?20SVWZ+thanks EREF+e-1", ("own-1", "e-1")),
+        ("166?00X?20SVWZ+thanks?21EREF+e-1", ("own-1", "e-1")),
+        ("166?00X?20SVWZ+thanks?21/EREF/e-1", ("own-1", "e-1")),
+        ("166?00X?20MREF+m-1 EREF+e-1?21SVWZ+EREF+e-2", ("e-1", "own-1", "e-2")),
+        ("/TRTP/SEPA/NAME/A/EREF/e-1/REMI/x/EREF/e-2", ("e-1", "own-1", "e-2")),
+        ("/TRTP/SEPA/NAME/A/REMI/x/EREF/e-1", ("own-1", "e-1")),
+        ("words EREF+e-1", ("own-1", "e-1")),
+        ("words\nEREF+e-1", ("e-1", "own-1")),
+    ],
+)
+def test_the_banks_reference_comes_before_words_of_the_payer(text: str, references: tuple[str, ...]) -> None:
+    (found,) = parse(statement(f"2611021102C10,00NTRFown-1\n:86:{text}"))
+
+    assert found.lines[0].references == references
+
+
+@pytest.mark.parametrize("name", ["RE/ABC/2026-77", "2026/INV/77", "A/XYZAB/1"])
+def test_a_reference_may_have_words_between_slashes(name: str) -> None:
+    (found,) = parse(statement(f"2611021102C10,00NTRFNONREF\n:86:/EREF/{name}/REMI/Rent of November"))
+
+    assert found.lines[0].references == (name,)
+
+
 def test_a_reference_that_is_too_long_is_none() -> None:
     (found,) = parse(statement(f"2611021102C10,00NTRFNONREF\n:86:EREF+{'x' * 141}"))
 

@@ -1,9 +1,10 @@
 """Whose payment a line names: exact, cut, one of several, or not known to the ledger."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +12,8 @@ from reconciliation.enums import BreakClass, MatchRule
 from reconciliation.groups import Item
 from reconciliation.matching import Outcome, Rules, match
 from reconciliation.models import Match, StatementLine
-from reconciliation.references import cut_lengths, resolve
-from reconciliation.tests.samples import breaks, camt_entry, camt_of, deposit, import_, item, reconcile
+from reconciliation.references import is_cut, resolve
+from reconciliation.tests.samples import OLD, breaks, camt_entry, camt_of, csv_of, deposit, import_, item, reconcile
 from users.models import User
 
 RULES = Rules(window_days=3, fee_tolerance=Decimal("0.05"))
@@ -21,13 +22,19 @@ ALIKE = "sim_01a21d7fa8d0f00000000000000000bb"
 CUT = OURS[:16]
 
 
-def resolved(line: Item, *entries: Item, known: frozenset[str] = frozenset()) -> Item:
-    (found,) = resolve([line], entries, known=known, cuts=cut_lengths("simulator:"))
+def line(amount: str, name: str, *others: str, prefix: str = "") -> Item:
+    """A line as the selectors give it, of a file that has the names with the prefix."""
+    cut = frozenset(one for one in (name, *others) if is_cut(prefix + one))
+    return replace(item(amount, name), others=others, cut=cut)
+
+
+def resolved(found: Item, *entries: Item, known: frozenset[str] = frozenset()) -> Item:
+    (found,) = resolve([found], entries, known=known)
     return found
 
 
 def run(lines: list[Item], entries: list[Item], known: frozenset[str] = frozenset()) -> Outcome:
-    return match(resolve(lines, entries, known=known, cuts=cut_lengths("simulator:")), entries, RULES)
+    return match(resolve(lines, entries, known=known), entries, RULES)
 
 
 def rules_of(outcome: Outcome) -> list[str]:
@@ -36,42 +43,72 @@ def rules_of(outcome: Outcome) -> list[str]:
 
 def test_a_cut_reference_is_the_only_one_of_the_ledger_that_begins_with_it() -> None:
     for length in (16, 35):
-        assert resolved(item("5", OURS[:length]), item("5", OURS)).reference == OURS
+        assert resolved(line("5", OURS[:length]), item("5", OURS)).reference == OURS
     # The gateway's name before it was cut as well, and is left off on both sides.
-    assert resolved(item("5", "sim_01"), item("5", "sim_01xyz")).reference == "sim_01xyz"
-    assert rules_of(run([item("5", CUT)], [item("5", OURS, day=9)])) == [MatchRule.REFERENCE]
+    ours = item("5", "sim_01xyz")
+    assert resolved(line("5", "sim_01", prefix="simulator:"), ours).reference == "sim_01xyz"
+    assert resolved(line("5", "sim_01"), ours).reference == "sim_01"
+    assert rules_of(run([line("5", CUT)], [item("5", OURS, day=9)])) == [MatchRule.REFERENCE]
 
 
 def test_a_cut_reference_that_could_be_two_is_not_guessed() -> None:
     entries = [item("5", OURS), item("5", ALIKE)]
 
-    assert resolved(item("5", CUT), *entries).reference == CUT
-    assert resolved(item("5", CUT), entries[0], known=frozenset({ALIKE})).reference == CUT
-    assert resolved(item("5", CUT), *entries).known
-    assert run([item("5", CUT)], entries).matches == []
+    assert resolved(line("5", CUT), *entries).reference == CUT
+    assert resolved(line("5", CUT), entries[0], known=frozenset({ALIKE})).reference == CUT
+    assert resolved(line("5", CUT), *entries).known
+    assert run([line("5", CUT)], entries).matches == []
 
 
 def test_a_shorter_reference_is_not_taken_for_a_cut_one() -> None:
-    assert resolved(item("5", OURS[:15]), item("5", OURS)).reference == OURS[:15]
+    assert resolved(line("5", OURS[:15]), item("5", OURS)).reference == OURS[:15]
 
 
-def test_a_cut_reference_of_another_amount_is_the_mismatch_of_its_payment() -> None:
-    (found,) = run([item("97", CUT)], [item("100", OURS)]).breaks
+def test_a_cut_reference_of_another_amount_is_a_mismatch_and_no_fee() -> None:
+    (cut,) = run([line("97", CUT)], [item("100", OURS)]).breaks
+    (whole,) = run([line("97", OURS)], [item("100", OURS)]).breaks
 
-    assert (found.break_class, found.difference) == (BreakClass.FEE_NETTED, Decimal(-3))
+    assert (cut.break_class, cut.difference) == (BreakClass.AMOUNT_MISMATCH, Decimal(-3))
+    assert (whole.break_class, whole.difference) == (BreakClass.FEE_NETTED, Decimal(-3))
+
+
+def test_of_two_payments_that_a_line_names_the_one_of_the_same_amount_is_meant() -> None:
+    entries = [item("5", OURS), item("7", ALIKE)]
+
+    for names in ((OURS, ALIKE), (ALIKE, OURS)):
+        assert resolved(line("5", *names), *entries).reference == OURS
+        assert rules_of(run([line("7", *names)], entries)) == [MatchRule.REFERENCE]
+
+
+@pytest.mark.parametrize(("amount", "theirs"), [("5", "5"), ("4.90", "5"), ("4.90", "4.80")])
+def test_of_two_payments_that_a_line_names_none_is_chosen_without_the_amount(amount: str, theirs: str) -> None:
+    entries = [item("5", OURS), item(theirs, ALIKE)]
+
+    outcome = run([line(amount, OURS, ALIKE)], entries)
+
+    (found,) = [broken for broken in outcome.breaks if broken.line]
+    assert (outcome.matches, outcome.proposals) == ([], [])
+    assert (found.break_class, found.entry) == (BreakClass.MISSING_IN_LEDGER, None)
+    assert set(found.candidates) == {entry.id for entry in entries}
+
+
+def test_two_payments_that_a_line_names_are_matched_together_where_they_add_up() -> None:
+    entries = [item("5", OURS), item("7", ALIKE)]
+
+    assert rules_of(run([line("12", OURS, ALIKE)], entries)) == [MatchRule.ONE_TO_MANY]
 
 
 def test_a_reference_that_the_ledger_does_not_know_bars_nothing() -> None:
-    line, entry = item("5", "INVOICE-772"), item("5", OURS)
+    one, entry = item("5", "INVOICE-772"), item("5", OURS)
 
-    assert rules_of(run([line], [entry])) == [MatchRule.AMOUNT_DATE]
-    assert not resolved(line, entry).known
+    assert rules_of(run([one], [entry])) == [MatchRule.AMOUNT_DATE]
+    assert not resolved(one, entry).known
 
 
 def test_a_reference_of_another_payment_of_the_ledger_bars() -> None:
-    line, entry = item("5", ALIKE), item("5", OURS)
+    one, entry = item("5", ALIKE), item("5", OURS)
 
-    outcome = run([line], [entry], known=frozenset({ALIKE}))
+    outcome = run([one], [entry], known=frozenset({ALIKE}))
 
     assert outcome.matches == []
     assert {found.break_class for found in outcome.breaks} == {
@@ -87,26 +124,26 @@ def test_two_lines_of_unknown_references_for_one_entry_are_not_guessed() -> None
 def test_the_beginning_of_a_batch_is_known() -> None:
     entries = [item("1.10", "batch7-1"), item("2.20", "batch7-2")]
 
-    assert resolved(item("3.30", "batch7"), *entries).known
+    assert resolved(line("3.30", "batch7"), *entries).known
     assert rules_of(run([item("3.30", "batch7")], entries)) == [MatchRule.ONE_TO_MANY]
 
 
 def test_another_reference_in_the_line_counts_where_its_payment_is_open_and_equal() -> None:
-    line = replace(item("5", "INVOICE-772"), others=("T-1", OURS))
+    one = line("5", "INVOICE-772", "T-1", OURS)
 
-    assert rules_of(run([line], [item("5", OURS, day=9)])) == [MatchRule.REFERENCE]
-    assert resolved(line, item("6", OURS)).reference == "INVOICE-772"
-    assert resolved(line, known=frozenset({OURS})).reference == "INVOICE-772"
+    assert rules_of(run([one], [item("5", OURS, day=9)])) == [MatchRule.REFERENCE]
+    assert resolved(one, item("6", OURS)).reference == "INVOICE-772"
+    assert resolved(one, known=frozenset({OURS})).reference == "INVOICE-772"
 
 
 def test_the_references_of_a_batch_match_its_payments_where_they_add_up() -> None:
     entries = [item("1", OURS, day=-20), item("2", ALIKE, day=-20), item("3", "other")]
-    line = replace(item("3", "batch-1"), others=("batch-1", OURS[:35], ALIKE))
+    one = line("3", "batch-1", "batch-1", OURS[:35], ALIKE)
 
-    (found,) = run([line], entries).matches
+    (found,) = run([one], entries).matches
 
     assert (found.rule, set(found.entries)) == (MatchRule.ONE_TO_MANY, set(entries[:2]))
-    less = replace(item("2.99", "batch-1"), others=(OURS, ALIKE))
+    less = line("2.99", "batch-1", OURS, ALIKE)
     assert run([less], entries[:2]).matches == []
 
 
@@ -191,3 +228,83 @@ def test_a_batch_is_matched_by_the_references_of_its_payments(alice: User) -> No
 
     assert Match.objects.get().rule == "ONE_TO_MANY"
     assert breaks() == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("amount", ["50.00", "49.00"])
+def test_a_whole_reference_with_which_another_begins_takes_no_payment_of_it(
+    alice: User, amount: str, settings: Any
+) -> None:
+    settings.RECONCILE_AUTO_POST_MAX = {"USD": "5.00"}
+    deposit(alice, "50.00", "sim_101", day=OLD - timedelta(days=9))
+    import_(csv_of((OLD, amount, "sim_10")))
+
+    report = reconcile()
+
+    assert (Match.objects.count(), report.auto_posted) == (0, 0)
+    assert breaks() == [("missing_in_ledger", amount)]
+
+
+@pytest.mark.django_db
+def test_a_number_of_the_payer_keeps_no_line_from_its_payment(alice: User) -> None:
+    deposit(alice, "80.00", "sim_101", day=OLD)
+    paid = deposit(alice, "50.00", day=OLD)
+    import_(csv_of((OLD, "50.00", "sim_10")))
+
+    reconcile()
+
+    assert paid.matched.get().match.rule == "AMOUNT_DATE"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("name", "posted"),
+    [("simulator:sim_01", 0), ("simulator:sim_01xyz", 1), ("sim_01xyz", 1)],
+    ids=["cut", "whole", "without our prefix"],
+)
+def test_no_difference_is_posted_by_itself_where_the_reference_was_cut(
+    alice: User, name: str, posted: int, settings: Any
+) -> None:
+    settings.RECONCILE_AUTO_POST_MAX = {"USD": "5.00"}
+    deposit(alice, "50.00", "sim_01xyz", day=OLD)
+    import_(csv_of((OLD, "49.00", name)))
+
+    reports = [reconcile(), reconcile()]
+
+    assert [report.auto_posted for report in reports] == [posted, 0]
+    assert breaks() == ([] if posted else [("amount_mismatch", "-1.00")])
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("text", ["166?00GUTSCHRIFT?20SVWZ+thanks EREF+{}", "thanks EREF+{}", "/REMI/x/EREF/{}"])
+@pytest.mark.parametrize("amount", ["25,00", "24,00"])
+def test_what_a_payer_writes_takes_no_payment_of_another_person(
+    alice: User, bob: User, text: str, amount: str, settings: Any
+) -> None:
+    settings.RECONCILE_AUTO_POST_MAX = {"USD": "5.00"}
+    hers = deposit(alice, amount.replace(",", "."), "sim_alice01", day=DAY)
+    his = deposit(bob, "26.00", "sim_bobxx02", day=DAY)
+    raw = mt940_of((amount, "sim_alice01", "B1"), closing=amount)
+    import_(raw.replace(b":86:text", f":86:{text.format('sim_bobxx02')}".encode()), format="mt940")
+
+    report = reconcile()
+
+    assert (hers.matched.get().match.rule, his.matched.count(), report.auto_posted) == ("REFERENCE", 0, 0)
+
+
+@pytest.mark.django_db
+def test_two_references_of_equal_payments_decide_nothing(alice: User, bob: User, settings: Any) -> None:
+    settings.RECONCILE_AUTO_POST_MAX = {"USD": "5.00"}
+    for user, name in ((alice, "sim_alice01"), (bob, "sim_bobxx02")):
+        deposit(user, "25.00", name, day=DAY)
+    for amount in ("25,00", "24,00"):
+        raw = mt940_of((amount, "sim_alice01", amount), closing=amount).replace(b":86:text", b":86:EREF+sim_bobxx02")
+        import_(raw.replace(b":28C:7", f":28C:{amount[:2]}".encode()), format="mt940", confirm_repeat=True)
+
+    report = reconcile()
+
+    assert (Match.objects.count(), report.auto_posted) == (0, 0)
+    assert [found for found in breaks() if found[0] != "missing_in_statement"] == [
+        ("missing_in_ledger", "24.00"),
+        ("missing_in_ledger", "25.00"),
+    ]
