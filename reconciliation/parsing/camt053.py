@@ -29,7 +29,7 @@ from reconciliation.parsing.common import (
 )
 from reconciliation.parsing.xml_stream import Path, elements
 
-READER = "camt053/2"
+READER = "camt053/3"
 _ROOT = re.compile(r"\{urn:iso:std:iso:20022:tech:xsd:camt\.053\.001\.[0-9]{2}\}Document")
 _OPENING, _CLOSING = ("OPBD", "PRCD"), ("CLBD",)
 _STATEMENT: Path = ("Document", "BkToCstmrStmt", "Stmt")

@@ -66,7 +66,7 @@ class ParsedStatement:
     period is None where the file states none; `from_date` and `to_date` span balances, lines and the stated period.
     """
 
-    reader: str  # name and version of the reader, such as "mt940/2"
+    reader: str  # name and version of the reader, such as "mt940/3"
     statement_id: str
     external_account: str = ""
     number: str = ""

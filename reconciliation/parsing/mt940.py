@@ -38,7 +38,7 @@ from reconciliation.parsing.mt940_grammar import (
     statements_of,
 )
 
-READER = "mt940/2"
+READER = "mt940/3"
 # RC takes a credit back, RD a debit.
 _SIGNS = {"C": 1, "RD": 1, "D": -1, "RC": -1}
 _NO_AMOUNT = re.compile(r"[0,]+", re.ASCII)
