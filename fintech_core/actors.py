@@ -35,6 +35,7 @@ class Actor:
     scopes: frozenset[str] | None = None
     credential_id: uuid.UUID | None = None
     request_id: str = ""
+    is_staff: bool = False
     network: bytes = field(default=b"", repr=False)
     step_up_id: uuid.UUID | None = None
 

@@ -111,8 +111,8 @@ def _in_savepoint(use_case: Callable[[], T]) -> T | DomainError:
 _LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %s, true)"
 _CLAIM = """
     INSERT INTO fintech_core_idempotencyrecord
-        (id, principal_kind, principal_id, organization_id, key, fingerprint, content_type)
-    VALUES (%s, %s, %s, %s, %s, %s, '') ON CONFLICT DO NOTHING RETURNING id
+        (id, principal_kind, principal_id, organization_id, key, fingerprint, by_staff, content_type)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, '') ON CONFLICT DO NOTHING RETURNING id
 """
 
 
@@ -133,7 +133,7 @@ def _claim(actor: Actor, key: str, fingerprint: bytes) -> uuid.UUID | None:
         # The short wait holds for the claim alone, the process's own lock timeout for all that follows.
         with prepared.one_round_trip():
             prepared.execute(_LOCK_TIMEOUT, [TWIN_WAIT])
-            claimed = prepared.Pending(_CLAIM, [claim, *principal, key, fingerprint])
+            claimed = prepared.Pending(_CLAIM, [claim, *principal, key, fingerprint, actor.is_staff])
             prepared.execute(_LOCK_TIMEOUT, [lock_timeout])
     except OperationalError as error:
         if db.is_lock_timeout(error):
@@ -170,19 +170,18 @@ def forget(*, principals: Collection[uuid.UUID]) -> int:
     return rows.delete()[0]
 
 
-def forget_answers_naming(*, principals: Collection[uuid.UUID], named: Collection[uuid.UUID]) -> int:
-    """Delete answers to these (other) persons in which one of the ids stands: they may repeat an erased person's words.
+def forget_staff_answers_naming(named: Collection[uuid.UUID]) -> int:
+    """Delete answers to staff in which one of the ids stands: they may repeat an erased person's words.
 
     A request that is sent again afterwards is judged anew, by what has become of its object.
     """
-    texts, askers = [str(name) for name in named], list(principals)
     with connection.cursor() as cursor:
-        cursor.execute(_FORGET_NAMING, [str(ActorKind.USER), askers, texts])
+        cursor.execute(_FORGET_NAMING, [[str(name) for name in named]])
         return cursor.rowcount
 
 
 _FORGET_NAMING = """
-    DELETE FROM fintech_core_idempotencyrecord WHERE principal_kind = %s AND principal_id = ANY(%s)
+    DELETE FROM fintech_core_idempotencyrecord WHERE by_staff
     AND EXISTS (SELECT FROM unnest(%s::text[]) named(id) WHERE position(convert_to(named.id, 'UTF8') IN body) > 0)
 """
 

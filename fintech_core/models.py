@@ -70,6 +70,8 @@ class IdempotencyRecord(models.Model):
     principal_id = models.UUIDField()
     organization_id = models.UUIDField(default=ids.NIL)
     key = models.CharField(max_length=255)
+    # Whether the principal was staff then, whose answers may repeat a customer's words.
+    by_staff = models.BooleanField(db_default=False)
     fingerprint = models.BinaryField()
     status = models.PositiveSmallIntegerField(null=True)
     content_type = models.CharField(max_length=100, blank=True)

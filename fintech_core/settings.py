@@ -265,6 +265,8 @@ AUTHENTICATION_BACKENDS = ["users.backends.RoleBackend"]
 ACTING_IN = "organizations.selectors.acting_in"  # how authentication puts an Actor into an organization
 BEFORE_A_USER_LEAVES = ["organizations.services.refuse_without_an_admin"]  # asked before deactivation and erasure
 # How rooms above the ledger erase what an erased person wrote: (user id, at most so many) -> how many it were.
+# What rooms above know to be open of a person: each is called with the user's id and returns obstacles of an erasure.
+ERASURE_OBSTACLES = ["payments.selectors.reviews_in_the_way"]
 TEXT_ERASERS = ["payments.services.erase_return_addresses"]
 MEMBER_CAPABILITIES = "organizations.roles.MEMBER_CAPABILITIES"  # for the OpenAPI file and the tables of the docs
 ADMIN_ACTOR_OF_USER = "users.authentication.actor_of_user"  # how the kernel's admin helper makes its Actor

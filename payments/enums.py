@@ -34,7 +34,7 @@ TRANSITIONS: Mapping[IntentStatus, frozenset[IntentStatus]] = {
     _INTENT.REFUNDED: frozenset(),
 }
 # Nothing more is awaited from the provider, so the wallet may be closed.
-SETTLED = frozenset({_INTENT.SUCCEEDED, _INTENT.FAILED, _INTENT.CANCELED, _INTENT.REFUNDED})
+SETTLED = frozenset({_INTENT.SUCCEEDED, _INTENT.FAILED, _INTENT.CANCELED, _INTENT.PARTIALLY_REFUNDED, _INTENT.REFUNDED})
 
 
 # What expires: the payer, or the provider, may never say anything.

@@ -27,6 +27,7 @@ from payments.enums import (
     ReviewReason,
     SimulatorOutcome,
 )
+from wallet.triggers import owner_is_erased
 
 
 def _facts(name: str, columns: Iterable[str], what: str, more: str = "") -> SealedTrigger:
@@ -58,9 +59,10 @@ def _moves(transitions: Mapping[Any, Iterable[str]], name: str, what: str) -> st
 
 
 def _erased_or_kept(column: str, name: str) -> str:
-    """The check that a text of a person only ever changes to nothing."""
+    """The check that a text of a wallet's owner only ever changes to nothing, once that person has been erased."""
     return f"""
-            IF OLD.{column} IS DISTINCT FROM NEW.{column} AND NEW.{column} <> '' THEN
+            IF OLD.{column} IS DISTINCT FROM NEW.{column}
+               AND (NEW.{column} <> '' OR NOT {owner_is_erased("OLD.wallet_id")}) THEN
                 RAISE EXCEPTION 'a text is erased whole or kept' USING ERRCODE = '{REFUSED}', CONSTRAINT = '{name}';
             END IF;
     """

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
+from payments.enums import IntentStatus
 from payments.models import IncomingPayment, PaymentIntent, SimulatorDelivery
 from wallet.selectors import owned_by
 
@@ -41,6 +42,13 @@ def filter_intents(queryset: QuerySet[PaymentIntent], filters: Mapping[str, Any]
 def intent_by_id(intent_id: uuid.UUID) -> PaymentIntent | None:
     """Unscoped: for the checkout page, whose signed token is the permission."""
     return PaymentIntent.objects.filter(pk=intent_id).first()
+
+
+def reviews_in_the_way(user_id: uuid.UUID) -> list[dict[str, str]]:
+    """Money of the person's lies in suspense until staff end the review, also where the wallet was closed before
+    (settings.ERASURE_OBSTACLES)."""
+    rows = PaymentIntent.objects.filter(wallet__owner_user_id=user_id, status=IntentStatus.REQUIRES_REVIEW)
+    return [{"kind": "payment_review", "id": str(pk)} for pk in rows.order_by("pk").values_list("pk", flat=True)]
 
 
 def is_booked(*, gateway: str, provider_payment_id: str) -> bool:

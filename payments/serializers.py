@@ -59,7 +59,10 @@ class CreateIntentInput(MoneyInput):
 
 class CancelIntentInput(StrictInput):
     reason = TextField(
-        required=False, min_length=3, max_length=500, help_text="Required of operators, who cancel another's payment."
+        required=False,
+        min_length=3,
+        max_length=500,
+        help_text="Required of operators, who cancel another's payment; an owner's isn't kept.",
     )
 
 

@@ -10,7 +10,16 @@ from fintech_core import clock
 from fintech_core.db import unit_of_work
 from fintech_core.encrypted_fields import indexed
 from fintech_core.models import AuditLog, OutboxEvent
-from fintech_core.testing import SYSTEM, Client, anonymous_client, client_for, fund_wallet, kyc, with_personal
+from fintech_core.testing import (
+    SYSTEM,
+    Client,
+    anonymous_client,
+    client_for,
+    customer,
+    fund_wallet,
+    kyc,
+    with_personal,
+)
 from organizations.tests.factories import approve_kyb, client_in, organization_of, wallet_for
 from transactions.models import TransferSchedule
 from transactions.services import erasure
@@ -131,7 +140,31 @@ def test_money_sent_to_bob_meanwhile_can_be_sent_on(
     assert done(bob_client.post(f"/api/v1/wallets/{target.pk}/close", {"reason": "I am leaving"}))["status"] == "CLOSED"
 
 
-def test_a_cent_that_is_worth_less_than_its_fee_keeps_no_wallet_open(
+DUST = {"amount": "0.01", "currency": "USD"}
+
+
+def leave_dust(client: Client, source: Wallet, target: Wallet, *, trap: str, admin_client: Client) -> None:
+    """Mallory's cent in a wallet whose owner can't get rid of it by a transfer, for the reason that `trap` names."""
+    price: dict[str, Any] = {"kind": "TRANSFER", "currency": "USD", "reason": "Price list of 2027"}
+    if trap == "KYC level 0":
+        kyc(User.objects.get(pk=target.owner_user_id), 0)
+    elif trap == "fee":
+        done(admin_client.post("/api/v1/fee-schedules", {**price, "fixed": "0.30"}), 201)
+    elif trap == "fee that rounds up":
+        done(admin_client.post("/api/v1/fee-schedules", {**price, "percentage": "1"}), 201)
+    ids = {"source_wallet": str(source.pk), "destination_wallet": str(target.pk)}
+    done(client.post("/api/v1/transfers", {**DUST, **ids}, key="new"), 201)
+    if trap == "closed payer":
+        rest = done(client.get(f"/api/v1/wallets/{source.pk}"))["balance"]
+        accomplice = str(customer("accomplice").wallets.get().pk)
+        away = {"source_wallet": str(source.pk), "destination_wallet": accomplice, "currency": "USD"}
+        done(client.post("/api/v1/transfers", {**away, "amount": rest}, key="new"), 201)
+        done(client.post(f"/api/v1/wallets/{source.pk}/close", {}))
+
+
+@pytest.mark.parametrize("closes", ["bob", "officer"])
+@pytest.mark.parametrize("trap", ["KYC level 0", "fee", "fee that rounds up", "closed payer"])
+def test_a_cent_that_bob_cannot_get_rid_of_keeps_no_wallet_open_and_no_person(
     bob: User,
     source: Wallet,
     target: Wallet,
@@ -139,27 +172,41 @@ def test_a_cent_that_is_worth_less_than_its_fee_keeps_no_wallet_open(
     mallory_client: Client,
     officer_client: Client,
     admin_client: Client,
+    trap: str,
+    closes: str,
 ) -> None:
-    """Bob can't send it on, since the fee is more than all he has: he forfeits it, and is erased."""
-    price = {"kind": "TRANSFER", "currency": "USD", "fixed": "0.30", "reason": "Price list of 2027"}
-    done(admin_client.post("/api/v1/fee-schedules", price), 201)
-    dust = {"amount": "0.01", "currency": "USD"}
-    ids = {"source_wallet": str(source.pk), "destination_wallet": str(target.pk)}
-    done(mallory_client.post("/api/v1/transfers", {**dust, **ids}, key="new"), 201)
+    """He states exactly what he gives up, or compliance does for him, and is erased."""
+    leave_dust(mallory_client, source, target, trap=trap, admin_client=admin_client)
     back = {"source_wallet": str(target.pk), "destination_wallet": str(source.pk)}
-    done(bob_client.post("/api/v1/transfers", {**dust, **back}, key="new"), 422)
+    done(bob_client.post("/api/v1/transfers", {**DUST, **back}, key="new"), 422)
     blocked = done(officer_client.post(f"/api/v1/users/{bob.pk}/erase", REASON), 409)
     assert blocked["obstacles"] == [{"kind": "balance", "id": str(target.pk)}]
     close = f"/api/v1/wallets/{target.pk}/close"
-    done(bob_client.post(close, {"reason": "I am leaving"}), 409)
+    client, reason = (bob_client, {}) if closes == "bob" else (officer_client, {"reason": "Asked by letter"})
+    done(client.post(close, reason), 409)
+    done(client.post(close, {**reason, "forfeit": {**DUST, "amount": "0.02"}}), 409)
 
-    closed = done(bob_client.post(close, {"reason": "I am leaving", "forfeit": dust}))
+    closed = done(client.post(close, {**reason, "forfeit": DUST}))
     erased = done(officer_client.post(f"/api/v1/users/{bob.pk}/erase", REASON))
 
     assert (closed["status"], closed["balance"]) == ("CLOSED", "0.00")
     assert erased["id"] == str(bob.pk)
     # Mallory can't do it again: there is no wallet left to send to.
-    done(mallory_client.post("/api/v1/transfers", {**dust, **ids}, key="new"), 422)
+    ids = {"source_wallet": str(source.pk), "destination_wallet": str(target.pk)}
+    done(mallory_client.post("/api/v1/transfers", {**DUST, **ids}, key="new"), 422)
+
+
+def test_what_bob_can_still_send_on_is_not_forfeited(
+    source: Wallet, target: Wallet, bob_client: Client, mallory_client: Client, admin_client: Client
+) -> None:
+    """The consent to give up a stranger's cent isn't one to give up his own money."""
+    fund_wallet(User.objects.get(pk=target.owner_user_id), "5.00")
+    leave_dust(mallory_client, source, target, trap="closed payer", admin_client=admin_client)
+
+    forfeit = {"forfeit": {"amount": "5.01", "currency": "USD"}}
+    refused = done(bob_client.post(f"/api/v1/wallets/{target.pk}/close", forfeit), 409)
+
+    assert (refused["code"], refused["at_most"]) == ("remainder_transferable", "0.01")
 
 
 def test_what_bob_set_up_for_an_organization_that_he_left_keeps_nobody(

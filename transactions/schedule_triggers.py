@@ -4,7 +4,7 @@ is POSTED only by the one transaction that carries its reference."""
 import pgtrigger
 
 from fintech_core.dbtriggers import SealedTrigger, refuse
-from transactions.triggers import TEXT_IS_ERASED
+from transactions.triggers import text_is_erased
 
 _SCHEDULE_BORN = """
     IF NEW.status <> 'ACTIVE' OR NEW.runs_done <> 0 OR NEW.next_occurrence <> 1 OR NEW.refusals_in_a_row <> 0 THEN
@@ -13,7 +13,7 @@ _SCHEDULE_BORN = """
     RETURN NEW;
 """
 
-_SCHEDULE_MOVES = f"""{TEXT_IS_ERASED}
+_SCHEDULE_MOVES = f"""{text_is_erased("source_wallet_id")}
     IF (NEW.id, NEW.owner_id, NEW.source_wallet_id, NEW.destination_wallet_id, NEW.destination_user_id, NEW.amount,
         NEW.currency, NEW.description, NEW.frequency, NEW.start_at, NEW.end_on, NEW.max_runs, NEW.business_day_rule,
         NEW.created_at)

@@ -28,6 +28,7 @@ from transactions.models import (
     TransferSchedule,
 )
 from users.models import ApiKey, Session, User
+from wallet.enums import WalletStatus
 from wallet.models import Wallet
 from wallet.selectors import owned_by, with_figures
 
@@ -128,6 +129,23 @@ class Party:
     currency: str
     status: str
     kyc_level: int
+
+
+_NEWEST_CREDITS = 1_000
+
+
+def credits_that_cannot_go_back(wallet_id: uuid.UUID) -> Decimal:
+    """What customers' wallets that take no credit any more have paid in, among the newest 1,000 credits."""
+    dead = [WalletStatus.CLOSED, *([WalletStatus.FROZEN] if settings.FREEZE_BLOCKS_CREDITS else [])]
+    newest = LedgerEntry.objects.filter(wallet_id=wallet_id, direction=Direction.CREDIT).order_by("-sequence")
+    payers = LedgerEntry.objects.filter(
+        transaction=OuterRef("transaction"),
+        direction=Direction.DEBIT,
+        wallet__account_code__isnull=True,
+        wallet__status__in=dead,
+    )
+    rows = LedgerEntry.objects.filter(pk__in=newest.values("pk")[:_NEWEST_CREDITS])
+    return rows.filter(Exists(payers)).aggregate(total=Sum("amount"))["total"] or Decimal(0)
 
 
 Schedules = Mapping[tuple[str, int | None], FeeSchedule]
@@ -315,10 +333,10 @@ def personal_data_of(user_id: uuid.UUID, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def erased_with_texts() -> User | None:
-    """A person who was erased and whose texts on transactions may still be there; the longest waiting first."""
+def erased_with_texts(*, limit: int) -> list[uuid.UUID]:
+    """Persons who were erased and whose texts may still be there; the longest waiting first."""
     rows = User.objects.filter(erased_at__isnull=False, texts_erased_at__isnull=True)
-    return rows.order_by("erased_at", "pk").first()
+    return list(rows.order_by("erased_at", "pk").values_list("pk", flat=True)[:limit])
 
 
 def texts_of(user_id: uuid.UUID) -> QuerySet[Transaction, uuid.UUID]:

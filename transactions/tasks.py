@@ -18,6 +18,7 @@ from transactions.models import ScheduledRun
 logger = structlog.get_logger(__name__)
 
 MAX_BATCHES = 50
+MAX_PERSONS = 1_000
 MAX_SCHEDULES = 1_000  # a tick; what is left over is the next tick's
 TIME_FOR_SCHEDULES = timedelta(seconds=25)  # less than the time between two ticks and than a task may take
 
@@ -32,10 +33,21 @@ def expire_holds() -> None:
 
 @shared_task(name="transactions.erase_texts")
 def erase_texts() -> None:
-    """What erased persons wrote on their transactions, a batch a transaction; what is left over is the next run's."""
-    for _ in range(MAX_BATCHES):
-        if not unit_of_work(lambda: services.erase_texts(now=clock.now())):
-            return
+    """What erased persons wrote, a batch a transaction; what is left over is the next run's.
+
+    One person whose texts can't be erased, for whatever reason, doesn't keep those of the others.
+    """
+    batches = MAX_BATCHES
+    for user_id in selectors.erased_with_texts(limit=MAX_PERSONS):
+        try:
+            while batches > 0 and _erase_a_batch(user_id):
+                batches -= 1
+        except Exception:
+            logger.exception("texts_not_erased", user=str(user_id))
+
+
+def _erase_a_batch(user_id: uuid.UUID) -> bool:
+    return unit_of_work(lambda: services.erase_texts(user_id=user_id, now=clock.now()))
 
 
 @shared_task(name="transactions.seal_ledger")

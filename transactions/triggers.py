@@ -7,6 +7,7 @@ checked twice, by two implementations.
 import pgtrigger
 
 from fintech_core.dbtriggers import SealedTrigger, append_only, refuse
+from wallet.triggers import owner_is_erased
 
 # A time before this one is past for sure: what was decided a moment ago, on locked rows, may still be written.
 _OVER = "greatest(ledger_transaction_start(), ledger_clock() - interval '1 minute')"
@@ -96,6 +97,16 @@ _TRANSACTION_FACTS = """
         RAISE EXCEPTION 'the texts of transaction % are erased whole or not at all', OLD.id
             USING ERRCODE = '23514', CONSTRAINT = 'transaction_texts';
     END IF;
+    IF (NEW.description, NEW.metadata, NEW.salt) IS DISTINCT FROM (OLD.description, OLD.metadata, OLD.salt)
+       AND NOT EXISTS (SELECT FROM users_user u
+                       WHERE u.erased_at IS NOT NULL AND u.id IN (OLD.source_owner, OLD.initiator_id))
+       AND NOT (OLD.source_owner IS NULL AND EXISTS (
+           SELECT FROM transactions_ledgerentry e JOIN wallet_wallet w ON w.id = e.wallet_id
+           JOIN users_user u ON u.id = w.owner_user_id
+           WHERE e.transaction_id = OLD.id AND u.erased_at IS NOT NULL)) THEN
+        RAISE EXCEPTION 'the texts of transaction % are those of a person who is not erased', OLD.id
+            USING ERRCODE = '23514', CONSTRAINT = 'transaction_texts';
+    END IF;
     IF NEW.status <> OLD.status
        AND (OLD.status, NEW.status) NOT IN (('PENDING', 'POSTED'), ('PENDING', 'REJECTED'), ('POSTED', 'REVERSED'))
        OR NEW.posted_at IS DISTINCT FROM OLD.posted_at AND NOT (OLD.status = 'PENDING' AND NEW.status = 'POSTED') THEN
@@ -145,14 +156,18 @@ _HELD_FOLLOWS = """
     RETURN NULL;
 """
 
-# A text of an erased person: it changes alone, and to nothing.
-TEXT_IS_ERASED = """
-    IF NEW.description = '' AND to_jsonb(NEW) - 'description' = to_jsonb(OLD) - 'description' THEN
+
+def text_is_erased(wallet: str) -> str:
+    """A text changes alone and to nothing, and only where the owner of the wallet in this column has been erased."""
+    return f"""
+    IF NEW.description = '' AND to_jsonb(NEW) - 'description' = to_jsonb(OLD) - 'description'
+       AND {owner_is_erased(f"OLD.{wallet}")} THEN
         RETURN NEW;
     END IF;
 """
 
-_HOLD_FACTS = f"""{TEXT_IS_ERASED}
+
+_HOLD_FACTS = f"""{text_is_erased("wallet_id")}
     IF (NEW.id, NEW.wallet_id, NEW.amount, NEW.currency, NEW.multi_capture, NEW.description, NEW.created_by,
         NEW.created_at)
        IS DISTINCT FROM

@@ -14,7 +14,7 @@ from fintech_core import client_address, ids
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.exceptions import NotFound, ValidationFailed
 from fintech_core.single_values import ORGANIZATION, single_header
-from users.enums import Role
+from users.enums import STAFF_ROLES, Role
 from users.models import User
 from users.roles import CAPABILITIES
 from users.selectors import live_session
@@ -86,6 +86,7 @@ def actor_of_user(*, user: User, request_id: str, credential_id: uuid.UUID | Non
         capabilities=CAPABILITIES[role],
         credential_id=credential_id,
         request_id=request_id,
+        is_staff=role in STAFF_ROLES,
         network=client_address.current_network(),
     )
 

@@ -12,7 +12,7 @@ from fintech_core.clock import DatabaseNow
 from fintech_core.crypto import under_any_key
 from fintech_core.encrypted_fields import indexed, indexed_in
 from fintech_core.identifiers import InvalidIdentifier, normalise_email
-from users.enums import STAFF_ROLES, MessageState, SessionKind
+from users.enums import MessageState, SessionKind
 from users.models import (
     ApiKey,
     FamiliarNetwork,
@@ -53,10 +53,6 @@ def users_by_verified_phones(phones: Collection[str]) -> dict[str, User]:
     found, _ = indexed_in("phone", set(phones))
     rows = User.objects.filter(**found, phone_verified_at__isnull=False, is_active=True)
     return {user.phone: user for user in rows if user.phone is not None}
-
-
-def staff_ids() -> list[uuid.UUID]:
-    return list(User.objects.filter(role__in=sorted(STAFF_ROLES)).values_list("pk", flat=True))
 
 
 def api_key_ids_of(user_id: uuid.UUID) -> list[uuid.UUID]:

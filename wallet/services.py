@@ -11,7 +11,14 @@ from typing import Any
 from fintech_core import audit, money, outbox
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
-from fintech_core.exceptions import CurrencyMismatch, DomainError, InvalidTransition, NotFound, PermissionDenied
+from fintech_core.exceptions import (
+    CurrencyMismatch,
+    DomainError,
+    InvalidTransition,
+    NotFound,
+    PermissionDenied,
+    ValidationFailed,
+)
 from wallet.enums import TRANSITIONS, WalletStatus
 from wallet.locks import lock_owner, lock_wallets
 from wallet.models import Claim, Wallet, genesis
@@ -123,25 +130,35 @@ def lock_wallet_to_close(*, actor: Actor, wallet_id: uuid.UUID) -> Wallet:
     Raises NotFound, PermissionDenied, InvalidTransition.
     """
     wallet = _locked(actor, wallet_id)
-    is_owner = actor.owner_id is not None and wallet.owner_id == actor.owner_id
-    if not is_owner and not actor.can(Capability.WALLETS_FREEZE):
+    if not is_own_wallet(actor, wallet) and not actor.can(Capability.WALLETS_FREEZE):
         raise PermissionDenied("Only its owner or compliance may close a wallet.")
     _check_move(wallet, WalletStatus.CLOSED)
     return wallet
 
 
-def close_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str, now: datetime) -> Wallet:
-    """Close for good. Its owner or compliance may; raises WalletNotEmpty, WalletInUse, InvalidTransition (frozen).
+def is_own_wallet(actor: Actor, wallet: Wallet) -> bool:
+    """Whether it is the actor's own, or that of the organization that it acts in."""
+    return actor.owner_id is not None and wallet.owner_id == actor.owner_id
 
-    Interfaces call `transactions.services.close_wallet`, which can forfeit a remainder first.
+
+def close_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str = "", now: datetime) -> Wallet:
+    """Close for good. Its owner may, and compliance with a reason; an owner's isn't kept (audit.reason_of).
+
+    Raises NotFound, PermissionDenied, ValidationFailed (compliance without a reason), WalletNotEmpty, WalletInUse,
+    InvalidTransition (frozen, closed). Interfaces call `transactions.services.close_wallet`, which can forfeit a
+    remainder first.
     """
     wallet = lock_wallet_to_close(actor=actor, wallet_id=wallet_id)
+    is_own = is_own_wallet(actor, wallet)
+    if not is_own and not reason:
+        message = "Closing another customer's wallet needs a reason."
+        raise ValidationFailed([{"field": "reason", "code": "required", "message": message}])
     if wallet.balance != 0 or wallet.held != 0:
         raise WalletNotEmpty
     # A claim that is past its time is ignored and left to its room, which has yet to say that what was open is over.
     if wallet.claims.exclude(expires_at__lte=now).exists():
         raise WalletInUse
-    return _move(actor, wallet, WalletStatus.CLOSED, "wallet.closed", reason)
+    return _move(actor, wallet, WalletStatus.CLOSED, "wallet.closed", audit.reason_of(reason, is_own=is_own))
 
 
 def set_wallet_policy(
@@ -209,6 +226,17 @@ def _policy(wallet: Wallet) -> dict[str, str | None]:
 def add_claim(*, wallet: Wallet, kind: str, ref: uuid.UUID, now: datetime, expires_at: datetime | None = None) -> None:
     """Remember that something is open on the wallet, whose lock the caller holds; until `expires_at`, if given."""
     Claim.objects.create(wallet=wallet, kind=kind, ref=ref, expires_at=expires_at, created_at=now)
+
+
+def keep_claim(*, wallet: Wallet, kind: str, ref: uuid.UUID, now: datetime, expires_at: datetime | None = None) -> None:
+    """It is open until `expires_at` (None: until it is removed), whether or not it was before.
+
+    The caller holds the wallet's lock. On a wallet that was closed in between nothing can be open any more.
+    """
+    if wallet.status == WalletStatus.CLOSED:
+        return
+    if not Claim.objects.filter(kind=kind, ref=ref).update(expires_at=expires_at):
+        add_claim(wallet=wallet, kind=kind, ref=ref, expires_at=expires_at, now=now)
 
 
 def extend_claim(*, kind: str, ref: uuid.UUID, expires_at: datetime | None) -> None:

@@ -9,6 +9,13 @@ from fintech_core.dbtriggers import SealedTrigger, refuse
 
 GENESIS_PREFIX = "fintech-core/wallet/1\n"
 
+
+def owner_is_erased(wallet: str) -> str:
+    """The SQL condition that the owner of this wallet (an expression for its id) is an erased person."""
+    return f"""EXISTS (SELECT FROM wallet_wallet w JOIN users_user u ON u.id = w.owner_user_id
+               WHERE w.id = {wallet} AND u.erased_at IS NOT NULL)"""
+
+
 _BORN_EMPTY = r"""
     SELECT n.id INTO bad FROM new_rows n
     WHERE n.balance <> 0 OR n.held <> 0 OR n.sequence <> 0 OR n.last_posted_at IS NOT NULL OR n.status <> 'ACTIVE'

@@ -94,8 +94,8 @@ def cancel_intent(*, actor: Actor, intent_id: uuid.UUID, reason: str = "", now: 
     """Give an intent up. A payment that arrives nevertheless is booked.
 
     Its owner may from `requires_payment` only: once the payer has decided, the provider's word decides. Operators may
-    from `processing` too, with a reason: the word may never come. Raises NotFound, ValidationFailed (an operator
-    without a reason), InvalidTransition.
+    from `processing` too, with a reason: the word may never come. An owner's reason isn't kept (audit.reason_of).
+    Raises NotFound, ValidationFailed (an operator without a reason), InvalidTransition.
     """
     actor.require(Capability.PAYMENTS_CANCEL)
     is_own = intents_owned_by(actor).filter(pk=intent_id).exists()
@@ -109,7 +109,8 @@ def cancel_intent(*, actor: Actor, intent_id: uuid.UUID, reason: str = "", now: 
         raise NotFound
     if intent.status not in ({IntentStatus.REQUIRES_PAYMENT} if is_own else EXPIRING):
         raise wrong_state(intent)
-    move_intent(actor=actor, intent=intent, status=IntentStatus.CANCELED, reason=reason, now=now)
+    kept = audit.reason_of(reason, is_own=is_own)
+    move_intent(actor=actor, intent=intent, status=IntentStatus.CANCELED, reason=kept, now=now)
     return intent
 
 

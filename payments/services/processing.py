@@ -118,6 +118,8 @@ def _review_reason(intent: PaymentIntent | None, gateway: str, amount: Decimal, 
     """Why the money can't go to the intent's wallet; None where it can. Locks the wallet to know its state."""
     if intent is None:
         return ReviewReason.UNKNOWN_INTENT
+    # Before suspense, whatever comes of it: a review puts a claim on the wallet.
+    wallet = lock_wallets([intent.wallet_id])[intent.wallet_id]
     if intent.gateway != gateway:
         return ReviewReason.GATEWAY_MISMATCH
     if intent.status in _PAID:
@@ -128,7 +130,6 @@ def _review_reason(intent: PaymentIntent | None, gateway: str, amount: Decimal, 
         return ReviewReason.CURRENCY_MISMATCH
     if intent.amount != amount:
         return ReviewReason.AMOUNT_MISMATCH
-    wallet = lock_wallets([intent.wallet_id])[intent.wallet_id]
     if wallet.status == WalletStatus.CLOSED:
         return ReviewReason.WALLET_CLOSED
     if wallet.status == WalletStatus.FROZEN and settings.FREEZE_BLOCKS_CREDITS:
@@ -242,6 +243,9 @@ def _told(actor: Actor, event: WebhookEvent, said: ProviderEvent, now: datetime)
         _finish(event, EventStatus.IGNORED, now, "unknown_intent")
     elif not intent.may_become(status):
         _finish(event, EventStatus.IGNORED, now, "state_does_not_go_back")
+    elif status is IntentStatus.PROCESSING and _is_wallet_closed(intent):
+        # Its time was over, else it had kept the wallet open: it is canceled by the job, and never gets more time.
+        _finish(event, EventStatus.IGNORED, now, "wallet_closed")
     else:
         move_intent(
             actor=actor,
@@ -252,6 +256,10 @@ def _told(actor: Actor, event: WebhookEvent, said: ProviderEvent, now: datetime)
             failure_reason="declined" if status is IntentStatus.FAILED else "",
         )
         _finish(event, EventStatus.PROCESSED, now)
+
+
+def _is_wallet_closed(intent: PaymentIntent) -> bool:
+    return lock_wallets([intent.wallet_id])[intent.wallet_id].status == WalletStatus.CLOSED
 
 
 def _defer(event: WebhookEvent, now: datetime, error: str) -> None:

@@ -11,7 +11,8 @@ from fintech_core.exceptions import InvalidTransition
 from fintech_core.money import exponent_of, format_amount
 from payments.enums import EXPIRING, IntentStatus
 from payments.models import PaymentIntent
-from wallet.services import extend_claim, remove_claims
+from wallet.locks import lock_wallets
+from wallet.services import keep_claim, remove_claims
 
 CLAIM_KIND = "payment_intent"
 
@@ -27,7 +28,8 @@ def move_intent(
     """Move a locked intent to `status`, writing `changes` (fields by name) with it.
 
     Raises InvalidTransition. Once nothing more is awaited, the claim that keeps the wallet open goes; a decided payment
-    has longer to arrive, and one under review is open until an officer ends it.
+    has longer to arrive, and one under review is open until an officer ends it, also where it had been given up before.
+    The wallet is locked for that: callers that post money have locked it before the system's accounts.
     """
     if not intent.may_become(status):
         raise wrong_state(intent)
@@ -42,8 +44,9 @@ def move_intent(
     if intent.is_settled:
         remove_claims(kind=CLAIM_KIND, refs=[intent.pk])
     else:
+        wallet = lock_wallets([intent.wallet_id])[intent.wallet_id]
         expires_at = intent.expires_at if status in EXPIRING else None
-        extend_claim(kind=CLAIM_KIND, ref=intent.pk, expires_at=expires_at)
+        keep_claim(wallet=wallet, kind=CLAIM_KIND, ref=intent.pk, expires_at=expires_at, now=now)
     shown = {name: str(getattr(value, "pk", value)) for name, value in changes.items() if value}
     audit.record(
         actor=actor,

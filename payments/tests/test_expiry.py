@@ -13,11 +13,12 @@ from fintech_core.db import unit_of_work
 from fintech_core.models import AuditLog, OutboxEvent
 from fintech_core.testing import Client, actor_for, browser_for
 from payments import services, tasks
+from payments.enums import IntentStatus
 from payments.models import PaymentIntent
 from payments.tests.factories import balance_of, books, deliver, event, open_intent, wallet_of
 from users.models import User
 from wallet.models import Claim
-from wallet.services import close_wallet
+from wallet.services import WalletInUse, close_wallet
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/v1/payment-intents"
@@ -204,3 +205,92 @@ def test_a_return_address_is_erased_or_kept(alice: User) -> None:
     with pytest.raises(IntegrityError, match="a text is erased whole or kept"):
         unit_of_work(lambda: PaymentIntent.objects.filter(pk=intent.pk).update(return_url="https://else.example"))
     assert PaymentIntent.objects.filter(pk=intent.pk).update(return_url="") == 1
+
+
+# --- After the end ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["canceled", "expired", "failed"])
+def test_a_late_payment_under_review_keeps_the_wallet_and_the_person(
+    alice: User, operator: User, officer_client: Client, end: str
+) -> None:
+    """Its claim went when the intent ended: the review puts it back, until staff say where the money belongs."""
+    intent = ended(alice, end)
+    assert not Claim.objects.exists()
+
+    deliver(event(intent.pk, amount="24.00"))
+
+    assert reloaded(intent).status == "requires_review"
+    assert list(Claim.objects.values_list("ref", "wallet_id", "expires_at")) == [(intent.pk, wallet_of(alice).pk, None)]
+    with pytest.raises(WalletInUse):
+        close(alice)
+    erase = f"/api/v1/users/{alice.pk}/erase"
+    blocked = officer_client.post(erase, {"reason": "asked to be forgotten"})
+    assert (blocked.status_code, blocked.json()["obstacles"]) == (
+        409,
+        [{"kind": "payment_review", "id": str(intent.pk)}, {"kind": "claim", "id": str(wallet_of(alice).pk)}],
+    )
+    resolve(operator, intent, IntentStatus.SUCCEEDED)
+    assert (balance_of(alice), Claim.objects.count()) == (Decimal("24.00"), 0)
+
+
+def ended(user: User, end: str) -> PaymentIntent:
+    """An intent of which nothing more is awaited."""
+    intent = open_intent(user)
+    if end == "canceled":
+        unit_of_work(lambda: services.cancel_intent(actor=actor_for(user), intent_id=intent.pk, now=timezone.now()))
+    elif end == "expired":
+        later = intent.expires_at + timedelta(seconds=1)
+        unit_of_work(lambda: services.expire_due_intents(now=later))
+    else:
+        deliver(event(intent.pk, kind="payment.failed"))
+    return reloaded(intent)
+
+
+def resolve(operator: User, intent: PaymentIntent, outcome: IntentStatus) -> None:
+    unit_of_work(
+        lambda: services.resolve_review(
+            actor=actor_for(operator), intent_id=intent.pk, outcome=outcome, reason="Checked", now=timezone.now()
+        )
+    )
+
+
+def test_a_payment_that_came_after_the_closing_waits_for_staff_and_then_the_person_is_erased(
+    alice: User, operator: User, officer_client: Client
+) -> None:
+    """A closed wallet carries no claim; the review is in the erasure's way, and staff can always end it."""
+    intent = ended(alice, "canceled")
+    close(alice)
+    deliver(event(intent.pk))
+    assert (reloaded(intent).review_reason, Claim.objects.count()) == ("wallet_closed", 0)
+
+    erase = f"/api/v1/users/{alice.pk}/erase"
+    blocked = officer_client.post(erase, {"reason": "asked to be forgotten"})
+
+    assert blocked.json()["obstacles"] == [{"kind": "payment_review", "id": str(intent.pk)}]
+    resolve(operator, intent, IntentStatus.REFUNDED)
+    assert officer_client.post(erase, {"reason": "asked to be forgotten"}).status_code == 200
+
+
+def test_being_processed_revives_no_intent_whose_wallet_is_closed(
+    alice: User, due: PaymentIntent, officer_client: Client
+) -> None:
+    close(alice)
+
+    told = deliver(event(due.pk, kind="payment.processing"))
+
+    assert (told.status, told.error) == ("IGNORED", "wallet_closed")
+    assert reloaded(due).status == "requires_payment"
+    assert reloaded(due).expires_at == due.expires_at
+    tasks.expire_intents()
+    assert (reloaded(due).status, Claim.objects.count()) == ("canceled", 0)
+    assert officer_client.post(f"/api/v1/users/{alice.pk}/erase", {"reason": "asked"}).status_code == 200
+
+
+def test_being_processed_gives_a_late_intent_its_time_while_the_wallet_is_open(alice: User, due: PaymentIntent) -> None:
+    deliver(event(due.pk, kind="payment.processing"))
+
+    again = reloaded(due)
+    assert (again.status, Claim.objects.get().expires_at) == ("processing", again.expires_at)
+    with pytest.raises(WalletInUse):
+        close(alice)

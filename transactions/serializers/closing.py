@@ -3,16 +3,22 @@
 from typing import Any
 
 from fintech_core.money import Money
-from fintech_core.serializers import MoneyInput, ReasonInput
+from fintech_core.serializers import MoneyInput, StrictInput, TextField
 
 
 class ForfeitInput(MoneyInput):
     """What is given up: exactly the wallet's balance, and no more than a transfer of one unit costs."""
 
 
-class CloseWalletInput(ReasonInput):
-    """The reason goes into the audit log. `forfeit` is for a remainder that no transfer could move."""
+class CloseWalletInput(StrictInput):
+    """`forfeit` is for a remainder that no transfer could move."""
 
+    reason = TextField(
+        required=False,
+        min_length=3,
+        max_length=500,
+        help_text="Required of compliance, for the audit log. An owner needs none, and none is kept.",
+    )
     forfeit = ForfeitInput(required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

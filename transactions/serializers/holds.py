@@ -66,7 +66,12 @@ class CaptureHoldInput(StrictInput):
 
 
 class VoidHoldInput(StrictInput):
-    reason = TextField(required=False, min_length=3, max_length=500, help_text="Needed from operators.")
+    reason = TextField(
+        required=False,
+        min_length=3,
+        max_length=500,
+        help_text="Required of operators, for the audit log; an owner's isn't kept.",
+    )
 
 
 class ExtendHoldInput(StrictInput):

@@ -80,7 +80,10 @@ def _refuse(field: str, code: str, message: str) -> None:
 
 class CancelScheduleInput(StrictInput):
     reason = TextField(
-        required=False, min_length=3, max_length=500, help_text="Asked of operators, who cancel somebody else's."
+        required=False,
+        min_length=3,
+        max_length=500,
+        help_text="Required of operators, who cancel another's schedule; an owner's isn't kept.",
     )
 
 

@@ -1,8 +1,10 @@
-"""Closing a wallet, also one with a remainder that can't be sent on because any transfer would cost more than it.
+"""Closing a wallet, also one with a remainder that its owner can't get rid of by a transfer.
 
-Without this a stranger's transfer of 0.01, where transfers have a fee, would keep a wallet open and its owner from
-being erased for ever. The remainder goes to the platform (account `fees`) in the transaction that closes the wallet.
-The exact amount must be stated as consent, and it is bounded: what a transfer could still move is never forfeited.
+That is so where any transfer would cost more than it, where the owner's KYC level forbids transfers, and where it came
+from a wallet that has been closed since. Without this a stranger's transfer of 0.01 would keep such a wallet open, and
+its owner from being erased, for ever. The remainder goes to the platform (account `fees`) in the transaction that
+closes the wallet.
+The exact amount must be stated as consent, and it is bounded: what a transfer could still move on is never forfeited.
 """
 
 import uuid
@@ -28,7 +30,7 @@ class RemainderTransferable(DomainError):
     title = "Only a remainder that no transfer could move is forfeited. Transfer this one."
 
 
-def close_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str, forfeit: Money | None = None) -> Wallet:
+def close_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str = "", forfeit: Money | None = None) -> Wallet:
     """Close for good. Its owner or compliance may. `forfeit` is the exact remainder that is given up on the way.
 
     Raises NotFound, PermissionDenied, InvalidTransition (frozen, closed), CurrencyMismatch, WalletNotEmpty (no
@@ -63,5 +65,5 @@ def _forfeit(actor: Actor, wallet_id: uuid.UUID, reason: str, remainder: Money) 
         entity_type="wallet",
         entity_id=wallet.pk,
         after={"money": str(remainder), "transaction": str(transaction.pk)},
-        reason=reason,
+        reason=audit.reason_of(reason, is_own=wallets.is_own_wallet(actor, wallet)),
     )

@@ -30,7 +30,7 @@ from transactions.models import Hold, Monitor, Transaction, TransferSchedule
 from transactions.services.schedules import cancel_schedules_naming
 from users.locks import lock_user
 from users.models import User
-from users.selectors import api_key_ids_of, staff_ids
+from users.selectors import api_key_ids_of
 from users.services import erase_person
 from wallet.enums import WalletStatus
 from wallet.locks import lock_wallets
@@ -64,8 +64,8 @@ def erase_user(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datetime) 
     What others have set up (scheduled transfers to this person, or for an organization that the person has left) is
     canceled: nothing that another person did may keep this one from being erased.
 
-    Raises NotFound (nobody, or erased already), ErasureBlocked: money, holds, schedules or payments under way, a frozen
-    wallet, an open KYC submission, a membership, a staff role.
+    Raises NotFound (nobody, or erased already), ErasureBlocked: money, holds, schedules, payments under way or under
+    review, a frozen wallet, an open KYC submission, a membership, a staff role.
     """
     actor.require(Capability.USERS_ERASE)
     schedules = lock_transfer_schedules(selectors.open_schedules_of_others_naming(user_id))
@@ -116,6 +116,8 @@ def _obstacles_of(user: User) -> list[dict[str, str]]:
         found.append({"kind": "kyc_submission", "id": str(submission.pk)})
     found += [{"kind": "membership", "id": str(member.organization_id)} for member in user.memberships.order_by("pk")]
     found += [{"kind": "schedule", "id": str(pk)} for pk in selectors.open_schedules_from(user.pk)]
+    for path in settings.ERASURE_OBSTACLES:
+        found += import_string(path)(user.pk)
     return found
 
 
@@ -129,18 +131,16 @@ def _in_the_way(wallet: Wallet, now: datetime) -> list[dict[str, str]]:
     return [{"kind": kind, "id": str(wallet.pk)} for kind, stands in reasons.items() if stands]
 
 
-def erase_texts(*, now: datetime) -> bool:
-    """A batch of what one erased person wrote. Whether there may be more to do, of this person or of another."""
-    user = selectors.erased_with_texts()
-    if user is None:
-        return False
+def erase_texts(*, user_id: uuid.UUID, now: datetime) -> bool:
+    """A batch of what an erased person wrote. Whether there may be more of theirs."""
     erasers = [*_ERASERS, *(import_string(path) for path in settings.TEXT_ERASERS)]
-    if not any(eraser(user.pk, TEXTS_AT_ONCE) for eraser in erasers):
-        User.objects.filter(pk=user.pk, texts_erased_at__isnull=True).update(texts_erased_at=now)
-        audit.record(
-            actor=Actor.system("beat.erase_texts"), action="user.texts_erased", entity_type="user", entity_id=user.pk
-        )
-    return True
+    if any(eraser(user_id, TEXTS_AT_ONCE) for eraser in erasers):
+        return True
+    waiting = User.objects.filter(pk=user_id, erased_at__isnull=False, texts_erased_at__isnull=True)
+    if waiting.update(texts_erased_at=now):  # once, where two do this at the same time
+        actor = Actor.system("beat.erase_texts")
+        audit.record(actor=actor, action="user.texts_erased", entity_type="user", entity_id=user_id)
+    return False
 
 
 def _erase_transactions(user_id: uuid.UUID, limit: int) -> int:
@@ -172,7 +172,7 @@ def _forget_answers(user_id: uuid.UUID, limit: int) -> int:
     """Stored answers: the person's own, and those to staff that show something of the person's."""
     own = idempotency.forget(principals=[user_id, *api_key_ids_of(user_id)])
     wallets = Wallet.objects.filter(owner_user_id=user_id).values_list("pk", flat=True)
-    return own + idempotency.forget_answers_naming(principals=staff_ids(), named=[user_id, *wallets])
+    return own + idempotency.forget_staff_answers_naming([user_id, *wallets])
 
 
 # Each erases a part of what a person wrote, at most so much, and returns how much it was.

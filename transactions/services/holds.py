@@ -247,7 +247,8 @@ def void_hold(*, actor: Actor, hold_id: uuid.UUID, reason: str = "") -> Hold:
     seen = holds_visible_to(actor).select_related("wallet").filter(pk=hold_id).first()
     if seen is None:
         raise NotFound
-    if seen.wallet.owner_id != actor.owner_id and not reason:
+    is_own = seen.wallet.owner_id == actor.owner_id
+    if not is_own and not reason:
         message = "Say why: it is not your own hold."
         raise ValidationFailed([{"field": "reason", "code": "required", "message": message}])
     hold, now = _locked(seen)
@@ -256,7 +257,8 @@ def void_hold(*, actor: Actor, hold_id: uuid.UUID, reason: str = "") -> Hold:
     hold.save(update_fields=["status", "released"])
     remove_claims(kind=CLAIM_KIND, refs=[hold.pk])
     evaluate_monitors([hold.wallet_id], now)
-    _tell(actor, "hold.voided", hold, seen.wallet.owner_id, before=before, reason=reason)
+    kept = audit.reason_of(reason, is_own=is_own)
+    _tell(actor, "hold.voided", hold, seen.wallet.owner_id, before=before, reason=kept)
     return hold
 
 

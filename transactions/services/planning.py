@@ -187,16 +187,21 @@ def _prices(
 
 
 def largest_untransferable(wallet: Wallet) -> Decimal:
-    """The most that could lie in `wallet` without a single unit of it being transferable: the fee of one unit.
+    """The most of the balance of `wallet` that its owner can't send on, or can't send back to who paid it in.
 
-    Fees never fall when the amount grows, so who can't pay the fee of the smallest amount can't pay any. Zero without
-    a fee: then every balance can be sent on.
+    All of it where the owner's KYC level forbids transfers. Else the fee of one unit: fees never fall when the amount
+    grows, so who can't pay the fee of the smallest amount can't pay any. Or, where it is more, what came from wallets
+    that take nothing back. Else zero: every balance can be sent on.
     """
     parties, schedules = selectors.parties_and_fees(
         wallet_ids=[wallet.pk], kind=TransactionKind.TRANSFER, currencies=[wallet.currency]
     )
-    schedule = schedule_for(schedules, wallet.currency, parties[wallet.pk].kyc_level)
-    return fees.fee_of(schedule, Decimal(1).scaleb(-wallet.exponent)) if schedule is not None else Decimal(0)
+    owner = parties[wallet.pk]
+    if refused_by_kyc(levels={owner.owner_id: owner.kyc_level}, operation="transfer_out"):
+        return wallet.balance
+    schedule = schedule_for(schedules, wallet.currency, owner.kyc_level)
+    fee = fees.fee_of(schedule, Decimal(1).scaleb(-wallet.exponent)) if schedule is not None else Decimal(0)
+    return max(fee, selectors.credits_that_cannot_go_back(wallet.pk))
 
 
 def _fee_legs(source: uuid.UUID, fee: Decimal, currency: str) -> tuple[ledger.Leg, ...]:

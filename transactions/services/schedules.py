@@ -154,14 +154,15 @@ def cancel_schedule(*, actor: Actor, schedule_id: uuid.UUID, reason: str = "", n
     Raises NotFound, ValidationFailed (an operator without a reason), InvalidTransition.
     """
     actor.require(Capability.SCHEDULES_CANCEL)
-    if not schedules_owned_by(actor).filter(pk=schedule_id).exists():
+    is_own = schedules_owned_by(actor).filter(pk=schedule_id).exists()
+    if not is_own:
         if not schedules_visible_to(actor).filter(pk=schedule_id).exists():
             raise NotFound
         if not reason:
             message = "Cancelling somebody else's needs a reason."
             raise ValidationFailed([{"field": "reason", "code": "required", "message": message}])
     schedule = _locked(schedule_id)
-    _cancel(actor, schedule, reason)
+    _cancel(actor, schedule, audit.reason_of(reason, is_own=is_own))
     return schedule
 
 

@@ -95,6 +95,7 @@ def test_what_can_be_transferred_is_never_forfeited(alice: User, bob: User, dust
 
 
 def test_without_a_fee_nothing_is_forfeited(alice: User, alice_client: Client) -> None:
+    kyc(alice, 1)
     wallet = fund_wallet(alice, "0.01")
 
     with nothing_moves():

@@ -16,7 +16,7 @@ from compliance.models import KycSubmission
 from compliance.services import erase_due_submissions
 from compliance.tests.factories import SECRETS, approve, submit
 from fintech_core import clock
-from fintech_core.db import unit_of_work
+from fintech_core.db import unit_of_work, violated_constraint
 from fintech_core.encrypted_fields import indexed
 from fintech_core.models import AuditLog
 from fintech_core.testing import (
@@ -25,6 +25,7 @@ from fintech_core.testing import (
     Client,
     anonymous_client,
     client_for,
+    customer,
     fund_wallet,
     key_client,
     kyc,
@@ -245,12 +246,84 @@ def test_a_long_history_goes_in_batches(empty: User, officer_client: Client, mon
     monkeypatch.setattr("transactions.services.erasure.TEXTS_AT_ONCE", 1)
     assert erase(officer_client, empty).status_code == 200
     steps = 0
-    while unit_of_work(lambda: services.erase_texts(now=clock.now())):
+    while unit_of_work(lambda: services.erase_texts(user_id=empty.pk, now=clock.now())):
         steps += 1
 
-    assert steps == 4  # a deposit, a transfer, the stored answer, and the end
+    assert steps == 3  # a deposit, a transfer, the stored answer
     assert not Transaction.objects.filter(entries__wallet__owner_user=empty, salt__isnull=False).exists()
     assert AuditLog.objects.filter(action="user.texts_erased").count() == 1
+
+
+def test_two_jobs_at_once_say_once_that_the_texts_are_gone(empty: User, officer_client: Client) -> None:
+    assert erase(officer_client, empty).status_code == 200
+    while unit_of_work(lambda: services.erase_texts(user_id=empty.pk, now=clock.now())):
+        pass
+    first = User.objects.get(pk=empty.pk).texts_erased_at
+
+    # The one that comes second had chosen the person before the first was done.
+    assert unit_of_work(lambda: services.erase_texts(user_id=empty.pk, now=clock.now())) is False
+
+    assert AuditLog.objects.filter(action="user.texts_erased").count() == 1
+    assert User.objects.get(pk=empty.pk).texts_erased_at == first
+
+
+def test_one_person_whose_texts_cannot_be_erased_does_not_keep_those_of_others(
+    empty: User, bob: User, officer_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = customer("carol")
+    for user in (empty, other):
+        assert erase(officer_client, user).status_code == 200
+
+    def fails(user_id: uuid.UUID, limit: int) -> int:
+        if user_id == empty.pk:
+            raise RuntimeError("a text that can't be erased")
+        return 0
+
+    monkeypatch.setattr("transactions.services.erasure._ERASERS", (fails,))
+    erase_texts()
+
+    assert User.objects.get(pk=empty.pk).texts_erased_at is None
+    assert User.objects.get(pk=other.pk).texts_erased_at is not None
+    monkeypatch.undo()
+    erase_texts()
+    assert User.objects.get(pk=empty.pk).texts_erased_at is not None
+    assert not Transaction.objects.filter(entries__wallet__owner_user=empty, salt__isnull=False).exists()
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "constraint"),
+    [
+        ("transactions_hold", "description = ''", "hold_facts"),
+        ("transactions_transferschedule", "description = ''", "schedule_moves"),
+        ("transactions_transaction", "description = '', metadata = '{}', salt = NULL", "transaction_texts"),
+        ("payments_paymentintent", "return_url = ''", "intent_facts"),
+        ("users_user", "texts_erased_at = now()", "user_texts_of_erased"),
+    ],
+)
+def test_the_database_keeps_the_texts_of_who_is_not_erased(
+    alice: User, bob: User, table: str, change: str, constraint: str
+) -> None:
+    """As the app's own role, whatever its code does."""
+    kyc(alice, 1)
+    wallet = str(fund_wallet(alice, "20.00").pk)
+    money, text = {"amount": "1.00", "currency": "USD"}, {"description": SECRET}
+    transfer = {"source_wallet": wallet, "destination_wallet": str(bob.wallets.get().pk), **money, **text}
+    plan = {**transfer, "frequency": "ONCE", "start_at": (clock.now() + timedelta(days=9)).isoformat()}
+    intent = {"wallet": wallet, **money, "gateway": "simulator", "return_url": "https://shop.example/thanks"}
+    client = client_for(alice)
+    for path, body in {
+        "holds": {"wallet": wallet, **money, **text},
+        "transfers": transfer,
+        "scheduled-transfers": plan,
+        "payment-intents": intent,
+    }.items():
+        assert client.post(f"/api/v1/{path}", body, key="new").status_code == 201
+
+    with pytest.raises(IntegrityError) as refused, connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {table} SET {change}")
+
+    assert violated_constraint(refused.value) == constraint
+    assert Transaction.objects.filter(description=SECRET).count() == 1
 
 
 def test_kyc_data_stays_as_long_as_the_law_wants_it(empty: User, officer_client: Client) -> None:

@@ -95,6 +95,9 @@ class User(AbstractBaseUser):
                 ),
                 name="user_erased_is_nobody",
             ),
+            models.CheckConstraint(
+                condition=Q(texts_erased_at__isnull=True) | Q(erased_at__isnull=False), name="user_texts_of_erased"
+            ),
             models.CheckConstraint(condition=Q(kyc_level__lte=MAX_KYC_LEVEL), name="user_kyc_level"),
             enum_check("role", Role, "user_role"),
             enum_check("kyc_status", KycStatus, "user_kyc_status"),

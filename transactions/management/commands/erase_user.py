@@ -35,7 +35,7 @@ class Command(BaseCommand):
             raise CommandError(f"{refusal.title} {obstacles}") from refusal
         except DomainError as refusal:
             raise CommandError(refusal.detail) from refusal
-        while unit_of_work(lambda: services.erase_texts(now=clock.now())):
+        while unit_of_work(lambda: services.erase_texts(user_id=options["user"], now=clock.now())):
             pass
         kept = erased.kyc_kept_until
         self.stdout.write(
