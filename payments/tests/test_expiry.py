@@ -199,11 +199,17 @@ def test_the_job_takes_a_batch_of_what_is_due_by_then(due: PaymentIntent) -> Non
     assert unit_of_work(lambda: services.expire_due_intents(now=timezone.now(), limit=1)) == 1
 
 
-def test_a_return_address_is_erased_or_kept(alice: User) -> None:
+def test_a_return_address_is_blanked_of_an_erased_person_alone(alice: User, officer_client: Client) -> None:
     intent = open_intent(alice, return_url="https://shop.example/alice")
 
     with pytest.raises(IntegrityError, match="a text is erased whole or kept"):
         unit_of_work(lambda: PaymentIntent.objects.filter(pk=intent.pk).update(return_url="https://else.example"))
+    with pytest.raises(IntegrityError, match="a text is erased whole or kept"):
+        unit_of_work(lambda: PaymentIntent.objects.filter(pk=intent.pk).update(return_url=""))
+    erased = officer_client.post(f"/api/v1/users/{alice.pk}/erase", {"reason": "asked to be forgotten"})
+    assert erased.status_code == 409  # the intent is open
+    unit_of_work(lambda: services.cancel_intent(actor=actor_for(alice), intent_id=intent.pk, now=timezone.now()))
+    assert officer_client.post(f"/api/v1/users/{alice.pk}/erase", {"reason": "asked"}).status_code == 200
     assert PaymentIntent.objects.filter(pk=intent.pk).update(return_url="") == 1
 
 

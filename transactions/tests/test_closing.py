@@ -64,7 +64,7 @@ def test_the_remainder_goes_to_the_fees_in_the_transaction_that_closes_the_walle
         ("DEBIT", Decimal("0.30"), None),
     ]
     row = AuditLog.objects.get(action="wallet.remainder_forfeited")
-    assert (row.entity_id, row.actor_id, row.reason) == (str(dust.pk), alice.pk, "I am leaving")
+    assert (row.entity_id, row.actor_id, row.reason) == (str(dust.pk), alice.pk, "")  # an owner's isn't kept
     assert row.after == {"money": "0.30 USD", "transaction": str(transaction.pk)}
     assert AuditLog.objects.filter(action="wallet.closed", entity_id=str(dust.pk)).count() == 1
     told = OutboxEvent.objects.filter(owner_id=alice.pk).order_by("id").values_list("type", flat=True)
