@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.db import connection
+from drf_spectacular.generators import SchemaGenerator
 
 from compliance.services import submit_kyc
 from compliance.tests.factories import said
 from fintech_core import clock
+from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
 from fintech_core.encrypted_fields import EncryptedTextField
 from fintech_core.exceptions import DomainError
@@ -32,14 +34,18 @@ from fintech_core.testing import (
     kyc,
     with_personal,
 )
+from organizations.roles import MEMBER_CAPABILITIES
 from organizations.services import accept_invitation
 from organizations.tests.factories import organization_of
 from payments.services import create_intent
 from tests import leaks
+from tests.world import Route, api_v1
 from transactions.models import TransferSchedule
 from transactions.services import Destination, create_hold, create_monitor, create_schedule, erase_user, erasure
 from transactions.tasks import erase_texts
+from users.enums import CUSTOMER_ROLES
 from users.models import Message, User
+from users.roles import CAPABILITIES
 from users.services import create_api_key, update_profile
 from wallet.models import Claim, Wallet
 from wallet.services import open_own_wallet
@@ -262,6 +268,31 @@ def test_what_others_were_answered_stays(alice: User, bob: User, alice_client: C
 
     again = alice_client.post("/api/v1/holds", hold, key="alices-key")
     assert (again.status_code, again.content) == (201, first.content)
+
+
+# What an owner may give a reason for. Each is marked above: none may be stored.
+REASONS_OF_OWNERS = {
+    "POST /api/v1/holds/{id}/void",
+    "POST /api/v1/scheduled-transfers/{id}/cancel",
+    "POST /api/v1/payment-intents/{id}/cancel",
+    "POST /api/v1/wallets/{id}/close",
+}
+
+
+def test_every_reason_that_a_customer_may_give_is_marked_above() -> None:
+    """A new route that takes a `reason` of customers fails here: what becomes of it must be thought about."""
+    schema = SchemaGenerator().get_schema(request=None, public=True)
+
+    def takes_a_reason(route: Route) -> bool:
+        body = schema["paths"][route.template][route.method.lower()].get("requestBody", {}).get("content", {})
+        name = body.get("application/json", {}).get("schema", {}).get("$ref", "").rpartition("/")[2]
+        return "reason" in schema["components"]["schemas"].get(name, {}).get("properties", {})
+
+    rights = [*(CAPABILITIES[role] for role in CUSTOMER_ROLES), *MEMBER_CAPABILITIES.values()]
+    of_customers = frozenset[Capability]().union(*rights)
+    routes = [route for route in api_v1() if route.capability in of_customers and takes_a_reason(route)]
+
+    assert {f"{route.method} {route.template}" for route in routes} == REASONS_OF_OWNERS
 
 
 # --- At the same instant ----------------------------------------------------------------------------------------------

@@ -135,12 +135,13 @@ _NEWEST_CREDITS = 1_000
 
 
 def credits_that_cannot_go_back(wallet_id: uuid.UUID) -> Decimal:
-    """What customers' wallets that take no credit any more have paid in, among the newest 1,000 credits."""
+    """What customers' wallets that take no credit any more have transferred in, among the newest 1,000 credits."""
     dead = [WalletStatus.CLOSED, *([WalletStatus.FROZEN] if settings.FREEZE_BLOCKS_CREDITS else [])]
     newest = LedgerEntry.objects.filter(wallet_id=wallet_id, direction=Direction.CREDIT).order_by("-sequence")
     payers = LedgerEntry.objects.filter(
         transaction=OuterRef("transaction"),
         direction=Direction.DEBIT,
+        currency=OuterRef("currency"),  # an exchange out of a wallet that was closed since is no payment of another's
         wallet__account_code__isnull=True,
         wallet__status__in=dead,
     )

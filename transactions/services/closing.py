@@ -4,7 +4,7 @@ That is so where any transfer would cost more than it, where the owner's KYC lev
 from a wallet that has been closed since. Without this a stranger's transfer of 0.01 would keep such a wallet open, and
 its owner from being erased, for ever. The remainder goes to the platform (account `fees`) in the transaction that
 closes the wallet.
-The exact amount must be stated as consent, and it is bounded: what a transfer could still move on is never forfeited.
+The exact amount must be stated as consent, and it is bounded (`largest_untransferable`): more is never forfeited.
 """
 
 import uuid
