@@ -130,13 +130,13 @@ def lock_wallet_to_close(*, actor: Actor, wallet_id: uuid.UUID) -> Wallet:
     Raises NotFound, PermissionDenied, InvalidTransition.
     """
     wallet = _locked(actor, wallet_id)
-    if not is_own_wallet(actor, wallet) and not actor.can(Capability.WALLETS_FREEZE):
+    if not is_own_wallet(actor=actor, wallet=wallet) and not actor.can(Capability.WALLETS_FREEZE):
         raise PermissionDenied("Only its owner or compliance may close a wallet.")
     _check_move(wallet, WalletStatus.CLOSED)
     return wallet
 
 
-def is_own_wallet(actor: Actor, wallet: Wallet) -> bool:
+def is_own_wallet(*, actor: Actor, wallet: Wallet) -> bool:
     """Whether it is the actor's own, or that of the organization that it acts in."""
     return actor.owner_id is not None and wallet.owner_id == actor.owner_id
 
@@ -149,7 +149,7 @@ def close_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str = "", now: d
     remainder first.
     """
     wallet = lock_wallet_to_close(actor=actor, wallet_id=wallet_id)
-    is_own = is_own_wallet(actor, wallet)
+    is_own = is_own_wallet(actor=actor, wallet=wallet)
     if not is_own and not reason:
         message = "Closing another customer's wallet needs a reason."
         raise ValidationFailed([{"field": "reason", "code": "required", "message": message}])

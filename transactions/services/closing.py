@@ -65,5 +65,5 @@ def _forfeit(actor: Actor, wallet_id: uuid.UUID, reason: str, remainder: Money) 
         entity_type="wallet",
         entity_id=wallet.pk,
         after={"money": str(remainder), "transaction": str(transaction.pk)},
-        reason=audit.reason_of(reason, is_own=wallets.is_own_wallet(actor, wallet)),
+        reason=audit.reason_of(reason, is_own=wallets.is_own_wallet(actor=actor, wallet=wallet)),
     )
