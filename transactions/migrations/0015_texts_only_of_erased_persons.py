@@ -8,7 +8,7 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("transactions", "0013_database_time"),
+        ("transactions", "0014_times_that_are_past"),
         ("users", "0013_texts_only_of_erased_persons"),
     ]
 
