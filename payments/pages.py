@@ -75,9 +75,7 @@ def _decide(intent: PaymentIntent, outcome: SimulatorOutcome) -> None:
     actor = Actor.system("payments.checkout")
     # A second click, or canceled meanwhile: the page that follows shows how it stands.
     with suppress(PaymentAlreadyDecided, InvalidTransition):
-        unit_of_work(
-            lambda: services.simulate_payment(actor=actor, intent_id=intent.pk, outcome=outcome, now=clock.now())
-        )
+        unit_of_work(lambda: services.simulate_payment(actor=actor, intent_id=intent.pk, outcome=outcome))
 
 
 def _page(request: HttpRequest, intent: PaymentIntent) -> HttpResponse:

@@ -63,7 +63,7 @@ class PaymentIntentViewSet(DomainViewSet):
         data = self.validated(CreateIntentInput)
         wallet_id = data.pop("wallet")
         return self.write(
-            lambda: services.create_intent(actor=self.actor, wallet_id=wallet_id, now=clock.now(), **data),
+            lambda: services.create_intent(actor=self.actor, wallet_id=wallet_id, **data),
             IntentOutput,
             status=201,
             needs_key=True,
@@ -88,7 +88,7 @@ class PaymentIntentViewSet(DomainViewSet):
         data = self.validated(SimulateInput)
         intent_id = self.get_object().pk
         return self.write(
-            lambda: services.simulate_payment(actor=self.actor, intent_id=intent_id, now=clock.now(), **data),
+            lambda: services.simulate_payment(actor=self.actor, intent_id=intent_id, **data),
             IntentOutput,
             status=202,
         )

@@ -317,7 +317,7 @@ def attempts(bob: User, alice: User) -> dict[str, Callable[[], object]]:
             destination=Destination(wallet_id=wallet.pk),
             **pay,
         ),
-        "payment": lambda: create_intent(actor=actor, wallet_id=wallet.pk, gateway="simulator", now=now, **money),
+        "payment": lambda: create_intent(actor=actor, wallet_id=wallet.pk, gateway="simulator", **money),
         "monitor": lambda: create_monitor(
             actor=actor, wallet_id=wallet.pk, condition="available_below", threshold=amount, currency="USD", now=now
         ),

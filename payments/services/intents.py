@@ -10,7 +10,7 @@ from decimal import Decimal
 from django.conf import settings
 
 from compliance.services import require_kyc
-from fintech_core import audit
+from fintech_core import audit, clock
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import LimitExceeded, NotFound, ValidationFailed
@@ -42,7 +42,6 @@ def create_intent(
     currency: str,
     gateway: str,
     return_url: str = "",
-    now: datetime,
 ) -> PaymentIntent:
     """A wish to pay `amount` into a wallet of the actor.
 
@@ -63,6 +62,7 @@ def create_intent(
     require_kyc(owner_id=wallet.owner_id, operation="deposit")
     if wallet.would_exceed_maximum(amount):
         raise LimitExceeded("The wallet's balance would be above its maximum.")
+    now = clock.now()
     intent = PaymentIntent.objects.create(
         wallet=wallet,
         amount=amount,
@@ -135,7 +135,7 @@ def erase_return_addresses(user_id: uuid.UUID, limit: int) -> int:
     return PaymentIntent.objects.filter(pk__in=pks).update(return_url="")
 
 
-def simulate_payment(*, actor: Actor, intent_id: uuid.UUID, outcome: SimulatorOutcome, now: datetime) -> PaymentIntent:
+def simulate_payment(*, actor: Actor, intent_id: uuid.UUID, outcome: SimulatorOutcome) -> PaymentIntent:
     """The payer decides at the simulated provider, which will tell us by a webhook; until then it is `processing`.
 
     Raises NotFound (also where the simulator is off or the intent is another gateway's), PaymentAlreadyDecided,
@@ -147,6 +147,7 @@ def simulate_payment(*, actor: Actor, intent_id: uuid.UUID, outcome: SimulatorOu
     if intent.gateway != SIMULATOR:
         raise NotFound
     simulator.refuse_if_decided(client_reference=str(intent.pk))
+    now = clock.now()
     if intent.status != IntentStatus.REQUIRES_PAYMENT or intent.is_due(now):
         raise wrong_state(intent)
     simulator.decide_payment(

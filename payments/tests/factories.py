@@ -64,7 +64,6 @@ def open_intent(
             currency="USD",
             gateway=gateway,
             return_url=return_url,
-            now=timezone.now(),
         )
     )
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.utils import timezone
 from psycopg import errors
 
 from fintech_core.db import unit_of_work
@@ -34,9 +33,7 @@ def everything(alice: User) -> None:
     deliver(event(open_intent(alice).pk, payment="sim_b", amount="1.00"))
     intent, actor = open_intent(alice), actor_for(alice)
     unit_of_work(
-        lambda: services.simulate_payment(
-            actor=actor, intent_id=intent.pk, outcome=SimulatorOutcome.SUCCEEDED, now=timezone.now()
-        )
+        lambda: services.simulate_payment(actor=actor, intent_id=intent.pk, outcome=SimulatorOutcome.SUCCEEDED)
     )
 
 

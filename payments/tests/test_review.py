@@ -187,11 +187,7 @@ def test_staff_read_every_journal_and_write_none(request: pytest.FixtureRequest,
     intent = in_review(alice)
     other = open_intent(alice)
     actor = actor_for(alice)
-    unit_of_work(
-        lambda: services.simulate_payment(
-            actor=actor, intent_id=other.pk, outcome=SimulatorOutcome.SUCCEEDED, now=timezone.now()
-        )
-    )
+    unit_of_work(lambda: services.simulate_payment(actor=actor, intent_id=other.pk, outcome=SimulatorOutcome.SUCCEEDED))
     client = browser_for(request.getfixturevalue(role))
 
     lists = [client.get(f"/admin/payments/{page}/") for page in PAGES]

@@ -64,11 +64,7 @@ def decide(
     user: User, outcome: SimulatorOutcome = SimulatorOutcome.SUCCEEDED
 ) -> tuple[PaymentIntent, SimulatorDelivery]:
     intent = open_intent(user)
-    unit_of_work(
-        lambda: services.simulate_payment(
-            actor=actor_for(user), intent_id=intent.pk, outcome=outcome, now=timezone.now()
-        )
-    )
+    unit_of_work(lambda: services.simulate_payment(actor=actor_for(user), intent_id=intent.pk, outcome=outcome))
     return intent, SimulatorDelivery.objects.get()
 
 
