@@ -99,7 +99,7 @@ def make_environment(venv: Path) -> bool:
 
 def install(venv: Path, wanted: "dict[str, str]", name: str) -> bool:
     """Install `name`'s packages, and stamp the environment with the digests that it then has."""
-    packages = len(re.findall(r"^[A-Za-z0-9][A-Za-z0-9._-]*==", (CHECKOUT / name).read_text(), re.M))
+    packages = len(re.findall(r"^[A-Za-z0-9][A-Za-z0-9._-]*(?:\[[^\]]*\])?==", (CHECKOUT / name).read_text(), re.M))
     progress = Progress(venv, packages, MEGABYTES[name])
     print(
         f"Installing the packages of {name} into .venv, once: about {MEGABYTES[name]} MB, two minutes ...", flush=True
@@ -165,7 +165,8 @@ class Progress:
             self.is_installing = True
 
     def installed(self) -> int:
-        return len(list(self.venv.glob("lib/python*/site-packages/*.dist-info")))
+        """How many packages are there. pip itself is, too, and isn't one of the locked ones."""
+        return min(self.total, len(list(self.venv.glob("lib/python*/site-packages/*.dist-info"))))
 
     def seconds(self) -> float:
         return time.monotonic() - self.began
