@@ -65,14 +65,14 @@ class Run:
     # --- start --------------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        if os.geteuid() == 0:
-            self.console.say("Started as root: web and worker run as root too, which is for development only.")
         chosen = environment.given()
         port = environment.port_of(chosen)
         home = places.prepare_home()
         self._stop_leftovers(home)
         if not processes.port_is_free(port):
             raise Refusal(f"Port {port} is taken by another program: stop it or try make run PORT={port + 1}")
+        if os.geteuid() == 0:
+            self.console.say("Started as root: web and worker run as root too, which is for development only.")
         cluster = servers.Servers(home.root, home.sockets, servers.binaries_for(home.account, home.root), home.account)
         values = environment.compose(chosen, port, cluster)
         environment.write(values)

@@ -432,7 +432,7 @@ BODIES: Mapping[str, MakeBody] = {
     f"POST {API}exchange-rates": lambda world, owner: {
         "source": "desk",
         "as_of": clock.now().date().isoformat(),
-        "rates": {"GBP": "0.87"},
+        "rates": {"USD": "1.0837", "GBP": "0.87"},  # it prices all pairs from then on
     },
     f"POST {API}exchange-quotes": lambda world, owner: _money(
         owner, source_wallet=str(owner.usd.pk), destination_wallet=str(owner.eur.pk)
