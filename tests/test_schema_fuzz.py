@@ -283,4 +283,4 @@ def test_no_request_gets_an_answer_that_the_schema_does_not_describe(who: str, w
     assert len(findings.statuses) > 60
     # It got somewhere: an ordinary customer's requests are carried out, not only refused.
     carried_out = [label for label, seen in findings.statuses.items() if any(status < 300 for status in seen)]
-    assert len(carried_out) > 30
+    assert len(carried_out) > 25
