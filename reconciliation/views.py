@@ -179,6 +179,7 @@ class _BelowAccountViewSet(DomainViewSet):
 
 @extend_schema(tags=["reconciliation"])
 class MatchViewSet(_BelowAccountViewSet):
+    problem_statuses: ClassVar = {"take_back": (409,)}
     access: ClassVar = {
         "list": Capability.RECONCILIATION_READ,
         "retrieve": Capability.RECONCILIATION_READ,
@@ -209,6 +210,7 @@ class MatchViewSet(_BelowAccountViewSet):
 
 @extend_schema(tags=["reconciliation"])
 class ProposalViewSet(_BelowAccountViewSet):
+    problem_statuses: ClassVar = {"confirm": (409,), "reject": (409,)}
     access: ClassVar = {
         "list": Capability.RECONCILIATION_READ,
         "retrieve": Capability.RECONCILIATION_READ,
@@ -246,6 +248,7 @@ class ProposalViewSet(_BelowAccountViewSet):
 
 @extend_schema(tags=["reconciliation"])
 class ExternalAccountViewSet(_BelowAccountViewSet):
+    problem_statuses: ClassVar = {"retire": (409,)}
     access: ClassVar = {
         "list": Capability.RECONCILIATION_READ,
         "retrieve": Capability.RECONCILIATION_READ,
