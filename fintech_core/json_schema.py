@@ -34,12 +34,12 @@ def text_pattern(forbidden: str, *, at_least: int = 0) -> str:
     return f"^{any_character}*{visible}{any_character}{{{at_least - 2},}}{visible}{any_character}*$"
 
 
-def amount_pattern(decimals: int, *, zero: bool = False, signed: bool = False) -> str:
-    """A decimal string with at most so many decimals. Without `zero` it is greater than zero."""
+def amount_pattern(decimals: int, *, zero: bool = False, signed: bool = False, digits: int = 16) -> str:
+    """A decimal string with at most so many decimals, and `digits` before them. Without `zero` it is greater than zero."""
     fraction = rf"(\.[0-9]{{1,{decimals}}})?" if decimals else ""
     if zero:
-        return f"^{'-?' if signed else ''}(0|[1-9][0-9]{{0,15}}){fraction}$"
-    whole = f"[1-9][0-9]{{0,15}}{fraction}"
+        return f"^{'-?' if signed else ''}(0|[1-9][0-9]{{0,{digits - 1}}}){fraction}$"
+    whole = f"[1-9][0-9]{{0,{digits - 1}}}{fraction}"
     if decimals == 0:
         return f"^{whole}$"
     small = "|".join(f"{'0' * zeros}[1-9][0-9]{{0,{decimals - 1 - zeros}}}" for zeros in range(decimals))

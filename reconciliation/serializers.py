@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from fintech_core import money
+from fintech_core import json_schema, money
 from fintech_core.serializers import (
     AmountField,
     CurrencyField,
@@ -33,7 +33,6 @@ from reconciliation.parsing import ENCODINGS
 from reconciliation.services import clearing_accounts
 
 
-@extend_schema_field({"type": "string", "example": "clearing:simulator"})
 class ClearingAccountField(TextField):
     """The code of a gateway's clearing account."""
 
@@ -44,6 +43,9 @@ class ClearingAccountField(TextField):
         if code not in clearing_accounts():
             self.fail("invalid_choice", known=", ".join(clearing_accounts()))
         return code
+
+    def schema_constraints(self) -> json_schema.Fragment:
+        return {"enum": clearing_accounts()}
 
 
 @extend_schema_field({"type": "string", "example": "-12.50"})

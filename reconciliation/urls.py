@@ -1,5 +1,6 @@
 """Routes of reconciliation, below /api/v1/."""
 
+from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from reconciliation.views import (
@@ -19,5 +20,7 @@ router.register("reconciliation/breaks", BreakViewSet, basename="reconciliation-
 router.register("reconciliation/matches", MatchViewSet, basename="reconciliation-match")
 router.register("reconciliation/proposals", ProposalViewSet, basename="reconciliation-proposal")
 router.register("reconciliation/external-accounts", ExternalAccountViewSet, basename="reconciliation-external-account")
-router.register("reconciliation/coverage", CoverageViewSet, basename="reconciliation-coverage")
-urlpatterns = router.urls
+urlpatterns = [
+    *router.urls,
+    path("reconciliation/coverage", CoverageViewSet.as_view({"get": "retrieve"}), name="reconciliation-coverage"),
+]

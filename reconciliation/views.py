@@ -297,7 +297,7 @@ class ExternalAccountViewSet(_BelowAccountViewSet):
 
 @extend_schema(tags=["reconciliation"])
 class CoverageViewSet(DomainViewSet):
-    access: ClassVar = {"list": Capability.RECONCILIATION_READ}
+    access: ClassVar = {"retrieve": Capability.RECONCILIATION_READ}
     output = CoverageOutput
     serializer_class = CoverageOutput
     filter_input = CoverageFilter
@@ -306,7 +306,7 @@ class CoverageViewSet(DomainViewSet):
     @extend_schema(
         operation_id="reconciliation_coverage", parameters=[CoverageFilter], responses=CoverageOutput, filters=False
     )
-    def list(self, request: Request) -> Response:
+    def retrieve(self, request: Request) -> Response:
         """The days that the statements of a clearing account account for, and the gaps between them."""
         filters = self.checked_filters()
         return Response(CoverageOutput(selectors.coverage_report(**filters)).data)

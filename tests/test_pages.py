@@ -37,7 +37,6 @@ def lists() -> dict[str, Any]:
         action = (actions or {}).get("get", "")
         if action == "list" or action in getattr(view, "list_actions", ()) or path == EXPORT:
             found[path] = view
-    del found[f"{API}reconciliation/coverage"]  # a report of one account: it has no pages
     return found
 
 

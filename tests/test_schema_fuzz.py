@@ -56,7 +56,7 @@ BEYOND_THE_SCHEMA = {
     "invalid_phone": "numbering plans",
     "password_too_common": "a list of passwords",
     "password_too_similar": "compared with other fields",
-    "not_step_up": "a list of routes",
+    "no_step_up": "a list of routes",
 }
 # The same for fields whose code says no more than that they are wrong.
 WRONG_BEYOND_THE_SCHEMA = {
@@ -188,7 +188,8 @@ class Findings:
 def is_beyond_the_schema(response: Any) -> bool:
     """Whether a good request was refused by a rule of business, or of `BEYOND_THE_SCHEMA`."""
     problem = response.json()
-    if problem["code"] == "webhook_not_authentic":  # nobody can guess a signature
+    # Nobody can guess a signature; an external account's characters are counted in its normal form.
+    if problem["code"] in {"webhook_not_authentic", "external_account_invalid"}:
         return True
     if response.status_code == 422:
         return problem["code"] != "validation_error"
@@ -212,6 +213,8 @@ def fuzz(schema: Any, staff: User | None, steer: Steering) -> Findings:
         seen = findings.statuses.setdefault(operation.label, Counter())
         for case in cases_of(operation):
             steer(case)
+            # Without a token schemathesis takes a good request for a bad one.
+            case.headers = {**(case.headers or {}), **headers}
             if not is_still_bad(case):
                 continue
             response = case.call(headers=headers)
@@ -283,4 +286,4 @@ def test_no_request_gets_an_answer_that_the_schema_does_not_describe(who: str, w
     assert len(findings.statuses) > 60
     # It got somewhere: an ordinary customer's requests are carried out, not only refused.
     carried_out = [label for label, seen in findings.statuses.items() if any(status < 300 for status in seen)]
-    assert len(carried_out) > 25
+    assert len(carried_out) > 50

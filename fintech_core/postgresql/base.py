@@ -51,7 +51,7 @@ class Pool:
         if connection is None:
             connection = self._connect()
             connection._expire_at = time.monotonic() + MAX_AGE
-        connection._pool = self  # type: ignore[assignment]  # where Django returns it
+        connection._pool = self  # where Django returns it
         return connection
 
     def putconn(self, connection: Connection) -> None:

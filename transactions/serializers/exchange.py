@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from fintech_core import json_schema
 from fintech_core.money import EXPONENTS, InvalidAmount, parse_rate
 from fintech_core.serializers import DayField, IdField, MoneyInput, MoneyOutput, PatternField, StrictInput
 from transactions.models import ExchangeQuote, ExchangeRate
@@ -46,7 +47,7 @@ class QuoteOutput(serializers.ModelSerializer[ExchangeQuote]):
         read_only_fields = fields
 
 
-@extend_schema_field({"type": "string", "example": "1.0837", "pattern": r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,12})?$"})
+@extend_schema_field({"type": "string", "example": "1.0837", "pattern": json_schema.amount_pattern(12, digits=12)})
 class RateField(serializers.Field[Any, Any, Any, Any]):
     """Units of a currency for one euro, a decimal string."""
 
@@ -96,6 +97,12 @@ class LoadRatesInput(StrictInput):
         help_text="Rates that may differ by more than 10 % from those around them, as they are in `rates`: "
         '{"USD": "1.12"}.',
     )
+
+    @classmethod
+    def schema_rules(cls) -> list[json_schema.Fragment]:
+        known = {"propertyNames": {"enum": sorted(EXPONENTS)}}
+        properties = {"rates": {**known, "minProperties": 1}, "confirmed_jumps": known}
+        return [*super().schema_rules(), {"properties": properties}]
 
     def validate_rates(self, value: dict[str, Any]) -> dict[str, Any]:
         return self._known(value)
