@@ -35,7 +35,7 @@ def text_pattern(forbidden: str, *, at_least: int = 0) -> str:
 
 
 def amount_pattern(decimals: int, *, zero: bool = False, signed: bool = False, digits: int = 16) -> str:
-    """A decimal string with at most so many decimals, and `digits` before them. Without `zero` it is greater than zero."""
+    """A decimal string: at most `digits` before the point, `decimals` after it. Greater than zero without `zero`."""
     fraction = rf"(\.[0-9]{{1,{decimals}}})?" if decimals else ""
     if zero:
         return f"^{'-?' if signed else ''}(0|[1-9][0-9]{{0,{digits - 1}}}){fraction}$"
