@@ -78,8 +78,8 @@ def refuse_behind(prefix: str, table: str) -> SealedTrigger:
     )
 
 
-# The same for events, by one look at all rows of the statement: they come by the thousand. An event's time decides which
-# times are final (finality.py), so it is that of its transaction's start.
+# The same for events, by one look at all rows of the statement: they come by the thousand. An event's time decides
+# which times are final (finality.py), so it is that of its transaction's start.
 _OWN_TRANSACTION_OF_ALL = """
     IF EXISTS (SELECT FROM new_rows r WHERE r.txid IS DISTINCT FROM ledger_txid()
                OR r.created_at IS DISTINCT FROM ledger_transaction_start()) THEN
