@@ -263,6 +263,9 @@ OUTBOX_CONSUMERS: dict[str, str] = {}
 AUTH_USER_MODEL = "users.User"
 AUTHENTICATION_BACKENDS = ["users.backends.RoleBackend"]
 ACTING_IN = "organizations.selectors.acting_in"  # how authentication puts an Actor into an organization
+INVITATIONS_END = "organizations.services.end_invitations_of"  # called by every change of a credential
+# By template of a message that carries a link: whether it is still good when the worker sends it.
+MESSAGES_WORTH_SENDING = {"organization_invitation": "organizations.services.mail_is_worth_sending"}
 BEFORE_A_USER_LEAVES = ["organizations.services.refuse_without_an_admin"]  # asked before deactivation and erasure
 # How rooms above the ledger erase what an erased person wrote: (user id, at most so many) -> how many it were.
 # What rooms above know to be open of a person: each is called with the user's id and returns obstacles of an erasure.

@@ -37,6 +37,7 @@ class EndReason(models.TextChoices):
     ROLE_CHANGED = "role_changed", "role changed"
     PASSWORD_CHANGED = "password_changed", "password changed"
     SECOND_FACTOR_CHANGED = "second_factor_changed", "second factor changed"
+    CONTACT_CHANGED = "contact_changed", "address or phone number changed"
     ERASED = "erased", "person erased"
 
 

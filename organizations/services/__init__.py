@@ -5,7 +5,9 @@ from organizations.services.invitations import (
     InvitationInvalid,
     accept_invitation,
     create_invitation,
+    end_invitations_of,
     forget_invitations,
+    mail_is_worth_sending,
     revoke_invitation,
 )
 from organizations.services.members import (
@@ -40,8 +42,10 @@ __all__ = [
     "change_member_role",
     "create_invitation",
     "create_organization",
+    "end_invitations_of",
     "forget_invitations",
     "leave_organization",
+    "mail_is_worth_sending",
     "refuse_without_an_admin",
     "reject_kyb",
     "remove_member",

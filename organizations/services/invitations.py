@@ -1,8 +1,12 @@
 """Invitations: a mailed token of 256 random bits, stored as a hash, good once, for the owner of the address alone."""
 
 import uuid
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from http import HTTPStatus
+from typing import Any
+
+from django.db.models import Q
 
 from fintech_core import clock
 from fintech_core.actors import Actor, ActorKind
@@ -93,14 +97,40 @@ def revoke_invitation(*, actor: Actor, organization_id: uuid.UUID, invitation_id
     if status != InvitationStatus.OPEN:
         raise InvalidTransition(f"The invitation is {status}.", extensions={"invitation_status": status})
     open_invitations_of(organization.pk).filter(pk=invitation.pk).update(revoked_at=now)
+    _tell_revoked(actor, invitation)
+
+
+def _tell_revoked(actor: Actor, invitation: Invitation) -> None:
     tell(
         actor=actor,
         action="organization_invitation.revoked",
         entity_type=ENTITY,
         entity_id=invitation.pk,
-        organization_id=organization.pk,
+        organization_id=invitation.organization_id,
         after={"role": invitation.role},
     )
+
+
+def end_invitations_of(*, actor: Actor, user_id: uuid.UUID, email: str | None, now: datetime) -> int:
+    """Revoke the open invitations that a person made, and those to an address that is theirs no longer.
+
+    Named by settings.INVITATIONS_END; the caller holds the user's lock. Returns how many there were.
+    """
+    condition = Q(invited_by_id=user_id)
+    if email is not None:
+        condition |= Q(**indexed("email", email))
+    still_open = Invitation.objects.filter(condition, accepted_at__isnull=True, revoked_at__isnull=True)
+    found = list(still_open.filter(expires_at__gt=now).select_for_update(of=("self",), no_key=True).order_by("pk"))
+    Invitation.objects.filter(pk__in=[invitation.pk for invitation in found]).update(revoked_at=now)
+    for invitation in found:
+        _tell_revoked(actor, invitation)
+    return len(found)
+
+
+def mail_is_worth_sending(context: Mapping[str, Any]) -> bool:
+    """Whether the invitation is still open. Named by settings.MESSAGES_WORTH_SENDING."""
+    found = invitation_by_token(hash_token(context["token"]))
+    return found is not None and found.status_at(clock.now()) == InvitationStatus.OPEN
 
 
 def forget_invitations(*, email: str, now: datetime) -> int:

@@ -12,6 +12,7 @@ from organizations.locks import lock_organization, lock_organizations
 from organizations.models import Organization, OrganizationMember
 from organizations.selectors import has_other_members, members_of, open_invitations_of
 from organizations.services.common import follow_role, locked_for, refuse_the_last_admin, tell
+from users.locks import lock_user
 from users.services import revoke_keys_of, step_up
 
 ENTITY = "organization_member"
@@ -113,6 +114,7 @@ def _end_powers(
     reason: str = "",
 ) -> None:
     """What hung on the old role ends with it: keys, invitations that an administrator made, the user's own role."""
+    lock_user(member.user_id)  # first: whatever ends a person's invitations does so under that lock
     revoked = 0
     if before == MemberRole.ADMIN:
         invitations = open_invitations_of(member.organization_id).filter(invited_by_id=member.user_id)

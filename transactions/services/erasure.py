@@ -80,7 +80,7 @@ def erase_user(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datetime) 
     invitations = 0
     if user.email is not None and user.email_verified_at is not None:
         invitations = forget_invitations(email=user.email, now=now)
-    counts = {**erase_person(user=user, now=now), "invitations_forgotten": invitations}
+    counts = {**erase_person(actor=actor, user=user, now=now), "invitations_forgotten": invitations}
     kept_until = now + settings.KYC_RETENTION if kyc.submissions_of(user_id).exists() else None
     if kept_until is not None and kept_until <= now:
         erase_submissions(user_id=user_id)

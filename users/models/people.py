@@ -53,6 +53,7 @@ class User(AbstractBaseUser):
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField()
     erased_at = models.DateTimeField(null=True)  # the person asked to be forgotten: the row stays, for the books
+    credentials_changed_at = models.DateTimeField(null=True)  # what was asked for earlier opens nothing (revocation)
     texts_erased_at = models.DateTimeField(null=True)  # and what they wrote on their transactions is gone
 
     USERNAME_FIELD = "email"

@@ -51,6 +51,7 @@ from users.services.registrations import (
     register,
     verify_email,
 )
+from users.services.revocation import end_open_credentials, end_sessions, log_out_everywhere
 from users.services.second_factor import (
     SecondFactorEnrolmentRequired,
     SecondFactorInvalid,
@@ -66,9 +67,7 @@ from users.services.sessions import (
     end_admin_session,
     end_own_session,
     end_reused_family,
-    end_sessions,
     log_out,
-    log_out_everywhere,
     open_admin_session,
     open_session,
     prove_password,
@@ -110,6 +109,7 @@ __all__ = [
     "create_staff",
     "deactivate_user",
     "end_admin_session",
+    "end_open_credentials",
     "end_own_session",
     "end_reused_family",
     "end_sessions",

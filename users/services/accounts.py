@@ -22,8 +22,7 @@ from users.models import User
 from users.passwords import hash_password, unusable_password
 from users.selectors import user_for_log_in
 from users.services import messages, step_up
-from users.services.api_keys import revoke_keys_of
-from users.services.sessions import close_sessions
+from users.services.revocation import end_open_credentials
 from wallet.services import open_wallet
 
 PERSONAL_FIELDS = ("email", "phone", "first_name", "last_name")
@@ -154,9 +153,8 @@ def adopt_unverified(
             "email_verified_at",
         ]
     )
-    close_sessions(user_id=locked.pk, reason=EndReason.PASSWORD_CHANGED, now=now)
-    revoke_keys_of(user_id=locked.pk, now=now)
-    _record(actor, locked, "user.email_verified", after={"email_verified": True, "fields": ["password"]})
+    ended = end_open_credentials(actor=actor, user=locked, reason=EndReason.PASSWORD_CHANGED, now=now)
+    _record(actor, locked, "user.email_verified", after={"email_verified": True, "fields": ["password"], **ended})
     return locked
 
 
@@ -172,7 +170,9 @@ def update_profile(*, actor: Actor, user_id: uuid.UUID, changes: Mapping[str, st
     changed = sorted(name for name, value in changes.items() if getattr(user, name) != value)
     if not changed:
         return user
-    if "phone" in changed and user.phone_verified_at is not None:
+    ended: dict[str, int] = {}
+    given_up = user.phone if "phone" in changed and user.phone_verified_at is not None else None
+    if given_up is not None:
         if user.email_verified_at is None:
             raise LastVerifiedContact
         step_up.spend(actor=actor)
@@ -184,7 +184,16 @@ def update_profile(*, actor: Actor, user_id: uuid.UUID, changes: Mapping[str, st
         user.phone_verified_at = None
         fields += [*crypto_columns("phone"), "phone_verified_at"]
     user.save(update_fields=fields)
-    _record(actor, user, "user.profile_updated", after={"fields": changed})
+    if given_up is not None:
+        ended = end_open_credentials(
+            actor=actor,
+            user=user,
+            reason=EndReason.CONTACT_CHANGED,
+            keep=actor.credential_id,
+            former_phone=given_up,
+            now=now,
+        )
+    _record(actor, user, "user.profile_updated", after={"fields": changed, **ended})
     return user
 
 
@@ -231,17 +240,16 @@ def set_role(*, actor: Actor, user_id: uuid.UUID, role: Role, reason: str = "", 
     before = user.role
     user.role = role
     user.save(update_fields=["role"])
-    ended = close_sessions(user_id=user.pk, reason=EndReason.ROLE_CHANGED, now=now)
-    revoked = revoke_keys_of(user_id=user.pk, now=now)
-    after = {"role": role, "sessions_ended": ended, "api_keys_revoked": revoked}
-    _record(actor, user, "user.role_set", before={"role": before}, after=after, reason=reason)
+    ended = end_open_credentials(actor=actor, user=user, reason=EndReason.ROLE_CHANGED, now=now)
+    _record(actor, user, "user.role_set", before={"role": before}, after={"role": role, **ended}, reason=reason)
     return user
 
 
 def set_customer_role(*, actor: Actor, user_id: uuid.UUID, role: Role, now: datetime) -> User:
     """Write what a customer has become by organizations; the caller (organizations' services) has decided it.
 
-    The sessions end when the user is no agency admin any more: rights of the old role die at once. Staff stay staff
+    Sessions and API keys end. A person who becomes an agency admin by an act of their own (creating an organization,
+    accepting an invitation) keeps the session in which they did so; one who loses the role keeps none. Staff stay staff
     (ValueError).
     """
     user = lock_user(user_id)
@@ -252,21 +260,19 @@ def set_customer_role(*, actor: Actor, user_id: uuid.UUID, role: Role, now: date
         return user
     user.role = role
     user.save(update_fields=["role"])
-    loses = before == Role.AGENCY_ADMIN
-    ended = close_sessions(user_id=user.pk, reason=EndReason.ROLE_CHANGED, now=now) if loses else 0
-    _record(actor, user, "user.role_set", before={"role": before}, after={"role": role, "sessions_ended": ended})
+    keep = actor.credential_id if role == Role.AGENCY_ADMIN else None
+    ended = end_open_credentials(actor=actor, user=user, reason=EndReason.ROLE_CHANGED, keep=keep, now=now)
+    _record(actor, user, "user.role_set", before={"role": before}, after={"role": role, **ended})
     return user
 
 
 def set_password(*, actor: Actor, user_id: uuid.UUID, password: str, now: datetime) -> User:
-    """Replace the password, end every session and revoke every API key. The caller has checked that the actor may."""
+    """Replace the password and end whatever is open. The caller has checked that the actor may."""
     user = lock_user(user_id)
     user.password = hash_password(password)
     user.save(update_fields=["password"])
-    ended = close_sessions(user_id=user.pk, reason=EndReason.PASSWORD_CHANGED, now=now)
-    revoked = revoke_keys_of(user_id=user.pk, now=now)
-    after = {"fields": ["password"], "sessions_ended": ended, "api_keys_revoked": revoked}
-    _record(actor, user, "user.password_set", after=after)
+    ended = end_open_credentials(actor=actor, user=user, reason=EndReason.PASSWORD_CHANGED, now=now)
+    _record(actor, user, "user.password_set", after={"fields": ["password"], **ended})
     return user
 
 
@@ -282,14 +288,13 @@ def deactivate_user(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datet
     before = user.is_active
     user.is_active = False
     user.save(update_fields=["is_active"])
-    ended = close_sessions(user_id=user.pk, reason=EndReason.DEACTIVATED, now=now)
-    revoked = revoke_keys_of(user_id=user.pk, now=now)
+    ended = end_open_credentials(actor=actor, user=user, reason=EndReason.DEACTIVATED, now=now)
     _record(
         actor,
         user,
         "user.deactivated",
         before={"is_active": before},
-        after={"is_active": False, "sessions_ended": ended, "api_keys_revoked": revoked},
+        after={"is_active": False, **ended},
         reason=reason,
     )
     return user

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Q, QuerySet
+from django.utils.module_loading import import_string
 
 from fintech_core import audit, clock
 from fintech_core.actors import Actor, ActorKind
@@ -56,6 +58,8 @@ def create_api_key(*, actor: Actor, name: str, scopes: Sequence[str], expires_at
     owner = lock_user(actor.user_id)
     if not owner.is_active or owner.role not in CUSTOMER_ROLES:
         raise PermissionDenied("Only customers have keys.")
+    if actor.organization_id is not None and import_string(settings.ACTING_IN)(actor, actor.organization_id) is None:
+        raise NotFound  # the membership ended meanwhile; whoever ends it locks the user, then revokes keys
     if live_api_keys(now=now).filter(user=owner).count() >= MAX_LIVE_KEYS:
         raise TooManyApiKeys
     step_up.spend(actor=actor)

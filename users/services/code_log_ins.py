@@ -12,7 +12,7 @@ from fintech_core import clock
 from fintech_core.actors import Actor
 from fintech_core.db import LostRace
 from fintech_core.encrypted_fields import indexed
-from users.enums import CodePurpose
+from users.enums import CodePurpose, MessageKind
 from users.locks import lock_claims, lock_user
 from users.models import Registration, User
 from users.passwords import unusable_password
@@ -77,16 +77,15 @@ def proved(*, purpose: CodePurpose, contact: str, code: str) -> uuid.UUID | None
 def log_in_agent(*, actor: Actor, phone: str, code: str, otp: str = "", user_agent: str, ip: str) -> TokenPair:
     """Spend the code for a session of the number's holder; where there is none, of a new agent. Raises InvalidCode."""
     now = clock.now()
+    holder = holder_of_phone(phone)
+    user = None if holder is None else lock_user(holder.pk)  # before the code, as whatever ends it
+    if user is not None and (user.phone != phone or user.phone_verified_at is None):
+        raise _refusal(actor, phone)  # given up in this moment
     subject = _subject(CodePurpose.AGENT_LOG_IN, phone)
     if not codes.consume(actor=actor, purpose=CodePurpose.AGENT_LOG_IN, subject=subject, binding=b"", code=code):
         raise _refusal(actor, phone)
-    holder = holder_of_phone(phone)
-    if holder is None:
+    if user is None:
         user = create_agent(actor=actor, phone=phone, now=now)
-    else:
-        user = lock_user(holder.pk)
-        if user.phone != phone or user.phone_verified_at is None:
-            raise _refusal(actor, phone)  # given up in this moment
     return _open(actor, user, phone, otp, user_agent, ip, now)
 
 
@@ -96,24 +95,15 @@ def log_in_client(*, actor: Actor, email: str, code: str, otp: str = "", user_ag
     An account whose address nobody had proved is theirs now, and its password is dead, as are pending registrations.
     """
     now = clock.now()
-    if not codes.consume(
-        actor=actor,
-        purpose=CodePurpose.CLIENT_LOG_IN,
-        subject=_subject(CodePurpose.CLIENT_LOG_IN, email),
-        binding=b"",
-        code=code,
-    ):
-        raise _refusal(actor, email)
     lock_claims(email)  # before the look: a registration of the address may be proved in this moment
-    owner = user_for_log_in(email)
-    if not may_have_code(owner):
+    found = user_for_log_in(email)
+    owner = None if found is None else lock_user(found.pk)  # before the code, as whatever ends it
+    if not may_have_code(owner) or (owner is not None and owner.email != email):
+        raise _refusal(actor, email)  # the latter: given up in this moment
+    subject = _subject(CodePurpose.CLIENT_LOG_IN, email)
+    if not codes.consume(actor=actor, purpose=CodePurpose.CLIENT_LOG_IN, subject=subject, binding=b"", code=code):
         raise _refusal(actor, email)
-    if owner is None or owner.email_verified_at is None:
-        user = _prove(actor, owner, email, now)
-    else:
-        user = lock_user(owner.pk)
-        if user.email != email or user.email_verified_at is None:
-            raise _refusal(actor, email)  # given up in this moment
+    user = owner if owner is not None and owner.email_verified_at is not None else _prove(actor, owner, email, now)
     return _open(actor, user, email, otp, user_agent, ip, now)
 
 
@@ -149,6 +139,12 @@ def _open(actor: Actor, user: User, contact: str, otp: str, user_agent: str, ip:
 def _refusal(actor: Actor, contact: str) -> codes.InvalidCode:
     """Leaves an audit row, which is the same whoever has the address or number."""
     return lockout.refusal(actor=actor, error=codes.InvalidCode(), address=contact, user=None)
+
+
+def code_is_good(*, kind: str, contact: str, code: str) -> bool:
+    """Whether a queued message with this code is still worth sending."""
+    purpose = CodePurpose.AGENT_LOG_IN if kind == MessageKind.SMS else CodePurpose.CLIENT_LOG_IN
+    return codes.still_good(purpose=purpose, subject=_subject(purpose, contact), code=code)
 
 
 def _subject(purpose: CodePurpose, contact: str) -> bytes:

@@ -7,7 +7,7 @@ a code is says `subject`: `subject_of("phone", <normalised number>)`, so that al
 
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
@@ -99,6 +99,20 @@ def consume(*, actor: Actor, purpose: CodePurpose, subject: bytes, binding: byte
     return True
 
 
+def still_good(*, purpose: CodePurpose, subject: bytes, code: str) -> bool:
+    """Whether a message with this code is worth sending: nothing has spent it, ended it or taken its place."""
+    row = _newest_live(purpose, subject)
+    return row is not None and matches(purpose=purpose, subject=subject, binding=bytes(row.binding), code=code)
+
+
+def end_codes(*, purpose: CodePurpose, subjects: Iterable[bytes]) -> int:
+    """End what is open of these subjects; the caller holds the user's lock. Returns how many there were."""
+    digests = [digest for subject in subjects for digest in crypto.under_any_key(subject)]
+    open_ones = OneTimeCode.objects.filter(used_at__isnull=True, expires_at__gt=DatabaseNow())
+    deleted, _ = open_ones.filter(purpose=purpose, subject__in=digests).delete() if digests else (0, {})
+    return deleted
+
+
 def purge_codes(*, now: datetime) -> int:
     deleted, _ = OneTimeCode.objects.filter(expires_at__lte=now).delete()
     return deleted
@@ -106,9 +120,7 @@ def purge_codes(*, now: datetime) -> int:
 
 def _right_one(purpose: CodePurpose, subject: bytes, binding: bytes, code: str) -> OneTimeCode | None:
     """The newest code of the subject, whichever key of the ring it was stored under, if it is this one."""
-    subjects = crypto.under_any_key(subject)
-    newest = OneTimeCode.objects.filter(purpose=purpose, subject__in=subjects).order_by("-created_at", "pk").first()
-    row = newest if newest and newest.used_at is None and newest.expires_at > clock.now() else None
+    row = _newest_live(purpose, subject)
     wanted = bytes(row.code_digest) if row else bytes(crypto.DIGEST_BYTES)
     own = bytes(row.subject) if row else subject
     digests = [
@@ -118,6 +130,12 @@ def _right_one(purpose: CodePurpose, subject: bytes, binding: bytes, code: str) 
     ]
     right = [hmac.compare_digest(wanted, digest) for digest in digests]
     return row if any(right) else None
+
+
+def _newest_live(purpose: CodePurpose, subject: bytes) -> OneTimeCode | None:
+    subjects = crypto.under_any_key(subject)
+    newest = OneTimeCode.objects.filter(purpose=purpose, subject__in=subjects).order_by("-created_at", "pk").first()
+    return newest if newest and newest.used_at is None and newest.expires_at > clock.now() else None
 
 
 def _digest(purpose: CodePurpose, subject: bytes, binding: bytes, code: str) -> bytes:

@@ -21,9 +21,7 @@ from users.models import Registration, User
 from users.passwords import unusable_password
 from users.selectors import holder_of_phone, user_for_log_in
 from users.services import codes, messages, step_up
-from users.services.api_keys import revoke_keys_of
-from users.services.passwords import forget_resets
-from users.services.sessions import close_sessions
+from users.services.revocation import end_open_credentials
 
 TEMPLATE = "contact_code"
 NOTICE = "contact_taken"
@@ -90,7 +88,10 @@ def count_try(*, actor: Actor, purpose: CodePurpose) -> None:
 
 
 def verify_phone(*, actor: Actor, phone: str, code: str) -> User:
-    """The number is the actor's from now on. The old one hears of it. Raises ContactCodeInvalid."""
+    """The number is the actor's from now on. The old one hears of it, and what hung on it ends.
+
+    Raises ContactCodeInvalid.
+    """
     user = lock_user(_own(actor))
     now = clock.now()
     _consume(actor, CodePurpose.PHONE_CHANGE, user, phone, code, now)
@@ -98,9 +99,18 @@ def verify_phone(*, actor: Actor, phone: str, code: str) -> User:
     if holder is not None and holder.pk != user.pk:
         raise ContactCodeInvalid  # proved by somebody else meanwhile
     messages.notify_credential_change(user=user, what=CredentialChange.PHONE, now=now)
+    former = user.phone if user.phone_verified_at is not None and user.phone != phone else None
     user.phone, user.phone_verified_at = phone, now
     user.save(update_fields=[*crypto_columns("phone"), "phone_verified_at"])
-    _record(actor, user, "user.phone_verified", "phone")
+    ended = end_open_credentials(
+        actor=actor,
+        user=user,
+        reason=EndReason.CONTACT_CHANGED if former else None,
+        keep=actor.credential_id,
+        former_phone=former,
+        now=now,
+    )
+    _record(actor, user, "user.phone_verified", "phone", ended=ended)
     return user
 
 
@@ -118,11 +128,19 @@ def verify_email(*, actor: Actor, email: str, code: str) -> User:
     if claimant is not None and claimant.pk != user.pk:
         _evict(actor, locked[claimant.pk], email, now)
     messages.notify_credential_change(user=user, what=CredentialChange.EMAIL, now=now)
+    former = user.email if user.email_verified_at is not None and user.email != email else None
     user.email, user.email_verified_at = email, now
     user.save(update_fields=[*crypto_columns("email"), "email_verified_at"])
     Registration.objects.filter(**indexed("email", email)).delete()
-    forget_resets(user=user)
-    _record(actor, user, "user.email_verified", "email")
+    ended = end_open_credentials(
+        actor=actor,
+        user=user,
+        reason=EndReason.CONTACT_CHANGED if former else None,
+        keep=actor.credential_id,
+        former_email=former,
+        now=now,
+    )
+    _record(actor, user, "user.email_verified", "email", ended=ended)
     return user
 
 
@@ -135,9 +153,8 @@ def _evict(actor: Actor, claimant: User, email: str, now: datetime) -> None:
     claimant.email, claimant.password = None, unusable_password()
     claimant.is_active = claimant.is_active and claimant.phone_verified_at is not None
     claimant.save(update_fields=[*crypto_columns("email"), "password", "is_active"])
-    close_sessions(user_id=claimant.pk, reason=EndReason.PASSWORD_CHANGED, now=now)
-    revoke_keys_of(user_id=claimant.pk, now=now)
-    _record(actor, claimant, "user.email_lost", "email", "password", "is_active")
+    ended = end_open_credentials(actor=actor, user=claimant, reason=EndReason.PASSWORD_CHANGED, now=now)
+    _record(actor, claimant, "user.email_lost", "email", "password", "is_active", ended=ended)
 
 
 def _consume(actor: Actor, purpose: CodePurpose, user: User, contact: str, code: str, now: datetime) -> None:
@@ -160,5 +177,6 @@ def _bound_to(contact: str) -> bytes:
     return crypto.keyed_digest("code-binding:contact", contact)
 
 
-def _record(actor: Actor, user: User, action: str, *fields: str) -> None:
-    audit.record(actor=actor, action=action, entity_type="user", entity_id=user.pk, after={"fields": sorted(fields)})
+def _record(actor: Actor, user: User, action: str, *fields: str, ended: dict[str, int]) -> None:
+    after = {"fields": sorted(fields), **ended}
+    audit.record(actor=actor, action=action, entity_type="user", entity_id=user.pk, after=after)

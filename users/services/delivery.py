@@ -17,13 +17,14 @@ from django.conf import settings
 from django.db.models import F
 from django.template import Context
 from django.template.loader import get_template
+from django.utils.module_loading import import_string
 
 from fintech_core.actors import Actor
 from fintech_core.queue import enqueue
-from users.enums import MessageKind, MessageState
+from users.enums import CodePurpose, MessageKind, MessageState
 from users.models import Message
 from users.selectors import holder_of_phone, messages_due, user_for_log_in
-from users.services import code_log_ins, contacts, passwords
+from users.services import code_log_ins, codes, contacts, passwords, step_up
 from users.services.code_log_ins import may_have_code
 from users.services.messages import SEND_TASK
 from users.sms import Delivery, Outcome
@@ -61,14 +62,26 @@ def _as_asked(message: Message, context: dict[str, Any], now: datetime) -> Words
 
 
 def _log_in_code(message: Message, context: dict[str, Any], now: datetime) -> Words | None:
-    """None for staff and for accounts that are switched off."""
+    """None for staff and for accounts that are switched off, and for a code that has ended meanwhile."""
     recipient = message.recipient or ""
     holder = user_for_log_in(recipient) if message.kind == MessageKind.EMAIL else holder_of_phone(recipient)
-    return (message.template, context) if may_have_code(holder) else None
+    good = code_log_ins.code_is_good(kind=message.kind, contact=recipient, code=context["code"])
+    return (message.template, context) if good and may_have_code(holder) else None
+
+
+def _step_up_code(message: Message, context: dict[str, Any], now: datetime) -> Words | None:
+    """None for a code that has ended meanwhile."""
+    subject = codes.subject_of("user", context["user"])
+    good = codes.still_good(purpose=CodePurpose.STEP_UP, subject=subject, code=context["code"])
+    return (message.template, context) if good else None
 
 
 def _contact_code(message: Message, context: dict[str, Any], now: datetime) -> Words | None:
-    """The code, or a notice to the one who has proved the address or number already."""
+    """The code, or a notice to the one who has proved the address or number already; None for a code that has ended."""
+    purpose = CodePurpose.EMAIL_CHANGE if message.kind == MessageKind.EMAIL else CodePurpose.PHONE_CHANGE
+    subject = codes.subject_of("user", context["user"])
+    if not codes.still_good(purpose=purpose, subject=subject, code=context["code"]):
+        return None
     recipient = message.recipient or ""
     holder = user_for_log_in(recipient) if message.kind == MessageKind.EMAIL else holder_of_phone(recipient)
     proved = holder is not None and (message.kind == MessageKind.SMS or holder.email_verified_at is not None)
@@ -80,17 +93,25 @@ def _contact_code(message: Message, context: dict[str, Any], now: datetime) -> W
 def _password_reset(message: Message, context: dict[str, Any], now: datetime) -> Words | None:
     """The token is made here and exists in clear in the mail alone."""
     actor = Actor.system("task.send_message")
-    token = passwords.new_reset_token(actor=actor, email=message.recipient or "")
+    token = passwords.new_reset_token(actor=actor, email=message.recipient or "", asked_at=message.created_at)
     minutes = int(passwords.RESET_LIFETIME.total_seconds() // 60)
     return (message.template, {"token": token, "minutes": minutes}) if token else None
 
 
-# Messages whose words, or whether there are any, depend on who the recipient is.
+def _if_rooms_above_say_so(message: Message, context: dict[str, Any], now: datetime) -> Words | None:
+    """What carries a link of a room above is sent while the link is good (settings.MESSAGES_WORTH_SENDING)."""
+    worth: bool = import_string(settings.MESSAGES_WORTH_SENDING[message.template])(context)
+    return (message.template, context) if worth else None
+
+
+# Messages whose words, or whether there are any, depend on who the recipient is and on what has happened meanwhile.
 DECISIONS: Mapping[str, Decide] = MappingProxyType(
     {
         code_log_ins.TEMPLATE: _log_in_code,
         contacts.TEMPLATE: _contact_code,
         passwords.RESET_TEMPLATE: _password_reset,
+        step_up.TEMPLATE: _step_up_code,
+        **dict.fromkeys(settings.MESSAGES_WORTH_SENDING, _if_rooms_above_say_so),
     }
 )
 
@@ -100,6 +121,8 @@ def prepare_message(*, message_id: uuid.UUID, now: datetime) -> Letter | None:
     message = Message.objects.filter(pk=message_id).first()
     if message is None or message.recipient is None:
         return None
+    if message.template == passwords.RESET_TEMPLATE:
+        passwords.lock_owner(email=message.recipient)  # a user is locked before what hangs on one
     # Until the provider says "not taken" a text message isn't due again.
     delay = RETRY * 2 ** min(message.attempts, MAX_DOUBLINGS)
     next_try = now + delay if message.kind == MessageKind.EMAIL else message.expires_at

@@ -26,8 +26,7 @@ from users.models import RecoveryCode, TotpDevice, User
 from users.models.second_factor import DIGITS, STEP_SECONDS
 from users.selectors import confirmed_device
 from users.services import messages, step_up
-from users.services.api_keys import revoke_keys_of
-from users.services.sessions import close_sessions
+from users.services.revocation import end_open_credentials
 
 ISSUER = "Fintech Core"
 ENROLMENT_LIFETIME = timedelta(minutes=15)
@@ -83,9 +82,9 @@ def start_enrolment(*, actor: Actor, user_id: uuid.UUID, needs_code: bool = True
     `needs_code=False` where the caller was proved just now in another way (the admin's page). Raises StepUpRequired.
     """
     actor.require(Capability.CREDENTIALS_WRITE)
+    user = lock_user(user_id)
     if needs_code:
         step_up.spend(actor=actor)
-    user = lock_user(user_id)
     now = clock.now()
     TotpDevice.objects.filter(user=user, confirmed=False).delete()
     secret = _insert_device(user, confirmed_at=None, now=now)
@@ -220,10 +219,11 @@ def delete_factors(*, user: User) -> None:
 
 
 def _end_others(actor: Actor, user: User, action: str, now: datetime, *, reason: str = "") -> None:
-    """Every key, and every session but the one in which it was done, if it was the user's own deed."""
-    ended = close_sessions(user_id=user.pk, reason=EndReason.SECOND_FACTOR_CHANGED, keep=actor.credential_id, now=now)
-    revoked = revoke_keys_of(user_id=user.pk, now=now)
-    _record(actor, user, action, after={"sessions_ended": ended, "api_keys_revoked": revoked}, reason=reason)
+    """Whatever is open but the session in which the user made the change."""
+    ended = end_open_credentials(
+        actor=actor, user=user, reason=EndReason.SECOND_FACTOR_CHANGED, keep=actor.credential_id, now=now
+    )
+    _record(actor, user, action, after=ended, reason=reason)
     messages.notify_credential_change(user=user, what=_NOTICES[action], now=now)
 
 

@@ -8,24 +8,21 @@ from datetime import datetime
 
 from django.contrib.auth.hashers import make_password
 
+from fintech_core.actors import Actor
 from fintech_core.encrypted_fields import crypto_columns, indexed
 from users.enums import EndReason
 from users.models import ApiKey, Message, PasswordReset, Registration, Session, User
-from users.services.api_keys import revoke_keys_of
 from users.services.enrolment import delete_factors
 from users.services.lockout import forget_networks
-from users.services.sessions import close_sessions
+from users.services.revocation import end_open_credentials
 
 _ERASED_NAME = "erased"
 
 
-def erase_person(*, user: User, now: datetime) -> dict[str, int]:
+def erase_person(*, actor: Actor, user: User, now: datetime) -> dict[str, int]:
     """Drop what identity knows of the person, whose lock the caller holds. Returns counts for the audit row."""
     addresses = [address for address in (user.email, user.phone) if address]
-    counts = {
-        "sessions_ended": close_sessions(user_id=user.pk, reason=EndReason.ERASED, now=now),
-        "api_keys_revoked": revoke_keys_of(user_id=user.pk, now=now),
-    }
+    counts = end_open_credentials(actor=actor, user=user, reason=EndReason.ERASED, now=now)
     Session.objects.filter(user=user).update(user_agent="", ip=None)
     PasswordReset.objects.filter(user=user).delete()
     ApiKey.objects.filter(user=user).update(name=_ERASED_NAME)

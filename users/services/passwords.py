@@ -14,7 +14,7 @@ from fintech_core.exceptions import DomainError, NotFound, ValidationFailed
 from users.authentication import actor_of_user
 from users.credentials import check_new_password, hash_token, new_token
 from users.enums import CredentialChange
-from users.locks import lock_user
+from users.locks import lock_user, lock_users
 from users.models import PasswordReset, User
 from users.passwords import password_matches
 from users.selectors import confirmed_device, user_by_verified_email
@@ -77,11 +77,21 @@ def request_reset(*, actor: Actor, email: str, now: datetime) -> messages.Sent:
     return messages.Sent(int(RESET_LIFETIME.total_seconds()))
 
 
-def new_reset_token(*, actor: Actor, email: str) -> str | None:
-    """A token for the active owner of a verified address, None for nobody's. The one before it dies."""
+def lock_owner(*, email: str) -> None:
+    """Hold the owner of an address, if it has one, before the message about a reset is taken (ARCHITECTURE.md)."""
+    user = user_by_verified_email(email)
+    if user is not None:
+        lock_users({user.pk})
+
+
+def new_reset_token(*, actor: Actor, email: str, asked_at: datetime) -> str | None:
+    """A token for the active owner of a verified address, else None. It replaces the one before it.
+
+    None also where a credential has changed since it was requested. The caller has called `lock_owner`.
+    """
     now = clock.now()
     user = user_by_verified_email(email)
-    if user is None:
+    if user is None or (user.credentials_changed_at is not None and user.credentials_changed_at >= asked_at):
         return None
     token = new_token()
     row = PasswordReset(user=user, token_hash=hash_token(token), created_at=now, expires_at=now + RESET_LIFETIME)
@@ -125,11 +135,6 @@ def confirm_reset(*, actor: Actor, token: str, password: str, otp: str = "") -> 
 def _live_reset(token_hash: str) -> PasswordReset | None:
     unused = PasswordReset.objects.filter(token_hash=token_hash, used_at__isnull=True)
     return unused.filter(expires_at__gt=DatabaseNow()).first()
-
-
-def forget_resets(*, user: User) -> None:
-    """Tokens that went to an address which the account has no longer are worth nothing."""
-    PasswordReset.objects.filter(user=user).delete()
 
 
 # --- Both -------------------------------------------------------------------------------------------------------------

@@ -219,22 +219,6 @@ def log_out(*, actor: Actor, refresh: str) -> None:
         _record(as_user, token.session, "session.ended", user_id=token.session.user_id, reason=EndReason.LOGOUT)
 
 
-def end_sessions(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datetime) -> int:
-    """End every session of a user, by an administrator. Returns how many there were."""
-    actor.require(Capability.USERS_MANAGE)
-    user = lock_user(user_id)
-    ended = close_sessions(user_id=user.pk, reason=EndReason.ADMINISTRATOR, now=now)
-    audit.record(
-        actor=actor,
-        action="user.sessions_ended",
-        entity_type="user",
-        entity_id=user.pk,
-        after={"sessions_ended": ended},
-        reason=reason,
-    )
-    return ended
-
-
 def end_own_session(*, actor: Actor, session_id: uuid.UUID) -> None:
     """End one of the actor's own sessions. One that has ended is fine; anybody else's is NotFound."""
     now = clock.now()
@@ -246,26 +230,8 @@ def end_own_session(*, actor: Actor, session_id: uuid.UUID) -> None:
         _record(actor, session, "session.ended", user_id=session.user_id, reason=EndReason.LOGOUT)
 
 
-def log_out_everywhere(*, actor: Actor, now: datetime) -> int:
-    """End every session of the actor, this one as well. Returns how many there were."""
-    actor.require(Capability.SESSIONS_END)
-    if actor.user_id is None:
-        raise NotFound
-    user = lock_user(actor.user_id)
-    ended = close_sessions(user_id=user.pk, reason=EndReason.LOGOUT, now=now)
-    audit.record(
-        actor=actor,
-        action="user.sessions_ended",
-        entity_type="user",
-        entity_id=user.pk,
-        after={"sessions_ended": ended},
-        reason=EndReason.LOGOUT,
-    )
-    return ended
-
-
 def close_sessions(*, user_id: uuid.UUID, reason: EndReason, keep: uuid.UUID | None = None, now: datetime) -> int:
-    """Every live session of the user but `keep`, in one statement.
+    """Every live session of the user but `keep`, in one statement. Called by `revocation` for every change.
 
     The caller writes the audit row and holds the user's lock.
     """

@@ -25,6 +25,7 @@ from users.selectors import confirmed_device, open_step_up
 from users.services import codes, messages, second_factor
 
 LIFETIME = timedelta(minutes=10)
+TEMPLATE = "step_up"
 
 
 class StepUpRequired(DomainError):
@@ -163,7 +164,11 @@ def _send_code(actor: Actor, user: User, binding: bytes, what: str, now: datetim
         binding=binding,
         deliver=lambda digits: sent.append(
             messages.send_to_user(
-                user=user, template="step_up", context={"code": digits, "what": what}, lifetime=LIFETIME, now=now
+                user=user,
+                template=TEMPLATE,
+                context={"code": digits, "what": what, "user": str(user.pk)},
+                lifetime=LIFETIME,
+                now=now,
             )
         ),
         phone=(user.phone or "") if by_phone else "",
