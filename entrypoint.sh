@@ -26,6 +26,14 @@ while True:
 PYTHON
 }
 
+# In production nothing is served with known keys, in clear or with debug pages: errors of the deployment checks stop the
+# container, warnings are printed (docs/deployment.md, Checks and alarms).
+refuse_bad_settings() {
+    if [ "${ENVIRONMENT:-production}" = production ]; then
+        python manage.py check --deploy --tag security
+    fi
+}
+
 # As one of the hosts that are served: any other is refused before it reaches /health.
 ask_health() {
     exec python - <<'PYTHON'
@@ -41,6 +49,7 @@ PYTHON
 case "$role" in
 web)
     export PROCESS_ROLE=web
+    refuse_bad_settings
     wait_for_database
     exec granian --interface wsgi --host 0.0.0.0 --port "${PORT:-8000}" --no-ws \
         --workers "${WEB_WORKERS:-2}" --blocking-threads "${WEB_THREADS:-8}" \
@@ -48,6 +57,7 @@ web)
     ;;
 worker)
     export PROCESS_ROLE=worker
+    refuse_bad_settings
     wait_for_database
     exec celery --quiet -A fintech_core worker --loglevel INFO --concurrency "${WORKER_PROCESSES:-2}" \
         --without-gossip --without-mingle
@@ -55,6 +65,7 @@ worker)
 beat)
     # Exactly one of these, ever.
     export PROCESS_ROLE=worker
+    refuse_bad_settings
     wait_for_database
     exec celery --quiet -A fintech_core beat --loglevel INFO --schedule /tmp/celerybeat-schedule --pidfile=
     ;;

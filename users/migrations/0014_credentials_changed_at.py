@@ -4,28 +4,64 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('users', '0013_texts_only_of_erased_persons'),
+        ("users", "0013_texts_only_of_erased_persons"),
     ]
 
     operations = [
         migrations.RemoveConstraint(
-            model_name='session',
-            name='session_end_has_reason',
+            model_name="session",
+            name="session_end_has_reason",
         ),
         migrations.AddField(
-            model_name='user',
-            name='credentials_changed_at',
+            model_name="user",
+            name="credentials_changed_at",
             field=models.DateTimeField(null=True),
         ),
         migrations.AlterField(
-            model_name='session',
-            name='end_reason',
-            field=models.CharField(blank=True, choices=[('logout', 'logged out'), ('reuse', 'a spent refresh token was used again'), ('administrator', 'ended by an administrator'), ('deactivated', 'account deactivated'), ('role_changed', 'role changed'), ('password_changed', 'password changed'), ('second_factor_changed', 'second factor changed'), ('contact_changed', 'address or phone number changed'), ('erased', 'person erased')], max_length=24),
+            model_name="session",
+            name="end_reason",
+            field=models.CharField(
+                blank=True,
+                choices=[
+                    ("logout", "logged out"),
+                    ("reuse", "a spent refresh token was used again"),
+                    ("administrator", "ended by an administrator"),
+                    ("deactivated", "account deactivated"),
+                    ("role_changed", "role changed"),
+                    ("password_changed", "password changed"),
+                    ("second_factor_changed", "second factor changed"),
+                    ("contact_changed", "address or phone number changed"),
+                    ("erased", "person erased"),
+                ],
+                max_length=24,
+            ),
         ),
         migrations.AddConstraint(
-            model_name='session',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('end_reason', ''), ('ended_at__isnull', True)), models.Q(('end_reason__in', ['logout', 'reuse', 'administrator', 'deactivated', 'role_changed', 'password_changed', 'second_factor_changed', 'contact_changed', 'erased']), ('ended_at__isnull', False)), _connector='OR'), name='session_end_has_reason'),
+            model_name="session",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("end_reason", ""), ("ended_at__isnull", True)),
+                    models.Q(
+                        (
+                            "end_reason__in",
+                            [
+                                "logout",
+                                "reuse",
+                                "administrator",
+                                "deactivated",
+                                "role_changed",
+                                "password_changed",
+                                "second_factor_changed",
+                                "contact_changed",
+                                "erased",
+                            ],
+                        ),
+                        ("ended_at__isnull", False),
+                    ),
+                    _connector="OR",
+                ),
+                name="session_end_has_reason",
+            ),
         ),
     ]

@@ -50,13 +50,14 @@ def end_open_credentials(
     links += _end_other_codes(user, former_email, former_phone)
     links += PasswordReset.objects.filter(user=user, used_at__isnull=True).delete()[0]
     links += TotpDevice.objects.filter(user=user, confirmed=False).delete()[0]
-    counts = {"links_and_codes_ended": links}
+    counts = {"links_and_codes_ended": links} if links else {}
     if reason is not None:
         counts["sessions_ended"] = close_sessions(user_id=user.pk, reason=reason, keep=keep, now=now)
         if reason not in KEEPS_API_KEYS:
             counts["api_keys_revoked"] = revoke_keys_of(user_id=user.pk, now=now)
         if reason not in KEEPS_INVITATIONS:
-            counts["invitations_revoked"] = _end_invitations(actor, user, reason, former_email, now)
+            invitations = _end_invitations(actor, user, reason, former_email, now)
+            counts |= {"invitations_revoked": invitations} if invitations else {}
     user.credentials_changed_at = now
     user.save(update_fields=["credentials_changed_at"])
     return counts

@@ -1,0 +1,120 @@
+"""What the product connects to: who it logs in as, and whether the way there is private.
+
+A host name without a dot counts as a container on this machine's network (docker-compose.yml), like loopback and
+sockets.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+
+_VERIFIED, _ENCRYPTED = {"verify-ca", "verify-full"}, {"require"}
+_MAIL_SERVERS = {"django.core.mail.backends.smtp.EmailBackend"}
+
+
+def check() -> list[CheckMessage]:
+    return [*_database(), *_owners_credentials(), *_redis(), *_mail(), *_text_messages()]
+
+
+def is_near(host: str) -> bool:
+    """Whether nothing that is said to this host leaves the machine, as far as its name shows."""
+    name = host.strip("[]").rstrip(".").lower()
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return "." not in name or name.startswith("/") or name.endswith(".localhost")
+
+
+def _database() -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    config = settings.DATABASES["default"]
+    if config["USER"] in {settings.DATABASE_OWNER_ROLE, "postgres", "root"}:
+        message = f"DATABASE_URL logs in as {config['USER']}, who may drop the triggers that guard the ledger."
+        hint = f"Log in as {settings.DATABASE_APP_ROLE}: docs/deployment.md, Database roles."
+        found.append(Error(message, hint=hint, id="fintech.E050"))
+    found += _privacy("DATABASE_URL", config)
+    if settings.DATABASE_OWNER_URL != settings.DATABASE_URL:
+        found += _privacy("DATABASE_OWNER_URL", settings.DATABASE_OWNER)
+    return found
+
+
+def _privacy(name: str, config: Mapping[str, Any]) -> list[CheckMessage]:
+    mode = config.get("OPTIONS", {}).get("sslmode", "prefer")
+    if is_near(config.get("HOST") or "") or mode in _VERIFIED:
+        return []
+    if mode in _ENCRYPTED:
+        message = f"{name}: the server's certificate is not verified."
+        hint = "Set sslmode=verify-full and sslrootcert as parameters of the URL."
+        return [Warning(message, hint=hint, id="fintech.W025")]
+    message = f"{name}: what is said to the database may travel in clear."
+    return [Error(message, hint="Set sslmode=verify-full as a parameter of the URL.", id="fintech.E051")]
+
+
+def _owners_credentials() -> list[CheckMessage]:
+    """Only commands (migrate, backup, restore_backup) act as the owner."""
+    given = [
+        name
+        for name, is_given in (
+            ("DATABASE_OWNER_URL", settings.DATABASE_OWNER_URL != settings.DATABASE_URL),
+            ("RESTORE_DATABASE_URL", bool(settings.RESTORE_DATABASE_URL)),
+        )
+        if is_given
+    ]
+    if settings.PROCESS_ROLE == "command" or not given:
+        return []
+    message = f"A {settings.PROCESS_ROLE} process is given {', '.join(given)}: it could act as the owner."
+    return [Warning(message, hint="Set it where commands run, only.", id="fintech.W024")]
+
+
+def _redis() -> list[CheckMessage]:
+    """Who writes to the queue chooses what workers do; who writes to the cache resets limits."""
+    parts = urlsplit(settings.REDIS_URL)
+    if parts.scheme == "unix":
+        return []
+    host, found = parts.hostname or "", list[CheckMessage]()
+    loopback = host in {"localhost", "127.0.0.1", "::1"}
+    if not loopback and not parts.password:
+        message = "REDIS_URL has no password: the network can write to queue and cache."
+        found.append(Error(message, hint="Set requirepass, and the password in REDIS_URL.", id="fintech.E052"))
+    if not is_near(host) and parts.scheme != "rediss":
+        message = "REDIS_URL: password, queue and cache travel in clear."
+        found.append(Error(message, hint="Use rediss://.", id="fintech.E052"))
+    return found
+
+
+def _mail() -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    if settings.EMAIL_BACKEND not in _MAIL_SERVERS:
+        message = f"EMAIL_URL chooses {settings.EMAIL_BACKEND.rsplit('.', 2)[-2]}, which sends nothing."
+        found.append(Error(message, hint="Set it to smtp+tls://user:password@host:587.", id="fintech.E053"))
+    elif not is_near(settings.EMAIL_HOST) and not (_on("EMAIL_USE_TLS") or _on("EMAIL_USE_SSL")):
+        message = "EMAIL_URL: links and codes travel to the mail server in clear."
+        found.append(Error(message, hint="Use smtp+tls:// or smtp+ssl://.", id="fintech.E053"))
+    domain = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].strip(" >")
+    if "." not in domain or domain.endswith(".localhost"):
+        message = "DEFAULT_FROM_EMAIL is no address of a domain of yours."
+        found.append(Error(message, hint="Like Name <no-reply@ledger.example.com>.", id="fintech.E054"))
+    return found
+
+
+def _on(name: str) -> bool:
+    return bool(getattr(settings, name, False))
+
+
+def _text_messages() -> list[CheckMessage]:
+    """No codes that strangers know or read, and a provider that can be asked."""
+    found: list[CheckMessage] = []
+    if settings.SMS_TEST_MODE:
+        found.append(Error("SMS_TEST_MODE gives known codes out.", hint="Set it to off.", id="fintech.E014"))
+    if settings.SMS_PROVIDER not in {"smsru", "none"}:
+        hint = "Set it to smsru, or to none where there are no text messages."
+        found.append(Error(f"SMS_PROVIDER is {settings.SMS_PROVIDER}.", hint=hint, id="fintech.E015"))
+    if settings.SMS_PROVIDER == "smsru" and not settings.SMSRU_API_ID:
+        found.append(Error("SMSRU_API_ID is empty.", hint="Take it from https://sms.ru.", id="fintech.E016"))
+    if not settings.SMSRU_URL.startswith("https://"):
+        found.append(Error("SMSRU_URL is not https.", hint="Leave it out.", id="fintech.E017"))
+    return found

@@ -1,0 +1,148 @@
+"""Every key and secret: long enough once decoded, random by the look of it, not development's, no two the same.
+
+No message repeats a secret.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+from django.core.exceptions import ImproperlyConfigured
+
+from fintech_core import crypto
+
+BYTES = 32
+DISTINCT_CHARACTERS = 8  # 43 random characters of base64, or 64 of hex, have more
+DEVELOPMENT_PREFIX = "development-only:"
+# In the settings each stands in a variable or a list; the names are those of the environment.
+IN_FORCE = ("SECRET_KEY", "JWT_SIGNING_KEY", "IDEMPOTENCY_HMAC_KEY")
+ACCEPTED = ("JWT_PREVIOUS_KEY", "IDEMPOTENCY_HMAC_PREVIOUS_KEY")
+WEBHOOK_SECRETS = ("SIMULATOR_WEBHOOK_SECRET", "SIMULATOR_WEBHOOK_PREVIOUS_SECRET")
+RINGS = ("PII_KEYS", "PII_INDEX_KEYS")
+_NAMES = (*IN_FORCE, *RINGS, "LEDGER_SEAL_KEY")
+# What the settings use in development where nothing is set: derived from the variable's name, so known to everybody.
+_OF_DEVELOPMENT = frozenset(hashlib.sha256(name.encode()).digest() for name in _NAMES)
+_GENERATE = "Generate it: openssl rand -hex 32."
+_GENERATE_BASE64 = "Generate it: openssl rand -base64 32."
+
+
+def check() -> list[CheckMessage]:
+    return [*_rings(), *_seal_keys(), *_backup_key(), *_strength(), *_shared(), *_only_where_needed()]
+
+
+def material(text: str) -> bytes:
+    """The bytes that a secret was made of, as far as its spelling shows: hex and base64 are decoded."""
+    if re.fullmatch(r"([0-9a-f]{2})+|([0-9A-F]{2})+", text):
+        return bytes.fromhex(text)
+    if re.fullmatch(r"[A-Za-z0-9+/_-]+={0,2}", text):
+        stripped = text.rstrip("=").translate(str.maketrans("-_", "+/"))
+        try:
+            return base64.b64decode(stripped + "=" * (-len(stripped) % 4))
+        except binascii.Error:  # a length that base64 doesn't have
+            return text.encode()
+    return text.encode()
+
+
+def _texts() -> Iterator[tuple[str, str]]:
+    """Every secret that is set, by its variable's name, as it is spelled; members of rings one by one."""
+    for name in (*IN_FORCE, *ACCEPTED):
+        yield name, getattr(settings, name)
+    yield from (("SECRET_PREVIOUS_KEY", text) for text in settings.SECRET_KEY_FALLBACKS)
+    yield from ((name, getattr(settings, name).removeprefix("whsec_")) for name in WEBHOOK_SECRETS)
+    for name in RINGS:
+        yield from ((name, member.partition(":")[2]) for member in getattr(settings, name).split(","))
+    yield from ((name, getattr(settings, name)) for name in ("LEDGER_SEAL_KEY", "BACKUP_KEY"))
+
+
+def _secrets() -> list[tuple[str, str, bytes]]:
+    return [(name, text, material(text)) for name, text in _texts() if text or name in IN_FORCE]
+
+
+def _strength() -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    for name, text, key in _secrets():
+        if len(key) < BYTES:
+            message = f"{name} has {len(key)} bytes once decoded, fewer than {BYTES}."
+            found.append(Error(message, hint=_GENERATE, id="fintech.E004"))
+        elif len(set(text)) < DISTINCT_CHARACTERS:
+            found.append(Error(f"{name} is not random.", hint=_GENERATE, id="fintech.E011"))
+        if key in _OF_DEVELOPMENT or DEVELOPMENT_PREFIX in text or text.startswith("django-insecure-"):
+            found.append(Error(f"{name} is development's, which everybody knows.", hint=_GENERATE, id="fintech.E012"))
+    return found
+
+
+def _shared() -> list[CheckMessage]:
+    """No two the same, however they are spelled. Rings have a number of their own (E010), as they always had."""
+    by_key: dict[bytes, list[str]] = {}
+    for name, _, key in _secrets():
+        by_key.setdefault(key, []).append(name)
+    found: list[CheckMessage] = []
+    for names in by_key.values():
+        if len(names) > 1:
+            of_rings = set(names) <= set(RINGS)
+            found.append(
+                Error(
+                    f"Two secrets have the same value: {', '.join(names)}.",
+                    hint="Generate one for each.",
+                    id="fintech.E010" if of_rings else "fintech.E003",
+                )
+            )
+    return found
+
+
+def _rings() -> list[CheckMessage]:
+    """The rings of keys are spelled right."""
+    try:
+        crypto.current_key_id()
+        crypto.index_key_ids()
+    except ImproperlyConfigured as error:
+        hint = "Spell it 1:<openssl rand -base64 32>; docs/security.md says how keys rotate."
+        return [Error(f"PII_KEYS or PII_INDEX_KEYS: {error}.", hint=hint, id="fintech.E009")]
+    return []
+
+
+def _seal_keys() -> list[CheckMessage]:
+    """The seals' keys have their form, and who verifies seals has one to tell good ones from others."""
+    found: list[CheckMessage] = []
+    if settings.LEDGER_SEAL_KEY and not _is_bytes(settings.LEDGER_SEAL_KEY, decode=_strict_base64):
+        message = "LEDGER_SEAL_KEY is not the base64 of 32 bytes."
+        found.append(Error(message, hint=_GENERATE_BASE64, id="fintech.E006"))
+    if any(not _is_bytes(key, decode=bytes.fromhex) for key in settings.LEDGER_SEAL_PUBLIC_KEYS):
+        hint = "Take them from a seal's public_key."
+        found.append(Error("LEDGER_SEAL_PUBLIC_KEYS are not 32 bytes in hex each.", hint=hint, id="fintech.E007"))
+    if settings.PROCESS_ROLE != "web" and not settings.LEDGER_SEAL_KEY and not settings.LEDGER_SEAL_PUBLIC_KEYS:
+        hint = "Set LEDGER_SEAL_KEY, or where nothing is sealed LEDGER_SEAL_PUBLIC_KEYS."
+        found.append(Error("No key of the seals is known.", hint=hint, id="fintech.E008"))
+    return found
+
+
+def _backup_key() -> list[CheckMessage]:
+    if settings.BACKUP_KEY and not _is_bytes(settings.BACKUP_KEY, decode=_strict_base64):
+        return [Error("BACKUP_KEY is not the base64 of 32 bytes.", hint=_GENERATE_BASE64, id="fintech.E022")]
+    return []
+
+
+def _only_where_needed() -> list[CheckMessage]:
+    """A process that serves strangers has no key that it doesn't use."""
+    given = [name for name in ("BACKUP_KEY", "LEDGER_SEAL_KEY") if getattr(settings, name)]
+    if settings.PROCESS_ROLE == "worker":
+        given = [name for name in given if name != "LEDGER_SEAL_KEY"]
+    if settings.PROCESS_ROLE == "command" or not given:
+        return []
+    message = f"A {settings.PROCESS_ROLE} process is given {', '.join(given)}, which it doesn't use."
+    return [Warning(message, hint="Set it where its commands and the worker run.", id="fintech.W022")]
+
+
+def _strict_base64(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
+
+
+def _is_bytes(text: str, *, decode: Callable[[str], bytes]) -> bool:
+    try:
+        return len(decode(text)) == BYTES
+    except ValueError:
+        return False

@@ -1,0 +1,99 @@
+"""Switches and figures of the product that would open it, or make a guard worthless."""
+
+import re
+from decimal import Decimal, InvalidOperation
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error
+
+# Production's defaults, each as many per second as development allows at most: ten times as many are no limit.
+_LOOSEST_FACTOR = 10
+_RATES = {
+    "api_network": (6000, 60),
+    "api_principal": (1200, 60),
+    "log_in_network": (30, 60),
+    "register_network": (100, 3600),
+    "send_network": (60, 900),
+    "send_destination": (5, 900),
+    "step_up": (20, 900),
+    "verify_network": (30, 60),
+}
+
+
+def check() -> list[CheckMessage]:
+    return [*_switches(), *_money(), *_rates(), *_times()]
+
+
+def _switches() -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    if settings.SIMULATOR_ENABLED:
+        message = "SIMULATOR_ENABLED lets anyone make money up."
+        found.append(Error(message, hint="Set it to off.", id="fintech.E001"))
+    if not settings.EMAIL_VERIFICATION:
+        found.append(Error("EMAIL_VERIFICATION is off.", hint="Set it to on.", id="fintech.E002"))
+    if not settings.STAFF_SECOND_FACTOR:
+        message = "STAFF_SECOND_FACTOR is off: staff get in with a password alone."
+        found.append(Error(message, hint="Set it to on.", id="fintech.E013"))
+    return found
+
+
+def _money() -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    unlimited = sorted(set(settings.CURRENCIES) - set(settings.LARGE_TRANSFER_FROM))
+    hint = "Name every currency in LARGE_TRANSFER_FROM."
+    if unlimited:
+        found.append(Error(f"No amount of {', '.join(unlimited)} asks for a code.", hint=hint, id="fintech.E018"))
+    if not all(_is_amount(text) for text in settings.LARGE_TRANSFER_FROM.values()):
+        found.append(Error("LARGE_TRANSFER_FROM holds what is no amount.", hint="Like USD=10000.", id="fintech.E019"))
+    if settings.DEFAULT_CURRENCY not in settings.CURRENCIES:
+        message = "DEFAULT_CURRENCY is not among CURRENCIES: nobody can register."
+        found.append(Error(message, hint="Add it to CURRENCIES.", id="fintech.E031"))
+    if not re.fullmatch(r"0(\.[0-9]{1,8})?", settings.FX_SPREAD, re.ASCII):
+        # A margin that isn't one would refuse every quote, or pay customers for exchanging.
+        hint = "A fraction with up to eight decimals, like 0.005 for half a percent."
+        found.append(Error("FX_SPREAD is not from 0 to below 1.", hint=hint, id="fintech.E030"))
+    if not all(_is_amount(text) for text in settings.RECONCILE_AUTO_POST_MAX.values()):
+        message = "RECONCILE_AUTO_POST_MAX holds what is no amount."
+        found.append(Error(message, hint="Like USD=0.05.", id="fintech.E032"))
+    if not re.fullmatch(r"0(\.[0-9]{1,8})?", settings.RECONCILE_FEE_TOLERANCE, re.ASCII):
+        message = "RECONCILE_FEE_TOLERANCE is not from 0 to below 1."
+        found.append(Error(message, hint="A fraction, like 0.05.", id="fintech.E032"))
+    return found
+
+
+def _is_amount(text: str) -> bool:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        return False
+    return amount.is_finite() and amount >= 0
+
+
+def _rates() -> list[CheckMessage]:
+    loose = [
+        f"RATE_LIMIT_{name.upper()}"
+        for name, (most, seconds) in _RATES.items()
+        if settings.RATE_LIMITS[name][0] * seconds > _LOOSEST_FACTOR * most * settings.RATE_LIMITS[name][1]
+    ]
+    return [
+        Error(f"{name} allows more than {_LOOSEST_FACTOR} times its default.", hint="Lower it.", id="fintech.E060")
+        for name in loose
+    ]
+
+
+def _times() -> list[CheckMessage]:
+    """Guards that a figure of zero would switch off, and times that can't be."""
+    least = {
+        "PAYOUT_ACCOUNT_COOL_DOWN_HOURS": (settings.PAYOUT_ACCOUNT_COOL_DOWN.total_seconds(), 3600),
+        "PAYMENT_INTENT_LIFETIME_HOURS": (settings.PAYMENT_INTENT_LIFETIME.total_seconds(), 3600),
+        "PAYMENT_PROCESSING_LIFETIME_HOURS": (settings.PAYMENT_PROCESSING_LIFETIME.total_seconds(), 3600),
+        "KYC_RETENTION_DAYS": (settings.KYC_RETENTION.total_seconds(), 0),
+        "LEDGER_LANES": (settings.LEDGER_LANES, 1),
+        "RECONCILE_DATE_WINDOW_DAYS": (settings.RECONCILE_DATE_WINDOW_DAYS, 0),
+        "STATEMENT_MAX_BYTES": (settings.STATEMENT_MAX_BYTES, 1),
+    }
+    return [
+        Error(f"{name} is too small.", hint=".env.example says what it means.", id="fintech.E061")
+        for name, (value, lowest) in least.items()
+        if value < lowest
+    ]
