@@ -1,7 +1,7 @@
 """Deployment checks: what must not reach production. `check --deploy` runs them, and so does the image at its start.
 
-An Error names what to set. A Warning is for what is unwise, or can't be known from here. test_deployment_checks.py breaks
-every variable of the settings; each has a row there.
+An Error names what to set. A Warning is for what is unwise, or can't be known from here. test_deployment_checks.py
+breaks every variable of the settings.
 """
 
 from typing import Any

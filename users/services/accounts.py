@@ -141,6 +141,7 @@ def adopt_unverified(
     locked = lock_user(user.pk)
     if locked.email_verified_at is not None:
         raise LostRace  # someone else proved it meanwhile; the second try sees that
+    former_phone = locked.phone
     locked.password, locked.phone, locked.phone_verified_at = password_hash, phone, None
     locked.first_name, locked.last_name, locked.email_verified_at = first_name, last_name, now
     locked.save(
@@ -153,7 +154,9 @@ def adopt_unverified(
             "email_verified_at",
         ]
     )
-    ended = end_open_credentials(actor=actor, user=locked, reason=EndReason.PASSWORD_CHANGED, now=now)
+    ended = end_open_credentials(
+        actor=actor, user=locked, reason=EndReason.PASSWORD_CHANGED, former_phone=former_phone, now=now
+    )
     _record(actor, locked, "user.email_verified", after={"email_verified": True, "fields": ["password"], **ended})
     return locked
 

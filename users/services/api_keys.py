@@ -58,8 +58,11 @@ def create_api_key(*, actor: Actor, name: str, scopes: Sequence[str], expires_at
     owner = lock_user(actor.user_id)
     if not owner.is_active or owner.role not in CUSTOMER_ROLES:
         raise PermissionDenied("Only customers have keys.")
-    if actor.organization_id is not None and import_string(settings.ACTING_IN)(actor, actor.organization_id) is None:
-        raise NotFound  # the membership ended meanwhile; whoever ends it locks the user, then revokes keys
+    if actor.organization_id is not None:  # read again: what changes a membership locks the user, then revokes keys
+        member: Actor | None = import_string(settings.ACTING_IN)(actor, actor.organization_id)
+        if member is None:
+            raise NotFound
+        member.require(Capability.API_KEYS_WRITE)
     if live_api_keys(now=now).filter(user=owner).count() >= MAX_LIVE_KEYS:
         raise TooManyApiKeys
     step_up.spend(actor=actor)

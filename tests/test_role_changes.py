@@ -1,0 +1,252 @@
+"""Every way to change a role ends API keys and sessions of the person.
+
+Which ways there are is read from the code: each function that calls for a change of a role has to be among them.
+"""
+
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core import mail
+
+from fintech_core import clock
+from fintech_core.actors import Actor
+from fintech_core.db import unit_of_work
+from fintech_core.exceptions import NotFound, PermissionDenied
+from fintech_core.testing import actor_for, client_for, staff, with_personal
+from organizations import services as organizations
+from organizations.enums import MemberRole
+from organizations.models import Organization, OrganizationMember
+from organizations.tests.factories import member_actor, organization_of
+from tests.test_open_credentials import ROOT, called
+from users import services, tasks
+from users.enums import Role
+from users.models import ApiKey, Message, Session, User
+from users.selectors import live_session
+from users.tests.helpers import mailed_token
+
+pytestmark = pytest.mark.django_db
+
+
+@dataclass
+class Case:
+    """bob, whose role changes; alice administers Acme; what each acts with."""
+
+    alice: User
+    bob: User
+    acme: Organization
+    admin: Actor
+    here: Session
+    other: Session
+
+    @property
+    def by_bob(self) -> Actor:
+        return replace(actor_for(self.bob), credential_id=self.here.pk)
+
+    @property
+    def by_alice(self) -> Actor:
+        return member_actor(self.alice, self.acme)
+
+    @property
+    def member(self) -> OrganizationMember:
+        return OrganizationMember.objects.get(organization=self.acme, user=self.bob)
+
+
+def session_of(user: User) -> Session:
+    now = clock.now()
+    return Session.objects.create(user=user, created_at=now, last_used_at=now, expires_at=now + timedelta(days=1))
+
+
+def key_of(user: User, organization: Organization | None = None) -> ApiKey:
+    actor = actor_for(user) if organization is None else member_actor(user, organization)
+    made = unit_of_work(lambda: services.create_api_key(actor=actor, name="tests", scopes=["wallets:read"]))
+    return made.api_key
+
+
+def joined(case: Case, role: MemberRole) -> None:
+    OrganizationMember.objects.create(organization=case.acme, user=case.bob, role=role, created_at=clock.now())
+    if role == MemberRole.ADMIN:
+        case.bob = with_personal(case.bob, role=Role.AGENCY_ADMIN)
+
+
+def create_organization(case: Case) -> None:
+    organizations.create_organization(
+        actor=case.by_bob, legal_name="Bob Ltd", country="RU", tax_number="7707083893", now=clock.now()
+    )
+
+
+def accept_invitation(case: Case) -> None:
+    organizations.accept_invitation(actor=case.by_bob, token=mailed_token())
+
+
+def promote(case: Case) -> None:
+    organizations.change_member_role(
+        actor=case.by_alice,
+        organization_id=case.acme.pk,
+        member_id=case.member.pk,
+        role=MemberRole.ADMIN,
+        now=clock.now(),
+    )
+
+
+def demote(case: Case) -> None:
+    organizations.change_member_role(
+        actor=case.by_alice,
+        organization_id=case.acme.pk,
+        member_id=case.member.pk,
+        role=MemberRole.VIEWER,
+        now=clock.now(),
+    )
+
+
+def appoint(case: Case) -> None:
+    organizations.appoint_admin(actor=case.admin, member_id=case.member.pk, reason="gone", now=clock.now())
+
+
+def remove(case: Case) -> None:
+    organizations.remove_member(
+        actor=case.by_alice, organization_id=case.acme.pk, member_id=case.member.pk, now=clock.now()
+    )
+
+
+def leave(case: Case) -> None:
+    actor = replace(member_actor(case.bob, case.acme), credential_id=case.here.pk)
+    organizations.leave_organization(actor=actor, organization_id=case.acme.pk, now=clock.now())
+
+
+def set_role(case: Case) -> None:
+    with_personal(case.bob, role=Role.OPERATOR)
+    services.set_role(actor=case.admin, user_id=case.bob.pk, role=Role.AUDITOR, now=clock.now())
+
+
+@dataclass(frozen=True)
+class Way:
+    """`before` is bob's place in Acme, `by` the function that calls for the change, `keeps` whether his session stays."""
+
+    change: Callable[[Case], None]
+    by: str
+    before: MemberRole | None = None
+    after: Role = Role.AGENCY_ADMIN
+    keeps: bool = False
+
+
+WAYS = [
+    Way(create_organization, "organizations.create_organization", keeps=True),
+    Way(accept_invitation, "invitations.accept_invitation", keeps=True),
+    Way(promote, "members._end_powers", MemberRole.FINANCE),
+    Way(appoint, "members._end_powers", MemberRole.VIEWER),
+    Way(demote, "members._end_powers", MemberRole.ADMIN, Role.CLIENT),
+    Way(remove, "members._end_powers", MemberRole.ADMIN, Role.CLIENT),
+    Way(leave, "members._end_powers", MemberRole.ADMIN, Role.CLIENT),
+    Way(set_role, "admin._change_role", after=Role.AUDITOR),
+]
+
+
+@pytest.fixture
+def case(alice: User, bob: User) -> Case:
+    acme = organization_of(with_personal(alice, role=Role.AGENCY_ADMIN))
+    return Case(alice, bob, acme, actor_for(staff(Role.ADMIN)), session_of(bob), session_of(bob))
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.change.__name__)
+def test_a_changed_role_ends_keys_and_sessions(way: Way, case: Case) -> None:
+    if way.before is not None:
+        joined(case, way.before)
+    if way.change is accept_invitation:
+        invite(case)
+    keys = [key_of(case.bob)]
+    if way.before == MemberRole.ADMIN:
+        keys.append(key_of(case.bob, case.acme))
+
+    unit_of_work(lambda: way.change(case))
+
+    case.bob.refresh_from_db()
+    assert case.bob.role == way.after
+    assert [ApiKey.objects.get(pk=key.pk).revoked_at is not None for key in keys] == [True] * len(keys)
+    alive = [live_session(session_id=one.pk, user_id=case.bob.pk) is not None for one in (case.here, case.other)]
+    assert alive == [way.keeps, False]
+
+
+def invite(case: Case) -> None:
+    unit_of_work(
+        lambda: organizations.create_invitation(
+            actor=case.by_alice,
+            organization_id=case.acme.pk,
+            email=str(case.bob.email),
+            role=MemberRole.ADMIN,
+            now=clock.now(),
+        )
+    )
+    tasks.send_message(str(Message.objects.get(template="organization_invitation").pk))
+    assert mail.outbox[-1].to == [case.bob.email]
+
+
+def test_another_place_in_an_organization_ends_the_keys_made_there_alone(case: Case) -> None:
+    joined(case, MemberRole.ADMIN)
+    other = organization_of(case.bob, "Other Ltd")
+    own, elsewhere, there = key_of(case.bob), key_of(case.bob, other), key_of(case.bob, case.acme)
+
+    unit_of_work(lambda: demote(case))
+
+    case.bob.refresh_from_db()
+    assert case.bob.role == Role.AGENCY_ADMIN
+    assert [ApiKey.objects.get(pk=key.pk).revoked_at for key in (own, elsewhere)] == [None, None]
+    assert ApiKey.objects.get(pk=there.pk).revoked_at is not None
+    assert live_session(session_id=case.here.pk, user_id=case.bob.pk) is not None
+
+
+@pytest.mark.parametrize(("change", "refusal"), [(remove, NotFound), (demote, PermissionDenied)])
+def test_a_key_of_an_organization_is_not_made_with_a_right_that_ended_meanwhile(
+    change: Callable[[Case], None], refusal: type[Exception], case: Case
+) -> None:
+    """The request was authenticated as an administrator's; the change came before the key."""
+    joined(case, MemberRole.ADMIN)
+    actor = member_actor(case.bob, case.acme)
+    unit_of_work(lambda: change(case))
+
+    with pytest.raises(refusal):
+        unit_of_work(lambda: services.create_api_key(actor=actor, name="late", scopes=["wallets:read"]))
+
+    assert not ApiKey.objects.exists()
+
+
+def test_the_key_is_refused_by_the_api(case: Case) -> None:
+    made = unit_of_work(
+        lambda: services.create_api_key(actor=actor_for(case.bob), name="tests", scopes=["wallets:read"])
+    )
+    program: Any = client_for(case.bob)
+    program.credentials(HTTP_AUTHORIZATION=f"Api-Key {made.text}")
+    assert program.get("/api/v1/wallets").status_code == 200
+
+    unit_of_work(lambda: create_organization(case))
+
+    assert program.get("/api/v1/wallets").status_code == 401
+
+
+def test_every_function_that_calls_for_a_change_of_a_role_is_among_the_ways() -> None:
+    changes = {"set_role", "set_customer_role", "follow_role"}
+    product = [
+        path
+        for room in (
+            "compliance",
+            "fintech_core",
+            "organizations",
+            "payments",
+            "reconciliation",
+            "transactions",
+            "users",
+        )
+        for path in sorted((ROOT / room).rglob("*.py"))
+        if "tests" not in path.parts and "migrations" not in path.parts
+    ]
+    found = {
+        f"{path.stem}.{node.name}"
+        for path in product
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and changes & called(node)
+    }
+
+    assert found - {"common.follow_role"} == {way.by for way in WAYS}
