@@ -124,7 +124,7 @@ def set_role(case: Case) -> None:
 
 @dataclass(frozen=True)
 class Way:
-    """`before` is bob's place in Acme, `by` the function that calls for the change, `keeps` whether his session stays."""
+    """`before` is bob's place in Acme, `by` what calls for the change, `keeps` whether their session stays."""
 
     change: Callable[[Case], None]
     by: str

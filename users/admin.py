@@ -225,8 +225,8 @@ class RegistrationAdmin(ReadOnlyModelAdmin):
 class MessageAdmin(ReadOnlyModelAdmin):
     """Recipients and words aren't shown, and are gone once a message is settled."""
 
-    list_display = ("id", "kind", "template", "state", "attempts", "created_at", "due_at", "settled_at")
-    list_filter = ("kind", "state", "template")
+    list_display = ("id", "kind", "template", "state", "refusal", "attempts", "created_at", "due_at", "settled_at")
+    list_filter = ("kind", "state", "refusal", "template")
     search_fields = ("=id", "=provider_id")
     search_help_text = "An id, of ours or of the provider"
     ordering = ("-created_at", "-id")
@@ -236,6 +236,7 @@ class MessageAdmin(ReadOnlyModelAdmin):
         "template",
         "state",
         "attempts",
+        "refusal",
         "provider_code",
         "provider_id",
         "created_at",

@@ -99,6 +99,16 @@ class MessageState(models.TextChoices):
     EXPIRED = "expired", "not sent in time"
 
 
+class SmsRefusal(models.TextChoices):
+    """Why we didn't hand a text message to the provider (users.services.sms_caps)."""
+
+    COUNTRY = "country", "country not served"
+    PREFIX_HOUR = "prefix_hour", "cap per hour of its prefix"
+    PREFIX_DAY = "prefix_day", "cap per day of its prefix"
+    ALL_HOUR = "all_hour", "cap per hour of all messages"
+    ALL_DAY = "all_day", "cap per day of all messages"
+
+
 class CredentialChange(models.TextChoices):
     """What the owner of an account is told about."""
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+import phonenumbers
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
@@ -17,7 +18,7 @@ _MAIL_SERVERS = {"django.core.mail.backends.smtp.EmailBackend"}
 
 
 def check() -> list[CheckMessage]:
-    return [*_database(), *_owners_credentials(), *_redis(), *_mail(), *_text_messages()]
+    return [*_database(), *_owners_credentials(), *_redis(), *_mail(), *_text_messages(), *_sms_caps()]
 
 
 def is_near(host: str) -> bool:
@@ -115,6 +116,32 @@ def _text_messages() -> list[CheckMessage]:
         found.append(Error(f"SMS_PROVIDER is {settings.SMS_PROVIDER}.", hint=hint, id="fintech.E015"))
     if settings.SMS_PROVIDER == "smsru" and not settings.SMSRU_API_ID:
         found.append(Error("SMSRU_API_ID is empty.", hint="Take it from https://sms.ru.", id="fintech.E016"))
+    if settings.SMS_PROVIDER == "smsru" and not settings.SMS_COUNTRIES:
+        found.append(Error("SMS_COUNTRIES is empty.", hint="Name the countries that are served.", id="fintech.E055"))
+    unknown = sorted(set(settings.SMS_COUNTRIES) - phonenumbers.SUPPORTED_REGIONS)
+    if unknown:
+        message = f"SMS_COUNTRIES holds {', '.join(unknown)}, which is no country."
+        found.append(Error(message, hint="Two capital letters each, like RU,KZ.", id="fintech.E055"))
     if not settings.SMSRU_URL.startswith("https://"):
         found.append(Error("SMSRU_URL is not https.", hint="Leave it out.", id="fintech.E017"))
     return found
+
+
+def _sms_caps() -> list[CheckMessage]:
+    """Caps that bound what pumping costs, and leave customers a part."""
+    wrong = [
+        name
+        for name, lowest, highest in (
+            ("SMS_MAX_PER_PREFIX_PER_HOUR", 1, settings.SMS_MAX_PER_HOUR),
+            ("SMS_MAX_PER_PREFIX_PER_DAY", 1, settings.SMS_MAX_PER_DAY),
+            ("SMS_MAX_PER_HOUR", 1, settings.SMS_MAX_PER_DAY),
+            ("SMS_MAX_PER_DAY", 1, 1_000_000),
+            ("SMS_PREFIX_DIGITS", 3, 10),
+            ("SMS_RESERVED_PERCENT", 10, 90),
+            ("SMS_UNCONFIRMED_ALARM", 1, settings.SMS_MAX_PER_HOUR),
+        )
+        if not lowest <= getattr(settings, name) <= highest
+    ]
+    return [
+        Error(f"{name} bounds nothing.", hint=".env.example says what it means.", id="fintech.E056") for name in wrong
+    ]

@@ -9,7 +9,7 @@ from fintech_core import ids
 from fintech_core.encrypted_fields import EncryptedTextField
 from fintech_core.fields import enum_check
 from fintech_core.models import SUBJECT_LENGTH
-from users.enums import CodePurpose, MessageKind, MessageState
+from users.enums import CodePurpose, MessageKind, MessageState, SmsRefusal
 
 
 class Message(models.Model):
@@ -26,6 +26,8 @@ class Message(models.Model):
     context = EncryptedTextField(null=True)  # JSON
     state = models.CharField(max_length=8, choices=MessageState.choices, default=MessageState.QUEUED)
     attempts = models.PositiveSmallIntegerField(default=0)
+    # Why we refused to send it; "" where the provider refused, or no one.
+    refusal = models.CharField(max_length=16, choices=SmsRefusal.choices, blank=True, default="", db_default="")
     provider_code = models.IntegerField(null=True)  # why the provider refused
     provider_id = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField()
@@ -37,6 +39,10 @@ class Message(models.Model):
         constraints: ClassVar = [
             enum_check("kind", MessageKind, "message_kind"),
             enum_check("state", MessageState, "message_state"),
+            models.CheckConstraint(
+                condition=Q(refusal="") | Q(refusal__in=SmsRefusal.values, state=MessageState.REFUSED),
+                name="message_refusal_has_reason",
+            ),
             models.CheckConstraint(
                 condition=Q(state=MessageState.QUEUED, settled_at__isnull=True, recipient__isnull=False)
                 | Q(

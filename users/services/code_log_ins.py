@@ -17,7 +17,7 @@ from users.locks import lock_claims, lock_user
 from users.models import Registration, User
 from users.passwords import unusable_password
 from users.selectors import holder_of_phone, user_for_log_in
-from users.services import codes, lockout, messages
+from users.services import codes, lockout, messages, sms_caps
 from users.services.accounts import EmailTaken, adopt_unverified, create_agent, create_customer_with_hash
 from users.services.sessions import TokenPair, open_session
 
@@ -26,7 +26,8 @@ SENT = messages.Sent(int(codes.LIFETIME.total_seconds()))
 
 
 def send_agent_code(*, actor: Actor, phone: str) -> messages.Sent:
-    """A code to a normalised number. The same work whether anybody has it."""
+    """A code to a normalised number. The same work whether anybody has it. Raises CountryNotServed."""
+    sms_caps.demand_served(phone)
     now = clock.now()
     codes.issue(
         actor=actor,
@@ -84,6 +85,7 @@ def log_in_agent(*, actor: Actor, phone: str, code: str, otp: str = "", user_age
     subject = _subject(CodePurpose.AGENT_LOG_IN, phone)
     if not codes.consume(actor=actor, purpose=CodePurpose.AGENT_LOG_IN, subject=subject, binding=b"", code=code):
         raise _refusal(actor, phone)
+    sms_caps.confirmed(phone)
     if user is None:
         user = create_agent(actor=actor, phone=phone, now=now)
     return _open(actor, user, phone, otp, user_agent, ip, now)

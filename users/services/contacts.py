@@ -20,7 +20,7 @@ from users.locks import lock_claims, lock_user, lock_users
 from users.models import Registration, User
 from users.passwords import unusable_password
 from users.selectors import holder_of_phone, user_for_log_in
-from users.services import codes, messages, step_up
+from users.services import codes, messages, sms_caps, step_up
 from users.services.revocation import end_open_credentials
 
 TEMPLATE = "contact_code"
@@ -39,8 +39,10 @@ class ContactCodeInvalid(DomainError):
 def send_phone_code(*, actor: Actor, phone: str) -> messages.Sent:
     """A code to a number that the actor says is theirs. The same work and answer whoever has it.
 
-    Raises StepUpRequired: the code proves the new number, the fresh one that the owner of the account asks.
+    Raises CountryNotServed, StepUpRequired: the code proves the new number, the fresh one that the owner of the account
+    asks.
     """
+    sms_caps.demand_served(phone)
     now = clock.now()
     user_id = _own(actor)
     step_up.spend(actor=actor)
@@ -95,6 +97,7 @@ def verify_phone(*, actor: Actor, phone: str, code: str) -> User:
     user = lock_user(_own(actor))
     now = clock.now()
     _consume(actor, CodePurpose.PHONE_CHANGE, user, phone, code, now)
+    sms_caps.confirmed(phone)
     holder = holder_of_phone(phone)
     if holder is not None and holder.pk != user.pk:
         raise ContactCodeInvalid  # proved by somebody else meanwhile

@@ -24,7 +24,7 @@ from fintech_core.queue import enqueue
 from users.enums import CodePurpose, MessageKind, MessageState
 from users.models import Message
 from users.selectors import holder_of_phone, messages_due, user_for_log_in
-from users.services import code_log_ins, codes, contacts, passwords, step_up
+from users.services import code_log_ins, codes, contacts, passwords, sms_caps, step_up
 from users.services.code_log_ins import may_have_code
 from users.services.messages import SEND_TASK
 from users.sms import Delivery, Outcome
@@ -135,6 +135,10 @@ def prepare_message(*, message_id: uuid.UUID, now: datetime) -> Letter | None:
     if words is None:
         _settle(message.pk, MessageState.WITHHELD, now)
         return None
+    refusal = sms_caps.refusal_of(message.recipient) if message.kind == MessageKind.SMS else None
+    if refusal is not None:
+        _settle(message.pk, MessageState.REFUSED, now, refusal=refusal)
+        return None
     subject, text = rendered(message.kind, *words)
     return Letter(MessageKind(message.kind), message.recipient, subject, text, message.expires_at - now)
 
@@ -181,10 +185,16 @@ def rendered(kind: str, template: str, context: Mapping[str, Any]) -> tuple[str,
 
 
 def _settle(
-    message_id: uuid.UUID, state: MessageState, now: datetime, *, code: int | None = None, provider_id: str = ""
+    message_id: uuid.UUID,
+    state: MessageState,
+    now: datetime,
+    *,
+    code: int | None = None,
+    provider_id: str = "",
+    refusal: str = "",
 ) -> None:
     Message.objects.filter(pk=message_id, state=MessageState.QUEUED).update(
-        **_forgotten(state, now), provider_code=code, provider_id=provider_id
+        **_forgotten(state, now), provider_code=code, provider_id=provider_id, refusal=refusal
     )
 
 

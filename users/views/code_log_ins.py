@@ -54,6 +54,7 @@ class CodeLogInViewSet(DomainViewSet):
     }
     authentication_classes: list[Any] = []
     problem_statuses: ClassVar = {
+        "send_agent_code": (422,),
         "log_in_agent": (401, 429),
         "log_in_client": (401, 429),
     }
@@ -65,7 +66,10 @@ class CodeLogInViewSet(DomainViewSet):
         examples=[OpenApiExample("Ask for a code", value={"phone": PHONE}, request_only=True), SENT_EXAMPLE],
     )
     def send_agent_code(self, request: Request) -> HttpResponse:
-        """Send a code by text message. The answer is the same whether anybody has the number."""
+        """Send a code by text message. The answer is the same whether anybody has the number.
+
+        422 `phone_country_not_served` for numbers of countries that no text messages are sent to.
+        """
         data = self.validated(SendToPhoneInput)
         return self.write(
             lambda: code_log_ins.send_agent_code(actor=anonymous("auth.agent_sms_send"), **data),

@@ -32,7 +32,7 @@ class ContactViewSet(DomainViewSet):
         "send_phone_code": Deed("Another phone number for your account"),
         "send_email_code": Deed("Another email address for your account"),
     }
-    problem_statuses: ClassVar = {"verify_phone": (422,), "verify_email": (422,)}
+    problem_statuses: ClassVar = {"send_phone_code": (422,), "verify_phone": (422,), "verify_email": (422,)}
     limits: ClassVar = {
         "send_phone_code": (SEND_NETWORK, SEND_TO_PHONE),
         "verify_phone": (VERIFY_NETWORK,),
@@ -47,7 +47,10 @@ class ContactViewSet(DomainViewSet):
         examples=[OpenApiExample("New number", value={"phone": PHONE}, request_only=True), SENT_EXAMPLE],
     )
     def send_phone_code(self, request: Request) -> HttpResponse:
-        """Send a code to the number that is to be the caller's. The answer is the same if somebody else has it."""
+        """Send a code to the number that is to be the caller's. The answer is the same if somebody else has it.
+
+        422 `phone_country_not_served` for numbers of countries that no text messages are sent to.
+        """
         data = self.validated(SendToPhoneInput)
         return self.write(
             lambda: contacts.send_phone_code(actor=self.actor, **data),
