@@ -1,6 +1,6 @@
-"""How many text messages go out, and where to: against SMS pumping, where somebody is paid for what we send.
+"""How many text messages go out, and where to: against SMS pumping, where an attacker earns by what we send.
 
-Only countries of settings.SMS_COUNTRIES are served; a request for another one is refused, whoever has the number. The
+Only countries of settings.SMS_COUNTRIES are served; a request for another one is refused, by the number alone. The
 worker counts each message before it is handed to the provider: all together, and by the first digits of the number, per
 hour and per day, in the database, so that parallel workers share one count. Numbers that no account has proved may use
 up a part alone: the rest is kept for customers. A message over a cap is refused for good, says why in its row, and the
