@@ -30,6 +30,7 @@ from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
+from django.utils.functional import cached_property
 from django.utils.module_loading import import_string
 from django.utils.text import slugify
 from unfold.admin import ModelAdmin
@@ -37,6 +38,14 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from fintech_core import clock, db
 from fintech_core.actors import Actor
+from fintech_core.admin_parameters import (
+    OF_POPUPS,
+    filter_parameters,
+    foreign_to_list,
+    is_secret,
+    record_refusal,
+    refusal_page,
+)
 from fintech_core.capabilities import Capability
 from fintech_core.encrypted_fields import indexed
 from fintech_core.exceptions import DomainError
@@ -69,7 +78,9 @@ class ReadOnlyModelAdmin(ModelAdmin):
     """Looks, never writes: nobody adds, changes or deletes, a superuser included.
 
     Who may look is Django's view permission, mirrored from the roles. The detail page shows `fields`; without them
-    every column but those in `exclude`. Actions made by `reason_action` are offered to who has their capability.
+    every column but those in `exclude` and the secret ones. A list is filtered by the parameters of its `list_filter`
+    and of `extra_lookups`, and a request with any other is refused and audited (`admin_parameters`). Actions made by
+    `reason_action` are offered to who has their capability.
     """
 
     actions_on_bottom = False
@@ -77,6 +88,37 @@ class ReadOnlyModelAdmin(ModelAdmin):
     list_per_page = 50
     # Encrypted fields, found by a whole address or number: ("email", "phone"), ("owner_user__email",).
     personal_search: Sequence[str] = ()
+    # Parameters that links to the list have besides those of its filters: ("wallet__id__exact",).
+    extra_lookups: Sequence[str] = ()
+    # Columns named like a secret that are none: digests of what everybody has who reads the page.
+    public_digests: Sequence[str] = ()
+
+    @cached_property
+    def own_parameters(self) -> frozenset[str]:
+        return filter_parameters(self) | frozenset(self.extra_lookups)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        return lookup in self.own_parameters
+
+    def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
+        """Rows are found by their primary key alone: by another column a page would show whether a value exists."""
+        return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return self._refusal(request, foreign_to_list(self, request)) or super().changelist_view(request, extra_context)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        """Django's own history is never written; the audit log is."""
+        raise PermissionDenied
+
+    def _refusal(self, request: HttpRequest, names: Sequence[str]) -> HttpResponseBase | None:
+        if not names:
+            return None
+        actor = actor_of_request(request)
+        db.unit_of_work(lambda: record_refusal(actor=actor, model=self.model, names=names))
+        return cast(HttpResponseBase, refusal_page(request, names))
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
         condition = personal_condition(self.personal_search, search_term)
@@ -103,7 +145,10 @@ class ReadOnlyModelAdmin(ModelAdmin):
         # Django opens its own transaction for a POST here, before it asks for permission.
         if request.method not in {"GET", "HEAD"}:
             raise PermissionDenied
-        return super().changeform_view(request, object_id, form_url, extra_context)
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        refusal = self._refusal(request, [name for name in OF_POPUPS if name in request.GET])
+        return refusal or super().changeform_view(request, object_id, form_url, extra_context)
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
         raise PermissionDenied
@@ -112,7 +157,8 @@ class ReadOnlyModelAdmin(ModelAdmin):
         if self.fields:
             return list(self.fields)
         hidden = set(self.exclude or ())
-        return [column.name for column in self.model._meta.concrete_fields if column.name not in hidden]
+        columns = [column for column in self.model._meta.concrete_fields if column.name not in hidden]
+        return [column.name for column in columns if column.name in self.public_digests or not is_secret(column)]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Sequence[Any]:
         return self.get_fields(request, obj)

@@ -81,7 +81,6 @@ class InvitationAdmin(ReadOnlyModelAdmin):
     list_filter = ("role",)
     search_fields = ("=id", "=organization__id")
     ordering = ("-created_at", "-id")
-    exclude = ("email", "email_index_a", "email_index_b", "token_hash")
 
 
 @admin.register(PayoutAccount)
@@ -90,4 +89,3 @@ class PayoutAccountAdmin(ReadOnlyModelAdmin):
     list_filter = ("method",)
     search_fields = ("=id", "=organization__id")
     ordering = ("-created_at", "-id")
-    exclude = ("details",)

@@ -146,6 +146,7 @@ class StatementAdmin(FormPageAdmin):
     list_filter = ("account_code", "currency", "format")
     search_fields = ("=id", "=statement_id", "=file_digest")
     search_help_text = "The exact id of a statement, ours or the bank's, or a file's SHA-256"
+    public_digests = ("file_digest", "lines_digest")
     ordering = ("-created_at", "-id")
     actions_list = ("import_statement",)
 

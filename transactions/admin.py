@@ -71,7 +71,6 @@ class TransactionAdmin(ReadOnlyModelAdmin):
     list_filter = ("kind", "status")
     search_fields = ("=id", "=reference", "=entries__wallet__id")
     ordering = ("-created_at", "-id")
-    exclude = ("salt",)
     inlines = (EntryInline,)
     actions = (
         reason_action(
@@ -99,7 +98,6 @@ class LedgerEntryAdmin(ReadOnlyModelAdmin):
     search_fields = ("=id", "=wallet__id", "=transaction__id")
     list_select_related = ("wallet",)
     ordering = ("-posted_at", "-id")
-    exclude = ("hash",)
 
 
 @admin.register(Hold)

@@ -114,6 +114,8 @@ class UserAdmin(ReadOnlyModelAdmin):
 
 @admin.register(Session)
 class SessionAdmin(ReadOnlyModelAdmin):
+    """From which device and address somebody is logged in is shown to its owner alone, by the API."""
+
     list_display = ("id", "user", "kind", "created_at", "last_used_at", "expires_at", "ended_at", "end_reason")
     list_filter = ("kind", "end_reason")
     list_select_related = ("user",)
@@ -125,7 +127,6 @@ class SessionAdmin(ReadOnlyModelAdmin):
         "id",
         "user",
         "kind",
-        "user_agent",
         "created_at",
         "last_used_at",
         "authenticated_at",

@@ -48,6 +48,10 @@ class LogInView(LoginView):
         return HttpResponseRedirect(self.get_success_url())
 
 
+# The search of select boxes, and a redirect to the public page of any object, which shows which objects exist.
+_UNUSED_VIEWS = {"autocomplete", "view_on_site"}
+
+
 class CodeForm(forms.Form):
     code = forms.CharField(max_length=16, widget=UnfoldAdminTextInputWidget(attrs=OTP_ATTRIBUTES))
 
@@ -61,8 +65,9 @@ class AdminSite(UnfoldAdminSite):
         return bool(user.is_active and user.is_staff and (user.is_verified() or not settings.STAFF_SECOND_FACTOR))
 
     def get_urls(self) -> list[Any]:
+        """Without Django's two views that find rows of other models: no page of ours uses them."""
         own = path("second-factor/", self.admin_view(self.second_factor), name="second_factor")
-        return [own, *super().get_urls()]
+        return [own, *(url for url in super().get_urls() if getattr(url, "name", None) not in _UNUSED_VIEWS)]
 
     @method_decorator(never_cache)
     @login_not_required

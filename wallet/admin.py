@@ -89,7 +89,6 @@ class WalletAdmin(ReadOnlyModelAdmin):
     search_help_text = "Id of a wallet or organization, system account's code, or the owner's whole address or number"
     list_select_related = ("owner_user", "owner_organization")
     ordering = ("-created_at", "-id")
-    exclude = ("head",)
     actions: tuple[ReasonAction, ...] = (
         reason_action(
             "Freeze",

@@ -1,0 +1,86 @@
+"""What the query string of an admin's list may ask for, and which columns no page of the admin shows.
+
+Django compares any column of the model, and of models that are related to it, with whatever the query string says
+(`?password__startswith=a`): who may open a list could so read a column that no page shows, character by character.
+Here a list takes the parameters of its own filters and refuses all others. It decides; `admin_base` answers.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.contrib.admin import FieldListFilter
+from django.contrib.admin.options import IS_POPUP_VAR, TO_FIELD_VAR
+from django.contrib.admin.utils import get_fields_from_path
+from django.contrib.admin.views.main import ERROR_FLAG, IGNORED_PARAMS, PAGE_VAR
+from django.db import models
+from django.http import HttpRequest
+from django.utils.translation import gettext
+
+from unfold.admin import ModelAdmin
+
+from fintech_core import audit, problems
+from fintech_core.actors import Actor
+from fintech_core.encrypted_fields import EncryptedTextField
+
+# Parameters of Django's pop-up windows, which no page of ours opens; `_to_field` names a column to find rows by.
+OF_POPUPS = (TO_FIELD_VAR, IS_POPUP_VAR)
+_OF_EVERY_LIST = {*IGNORED_PARAMS, PAGE_VAR, ERROR_FLAG}.difference(OF_POPUPS)  # search, order, page and the like
+_SECRET_NAME = re.compile(r"(?:^|_)(?:password|secret|token|salt|hash|digest|otp|user_agent)(?:_|$)")
+_PLAIN_NAME = re.compile(r"\w{1,100}", re.ASCII)
+_MOST_NAMES = 10
+NUL = "\x00"  # PostgreSQL has no text with it
+
+
+def is_secret(column: Any) -> bool:
+    """Whether the column holds a secret, a digest, a ciphertext or raw bytes, by its class or by its name."""
+    return isinstance(column, EncryptedTextField | models.BinaryField) or bool(_SECRET_NAME.search(column.name))
+
+
+def filter_parameters(model_admin: ModelAdmin) -> frozenset[str]:
+    """The names that the links of the list's filters have: `status__exact`, `account__id__exact`."""
+    return frozenset(name for entry in model_admin.list_filter for name in _names_of(model_admin, entry))
+
+
+def _names_of(model_admin: ModelAdmin, entry: Any) -> Iterable[Any]:
+    """Asked of the filter itself, made as Django's ChangeList makes it; the names depend on no request."""
+    request = HttpRequest()
+    if isinstance(entry, type):
+        return entry(request, {}, model_admin.model, model_admin).expected_parameters()
+    path, make = entry if isinstance(entry, tuple | list) else (entry, FieldListFilter.create)
+    field = get_fields_from_path(model_admin.model, path)[-1]
+    return make(field, request, {}, model_admin.model, model_admin, field_path=path).expected_parameters()
+
+
+def foreign_to_list(model_admin: ModelAdmin, request: HttpRequest) -> list[str]:
+    """The parameters of the request that the list doesn't have, and those whose value can't be looked up at all."""
+    return [
+        name
+        for name, values in request.GET.lists()
+        if any(NUL in value for value in values)
+        or not (name in _OF_EVERY_LIST or model_admin.lookup_allowed(name, values[-1], request))
+    ]
+
+
+def record_refusal(*, actor: Actor, model: type[models.Model], names: Iterable[str]) -> None:
+    """The audit row of a refused request: which parameters, never their values."""
+    audit.record(
+        actor=actor,
+        action="admin.parameters_refused",
+        entity_type="admin_list",
+        entity_id=model._meta.label_lower,
+        after={"parameters": list(_harmless(names))},
+    )
+
+
+def refusal_page(request: HttpRequest, names: Iterable[str]) -> Any:
+    """400, with the reason."""
+    text = gettext("This list is filtered and searched by what its page offers, and not by: %(names)s.")
+    text %= {"names": ", ".join(_harmless(names))}
+    return problems.answer(request, problems.plain("bad_request", 400, text), text)
+
+
+def _harmless(names: Iterable[str]) -> Iterator[str]:
+    """Names as they may be shown and stored: no more than a few, and nothing that isn't the name of a parameter."""
+    for name in list(names)[:_MOST_NAMES]:
+        yield name if _PLAIN_NAME.fullmatch(name) else "?"
