@@ -38,8 +38,10 @@ def is_secret(column: Any) -> bool:
 
 
 def filter_parameters(model_admin: ModelAdmin) -> frozenset[str]:
-    """The names that the links of the list's filters have: `status__exact`, `account__id__exact`."""
-    return frozenset(name for entry in model_admin.list_filter for name in _names_of(model_admin, entry))
+    """The names that the links of the list's filters and dates have: `status__exact`, `account__id__exact`."""
+    of_dates = [f"{model_admin.date_hierarchy}__{part}" for part in ("year", "month", "day")]
+    of_filters = [name for entry in model_admin.list_filter for name in _names_of(model_admin, entry)]
+    return frozenset([*of_filters, *(of_dates if model_admin.date_hierarchy else ())])
 
 
 def _names_of(model_admin: ModelAdmin, entry: Any) -> Iterable[Any]:

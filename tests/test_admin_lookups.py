@@ -244,6 +244,7 @@ def test_no_secret_is_a_part_of_a_page(page: ReadOnlyModelAdmin, admin_user: Use
     request.user = admin_user
     filters = [entry[0] if isinstance(entry, tuple) else entry for entry in page.list_filter]
     of_list = [*page.list_display, *filters, *page.search_fields, *page.ordering, page.date_hierarchy or "pk"]
+    of_list += [getattr(getattr(page, str(name), None), "admin_order_field", None) for name in page.list_display]
     of_rows = [*page.get_fields(request), *page.get_readonly_fields(request)]
     inlines = [
         (inline.model, name) for inline in page.inlines for name in (*inline.fields, *(inline.readonly_fields or ()))

@@ -74,6 +74,13 @@ def test_a_unique_violation_is_translated_in_one_place() -> None:
     assert found == CATCH_CONSTRAINTS
 
 
+def test_a_new_password_is_hashed_in_one_place_behind_the_policy() -> None:
+    """`make_password(None)`, which no text matches, and the hash of nobody's password are made in users.passwords."""
+    found = {path for path, tree in sources() for _, name in calls(tree) if name in {"hash_password", "make_password"}}
+
+    assert found == {"users/passwords.py", "users/services/new_passwords.py"}
+
+
 def test_atomic_requests_are_off() -> None:
     assert settings.DATABASES["default"].get("ATOMIC_REQUESTS", False) is False
 

@@ -6,27 +6,24 @@ Django's own would write the user by itself: no audit row, sessions of the API l
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.core.validators import MaxLengthValidator
+from django.utils.translation import gettext
 from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from fintech_core import client_address, clock
+from fintech_core import client_address
 from fintech_core.actors import Actor
 from fintech_core.db import unit_of_work, unit_of_work_with_trace
-from fintech_core.exceptions import TooManyAttempts
+from fintech_core.exceptions import TooManyAttempts, ValidationFailed
 from fintech_core.identifiers import InvalidIdentifier, normalise_email
 from users import services
 from users.authentication import actor_of_user, anonymous, current_request_id
 from users.credentials import MAX_PASSWORD_LENGTH
 from users.models import Session, TotpDevice, User
 from users.passwords import password_matches
-from users.reauthentication import (
-    MAX_OTP_LENGTH,
-    OTP_ATTRIBUTES,
-    REFUSALS,
-    count_password_try,
-    forget_password_tries,
-)
+from users.reauthentication import MAX_OTP_LENGTH, OTP_ATTRIBUTES, REFUSALS
+from users.selectors import confirmed_device
 from users.services import lockout, passwords
 
 
@@ -83,31 +80,58 @@ def _wrong() -> forms.ValidationError:
 
 
 class OwnPasswordForm(AdminOwnPasswordChangeForm):
-    """A member of staff changes the own password, which ends the own sessions."""
+    """A member of staff changes the own password by the API's service: one policy, one count of tries, one audit row.
+
+    It ends every session of theirs, this one too.
+    """
 
     user: User
 
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(user, *args, **kwargs)
-        self.fields["new_password1"].validators.append(MaxLengthValidator(MAX_PASSWORD_LENGTH))
+        for field in self.fields.values():
+            field.validators.append(MaxLengthValidator(MAX_PASSWORD_LENGTH))
+        self.fields["new_password1"].help_text = _policy_of(user)
 
     def clean_old_password(self) -> str:
-        """A guess counts before it is looked at, as every other proof of who sits here."""
+        """Looked at by the service, after the try was counted."""
+        return str(self.cleaned_data["old_password"])
+
+    def clean(self) -> dict[str, Any]:
+        self.validate_passwords("new_password1", "new_password2")
+        if not self.errors:
+            self._change()
+        return self.cleaned_data
+
+    def _change(self) -> None:
+        actor = actor_of_user(user=self.user, request_id=current_request_id())
         try:
-            count_password_try(self.user.pk)
+            unit_of_work(lambda: passwords.count_change(actor=actor))
+            unit_of_work(
+                lambda: passwords.change_password(
+                    actor=actor,
+                    current_password=self.cleaned_data["old_password"],
+                    new_password=self.cleaned_data["new_password1"],
+                )
+            )
+        except ValidationFailed as refusal:
+            for error in refusal.extensions["errors"]:
+                self.add_error("new_password1", forms.ValidationError(error["message"], code=error["code"]))
+        except passwords.CurrentPasswordWrong:
+            wrong = self.error_messages["password_incorrect"]
+            self.add_error("old_password", forms.ValidationError(wrong, code="password_incorrect"))
         except TooManyAttempts as refusal:
-            raise forms.ValidationError("This was tried too often. Wait a while.", code="too_many") from refusal
-        old: str = super().clean_old_password()
-        forget_password_tries(self.user.pk)
-        return old
+            often = gettext("This was tried too often. Wait a while.")
+            self.add_error("old_password", forms.ValidationError(often, code=refusal.code))
 
     def save(self, commit: bool = True) -> User:  # noqa: FBT001, FBT002 - Django's signature
-        """Through the service, whatever `commit` says: there is no half of it."""
-        actor = actor_of_user(user=self.user, request_id=current_request_id())
-        changed = unit_of_work(
-            lambda: passwords.replace_password(
-                actor=actor, user_id=self.user.pk, password=self.cleaned_data["new_password1"], now=clock.now()
-            )
-        )
-        self.user.password = changed.password
+        """It is done already: what the service refuses is shown in the form, and only `clean` can do that."""
+        self.user.refresh_from_db(fields=["password"])
         return self.user
+
+
+def _policy_of(user: User) -> str:
+    with_factor = confirmed_device(user.pk) is not None
+    shortest = settings.PASSWORD_MIN_LENGTH_WITH_SECOND_FACTOR if with_factor else settings.PASSWORD_MIN_LENGTH
+    text = gettext("%(shortest)d to %(longest)d characters, any; not a common one, not your name or address.")
+    return text % {"shortest": shortest, "longest": MAX_PASSWORD_LENGTH}

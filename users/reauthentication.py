@@ -74,17 +74,8 @@ class ReauthenticationForm(forms.Form):
             )
         except REFUSALS as refusal:
             raise forms.ValidationError(WRONG, code="wrong") from refusal
-        forget_password_tries(user.pk)
+        unit_of_work(lambda: budgets.clear(scope=SCOPE, subject=_subject(user.pk)))
         self.request.admin_session.refresh_from_db(fields=["authenticated_at"])
-
-
-def count_password_try(user_id: uuid.UUID) -> None:
-    """A try of one's own password inside of the admin. Raises TooManyAttempts."""
-    unit_of_work(lambda: _count(user_id, ""))
-
-
-def forget_password_tries(user_id: uuid.UUID) -> None:
-    unit_of_work(lambda: budgets.clear(scope=SCOPE, subject=_subject(user_id)))
 
 
 def _count(user_id: uuid.UUID, otp: str) -> None:

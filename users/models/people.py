@@ -5,7 +5,7 @@ are encrypted, and found by blind indexes over their normal forms (fintech_core/
 by `users.services` only.
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from django.contrib import auth
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
@@ -16,7 +16,7 @@ from fintech_core import ids
 from fintech_core.encrypted_fields import BlindIndexField, EncryptedTextField, indexed
 from fintech_core.fields import enum_check
 from users.enums import STAFF_ROLES, KycStatus, Role
-from users.passwords import hash_password, password_matches
+from users.passwords import password_matches
 
 MAX_KYC_LEVEL = 3
 HASH_LENGTH = 64  # SHA-256 in hex
@@ -120,14 +120,14 @@ class User(AbstractBaseUser):
     def full_name(self) -> str:
         return f"{self.first_name or ''} {self.last_name or ''}".strip()
 
-    # Django's own forms go through these two: the one normal form and hasher for every password.
+    # What Django's own forms and commands ask.
 
     def check_password(self, raw_password: str | None) -> bool:
         return password_matches(self, raw_password or "")
 
-    def set_password(self, raw_password: str | None) -> None:
-        """Only in memory; `users.services.set_password` is what changes a password."""
-        self.password = hash_password(raw_password or "")
+    def set_password(self, raw_password: str | None) -> NoReturn:
+        """No way around the policy, the audit row and the end of all sessions: not for `manage.py changepassword`."""
+        raise NotImplementedError("users.services.set_password changes passwords")
 
     # What Django's admin asks. There is no superuser and no per-user grant: the answer comes from the role's group.
 

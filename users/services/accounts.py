@@ -19,9 +19,10 @@ from fintech_core.identifiers import normalise_email
 from users.enums import CUSTOMER_ROLES, STAFF_ROLES, CredentialChange, EndReason, KycStatus, Role
 from users.locks import lock_user
 from users.models import User
-from users.passwords import hash_password, unusable_password
-from users.selectors import user_for_log_in
+from users.passwords import unusable_password
+from users.selectors import confirmed_device, user_for_log_in
 from users.services import messages, step_up
+from users.services.new_passwords import hash_new_password
 from users.services.revocation import end_open_credentials
 from wallet.services import open_wallet
 
@@ -56,14 +57,14 @@ def create_customer(
     verified: bool = True,
     now: datetime,
 ) -> User:
-    """A customer with a first wallet in settings.DEFAULT_CURRENCY. Raises EmailTaken.
+    """A customer with a first wallet in settings.DEFAULT_CURRENCY. Raises EmailTaken, ValidationFailed.
 
     `verified` says that the address is proved; without that the customer can't log in and isn't found as a payee.
     """
     return create_customer_with_hash(
         actor=actor,
         email=normalise_email(email),
-        password_hash=hash_password(password),
+        password_hash=hash_new_password(password, personal=(email, first_name, last_name)),
         phone=phone or None,
         first_name=first_name,
         last_name=last_name,
@@ -110,13 +111,13 @@ def _insert_customer(actor: Actor, user: User, now: datetime) -> User:
 
 
 def create_staff(*, actor: Actor, email: str, password: str, role: Role, now: datetime) -> User:
-    """A member of staff, whose address counts as proved and who has no wallet. Raises EmailTaken."""
+    """A member of staff, whose address counts as proved and who has no wallet. Raises EmailTaken, ValidationFailed."""
     actor.require(Capability.USERS_MANAGE)
     if role not in STAFF_ROLES:
         raise ValueError("customers are made by create_customer")
     user = User(
         email=normalise_email(email),
-        password=hash_password(password),
+        password=hash_new_password(password, personal=(email,)),
         role=role,
         email_verified_at=now,
         created_at=now,
@@ -269,10 +270,20 @@ def set_customer_role(*, actor: Actor, user_id: uuid.UUID, role: Role, now: date
     return user
 
 
-def set_password(*, actor: Actor, user_id: uuid.UUID, password: str, now: datetime) -> User:
-    """Replace the password and end whatever is open. The caller has checked that the actor may."""
+def set_password(
+    *, actor: Actor, user_id: uuid.UUID, password: str, now: datetime, field: str = "password"
+) -> User:
+    """Replace the password and end whatever is open. The caller has checked that the actor may.
+
+    Raises ValidationFailed, naming `field`, for a password against the policy.
+    """
     user = lock_user(user_id)
-    user.password = hash_password(password)
+    user.password = hash_new_password(
+        password,
+        personal=(user.email, user.first_name, user.last_name),
+        has_second_factor=confirmed_device(user.pk) is not None,
+        field=field,
+    )
     user.save(update_fields=["password"])
     ended = end_open_credentials(actor=actor, user=user, reason=EndReason.PASSWORD_CHANGED, now=now)
     _record(actor, user, "user.password_set", after={"fields": ["password"], **ended})

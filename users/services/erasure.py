@@ -6,12 +6,12 @@ What stands in the rooms above (wallets, submissions, texts of transactions) is 
 
 from datetime import datetime
 
-from django.contrib.auth.hashers import make_password
 
 from fintech_core.actors import Actor
 from fintech_core.encrypted_fields import crypto_columns, indexed
 from users.enums import EndReason
 from users.models import ApiKey, Message, PasswordReset, Registration, Session, User
+from users.passwords import unusable_password
 from users.services.enrolment import delete_factors
 from users.services.lockout import forget_networks
 from users.services.revocation import end_open_credentials
@@ -34,7 +34,7 @@ def erase_person(*, actor: Actor, user: User, now: datetime) -> dict[str, int]:
     user.email = user.phone = None
     user.first_name = user.last_name = ""
     user.email_verified_at = user.phone_verified_at = None
-    user.password = make_password(None)
+    user.password = unusable_password()
     user.is_active = False
     user.erased_at = now
     user.save(

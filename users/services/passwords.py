@@ -4,20 +4,18 @@ import uuid
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
-from django.core.exceptions import ValidationError
-
 from fintech_core import audit, budgets, clock, crypto
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.clock import DatabaseNow
-from fintech_core.exceptions import DomainError, NotFound, ValidationFailed
+from fintech_core.exceptions import DomainError, NotFound
 from users.authentication import actor_of_user
-from users.credentials import check_new_password, hash_token, new_token
+from users.credentials import hash_token, new_token
 from users.enums import CredentialChange
 from users.locks import lock_user, lock_users
 from users.models import PasswordReset, User
 from users.passwords import password_matches
-from users.selectors import confirmed_device, user_by_verified_email
+from users.selectors import user_by_verified_email
 from users.services import messages, second_factor, step_up
 from users.services.accounts import set_password
 
@@ -140,24 +138,6 @@ def _live_reset(token_hash: str) -> PasswordReset | None:
 # --- Both -------------------------------------------------------------------------------------------------------------
 
 
-def check_policy(*, user: User, password: str, field: str) -> None:
-    """Whether the user may have this password. Raises ValidationFailed, naming `field`."""
-    personal = [text for text in (user.email, user.first_name, user.last_name) if text]
-    try:
-        check_new_password(password, personal=personal, has_second_factor=confirmed_device(user.pk) is not None)
-    except ValidationError as error:
-        raise ValidationFailed(
-            [{"field": field, "code": item.code or "invalid", "message": item.messages[0]} for item in error.error_list]
-        ) from error
-
-
 def _set(actor: Actor, user: User, password: str, field: str, now: datetime) -> None:
-    check_policy(user=user, password=password, field=field)
-    replace_password(actor=actor, user_id=user.pk, password=password, now=now)
-
-
-def replace_password(*, actor: Actor, user_id: uuid.UUID, password: str, now: datetime) -> User:
-    """Set it and tell the owner. The caller has checked that the actor may, and the policy."""
-    user = set_password(actor=actor, user_id=user_id, password=password, now=now)
+    set_password(actor=actor, user_id=user.pk, password=password, now=now, field=field)
     messages.notify_credential_change(user=user, what=CredentialChange.PASSWORD, now=now)
-    return user

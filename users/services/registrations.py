@@ -22,9 +22,9 @@ from users.credentials import hash_token, new_token
 from users.enums import RegistrationStatus
 from users.locks import lock_claims
 from users.models import Registration, User
-from users.passwords import hash_password
 from users.selectors import email_is_taken, user_for_log_in
 from users.services.accounts import adopt_unverified, create_customer_with_hash
+from users.services.new_passwords import hash_new_password
 
 MAIL_TASK = "users.send_registration_mail"
 # A try that isn't confirmed in time is made again: 1, 2, 4 ... 64 minutes apart, until the claim expires.
@@ -63,11 +63,11 @@ def register(
     first_name: str = "",
     last_name: str = "",
 ) -> Registered:
-    """Claim a normalised address. The same work and answer whether it is known or not."""
+    """Claim a normalised address. The same work and answer whether it is known or not. Raises ValidationFailed."""
     now = clock.now()
     claim = Registration(
         email=email,
-        password=hash_password(password),
+        password=hash_new_password(password, personal=(email, first_name, last_name)),
         phone=phone or None,
         first_name=first_name,
         last_name=last_name,

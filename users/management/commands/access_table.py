@@ -1,20 +1,23 @@
-"""`access_table`: which role and which scope of an API key may call which route, as the Markdown of docs/access.md.
+"""`access_table`: which role and which scope of an API key may call which route, and which role may open and filter
+which list of the admin, as the Markdown of docs/access.md.
 
 A test compares the two, so that a change of rights is seen where it is reviewed.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from typing import Any
 
 from django.conf import settings
+from django.contrib import admin
 from django.core.management.base import BaseCommand
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.module_loading import import_string
 
 from fintech_core.capabilities import Capability
-from users.enums import Role
-from users.roles import CAPABILITIES
+from users.enums import STAFF_ROLES, Role
+from users.roles import ADMIN_PERMISSIONS, CAPABILITIES
 from users.scopes import scopes_with
 
 _INTRODUCTION = """# Who may call what
@@ -28,11 +31,26 @@ caller reaches is the next question: customers reach their own, staff with a `re
 |---|---|---|---|---|---|
 """
 
+_LISTS = """
+## Lists of the admin
+
+What opens them is a capability (`users.roles.ADMIN_PERMISSIONS`). A list is filtered by the columns named here and
+searched as its page says; any other parameter is refused (400) and audited. `tests/test_admin_lookups.py` asks every
+list as every role of staff, with every column of its model and of those beside it.
+
+| list | capability | roles | filters |
+|---|---|---|---|
+"""
+
 
 def access_table() -> str:
     """The document, ending in a newline."""
-    rows = sorted(set(_rows(get_resolver(), "/")))
-    return _INTRODUCTION + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    routes = sorted(set(_rows(get_resolver(), "/")))
+    return _INTRODUCTION + _as_table(routes) + _LISTS + _as_table(sorted(_lists()))
+
+
+def _as_table(rows: Iterable[tuple[str, ...]]) -> str:
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def _rows(resolver: URLResolver, prefix: str) -> Iterator[tuple[str, ...]]:
@@ -62,8 +80,24 @@ def _who(capability: Capability) -> tuple[str, str, str, str]:
     return f"`{capability}`", ", ".join(roles), ", ".join(scopes), ", ".join(members)
 
 
+def _lists() -> Iterator[tuple[str, ...]]:
+    for page in admin.site._registry.values():
+        permission = f"{page.opts.app_label}.view_{page.opts.model_name}"
+        opens = [name for name, pattern in ADMIN_PERMISSIONS.items() if fnmatchcase(permission, pattern)]
+        roles = [role for role in Role if role in STAFF_ROLES and not CAPABILITIES[role].isdisjoint(opens)]
+        filters = [*map(_filter_name, page.list_filter), *getattr(page, "extra_lookups", ())]
+        url = f"/admin/{page.opts.app_label}/{page.opts.model_name}/"
+        yield f"`{url}`", ", ".join(f"`{name}`" for name in opens), ", ".join(roles), ", ".join(filters)
+
+
+def _filter_name(entry: Any) -> str:
+    """The column of a filter, or the parameter of one that is no column's."""
+    path = entry[0] if isinstance(entry, tuple | list) else getattr(entry, "parameter_name", entry)
+    return f"`{path}`"
+
+
 class Command(BaseCommand):
-    help = "Print who may call which route, as Markdown."
+    help = "Print who may call which route and open which list of the admin, as Markdown."
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -5,13 +5,12 @@ import sys
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from fintech_core import clock, identifiers
 from fintech_core.actors import Actor
 from fintech_core.db import unit_of_work
-from fintech_core.exceptions import DomainError
+from fintech_core.exceptions import DomainError, ValidationFailed
 from users import credentials, services, terminal
 from users.enums import STAFF_ROLES, Role
 from users.models import User
@@ -49,13 +48,12 @@ class Command(BaseCommand):
         password = self._ask() if asked else credentials.generate_password()
         try:
             email = identifiers.normalise_email(options["email"])
-            credentials.check_new_password(password)
             wanted = settings.STAFF_SECOND_FACTOR or options["second_factor"]
             user, factor = unit_of_work(lambda: _create(email, password, Role(options["role"]), wanted=wanted))
         except identifiers.InvalidIdentifier as error:
             raise CommandError("This is not an email address.") from error
-        except ValidationError as error:
-            raise CommandError(" ".join(error.messages)) from error
+        except ValidationFailed as error:
+            raise CommandError(" ".join(item["message"] for item in error.extensions["errors"])) from error
         except DomainError as error:
             raise CommandError(error.detail) from error
         self.stdout.write(f"{user.email} ({user.role}) was created.")
