@@ -39,6 +39,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from fintech_core import clock, db
 from fintech_core.actors import Actor
 from fintech_core.admin_parameters import (
+    NUL,
     OF_POPUPS,
     filter_parameters,
     foreign_to_list,
@@ -108,6 +109,10 @@ class ReadOnlyModelAdmin(ModelAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         return self._refusal(request, foreign_to_list(self, request)) or super().changelist_view(request, extra_context)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """None for an id that no row can have; of a key that is a text PostgreSQL would refuse the query."""
+        return None if NUL in object_id else super().get_object(request, object_id, from_field)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
         """Django's own history is never written; the audit log is."""

@@ -306,13 +306,24 @@ def test_the_parameters_of_a_lists_own_filters_are_let_through(page: ReadOnlyMod
     assert answer.status_code in ({200, 302} if own else {200})
 
 
+def test_odd_ids_and_pages_are_no_server_error(admin_user: User) -> None:
+    browser = browser_for(admin_user)
+
+    with unrendered():
+        rows = {page.opts.label: browser.get(f"{url_of(page)}a%00b/change/").status_code for page in ADMINS}
+    found = [browser.get("/admin/search/", {"s": "user", "page": page}).status_code for page in ("1", "2", "x", "")]
+
+    assert rows == {page.opts.label: 302 for page in ADMINS}  # to the index, as for every id that isn't there
+    assert found == [200, 404, 404, 404]
+
+
 # --- The access matrix: every role, every list ------------------------------------------------------------------------
 
 
-def asked(user: User, url: str, query: dict[str, str]) -> int:
+def asked(user: User, url: str, query: dict[str, str], method: str = "GET") -> int:
     """The status of the admin's own view for the user, without middleware and template: there are many to ask."""
-    request: Any = RequestFactory().get(url, query)
-    request.user = user
+    request: Any = getattr(RequestFactory(), method.lower())(url, query)
+    request.user, request._dont_enforce_csrf_checks = user, True
     view, positional, named = resolve(url)
     try:
         return int(view(request, *positional, **named).status_code)
@@ -334,6 +345,22 @@ def test_a66_who_opens_which_list_and_that_no_role_looks_up_a_secret(role: Role)
     }
     opened = sum(statuses == (200, 400) for statuses in found.values())
     assert AuditLog.objects.filter(action=REFUSED, actor_id=user.pk).count() == opened
+
+
+@pytest.mark.parametrize("role", sorted(STAFF_ROLES))
+def test_no_role_adds_changes_or_deletes_a_row_of_any_list(role: Role) -> None:
+    user: Any = staff(role)
+    user.is_verified = lambda: True
+    before = AuditLog.objects.count()
+
+    found = {
+        (page.opts.label, path, method): asked(user, f"{url_of(page)}{path}", {"post": "yes"}, method)
+        for page in ADMINS
+        for path, method in [("add/", "GET"), ("add/", "POST"), ("1/change/", "POST"), ("1/delete/", "POST")]
+    }
+
+    assert {key: status for key, status in found.items() if status != 403} == {}
+    assert AuditLog.objects.count() == before
 
 
 def attack_on(page: ReadOnlyModelAdmin) -> dict[str, str]:

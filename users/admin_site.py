@@ -12,7 +12,7 @@ from django.conf import settings
 from django.contrib.auth import login as django_login
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LoginView, PasswordChangeView
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import path, reverse, reverse_lazy
@@ -68,6 +68,12 @@ class AdminSite(UnfoldAdminSite):
         """Without Django's two views that find rows of other models: no page of ours uses them."""
         own = path("second-factor/", self.admin_view(self.second_factor), name="second_factor")
         return [own, *(url for url in super().get_urls() if getattr(url, "name", None) not in _UNUSED_VIEWS)]
+
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        """Unfold's, over the names of lists: they fill one page, and it can't answer for another."""
+        if request.GET.get("page", "1") != "1":
+            raise Http404
+        return super().search(request, extra_context)
 
     @method_decorator(never_cache)
     @login_not_required

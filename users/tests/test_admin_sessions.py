@@ -171,6 +171,15 @@ def test_the_key_of_the_cookie_is_new_after_every_log_in(officer: User) -> None:
     assert Session.objects.filter(ended_at__isnull=True).count() == 1
 
 
+def test_scripts_and_other_sites_do_not_get_the_cookies(officer: User) -> None:
+    browser, _ = enter(officer)
+
+    assert {name: (bool(cookie["httponly"]), cookie["samesite"]) for name, cookie in browser.cookies.items()} == {
+        "sessionid": (True, "Lax"),
+        "csrftoken": (True, "Lax"),
+    }
+
+
 def test_next_leads_nowhere_else(officer: User) -> None:
     answer = Browser().post(
         "/admin/login/?next=https://evil.example/", {"username": officer.email, "password": PASSWORD}
