@@ -16,7 +16,6 @@ from django.contrib.admin.views.main import ERROR_FLAG, IGNORED_PARAMS, PAGE_VAR
 from django.db import models
 from django.http import HttpRequest
 from django.utils.translation import gettext
-
 from unfold.admin import ModelAdmin
 
 from fintech_core import audit, problems

@@ -5,12 +5,12 @@ Generated from the registered admins: a new one, a new column and a new filter a
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
 import pytest
 from django.contrib import admin
-
 from django.contrib.admin.utils import NotRelationField, get_fields_from_path
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db.models import Model
@@ -43,10 +43,8 @@ OPENED_BY = {
 }
 ADMINS: list[Any] = sorted(admin.site._registry.values(), key=lambda page: page.opts.label)
 every_admin = pytest.mark.parametrize("page", ADMINS, ids=lambda page: page.opts.label)
-LOOKUPS = (
-    "exact iexact contains icontains startswith istartswith endswith iendswith regex iregex gt gte lt lte in range"
-    " isnull isempty finds search date year"
-).split()
+LOOKUPS = """exact iexact contains icontains startswith istartswith endswith iendswith regex iregex gt gte lt lte in
+range isnull isempty finds search date year""".split()  # noqa: SIM905 - a list of one word a line would fill a page
 # Columns and methods named like a secret that are none: the hash chains are there to be compared.
 PUBLIC = {
     "fintech_core.AuditChain.hash_hex",
@@ -97,6 +95,18 @@ def column_at(model: type[Model], path: str) -> Any:
 def secrets_of(page: ReadOnlyModelAdmin) -> list[str]:
     """The paths of secret columns, of this model first."""
     return [path for path, column in columns_of(page.model) if is_secret(column)]
+
+
+@contextmanager
+def unrendered() -> Iterator[None]:
+    """Pages answer without the work of their templates, which each room's own tests render."""
+
+    def render(response: TemplateResponse) -> TemplateResponse:
+        response.content = b""
+        return response
+
+    with mock.patch.object(TemplateResponse, "render", render):
+        yield
 
 
 # --- The attack -------------------------------------------------------------------------------------------------------
@@ -337,7 +347,9 @@ def test_a66_who_opens_which_list_and_that_no_role_looks_up_a_secret(role: Role)
     user: Any = staff(role)
     user.is_verified = lambda: True
 
-    found = {page.opts.label: (asked(user, url_of(page), {}), asked(user, url_of(page), attack_on(page))) for page in ADMINS}
+    found = {
+        page.opts.label: (asked(user, url_of(page), {}), asked(user, url_of(page), attack_on(page))) for page in ADMINS
+    }
 
     assert found == {
         page.opts.label: (200, 400) if OPENED_BY[page.opts.app_label] in CAPABILITIES[role] else (403, 403)
@@ -385,18 +397,3 @@ def test_a66_customers_and_strangers_open_no_list(alice: User) -> None:
         assert {answer.status_code for answer in answers} == {302}
         assert all(answer["Location"].startswith("/admin/login/") for answer in answers)
     assert not AuditLog.objects.filter(action=REFUSED).exists()
-
-
-class unrendered:  # noqa: N801 - reads as a context
-    """Lists answer without the work of their templates, which each room's own tests render."""
-
-    def __enter__(self) -> None:
-        def render(response: TemplateResponse) -> TemplateResponse:
-            response.content = b""
-            return response
-
-        self.patch = mock.patch.object(TemplateResponse, "render", render)
-        self.patch.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.patch.stop()

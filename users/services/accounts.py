@@ -270,9 +270,7 @@ def set_customer_role(*, actor: Actor, user_id: uuid.UUID, role: Role, now: date
     return user
 
 
-def set_password(
-    *, actor: Actor, user_id: uuid.UUID, password: str, now: datetime, field: str = "password"
-) -> User:
+def set_password(*, actor: Actor, user_id: uuid.UUID, password: str, now: datetime, field: str = "password") -> User:
     """Replace the password and end whatever is open. The caller has checked that the actor may.
 
     Raises ValidationFailed, naming `field`, for a password against the policy.

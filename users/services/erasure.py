@@ -6,7 +6,6 @@ What stands in the rooms above (wallets, submissions, texts of transactions) is 
 
 from datetime import datetime
 
-
 from fintech_core.actors import Actor
 from fintech_core.encrypted_fields import crypto_columns, indexed
 from users.enums import EndReason
