@@ -1,7 +1,7 @@
 """What the query string of an admin's list may ask for, and which columns no page of the admin shows.
 
 Django compares any column of the model, and of models that are related to it, with whatever the query string says
-(`?password__startswith=a`): who may open a list could so read a column that no page shows, character by character.
+(`?password__startswith=a`): anyone who may open a list could read a column that no page shows, character by character.
 Here a list takes the parameters of its own filters and refuses all others. It decides; `admin_base` answers.
 """
 
