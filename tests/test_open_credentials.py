@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -424,6 +425,7 @@ CREDENTIALS = {"password", "email", "phone", "role", "is_active", "email_verifie
 MAKES_ACCOUNTS = {"create_customer_with_hash", "create_agent", "create_staff"}  # nothing is open of a new account
 
 
+@cache
 def functions(package: str) -> list[tuple[str, ast.FunctionDef]]:
     return [
         (f"{path.stem}.{node.name}", node)
@@ -456,7 +458,7 @@ def test_whoever_writes_a_credential_ends_what_is_open_and_is_among_the_ways() -
 
 def test_whoever_changes_second_factors_ends_what_is_open() -> None:
     changes = {"delete_factors", "_replace_recovery_codes"}
-    changing = {name for name, node in functions("users/services/") if changes & called(node)}
+    changing = {name for name, node in functions("users/services") if changes & called(node)}
 
     assert changing == {
         "enrolment.confirm_enrolment",
@@ -468,7 +470,7 @@ def test_whoever_changes_second_factors_ends_what_is_open() -> None:
     }
     assert {
         name
-        for name, node in functions("users/services/")
+        for name, node in functions("users/services")
         if name in changing and not {"_end_others", "end_open_credentials"} & called(node)
     } == set()
 

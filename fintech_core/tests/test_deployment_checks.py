@@ -17,6 +17,7 @@ from unittest import mock
 
 import environ
 import pytest
+import yaml
 from django.conf import global_settings, settings
 from django.core.checks import Error, Tags, run_checks
 from django.core.exceptions import ImproperlyConfigured
@@ -304,6 +305,23 @@ def test_the_network_of_the_compose_file_is_no_fault() -> None:
     assert found_in(good_for("web") | of_containers) == set()
 
 
+@pytest.mark.parametrize("service", ["web", "worker", "beat"])
+def test_the_services_of_the_compose_file_would_start(service: str) -> None:
+    """The image asks at its start: nothing that the file gives, or leaves out, may stop a service."""
+    operators = GOOD | {"POSTGRES_APP_PASSWORD": "secret", "VALKEY_PASSWORD": "secret"}
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"][service]["environment"]
+
+    def value(match: re.Match[str]) -> str:
+        return operators.get(match["name"]) or (match["default"] if match["operator"] == ":-" else "")
+
+    given = {
+        name: re.sub(r"\$\{(?P<name>\w+)((?P<operator>:[-?])(?P<default>[^}]*))?\}", value, str(text))
+        for name, text in compose.items()
+    }
+
+    assert found_in(given | {"PROCESS_ROLE": "web" if service == "web" else "worker"}) == set()
+
+
 def test_what_follows_from_https_is_looked_at_itself() -> None:
     with mock.patch.dict(os.environ, GOOD, clear=True), mock.patch.object(environ.Env, "read_env"):
         loaded = _Loaded(runpy.run_path(str(SETTINGS)))
@@ -315,13 +333,8 @@ def test_what_follows_from_https_is_looked_at_itself() -> None:
         assert [message for message in messages if message.id == "fintech.E042" and isinstance(message, Error)]
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        pytest.param(("--tag", "security"), id="as the image asks at its start"),
-        pytest.param((), id="with every check of Django and the packages", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [("--tag", "security"), ()], ids=["as the image asks", "with every check"])
 def test_the_command_says_nothing_of_the_good_environment(options: tuple[str, ...]) -> None:
     """A process of its own, warnings counted as failures."""
     command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING", *options]

@@ -70,10 +70,10 @@ def _log_in_code(message: Message, context: dict[str, Any], now: datetime) -> Wo
 
 
 def _step_up_code(message: Message, context: dict[str, Any], now: datetime) -> Words | None:
-    """None for a code that has ended meanwhile."""
-    subject = codes.subject_of("user", context["user"])
+    """None for a code that has ended meanwhile. Messages queued by the version before don't say whose it is."""
+    subject = codes.subject_of("user", context.get("user", ""))
     good = codes.still_good(purpose=CodePurpose.STEP_UP, subject=subject, code=context["code"])
-    return (message.template, context) if good else None
+    return (message.template, context) if good or "user" not in context else None
 
 
 def _contact_code(message: Message, context: dict[str, Any], now: datetime) -> Words | None:
@@ -148,6 +148,8 @@ def settle_message(*, message_id: uuid.UUID, delivery: Delivery, now: datetime) 
     if delivery.outcome is Outcome.LATER:
         message = Message.objects.filter(pk=message_id, state=MessageState.QUEUED).first()
         if message is not None:
+            if message.kind == MessageKind.SMS and message.recipient is not None:
+                sms_caps.not_sent(message.recipient)
             delay = RETRY * 2 ** min(message.attempts - 1, MAX_DOUBLINGS)
             Message.objects.filter(pk=message.pk, state=MessageState.QUEUED).update(
                 due_at=now + delay, provider_code=delivery.code

@@ -83,6 +83,14 @@ def refusal_of(phone: str) -> SmsRefusal | None:
     return None
 
 
+def not_sent(phone: str) -> None:
+    """The provider surely didn't take the message, and it will be tried again: it counts once."""
+    if test_code(phone) is None:
+        for cap in _caps(phone):
+            budgets.give_back(scope=cap.scope, subject=cap.subject)
+        budgets.give_back(scope=UNCONFIRMED, subject=_prefix_digest(phone))
+
+
 def confirmed(phone: str) -> None:
     """A code that went to the number came back: its prefix isn't pumped by it."""
     budgets.give_back(scope=UNCONFIRMED, subject=_prefix_digest(phone))

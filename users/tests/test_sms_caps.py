@@ -1,7 +1,9 @@
 """SMS pumping: countries, caps on all text messages and by prefix, the part that is kept for customers, the alarm."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -9,7 +11,7 @@ from fintech_core import clock
 from fintech_core.db import unit_of_work
 from fintech_core.models import AttemptBudget, AuditLog
 from fintech_core.testing import SYSTEM, customer, move_clock, with_personal, written_log
-from users import tasks
+from users import sms, tasks
 from users.enums import MessageState, SmsRefusal
 from users.models import Message, OneTimeCode, User
 from users.services import code_log_ins, messages
@@ -155,6 +157,21 @@ def test_the_answer_to_the_request_is_the_same_over_the_cap(anonymous: Any) -> N
         "sent", "sent", "refused",
     ]  # fmt: skip
     assert list(Message.objects.exclude(state="sent").values_list("recipient", "context")) == [(None, None)]
+
+
+def test_tries_that_the_provider_did_not_take_count_once() -> None:
+    queued = queue(number(1))
+    provider = SimpleNamespace(send=lambda **_: sms.Delivery(sms.Outcome.LATER))
+
+    with mock.patch("users.sms.provider", return_value=provider):
+        tasks.send_message(str(queued.pk))
+
+    queued.refresh_from_db()
+    assert queued.state == MessageState.QUEUED
+    assert counters() == {}
+    move_clock(timedelta(minutes=1))
+    tasks.send_message(str(queued.pk))
+    assert counters()["sms.all_hour"] == 1
 
 
 def test_test_numbers_cost_nothing_and_count_nowhere(settings: Any) -> None:
