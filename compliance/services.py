@@ -19,7 +19,14 @@ from compliance.triggers import INDEXES, PERSONAL
 from fintech_core import audit, outbox
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
-from fintech_core.exceptions import DomainError, InvalidTransition, NotFound, PermissionDenied, ValidationFailed
+from fintech_core.exceptions import (
+    DomainError,
+    InvalidTransition,
+    KycRequired,
+    NotFound,
+    PermissionDenied,
+    ValidationFailed,
+)
 from users.enums import KycStatus
 from users.locks import lock_user
 from users.services import set_kyc
@@ -53,12 +60,6 @@ class DocumentInUse(DomainError):
     code = "kyc_document_in_use"
     status = HTTPStatus.CONFLICT
     title = "Another person has an open or approved submission with this document number. Acknowledge that to approve."
-
-
-class KycRequired(DomainError):
-    code = "kyc_required"
-    status = HTTPStatus.UNPROCESSABLE_ENTITY
-    title = "This needs a higher KYC level."
 
 
 def submit_kyc(

@@ -17,6 +17,7 @@ class Capability(StrEnum):
     ORGANIZATIONS_READ_ALL = "organizations.read_all"
     ORGANIZATIONS_CREATE = "organizations.create"
     ORGANIZATIONS_WRITE = "organizations.write"
+    ORGANIZATIONS_CLOSE = "organizations.close"  # one's own, or (compliance, with a reason) any
     ORGANIZATIONS_JOIN = "organizations.join"
     MEMBERS_READ = "members.read"
     MEMBERS_WRITE = "members.write"

@@ -79,6 +79,13 @@ class InvalidTransition(DomainError):
     title = "The object's state forbids this."
 
 
+class KycRequired(DomainError):
+    """The gate of an operation (settings.KYC_REQUIRED). `required_level` is the level that it asks for."""
+
+    code = "kyc_required"
+    title = "This needs a higher KYC level."
+
+
 class CurrencyMismatch(DomainError):
     code = "currency_mismatch"
     title = "The wallet is in another currency."

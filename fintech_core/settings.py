@@ -243,6 +243,8 @@ CELERY_BEAT_SCHEDULE = {
     "drain-outbox": {"task": "fintech_core.drain_outbox", "schedule": 2.0, "options": {"expires": 10}},
     "erase-texts": {"task": "transactions.erase_texts", "schedule": 60.0, "options": {"expires": 60}},
     "erase-kyc": {"task": "compliance.erase_kyc", "schedule": crontab(hour="3", minute="20")},
+    "purge-invitations": {"task": "organizations.purge_invitations", "schedule": crontab(minute="40")},
+    "erase-organizations": {"task": "organizations.erase_closed", "schedule": crontab(hour="3", minute="50")},
     "purge-credentials": {"task": "users.purge_credentials", "schedule": 60.0, "options": {"expires": 60}},
     "sweep-messages": {"task": "users.sweep_messages", "schedule": 15.0, "options": {"expires": 15}},
     "sweep-webhook-events": {"task": "payments.sweep_webhook_events", "schedule": 10.0, "options": {"expires": 30}},
@@ -267,9 +269,12 @@ INVITATIONS_END = "organizations.services.end_invitations_of"  # called by every
 # By template of a message that carries a link: whether it is still good when the worker sends it.
 MESSAGES_WORTH_SENDING = {"organization_invitation": "organizations.services.mail_is_worth_sending"}
 BEFORE_A_USER_LEAVES = ["organizations.services.refuse_without_an_admin"]  # asked before deactivation and erasure
+# What rooms above the ledger know to be open of a person who is to be erased or an organization that is to be closed:
+# each is called with the wallet.owners.Owner and returns obstacles.
+OWNER_OBSTACLES = ["payments.selectors.reviews_in_the_way"]
+# The use case behind the route and the admin action of organizations; it lies above them, where the money is.
+CLOSE_ORGANIZATION = "transactions.services.close_organization"
 # How rooms above the ledger erase what an erased person wrote: (user id, at most so many) -> how many it were.
-# What rooms above know to be open of a person: each is called with the user's id and returns obstacles of an erasure.
-ERASURE_OBSTACLES = ["payments.selectors.reviews_in_the_way"]
 TEXT_ERASERS = ["payments.services.erase_return_addresses"]
 MEMBER_CAPABILITIES = "organizations.roles.MEMBER_CAPABILITIES"  # for the OpenAPI file and the tables of the docs
 ADMIN_ACTOR_OF_USER = "users.authentication.actor_of_user"  # how the kernel's admin helper makes its Actor
@@ -367,6 +372,9 @@ RATELIMIT_USE_CACHE = "counters"
 # How long nothing is paid out to an account that an organization has just added.
 PAYOUT_ACCOUNT_COOL_DOWN = timedelta(hours=env.int("PAYOUT_ACCOUNT_COOL_DOWN_HOURS", default=24))
 
+# How long an invitation that is over (accepted, revoked, expired) keeps the address that it was sent to.
+INVITATION_ADDRESS_RETENTION = timedelta(days=env.int("INVITATION_ADDRESS_RETENTION_DAYS", default=30))
+
 # --- Money ------------------------------------------------------------------------------------------------------------
 
 CURRENCIES: list[str] = env.list("CURRENCIES", default=["USD", "EUR", "GBP", "RUB", "JPY", "KWD"])
@@ -379,8 +387,10 @@ PAYMENT_GATEWAYS = ["simulator"]  # each has its clearing account, also while it
 PAYMENT_INTENT_LIFETIME = timedelta(hours=env.int("PAYMENT_INTENT_LIFETIME_HOURS", default=24))
 PAYMENT_PROCESSING_LIFETIME = timedelta(hours=env.int("PAYMENT_PROCESSING_LIFETIME_HOURS", default=168))
 # The KYC level asked of the wallet's owner when an operation is created (api.md).
-KYC_REQUIRED = {"deposit": 1, "transfer_out": 1, "payout": 2, "receive": 0}
-# How long the law wants KYC data kept after a person was erased (AMLD article 40: five years).
+# `kyb_submit` is asked of the person who submits an organization's KYB.
+KYC_REQUIRED = {"deposit": 1, "transfer_out": 1, "payout": 2, "receive": 0, "kyb_submit": 1}
+# How long the law wants KYC and KYB data kept after a person was erased or an organization was closed (AMLD article 40:
+# five years).
 KYC_RETENTION = timedelta(days=env.int("KYC_RETENTION_DAYS", default=1827))
 # Exchange: the platform's margin as a fraction, how long a quote stands, how old a rate may be (weekends, holidays).
 FX_SPREAD: str = env.str("FX_SPREAD", default="0.005")

@@ -2,13 +2,21 @@
 
 import uuid
 from datetime import datetime
+from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.module_loading import import_string
+from django.utils.safestring import mark_safe
 
 from fintech_core.actors import Actor
 from fintech_core.admin_base import ReadOnlyModelAdmin, reason_action
 from fintech_core.capabilities import Capability
-from organizations import services, tax_numbers
+from organizations import selectors, services, tax_numbers
 from organizations.models import Invitation, Organization, OrganizationMember, PayoutAccount
 
 
@@ -24,17 +32,30 @@ def _reject(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -
     return services.reject_kyb(actor=actor, organization_id=object_id, reason=reason, now=now)
 
 
+def _close(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
+    return import_string(settings.CLOSE_ORGANIZATION)(actor=actor, organization_id=object_id, reason=reason)
+
+
 def _appoint(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
     return services.appoint_admin(actor=actor, member_id=object_id, reason=reason, now=now)
 
 
 @admin.register(Organization)
 class OrganizationAdmin(ReadOnlyModelAdmin):
-    list_display = ("id", "legal_name", "country", "kyb_status", "created_at")
+    list_display = ("id", "legal_name", "country", "kyb_status", "claimed_by_others", "created_at", "closed_at")
     list_filter = ("kyb_status", "country")
     search_fields = ("=id", "legal_name")
     ordering = ("-created_at", "-id")
-    fields = ("id", "legal_name", "country", "masked_tax_number", "kyb_status", "created_at")
+    fields = (
+        "id",
+        "legal_name",
+        "country",
+        "masked_tax_number",
+        "other_claims",
+        "kyb_status",
+        "created_at",
+        "closed_at",
+    )
     actions = (
         reason_action("Take into review", Capability.KYB_DECIDE, _start_review),
         reason_action(
@@ -51,11 +72,36 @@ class OrganizationAdmin(ReadOnlyModelAdmin):
             explanation="The organization's wallets can only receive. An approval is taken back by this, too.",
             sensitive=True,
         ),
+        reason_action(
+            "Close organization",
+            Capability.ORGANIZATIONS_CLOSE,
+            _close,
+            explanation="For good, with its empty wallets and all memberships; its members are notified. Refused while "
+            "there is money, a hold, a schedule, a payment under way or an undecided KYB submission.",
+            sensitive=True,
+        ),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Organization]:
+        return selectors.with_other_claims(super().get_queryset(request))
 
     @admin.display(description="tax number")
     def masked_tax_number(self, organization: Organization) -> str:
-        return tax_numbers.masked(organization.tax_number)
+        return "" if organization.tax_number is None else tax_numbers.masked(organization.tax_number)
+
+    @admin.display(description="tax number claimed by others", boolean=True)
+    def claimed_by_others(self, organization: Any) -> bool:
+        return bool(organization.has_other_claims)
+
+    @admin.display(description="others with this tax number")
+    def other_claims(self, organization: Organization) -> str:
+        """Organizations that claim the same number and aren't closed, as links."""
+        found = selectors.other_claims_of(organization)[: selectors.MAX_OTHER_CLAIMS]
+        rows = [
+            (reverse("admin:organizations_organization_change", args=[row.pk]), row.legal_name, row.kyb_status)
+            for row in found
+        ]
+        return format_html_join(mark_safe("<br>"), '<a href="{}">{}</a> ({})', rows) or "none"
 
 
 @admin.register(OrganizationMember)

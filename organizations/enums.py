@@ -23,8 +23,10 @@ KYB_TRANSITIONS: Mapping[KybStatus, frozenset[KybStatus]] = {
     KybStatus.APPROVED: frozenset({KybStatus.REJECTED}),
     KybStatus.REJECTED: frozenset({KybStatus.SUBMITTED}),
 }
-# While nobody relies on them, who the organization is may be corrected.
+# As long as no review relies on it, the identity of an organization may be corrected.
 KYB_OPEN = frozenset({KybStatus.NOT_SUBMITTED, KybStatus.REJECTED})
+KYB_UNDECIDED = frozenset({KybStatus.SUBMITTED, KybStatus.IN_REVIEW})
+KYB_HOLDING = KYB_UNDECIDED | {KybStatus.APPROVED}  # in these states no other organization may claim the tax number
 
 
 class MemberRole(models.TextChoices):

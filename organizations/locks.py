@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Collection
+from datetime import datetime
 
 from fintech_core.exceptions import NotFound
 from organizations.models import Organization
@@ -14,6 +15,15 @@ def lock_organization(organization_id: uuid.UUID) -> Organization:
     if organization is None:
         raise NotFound
     return organization
+
+
+def lock_closed_organizations(*, closed_before: datetime, limit: int) -> list[Organization]:
+    """Those that were closed by then and of which the database still says who they were. What somebody else has locked
+    is left to the next run."""
+    rows = Organization.objects.filter(closed_at__lte=closed_before, tax_number__isnull=False).order_by(
+        "closed_at", "pk"
+    )
+    return list(rows.select_for_update(of=("self",), no_key=True, skip_locked=True)[:limit])
 
 
 def lock_organizations(organization_ids: Collection[uuid.UUID]) -> list[Organization]:

@@ -10,7 +10,14 @@ from django.db.models import F, Q
 from fintech_core import ids
 from fintech_core.encrypted_fields import BlindIndexField, EncryptedTextField
 from fintech_core.fields import enum_check, times_check
-from organizations.enums import InvitationStatus, KybStatus, MemberRole, PayoutMethod
+from organizations.enums import (
+    KYB_HOLDING,
+    KYB_UNDECIDED,
+    InvitationStatus,
+    KybStatus,
+    MemberRole,
+    PayoutMethod,
+)
 from organizations.triggers import (
     invitation_triggers,
     member_triggers,
@@ -18,29 +25,59 @@ from organizations.triggers import (
     payout_account_triggers,
 )
 
+# Which organizations hold their tax number against others.
+HOLDS_TAX_NUMBER = Q(kyb_status__in=sorted(KYB_HOLDING), closed_at__isnull=True)
+ERASED = "erased"  # in the place of a text that had to go
+
 
 class Organization(models.Model):
-    """A legal person with members, wallets and payout accounts. There is always an administrator among its members."""
+    """A legal person with members, wallets and payout accounts. While it is open an administrator is among its members;
+    closed, it has none of them any more, and never opens again.
+
+    `tax_number` is None, and the name ERASED, once a closed one is past its retention (settings.KYC_RETENTION).
+    """
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     legal_name = models.CharField(max_length=200)
     country = models.CharField(max_length=2)
-    tax_number = EncryptedTextField()
+    tax_number = EncryptedTextField(null=True)
     tax_number_index_a = BlindIndexField(source="tax_number", slot="a")
     tax_number_index_b = BlindIndexField(source="tax_number", slot="b")
     kyb_status = models.CharField(max_length=16, choices=KybStatus.choices, default=KybStatus.NOT_SUBMITTED)
     created_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints: ClassVar = [
             enum_check("kyb_status", KybStatus, "organization_kyb_status_known"),
             models.CheckConstraint(condition=~Q(legal_name=""), name="organization_has_a_name"),
             models.CheckConstraint(condition=Q(country__regex=r"^[A-Z]{2}$"), name="organization_country_form"),
-            models.UniqueConstraint(fields=["country", "tax_number_index_a"], name="organization_tax_number_once_a"),
-            models.UniqueConstraint(fields=["country", "tax_number_index_b"], name="organization_tax_number_once_b"),
-            times_check("created_at", name="organization_times_finite"),
+            models.CheckConstraint(
+                condition=Q(closed_at__isnull=True) | ~Q(kyb_status__in=sorted(KYB_UNDECIDED)),
+                name="organization_closed_without_review",
+            ),
+            models.CheckConstraint(
+                condition=Q(closed_at__isnull=False) | Q(tax_number__isnull=False), name="organization_has_a_tax_number"
+            ),
+            # Only who asks for a review holds a number: what nobody looks at may say anything.
+            models.UniqueConstraint(
+                fields=["country", "tax_number_index_a"], condition=HOLDS_TAX_NUMBER, name="organization_number_held_a"
+            ),
+            models.UniqueConstraint(
+                fields=["country", "tax_number_index_b"], condition=HOLDS_TAX_NUMBER, name="organization_number_held_b"
+            ),
+            times_check("created_at", "closed_at", name="organization_times_finite"),
         ]
-        indexes: ClassVar = [models.Index(fields=["-created_at", "-id"], name="organization_newest")]
+        indexes: ClassVar = [
+            models.Index(fields=["-created_at", "-id"], name="organization_newest"),
+            models.Index(fields=["country", "tax_number_index_a"], name="organization_by_number_a"),
+            models.Index(fields=["country", "tax_number_index_b"], name="organization_by_number_b"),
+            models.Index(
+                fields=["closed_at"],
+                condition=Q(closed_at__isnull=False, tax_number__isnull=False),
+                name="organization_to_erase",
+            ),
+        ]
         triggers: ClassVar = organization_triggers()
 
     def __str__(self) -> str:
@@ -72,12 +109,14 @@ class OrganizationMember(models.Model):
 class Invitation(models.Model):
     """An offer of a place, to a mail address. The token is mailed and stored as a hash; it is good for one use.
 
-    Open until `expires_at`, unless it was accepted or revoked. One at a time for an address.
+    Open until `expires_at`, unless it was accepted or revoked. One at a time for an address. The address is None once
+    the invitation has ended and either settings.INVITATION_ADDRESS_RETENTION has passed, or the person gave the address
+    up or was erased.
     """
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="invitations", db_index=False)
-    email = EncryptedTextField()
+    email = EncryptedTextField(null=True)
     email_index_a = BlindIndexField(source="email", slot="a")
     email_index_b = BlindIndexField(source="email", slot="b")
     role = models.CharField(max_length=16, choices=MemberRole.choices)
@@ -111,7 +150,12 @@ class Invitation(models.Model):
             ),
             times_check("created_at", "expires_at", "accepted_at", "revoked_at", name="invitation_times_finite"),
         ]
-        indexes: ClassVar = [models.Index(fields=["organization", "-created_at", "-id"], name="invitation_newest")]
+        indexes: ClassVar = [
+            models.Index(fields=["organization", "-created_at", "-id"], name="invitation_newest"),
+            models.Index(fields=["email_index_a"], name="invitation_by_email_a"),
+            models.Index(fields=["email_index_b"], name="invitation_by_email_b"),
+            models.Index(fields=["expires_at"], condition=Q(email__isnull=False), name="invitation_with_address"),
+        ]
         triggers: ClassVar = invitation_triggers()
 
     def __str__(self) -> str:
@@ -137,7 +181,7 @@ class PayoutAccount(models.Model):
         Organization, on_delete=models.PROTECT, related_name="payout_accounts", db_index=False
     )
     method = models.CharField(max_length=16, choices=PayoutMethod.choices)
-    details = EncryptedTextField()
+    details = EncryptedTextField(null=True)  # None: erased, with the label
     label = models.CharField(max_length=80)
     replaces = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")

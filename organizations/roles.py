@@ -36,6 +36,7 @@ _ADMIN = (
     | _VIEWER
     | {
         Capability.ORGANIZATIONS_WRITE,
+        Capability.ORGANIZATIONS_CLOSE,
         Capability.MEMBERS_WRITE,
         Capability.API_KEYS_READ,
         Capability.API_KEYS_WRITE,

@@ -3,13 +3,16 @@
 import uuid
 from dataclasses import replace
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
+from fintech_core.encrypted_fields import indexed, same_index
 from organizations.enums import MemberRole
-from organizations.models import Invitation, Organization, OrganizationMember, PayoutAccount
+from organizations.models import HOLDS_TAX_NUMBER, Invitation, Organization, OrganizationMember, PayoutAccount
 from organizations.roles import MEMBER_CAPABILITIES
+
+MAX_OTHER_CLAIMS = 20  # shown to officers
 
 
 def acting_in(actor: Actor, organization_id: uuid.UUID) -> Actor | None:
@@ -42,6 +45,27 @@ def organizations_visible_to(actor: Actor) -> QuerySet[Organization]:
     if actor.organization_id is not None:
         return Organization.objects.filter(pk=actor.organization_id)
     return Organization.objects.filter(members__user_id=actor.user_id) if actor.user_id else Organization.objects.none()
+
+
+def with_other_claims(rows: QuerySet[Organization]) -> QuerySet[Organization]:
+    """`has_other_claims`: for officers alone, since it says something about other organizations."""
+    same = Organization.objects.filter(same_index("tax_number"), country=OuterRef("country"), closed_at__isnull=True)
+    return rows.annotate(has_other_claims=Exists(same.exclude(pk=OuterRef("pk"))))
+
+
+def other_claims_of(organization: Organization) -> QuerySet[Organization]:
+    """Other organizations that aren't closed and claim the same tax number, whatever their KYB. For officers alone."""
+    if organization.tax_number is None:
+        return Organization.objects.none()
+    rows = Organization.objects.filter(
+        country=organization.country, closed_at__isnull=True, **indexed("tax_number", organization.tax_number)
+    )
+    return rows.exclude(pk=organization.pk).order_by("created_at", "pk")
+
+
+def holder_of_tax_number(organization: Organization) -> Organization | None:
+    """The other organization whose KYB with this tax number is submitted, in review or approved."""
+    return other_claims_of(organization).filter(HOLDS_TAX_NUMBER).first()
 
 
 def members_of(organization_id: uuid.UUID) -> QuerySet[OrganizationMember]:

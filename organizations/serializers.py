@@ -8,7 +8,7 @@ from rest_framework import serializers
 from fintech_core import json_schema
 from fintech_core.countries import COUNTRIES
 from fintech_core.serializers import IdField, StrictInput, TextField, shown_at
-from organizations import payout_details, tax_numbers
+from organizations import payout_details, selectors, tax_numbers
 from organizations.enums import InvitationStatus, KybStatus, MemberRole, PayoutMethod
 from organizations.models import Invitation, Organization, OrganizationMember, PayoutAccount
 from users.serializers.fields import MAX_TOKEN_LENGTH, EmailField, LineField
@@ -84,16 +84,75 @@ class OrganizationFilter(StrictInput):
     kyb_status = serializers.ChoiceField(choices=KybStatus.choices, required=False)
 
 
+class CloseOrganizationInput(StrictInput):
+    reason = TextField(
+        required=False,
+        min_length=3,
+        max_length=500,
+        help_text="Required of compliance, for the audit log. An administrator needs none, and none is kept.",
+    )
+
+
 class OrganizationOutput(serializers.ModelSerializer[Organization]):
-    tax_number = serializers.SerializerMethodField(help_text="Masked: its last characters.")
+    tax_number = serializers.SerializerMethodField(
+        help_text="Masked: its last characters. null: erased, some years after the organization was closed."
+    )
+    has_other_claims = serializers.SerializerMethodField(
+        help_text="Whether another organization that isn't closed claims this tax number. Staff; else false."
+    )
 
     class Meta:
         model = Organization
-        fields: ClassVar = ["id", "legal_name", "country", "tax_number", "kyb_status", "created_at"]
+        fields: ClassVar = [
+            "id",
+            "legal_name",
+            "country",
+            "tax_number",
+            "kyb_status",
+            "has_other_claims",
+            "created_at",
+            "closed_at",
+        ]
         read_only_fields = fields
 
-    def get_tax_number(self, organization: Organization) -> str:
-        return tax_numbers.masked(organization.tax_number)
+    def get_tax_number(self, organization: Organization) -> str | None:
+        return None if organization.tax_number is None else tax_numbers.masked(organization.tax_number)
+
+    def get_has_other_claims(self, organization: Organization) -> bool:
+        """As `selectors.with_other_claims` has annotated it, which is done for staff alone."""
+        return bool(getattr(organization, "has_other_claims", False))
+
+
+class OtherClaimOutput(serializers.ModelSerializer[Organization]):
+    """Another organization with the same tax number. At most one is submitted, in review or approved."""
+
+    class Meta:
+        model = Organization
+        fields: ClassVar = ["id", "legal_name", "kyb_status", "created_at"]
+        read_only_fields = fields
+
+
+class OrganizationDetailOutput(OrganizationOutput):
+    other_claims = serializers.SerializerMethodField(
+        help_text="Other organizations that claim this tax number and aren't closed. Staff; else empty."
+    )
+
+    class Meta(OrganizationOutput.Meta):
+        fields: ClassVar = [*OrganizationOutput.Meta.fields, "other_claims"]
+        read_only_fields = fields
+
+    @extend_schema_field(OtherClaimOutput(many=True))
+    def get_other_claims(self, organization: Organization) -> Any:
+        """Nothing: a member learns nothing of other organizations. Not even the look-up is made."""
+        return []
+
+
+class StaffOrganizationDetailOutput(OrganizationDetailOutput):
+    """The same for staff."""
+
+    def get_other_claims(self, organization: Organization) -> Any:
+        found = selectors.other_claims_of(organization)[: selectors.MAX_OTHER_CLAIMS]
+        return OtherClaimOutput(found, many=True).data
 
 
 class MemberPatch(StrictInput):
@@ -124,7 +183,9 @@ class InvitationInput(StrictInput):
 
 
 class InvitationOutput(serializers.ModelSerializer[Invitation]):
-    email = serializers.CharField(read_only=True)
+    email = serializers.CharField(
+        read_only=True, allow_null=True, help_text="null once the invitation has been over for some time."
+    )
     status = serializers.SerializerMethodField()
     invited_by = serializers.UUIDField(source="invited_by_id", read_only=True)
 

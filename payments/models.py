@@ -145,6 +145,11 @@ class PaymentIntent(models.Model):
                         RAISE EXCEPTION 'an intent is born as requires_payment'
                             USING ERRCODE = '{REFUSED}', CONSTRAINT = 'intent_born';
                     END IF;
+                    PERFORM 1 FROM wallet_wallet w WHERE w.id = NEW.wallet_id FOR SHARE;
+                    IF EXISTS (SELECT FROM wallet_wallet w WHERE w.id = NEW.wallet_id AND w.status = 'CLOSED') THEN
+                        RAISE EXCEPTION 'wallet % is closed', NEW.wallet_id
+                            USING ERRCODE = '{REFUSED}', CONSTRAINT = 'intent_on_open_wallet';
+                    END IF;
                     RETURN NEW;
                 """,
             ),

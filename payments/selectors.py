@@ -11,6 +11,7 @@ from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
 from payments.enums import IntentStatus
 from payments.models import IncomingPayment, PaymentIntent, SimulatorDelivery
+from wallet.owners import Owner
 from wallet.selectors import owned_by
 
 _LOOKUPS = {
@@ -44,10 +45,10 @@ def intent_by_id(intent_id: uuid.UUID) -> PaymentIntent | None:
     return PaymentIntent.objects.filter(pk=intent_id).first()
 
 
-def reviews_in_the_way(user_id: uuid.UUID) -> list[dict[str, str]]:
-    """Money of the person's lies in suspense until staff end the review, also where the wallet was closed before
-    (settings.ERASURE_OBSTACLES)."""
-    rows = PaymentIntent.objects.filter(wallet__owner_user_id=user_id, status=IntentStatus.REQUIRES_REVIEW)
+def reviews_in_the_way(owner: Owner) -> list[dict[str, str]]:
+    """Money of the owner's lies in suspense until staff end the review, also where the wallet was closed before
+    (settings.OWNER_OBSTACLES)."""
+    rows = PaymentIntent.objects.filter(owner.owns("wallet__"), status=IntentStatus.REQUIRES_REVIEW)
     return [{"kind": "payment_review", "id": str(pk)} for pk in rows.order_by("pk").values_list("pk", flat=True)]
 
 

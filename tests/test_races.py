@@ -23,7 +23,6 @@ ONE_WINS = {
     f"POST {API}wallets": (409, "wallet_exists"),
     f"POST {API}wallets/<uuid:pk>/freeze": (409, "invalid_transition"),
     f"DELETE {API}wallets/<uuid:pk>/monitors/<uuid:monitor_id>": (404, "not_found"),
-    f"POST {API}organizations": (409, "tax_number_taken"),
     f"DELETE {_ORGANIZATION}/invitations/<uuid:pk>": (409, "invalid_transition"),
     f"DELETE {_ORGANIZATION}/members/<uuid:pk>": (404, "not_found"),
     f"POST {API}kyc/submissions": (409, "kyc_submission_open"),

@@ -394,6 +394,7 @@ BODIES: Mapping[str, MakeBody] = {
     f"POST {API}invitations/accept": _just(token="x" * 43),
     f"PATCH {_IN_ORGANIZATION}": _just(legal_name="Other Ltd"),
     f"POST {_IN_ORGANIZATION}/leave": _just(),
+    f"POST {_IN_ORGANIZATION}/close": _just(**_REASON),
     f"POST {_IN_ORGANIZATION}/kyb/submit": _just(),
     f"POST {_IN_ORGANIZATION}/kyb/approve": _just(),
     f"POST {_IN_ORGANIZATION}/kyb/reject": _just(**_REASON),

@@ -30,6 +30,7 @@ from transactions.models import (
 from users.models import ApiKey, Session, User
 from wallet.enums import WalletStatus
 from wallet.models import Wallet
+from wallet.owners import Owner
 from wallet.selectors import owned_by, with_figures
 
 FEES = "fees"  # the account code that fees are paid to
@@ -303,16 +304,16 @@ def schedules_owned_by(actor: Actor) -> QuerySet[TransferSchedule]:
     return rows if actor.organization_id is not None else rows.filter(owner_id=actor.user_id)
 
 
-def open_schedules_from(user_id: uuid.UUID) -> list[uuid.UUID]:
-    """Schedules that pay from the user's own wallets and aren't over: theirs to end."""
-    return _open_schedules(Q(source_wallet__owner_user_id=user_id))
+def open_schedules_from(owner: Owner) -> list[uuid.UUID]:
+    """Schedules that pay from the owner's wallets and aren't over: theirs to end."""
+    return _open_schedules(owner.owns("source_wallet__"))
 
 
-def open_schedules_of_others_naming(user_id: uuid.UUID) -> list[uuid.UUID]:
-    """Schedules from wallets of others that pay the user, or that the user set up for an organization."""
-    payee = Q(destination_user_id=user_id) | Q(destination_wallet__owner_user_id=user_id)
-    theirs = Q(source_wallet__owner_user_id__isnull=True) | ~Q(source_wallet__owner_user_id=user_id)
-    return _open_schedules((payee | Q(owner_id=user_id)) & theirs)
+def open_schedules_of_others_naming(owner: Owner) -> list[uuid.UUID]:
+    """Schedules from wallets of others that pay the owner, or that a person set up for an organization."""
+    # An organization's id is never a user's.
+    naming = owner.owns("destination_wallet__") | Q(destination_user_id=owner.id) | Q(owner_id=owner.id)
+    return _open_schedules(naming & owner.lacks("source_wallet__"))
 
 
 def _open_schedules(condition: Q) -> list[uuid.UUID]:

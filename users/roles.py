@@ -83,6 +83,7 @@ _COMPLIANCE = (
         Capability.WALLETS_CLOSE,
         Capability.KYC_DECIDE,
         Capability.KYB_DECIDE,
+        Capability.ORGANIZATIONS_CLOSE,
         Capability.USERS_READ_PERSONAL,
         Capability.USERS_ERASE,
         Capability.AUDIT_READ,

@@ -7,6 +7,7 @@ from typing import Any
 
 from fintech_core import clock, prepared
 from wallet.models import Wallet
+from wallet.owners import Owner
 
 _LOCK = f"SELECT {prepared.columns_of(Wallet)} FROM wallet_wallet WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"  # noqa: S608 - constants only
 
@@ -18,14 +19,19 @@ def lock_free_wallets(wallet_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Wallet
     return {wallet.pk: wallet for wallet in locked}
 
 
-def lock_owner(user_id: uuid.UUID) -> bool:
-    """Lock the person who is to own a wallet; False where they were erased. Before any wallet (the lock order).
+# What says of each kind of owner that it has ended.
+_ENDED_AT = {"owner_user_id": "erased_at", "owner_organization_id": "closed_at"}
 
-    Whoever erases them holds the same lock, so that no wallet is opened for a person while they are being erased.
-    Their model is a higher room's: reached by the relation.
+
+def lock_owner(owner: Owner) -> bool:
+    """Lock the person or organization that is to own a wallet; False where it was erased or closed, or never was.
+    Before any wallet (the lock order).
+
+    An erasure and the closing of an organization hold the same lock, so that no wallet is opened in the middle of one.
+    The owner's model is a higher room's: reached by the relation.
     """
-    users: Any = Wallet._meta.get_field("owner_user").related_model
-    rows = users._base_manager.filter(pk=user_id, erased_at__isnull=True)
+    models: Any = Wallet._meta.get_field(owner.column).related_model
+    rows = models._base_manager.filter(pk=owner.id, **{f"{_ENDED_AT[owner.column]}__isnull": True})
     return rows.select_for_update(of=("self",), no_key=True).values_list("pk", flat=True).first() is not None
 
 

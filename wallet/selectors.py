@@ -13,6 +13,7 @@ from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from wallet.enums import WalletStatus
 from wallet.models import Claim, Wallet
+from wallet.owners import Owner
 
 
 def owned_by(actor: Actor, wallet: str = "") -> Q:
@@ -44,10 +45,9 @@ def open_wallet_of(user_id: uuid.UUID, currency: str) -> Wallet | None:
     return Wallet.objects.filter(owner_user_id=user_id, currency=currency).exclude(status=WalletStatus.CLOSED).first()
 
 
-def open_wallet_of_organization(organization_id: uuid.UUID, currency: str) -> Wallet | None:
-    """The organization's wallet in the currency, unless there is none that isn't closed."""
-    rows = Wallet.objects.filter(owner_organization_id=organization_id, currency=currency)
-    return rows.exclude(status=WalletStatus.CLOSED).first()
+def open_wallets_of(owner: Owner) -> QuerySet[Wallet]:
+    """The owner's wallets that aren't closed: at most one in a currency."""
+    return Wallet.objects.filter(owner.owns()).exclude(status=WalletStatus.CLOSED)
 
 
 def open_wallets_by_id(wallet_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Wallet]:

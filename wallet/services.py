@@ -22,7 +22,8 @@ from fintech_core.exceptions import (
 from wallet.enums import TRANSITIONS, WalletStatus
 from wallet.locks import lock_owner, lock_wallets
 from wallet.models import Claim, Wallet, genesis
-from wallet.selectors import open_wallet_of, open_wallet_of_organization, wallets_visible_to
+from wallet.owners import Owner
+from wallet.selectors import open_wallets_of, wallets_visible_to
 
 
 class WalletExists(DomainError):
@@ -70,10 +71,11 @@ def open_wallet(
     now: datetime,
 ) -> Wallet:
     """A new, empty wallet of the user or of the organization. Raises WalletExists where it has an open one in the
-    currency, NotFound where the person was erased meanwhile."""
-    if owner_user_id is not None and not lock_owner(owner_user_id):
+    currency, NotFound where the person was erased or the organization closed meanwhile."""
+    owner = _owner_of(owner_user_id, owner_organization_id)
+    if not lock_owner(owner):
         raise NotFound
-    existing = _open_one(owner_user_id, owner_organization_id, currency)
+    existing = open_wallets_of(owner).filter(currency=currency).first()
     if existing is not None:
         raise WalletExists(extensions={"wallet": str(existing.pk)})
     wallet = Wallet(
@@ -97,11 +99,11 @@ def open_wallet(
     return wallet
 
 
-def _open_one(user_id: uuid.UUID | None, organization_id: uuid.UUID | None, currency: str) -> Wallet | None:
+def _owner_of(user_id: uuid.UUID | None, organization_id: uuid.UUID | None) -> Owner:
     if user_id is not None and organization_id is None:
-        return open_wallet_of(user_id, currency)
+        return Owner.person(user_id)
     if organization_id is not None and user_id is None:
-        return open_wallet_of_organization(organization_id, currency)
+        return Owner.organization(organization_id)
     raise ValueError("a wallet is a user's or an organization's")
 
 

@@ -16,6 +16,25 @@ def owner_is_erased(wallet: str) -> str:
                WHERE w.id = {wallet} AND u.erased_at IS NOT NULL)"""
 
 
+# The row lock makes this insert and a closing of the organization go one after the other: it waits for the lock that
+# the closing holds, and then sees what the closing wrote.
+_OF_A_CLOSED_ORGANIZATION = """
+    PERFORM 1 FROM organizations_organization o WHERE o.id = NEW.{column} FOR SHARE;
+    PERFORM 1 FROM organizations_organization o WHERE o.id = NEW.{column} AND o.closed_at IS NOT NULL;
+    IF FOUND THEN
+        RAISE EXCEPTION 'organization % is closed', NEW.{column}
+            USING ERRCODE = '23514', CONSTRAINT = '{name}';
+    END IF;
+    RETURN NEW;
+"""
+
+
+def refuse_of_closed_organization(name: str, *, column: str = "organization_id") -> SealedTrigger:
+    """Nothing is inserted for an organization that is closed; `column` of the new row names the organization."""
+    func = _OF_A_CLOSED_ORGANIZATION.replace("{column}", column).replace("{name}", name)
+    return SealedTrigger(name=name, when=pgtrigger.Before, operation=pgtrigger.Insert, func=func)
+
+
 _BORN_EMPTY = r"""
     SELECT n.id INTO bad FROM new_rows n
     WHERE n.balance <> 0 OR n.held <> 0 OR n.sequence <> 0 OR n.last_posted_at IS NOT NULL OR n.status <> 'ACTIVE'
@@ -87,6 +106,7 @@ def wallet_triggers() -> list[SealedTrigger]:
             declare=[("bad", "uuid"), ("problem", "text")],
             func=_FIGURES,
         ),
+        refuse_of_closed_organization("wallet_of_open_organization", column="owner_organization_id"),
         refuse("wallet_no_delete", pgtrigger.Delete, "wallets are never deleted"),
         refuse("wallet_no_truncate", pgtrigger.Truncate, "wallets are never deleted"),
     ]

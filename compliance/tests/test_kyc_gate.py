@@ -2,8 +2,9 @@
 
 import pytest
 
-from compliance.services import KycRequired, require_kyc
+from compliance.services import require_kyc
 from compliance.tests.factories import approve, submit
+from fintech_core.exceptions import KycRequired
 from users.models import User
 
 pytestmark = pytest.mark.django_db

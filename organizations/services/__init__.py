@@ -1,5 +1,12 @@
 """The use cases of organizations. Each locks the organization first and runs inside the caller's unit of work."""
 
+from organizations.services.closing import (
+    OrganizationClosed,
+    end_organization,
+    erase_closed_organizations,
+    lock_to_close,
+    obstacles_to_closing,
+)
 from organizations.services.common import AlreadyMember, LastAdmin, TooManyInOrganization
 from organizations.services.invitations import (
     InvitationInvalid,
@@ -8,8 +15,10 @@ from organizations.services.invitations import (
     end_invitations_of,
     forget_invitations,
     mail_is_worth_sending,
+    purge_invitation_addresses,
     revoke_invitation,
 )
+from organizations.services.kyb import TaxNumberTaken, approve_kyb, reject_kyb, start_kyb_review, submit_kyb
 from organizations.services.members import (
     appoint_admin,
     change_member_role,
@@ -17,21 +26,14 @@ from organizations.services.members import (
     refuse_without_an_admin,
     remove_member,
 )
-from organizations.services.organizations import (
-    TaxNumberTaken,
-    approve_kyb,
-    create_organization,
-    reject_kyb,
-    start_kyb_review,
-    submit_kyb,
-    update_organization,
-)
+from organizations.services.organizations import create_organization, update_organization
 from organizations.services.payout_accounts import add_payout_account, archive_payout_account
 
 __all__ = [
     "AlreadyMember",
     "InvitationInvalid",
     "LastAdmin",
+    "OrganizationClosed",
     "TaxNumberTaken",
     "TooManyInOrganization",
     "accept_invitation",
@@ -43,9 +45,14 @@ __all__ = [
     "create_invitation",
     "create_organization",
     "end_invitations_of",
+    "end_organization",
+    "erase_closed_organizations",
     "forget_invitations",
     "leave_organization",
     "mail_is_worth_sending",
+    "lock_to_close",
+    "obstacles_to_closing",
+    "purge_invitation_addresses",
     "refuse_without_an_admin",
     "reject_kyb",
     "remove_member",

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Q
 
 from fintech_core import clock
@@ -27,15 +28,16 @@ from organizations.services.common import (
 from organizations.services.organizations import MAX_MEMBERSHIPS
 from users.credentials import hash_token, new_token
 from users.locks import lock_user
+from users.models import User
 from users.selectors import user_by_verified_email
 from users.services import step_up
 from users.services.messages import send_mail
 
 ENTITY = "organization_invitation"
 LIFETIME = timedelta(days=7)
-FORGOTTEN = "erased"  # in the place of the address of somebody who was erased
 MAX_OPEN = 100
 MAX_MEMBERS = 500
+_NO_ADDRESS: dict[str, Any] = dict.fromkeys(crypto_columns("email"))
 
 
 class InvitationInvalid(DomainError):
@@ -112,7 +114,8 @@ def _tell_revoked(actor: Actor, invitation: Invitation) -> None:
 
 
 def end_invitations_of(*, actor: Actor, user_id: uuid.UUID, email: str | None, now: datetime) -> int:
-    """Revoke the open invitations that a person made, and those to an address that is theirs no longer.
+    """Revoke the open invitations that a person made, and those to an address that is theirs no longer; of all
+    invitations to that address, also of those that are over, it goes.
 
     Named by settings.INVITATIONS_END; the caller holds the user's lock. Returns how many there were.
     """
@@ -124,6 +127,8 @@ def end_invitations_of(*, actor: Actor, user_id: uuid.UUID, email: str | None, n
     Invitation.objects.filter(pk__in=[invitation.pk for invitation in found]).update(revoked_at=now)
     for invitation in found:
         _tell_revoked(actor, invitation)
+    if email is not None:
+        _forget(Q(**indexed("email", email)), now)
     return len(found)
 
 
@@ -133,18 +138,34 @@ def mail_is_worth_sending(context: Mapping[str, Any]) -> bool:
     return found is not None and found.status_at(clock.now()) == InvitationStatus.OPEN
 
 
-def forget_invitations(*, email: str, now: datetime) -> int:
-    """Drop an erased person's (normalised) address: open invitations to it are revoked, of the others it goes.
+def forget_invitations(*, user: User, now: datetime) -> int:
+    """Drop the addresses of a person who is being erased: of what they accepted, under whatever address that was, and
+    of all invitations to the address that is theirs. Open ones are revoked. Returns how many there were.
 
-    The caller (erasure) writes the audit row. Returns how many there were.
+    What was sent to an earlier address has lost it when the person gave that up (`end_invitations_of`). The caller, who
+    holds the user's lock, writes the audit row.
     """
-    found = list(Invitation.objects.filter(**indexed("email", email)).order_by("pk"))
-    for invitation in found:
-        if invitation.accepted_at is None and invitation.revoked_at is None:
-            invitation.revoked_at = now
-        invitation.email = FORGOTTEN
-        invitation.save(update_fields=[*crypto_columns("email"), "revoked_at"])
-    return len(found)
+    theirs = Q(accepted_by=user)
+    if user.email is not None and user.email_verified_at is not None:
+        theirs |= Q(**indexed("email", user.email))
+    return _forget(theirs, now)
+
+
+def purge_invitation_addresses(*, limit: int) -> int:
+    """Drop the addresses of invitations that have been over for settings.INVITATION_ADDRESS_RETENTION. How many."""
+    before = clock.now() - settings.INVITATION_ADDRESS_RETENTION
+    over = Q(accepted_at__lte=before) | Q(revoked_at__lte=before) | Q(expires_at__lte=before)
+    rows = Invitation.objects.filter(over, email__isnull=False).order_by("expires_at", "pk")
+    free = rows.select_for_update(of=("self",), no_key=True, skip_locked=True).values_list("pk", flat=True)
+    return Invitation.objects.filter(pk__in=list(free[:limit])).update(**_NO_ADDRESS)
+
+
+def _forget(condition: Q, now: datetime) -> int:
+    rows = Invitation.objects.filter(condition, email__isnull=False).order_by("pk")
+    found = list(rows.select_for_update(of=("self",), no_key=True).values_list("pk", flat=True))
+    mine = Invitation.objects.filter(pk__in=found)
+    mine.filter(accepted_at__isnull=True, revoked_at__isnull=True).update(revoked_at=now)
+    return mine.update(**_NO_ADDRESS)
 
 
 def accept_invitation(*, actor: Actor, token: str) -> OrganizationMember:

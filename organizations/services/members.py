@@ -96,11 +96,16 @@ def _member(organization: Organization, member_id: uuid.UUID) -> OrganizationMem
 
 
 def _remove(actor: Actor, member: OrganizationMember, now: datetime, action: str) -> None:
-    role = MemberRole(member.role)
-    if role == MemberRole.ADMIN:
+    if member.role == MemberRole.ADMIN:
         refuse_the_last_admin(member.organization_id, member.user_id)
+    end_membership(actor=actor, member=member, action=action, now=now)
+
+
+def end_membership(*, actor: Actor, member: OrganizationMember, action: str, now: datetime) -> None:
+    """Delete the membership with what hung on it. The caller holds the organization's lock, and has made sure that an
+    administrator remains or that the organization ends."""
     OrganizationMember.objects.filter(pk=member.pk).delete()
-    _end_powers(actor, member, now, action, before=role, after=None)
+    _end_powers(actor, member, now, action, before=MemberRole(member.role), after=None)
 
 
 def _end_powers(

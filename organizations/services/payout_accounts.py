@@ -46,7 +46,7 @@ def add_payout_account(
     old = _open_account(organization.pk, replaces) if replaces is not None else None
     step_up.spend(actor=actor)
     if old is not None:
-        _archive(actor, old, now)
+        archive(actor=actor, account=old, now=now)
     if payout_accounts_of(organization.pk).filter(archived_at__isnull=True).count() >= MAX_ACCOUNTS:
         raise TooManyInOrganization(f"An organization has at most {MAX_ACCOUNTS} payout accounts.")
     account = PayoutAccount(
@@ -80,7 +80,7 @@ def archive_payout_account(*, actor: Actor, organization_id: uuid.UUID, account_
     organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.PAYOUT_ACCOUNTS_WRITE)
     account = _open_account(organization.pk, account_id)
     step_up.spend(actor=actor)
-    _archive(actor, account, now)
+    archive(actor=actor, account=account, now=now)
 
 
 def _open_account(organization_id: uuid.UUID, account_id: uuid.UUID) -> PayoutAccount:
@@ -92,7 +92,8 @@ def _open_account(organization_id: uuid.UUID, account_id: uuid.UUID) -> PayoutAc
     return account
 
 
-def _archive(actor: Actor, account: PayoutAccount, now: datetime) -> None:
+def archive(*, actor: Actor, account: PayoutAccount, now: datetime) -> None:
+    """Archive an account that isn't yet. The caller holds the organization's lock."""
     account.archived_at, account.archived_by_id = now, actor.user_id
     account.save(update_fields=["archived_at", "archived_by"])
     tell(

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from fintech_core.db import unit_of_work
 from fintech_core.models import AuditLog
-from fintech_core.testing import browser_for
+from fintech_core.testing import browser_for, kyc
 from organizations import services
 from organizations.enums import MemberRole, PayoutMethod
 from organizations.models import Invitation, Organization, OrganizationMember, PayoutAccount
@@ -75,7 +75,7 @@ def test_staff_look_and_see_nothing_that_is_encrypted(
 
 
 def test_an_officer_decides_with_a_reason(alice: User, officer: User) -> None:
-    organization = organization_of(alice)
+    organization = organization_of(kyc(alice, 1))
     unit_of_work(
         lambda: services.submit_kyb(
             actor=member_actor(alice, organization), organization_id=organization.pk, now=timezone.now()

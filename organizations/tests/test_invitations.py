@@ -7,17 +7,28 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import IntegrityError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from fintech_core import clock
 from fintech_core.db import unit_of_work
 from fintech_core.models import AuditLog, OutboxEvent
-from fintech_core.testing import Client, actor_for, client_for, customer, key_client, stop_clock
+from fintech_core.testing import (
+    Client,
+    actor_for,
+    client_for,
+    clock_at,
+    customer,
+    key_client,
+    stop_clock,
+    with_personal,
+)
 from organizations import services
 from organizations.enums import MemberRole
 from organizations.models import Invitation, Organization, OrganizationMember
 from organizations.services import InvitationInvalid
+from organizations.tasks import purge_invitations
 from organizations.tests.factories import member_actor, organization_of, problem
 from tests.forge import NOW, Forge
 from users.credentials import hash_token
@@ -324,9 +335,9 @@ def test_an_erased_persons_address_goes(alice_client: Client, acme: Organization
     _, still_open = invite(alice_client, second, dora)
     _, others = invite(alice_client, second, customer("emil"))
 
-    assert unit_of_work(lambda: services.forget_invitations(email="dora@customer.example", now=timezone.now())) == 2
+    assert unit_of_work(lambda: services.forget_invitations(user=dora, now=timezone.now())) == 2
 
-    assert {row.email for row in Invitation.objects.all()} == {"erased", "emil@customer.example"}
+    assert {row.email for row in Invitation.objects.all()} == {None, "emil@customer.example"}
     assert problem(client_for(dora).post(ACCEPT, {"token": still_open})) == (422, "invitation_invalid")
     assert Invitation.objects.get(token_hash=hash_token(others)).revoked_at is None
 
@@ -340,9 +351,82 @@ def test_erasing_a_person_forgets_their_invitations(
 
     assert answer.status_code == 200, answer.content
     invitation = Invitation.objects.get()
-    assert (invitation.email, invitation.revoked_at is not None) == ("erased", True)
+    assert (invitation.email, invitation.email_index_a, invitation.revoked_at is not None) == (None, None, True)
     assert AuditLog.objects.get(action="user.erased").after["invitations_forgotten"] == 1
     assert invitation.token_hash == hash_token(token)
+
+
+def change_address(user: User, email: str) -> None:
+    """By the way that a customer has: a code that went to the new address."""
+    client = client_for(user)
+    assert client.post("/api/v1/users/me/email", {"email": email}).status_code == 202
+    code = json.loads(Message.objects.filter(template="contact_code").latest("created_at").context or "{}")["code"]
+    answer = client.post("/api/v1/users/me/email/verify", {"email": email, "code": code})
+    assert answer.status_code == 200, answer.content
+
+
+def test_an_address_that_is_given_up_is_dropped_and_opens_nothing(
+    alice: User, alice_client: Client, acme: Organization, dora: User
+) -> None:
+    """What was accepted, and what is open: the address may be somebody else's tomorrow."""
+    second = organization_of(alice, "Second")
+    _, accepted = invite(alice_client, acme, dora)
+    client_for(dora).post(ACCEPT, {"token": accepted})
+    _, still_open = invite(alice_client, second, dora)
+    _, others = invite(alice_client, second, customer("emil"))
+
+    change_address(dora, "dora@elsewhere.example")
+
+    rows = {row.token_hash: row for row in Invitation.objects.all()}
+    assert (rows[hash_token(accepted)].email, rows[hash_token(still_open)].email) == (None, None)
+    assert rows[hash_token(still_open)].revoked_at is not None
+    assert (rows[hash_token(others)].email, rows[hash_token(others)].revoked_at) == ("emil@customer.example", None)
+    row = AuditLog.objects.get(action="organization_invitation.addresses_dropped")
+    assert (row.entity_id, row.after) == (str(dora.pk), {"invitations": 2})
+    newcomer = customer("dora")  # the address has a new owner, who found the old mail
+    assert problem(client_for(newcomer).post(ACCEPT, {"token": still_open})) == (422, "invitation_invalid")
+
+
+def test_an_erasure_finds_what_was_accepted_under_an_address_given_up_long_ago(
+    alice_client: Client, officer_client: Client, acme: Organization, dora: User
+) -> None:
+    """Rows from before addresses were dropped at their change: found by who accepted."""
+    _, token = invite(alice_client, acme, dora)
+    client_for(dora).post(ACCEPT, {"token": token})
+    with_personal(dora, email="dora@elsewhere.example")
+    assert Invitation.objects.get().email == "dora@customer.example"
+    assert client_for(dora).post(f"{URL}/{acme.pk}/leave").status_code == 204
+
+    answer = officer_client.post(f"/api/v1/users/{dora.pk}/erase", {"reason": "they asked for it"})
+
+    assert answer.status_code == 200, answer.content
+    assert Invitation.objects.get().email is None
+
+
+@pytest.mark.parametrize("end", ["accepted", "revoked", "expired"])
+def test_the_address_goes_some_time_after_the_end(
+    alice_client: Client, acme: Organization, dora: User, settings: Any, end: str
+) -> None:
+    settings.INVITATION_ADDRESS_RETENTION = timedelta(days=3)
+    made, token = invite(alice_client, acme, dora)
+    if end == "accepted":
+        client_for(dora).post(ACCEPT, {"token": token})
+    elif end == "revoked":
+        alice_client.delete(path(acme, made))
+    over = clock.now() + (timedelta(days=7) if end == "expired" else timedelta(0))
+
+    for moment, email in ((timedelta(days=3, minutes=-1), "dora@customer.example"), (timedelta(days=3), None)):
+        with clock_at(over + moment + timedelta(seconds=5)):
+            purge_invitations()
+        assert Invitation.objects.get().email == email
+
+
+def test_an_open_invitation_keeps_its_address(alice_client: Client, acme: Organization, dora: User) -> None:
+    invite(alice_client, acme, dora)
+
+    with pytest.raises(IntegrityError, match="invitation"), transaction.atomic():
+        Invitation.objects.update(email=None)
+    assert alice_client.get(path(acme)).json()["results"][0]["email"] == "dora@customer.example"
 
 
 def test_a_member_is_not_erased(bob: User, officer_client: Client, acme: Organization) -> None:

@@ -416,10 +416,3 @@ def test_a_person_is_a_member_once_and_in_a_known_role(alice: User, acme: Organi
         user = alice if role == "viewer" else customer("dora")
         with pytest.raises(IntegrityError, match=constraint), transaction.atomic():
             OrganizationMember.objects.create(organization=acme, user=user, role=role, created_at=timezone.now())
-
-
-def test_two_tax_numbers_are_never_the_same(acme: Organization, bob: User) -> None:
-    with pytest.raises(IntegrityError, match="organization_tax_number_once"), transaction.atomic():
-        Organization.objects.create(
-            legal_name="Twin", country=acme.country, tax_number=acme.tax_number, created_at=timezone.now()
-        )

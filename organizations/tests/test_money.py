@@ -11,8 +11,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from compliance.services import KycRequired, require_kyc
+from compliance.services import require_kyc
 from fintech_core.db import unit_of_work
+from fintech_core.exceptions import KycRequired
 from fintech_core.models import AuditLog, IdempotencyRecord, OutboxEvent
 from fintech_core.outbox import events_visible_to
 from fintech_core.testing import Client, actor_for, fund_wallet, kyc

@@ -186,12 +186,22 @@ def _forged(forge: Forge) -> uuid.UUID:
 
 
 @pytest.mark.parametrize(
-    "change", ["usable_from = now()", "label = 'mine'", "method = 'sbp'", "id = gen_random_uuid()"]
+    "change", ["usable_from = now()", "created_at = now()", "method = 'sbp'", "id = gen_random_uuid()"]
 )
 def test_sql_changes_no_fact_of_an_account(forge: Forge, change: str) -> None:
     account = _forged(forge)
 
     with forge.owner_only("23514", constraint="payout_account_moves"):
+        forge(f"UPDATE organizations_payoutaccount SET {change} WHERE id = %s", [account])
+
+
+@pytest.mark.parametrize(
+    "change", ["label = 'mine'", "label = 'erased'", "details = NULL", "details = NULL, label = 'erased'"]
+)
+def test_sql_erases_no_account_of_an_open_organization(forge: Forge, change: str) -> None:
+    account = _forged(forge)
+
+    with forge.refused("23514", constraint="payout_account_moves"):
         forge(f"UPDATE organizations_payoutaccount SET {change} WHERE id = %s", [account])
 
 

@@ -27,6 +27,7 @@ from transactions.services.holds import (
     void_hold,
 )
 from transactions.services.monitors import TooManyMonitors, create_monitor, delete_monitor
+from transactions.services.organizations import OrganizationInUse, close_organization
 from transactions.services.planning import MAX_ITEMS, Destination, DestinationUnavailable, Plan, TransferItem
 from transactions.services.rates import RatesExist, RatesJump, RatesUnreadable, load_rates, read_ecb
 from transactions.services.reversals import AlreadyReversed, NotReversible, reverse_transaction
@@ -65,6 +66,7 @@ __all__ = [
     "HoldExpiryOutOfRange",
     "HoldPreview",
     "NotReversible",
+    "OrganizationInUse",
     "Plan",
     "QuoteExpired",
     "QuoteUsed",
@@ -83,6 +85,7 @@ __all__ = [
     "begin_run",
     "cancel_schedule",
     "capture_hold",
+    "close_organization",
     "close_wallet",
     "create_fee_schedule",
     "create_hold",

@@ -27,15 +27,14 @@ from organizations.services import forget_invitations
 from transactions import selectors
 from transactions.locks import lock_transfer_schedules
 from transactions.models import Hold, Monitor, Transaction, TransferSchedule
+from transactions.services.leftovers import Obstacle, close_wallets, lock_open_wallets, obstacles_of
 from transactions.services.schedules import cancel_schedules_naming
 from users.locks import lock_user
 from users.models import User
 from users.selectors import api_key_ids_of
 from users.services import erase_person
-from wallet.enums import WalletStatus
-from wallet.locks import lock_wallets
 from wallet.models import Wallet
-from wallet.services import close_wallet
+from wallet.owners import Owner
 
 ERASE_TASK = "transactions.erase_texts"
 TEXTS_AT_ONCE = 500
@@ -68,18 +67,18 @@ def erase_user(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datetime) 
     review, a frozen wallet, an open KYC submission, a membership, a staff role.
     """
     actor.require(Capability.USERS_ERASE)
-    schedules = lock_transfer_schedules(selectors.open_schedules_of_others_naming(user_id))
+    owner = Owner.person(user_id)
+    schedules = lock_transfer_schedules(selectors.open_schedules_of_others_naming(owner))
     user = lock_user(user_id)
-    wallets = lock_wallets(list(_open_wallets(user_id)))
-    obstacles = [*_obstacles_of(user), *(found for wallet in wallets.values() for found in _in_the_way(wallet, now))]
+    wallets = lock_open_wallets(owner)
+    obstacles = [*_obstacles_of(user), *obstacles_of(owner, wallets, now)]
     if obstacles:
         raise ErasureBlocked(extensions={"obstacles": obstacles})
-    canceled = cancel_schedules_naming(actor=actor, user_id=user_id, schedules=schedules)
-    for wallet_id in sorted(wallets):
-        close_wallet(actor=actor, wallet_id=wallet_id, reason=reason, now=now)
-    invitations = 0
-    if user.email is not None and user.email_verified_at is not None:
-        invitations = forget_invitations(email=user.email, now=now)
+    canceled = cancel_schedules_naming(
+        actor=actor, owner=owner, schedules=schedules, reason="The person whom it names is being erased."
+    )
+    close_wallets(actor=actor, wallets=wallets, reason=reason, now=now)
+    invitations = forget_invitations(user=user, now=now)
     counts = {**erase_person(actor=actor, user=user, now=now), "invitations_forgotten": invitations}
     kept_until = now + settings.KYC_RETENTION if kyc.submissions_of(user_id).exists() else None
     if kept_until is not None and kept_until <= now:
@@ -102,33 +101,17 @@ def erase_user(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datetime) 
     return Erasure(user, len(wallets), kept_until)
 
 
-def _open_wallets(user_id: uuid.UUID) -> list[uuid.UUID]:
-    rows = Wallet.objects.filter(owner_user_id=user_id).exclude(status=WalletStatus.CLOSED)
-    return list(rows.order_by("pk").values_list("pk", flat=True))
-
-
-def _obstacles_of(user: User) -> list[dict[str, str]]:
+def _obstacles_of(user: User) -> list[Obstacle]:
+    """What is a person's alone."""
     found = []
     if user.is_staff:
         found.append({"kind": "staff_role", "id": str(user.pk)})
     submission = kyc.open_submission_of(user.pk)
     if submission is not None:
         found.append({"kind": "kyc_submission", "id": str(submission.pk)})
+    # The only administrator of an organization closes it first, or staff do: `close_organization`.
     found += [{"kind": "membership", "id": str(member.organization_id)} for member in user.memberships.order_by("pk")]
-    found += [{"kind": "schedule", "id": str(pk)} for pk in selectors.open_schedules_from(user.pk)]
-    for path in settings.ERASURE_OBSTACLES:
-        found += import_string(path)(user.pk)
     return found
-
-
-def _in_the_way(wallet: Wallet, now: datetime) -> list[dict[str, str]]:
-    reasons = {
-        "wallet_frozen": wallet.status == WalletStatus.FROZEN,
-        "balance": wallet.balance != 0,
-        "hold": wallet.held != 0,
-        "claim": wallet.claims.exclude(expires_at__lte=now).exists(),
-    }
-    return [{"kind": kind, "id": str(wallet.pk)} for kind, stands in reasons.items() if stands]
 
 
 def erase_texts(*, user_id: uuid.UUID, now: datetime) -> bool:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from compliance.selectors import kyc_levels_of
-from compliance.services import KycRequired, refused_by_kyc
+from compliance.services import refused_by_kyc
 from fintech_core.actors import Actor
-from fintech_core.exceptions import DomainError, NotFound
+from fintech_core.exceptions import DomainError, KycRequired, NotFound
 from fintech_core.identifiers import InvalidIdentifier, normalise_email
 from transactions import fees, ledger, selectors
 from transactions.enums import TransactionKind

@@ -30,6 +30,7 @@ from users.services import step_up
 from wallet.enums import WalletStatus
 from wallet.locks import lock_wallets
 from wallet.models import Wallet
+from wallet.owners import Owner
 from wallet.selectors import open_wallet_of, wallets_owned_by
 from wallet.services import add_claim, remove_claims
 
@@ -166,15 +167,16 @@ def cancel_schedule(*, actor: Actor, schedule_id: uuid.UUID, reason: str = "", n
     return schedule
 
 
-def cancel_schedules_naming(*, actor: Actor, user_id: uuid.UUID, schedules: Iterable[TransferSchedule]) -> int:
-    """Cancel the `schedules` (locked, of others) that name a person who is being erased. Returns how many were open.
+def cancel_schedules_naming(*, actor: Actor, owner: Owner, schedules: Iterable[TransferSchedule], reason: str) -> int:
+    """Cancel the `schedules` (locked, of others) that name a person who is being erased, or an organization that is
+    being closed. Returns how many were open.
 
-    Raises LostRace where there is another one by now: the caller locks schedules before the user, so it starts again.
+    Raises LostRace where there is another one by now: the caller locks schedules before the owner, so it starts again.
     """
     canceled = [schedule for schedule in schedules if schedule.status in OPEN]
     for schedule in canceled:
-        _cancel(actor, schedule, "The person whom it names is being erased.")
-    if open_schedules_of_others_naming(user_id):
+        _cancel(actor, schedule, reason)
+    if open_schedules_of_others_naming(owner):
         raise LostRace
     return len(canceled)
 

@@ -1,0 +1,138 @@
+"""The end of an organization as far as this room knows it: who may close it, what is in the way here, and what ends.
+
+The use case is `transactions.services.close_organization`, which also looks at the money. A closed organization never
+opens again; its row stays, because the books name it, and who it was is erased when the retention is over.
+"""
+
+import uuid
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+
+from fintech_core import audit, clock
+from fintech_core.actors import Actor
+from fintech_core.capabilities import Capability
+from fintech_core.encrypted_fields import crypto_columns
+from fintech_core.exceptions import DomainError, ValidationFailed
+from organizations.enums import KYB_UNDECIDED, MemberRole
+from organizations.locks import lock_closed_organizations, lock_organization
+from organizations.models import ERASED, Organization, PayoutAccount
+from organizations.selectors import members_of, open_invitations_of, payout_accounts_of
+from organizations.services.common import locked_for, tell
+from organizations.services.members import end_membership
+from organizations.services.payout_accounts import archive
+from users.locks import lock_users
+from users.models import User
+from users.services import messages, step_up
+
+ENTITY = "organization"
+TEMPLATE = "organization_closed"
+
+
+class OrganizationClosed(DomainError):
+    code = "organization_closed"
+    status = HTTPStatus.CONFLICT
+    title = "The organization is closed."
+
+
+def lock_to_close(*, actor: Actor, organization_id: uuid.UUID, reason: str) -> Organization:
+    """The organization and then the people in it, locked, for an administrator of it or for staff with a reason.
+
+    Spends an administrator's fresh code; that of staff is spent by the interface. Raises NotFound, PermissionDenied,
+    ValidationFailed (staff without a reason), OrganizationClosed, StepUpRequired.
+    """
+    actor.require(Capability.ORGANIZATIONS_CLOSE)
+    if actor.organization_id is not None:
+        organization = locked_for(
+            actor=actor, organization_id=organization_id, capability=Capability.ORGANIZATIONS_CLOSE
+        )
+        step_up.spend(actor=actor)
+    else:
+        if not reason:
+            message = "Closing somebody else's organization needs a reason."
+            raise ValidationFailed([{"field": "reason", "code": "required", "message": message}])
+        organization = lock_organization(organization_id)
+    if organization.closed_at is not None:
+        raise OrganizationClosed
+    # Before any wallet is locked. No member is added meanwhile: that takes the organization's lock.
+    lock_users(list(members_of(organization.pk).values_list("user_id", flat=True)))
+    return organization
+
+
+def obstacles_to_closing(*, actor: Actor, organization: Organization) -> list[dict[str, str]]:
+    """What has to end first: an undecided KYB submission; for a member also every other administrator, who would have
+    to agree. The caller holds the organization's lock."""
+    found = []
+    if organization.kyb_status in KYB_UNDECIDED:
+        found.append({"kind": "kyb_submission", "id": str(organization.pk)})
+    if actor.organization_id is not None:
+        admins = members_of(organization.pk).filter(role=MemberRole.ADMIN, user__is_active=True)
+        others = admins.exclude(user_id=actor.user_id).order_by("pk").values_list("pk", flat=True)
+        found += [{"kind": "administrator", "id": str(pk)} for pk in others]
+    return found
+
+
+def end_organization(
+    *, actor: Actor, organization: Organization, reason: str, ended_elsewhere: dict[str, Any]
+) -> Organization:
+    """Close the organization, whose money is gone, with its memberships, keys, invitations and payout accounts.
+
+    The caller has called `lock_to_close`; `ended_elsewhere` are its counts for the audit row. Members hear of it.
+    """
+    now = clock.now()
+    is_own = actor.organization_id == organization.pk
+    invitations = open_invitations_of(organization.pk).update(revoked_at=now)
+    members = list(members_of(organization.pk).order_by("user_id"))
+    for member in members:
+        _notify(member.user, organization, now)
+        end_membership(actor=actor, member=member, action="organization_member.removed", now=now)
+    accounts = list(payout_accounts_of(organization.pk).filter(archived_at__isnull=True).order_by("pk"))
+    for account in accounts:
+        archive(actor=actor, account=account, now=now)
+    organization.closed_at = now
+    organization.save(update_fields=["closed_at"])
+    tell(
+        actor=actor,
+        action="organization.closed",
+        entity_type=ENTITY,
+        entity_id=organization.pk,
+        organization_id=organization.pk,
+        after={
+            "members_removed": len(members),
+            "invitations_revoked": invitations,
+            "payout_accounts_archived": len(accounts),
+            **ended_elsewhere,
+        },
+        reason=audit.reason_of(reason, is_own=is_own),
+    )
+    return organization
+
+
+def _notify(user: User, organization: Organization, now: datetime) -> None:
+    """Members who can't log in, or have never proved an address or number, aren't written to."""
+    if user.is_active and (user.email_verified_at is not None or user.phone_verified_at is not None):
+        at = now.strftime("%Y-%m-%d %H:%M UTC")
+        context = {"organization": organization.legal_name, "at": at}
+        messages.send_to_user(user=user, template=TEMPLATE, context=context, now=now)
+
+
+def erase_closed_organizations(*, limit: int) -> int:
+    """Drop who closed organizations were, once the law no longer wants it kept (settings.KYC_RETENTION): name, tax
+    number, payout accounts. Country, KYB and the books stay. Returns how many organizations."""
+    now = clock.now()
+    due = lock_closed_organizations(closed_before=now - settings.KYC_RETENTION, limit=limit)
+    for organization in due:
+        accounts = PayoutAccount.objects.filter(organization=organization, details__isnull=False)
+        count = accounts.update(details=None, label=ERASED)
+        organization.legal_name, organization.tax_number = ERASED, None
+        organization.save(update_fields=["legal_name", *crypto_columns("tax_number")])
+        audit.record(
+            actor=Actor.system("beat.erase_organizations"),
+            action="organization.erased",
+            entity_type=ENTITY,
+            entity_id=organization.pk,
+            after={"fields": ["legal_name", "tax_number"], "payout_accounts": count},
+        )
+    return len(due)
