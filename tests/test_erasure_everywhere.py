@@ -36,6 +36,7 @@ from fintech_core.testing import (
 )
 from organizations.roles import MEMBER_CAPABILITIES
 from organizations.services import accept_invitation
+from organizations.tasks import erase_closed, purge_invitations
 from organizations.tests.factories import organization_of
 from payments.services import create_intent
 from tests import leaks
@@ -47,6 +48,8 @@ from users.enums import CUSTOMER_ROLES
 from users.models import Message, User
 from users.roles import CAPABILITIES
 from users.services import create_api_key, update_profile
+from users.tasks import send_message
+from users.tests.test_code_log_ins import deliver
 from wallet.models import Claim, Wallet
 from wallet.services import open_own_wallet
 
@@ -80,6 +83,12 @@ MARKS = {
     "KYC address": "Zwiebelgasse 17b",
     "KYC document": "ZQ8814623X",
     "name of a claim": "Claimant-Xanthe",
+    "earlier email": "robert.earlier@customer.example",
+    "legal name": "Xanthe Zwiebel, sole trader",
+    "tax number": "XQ77319540Z",
+    "payout account": "NL91ABNA0417164300",
+    "address of a stranger": "stranger.of.xanthe@invited.example",
+    "reason of an organization's closing": "Reason-of-dissolving-Xanthe",
 }
 # What the API takes and never stores: an owner's reason, since the audit log is kept for ever.
 NEVER_STORED = {name for name in MARKS if name.startswith("reason of")}
@@ -163,6 +172,43 @@ def closes_wallets(bob: User, client: Client) -> None:
     kyc(bob, 1)
 
 
+def was_reached_elsewhere(bob: User, client: Client, mallory: Client) -> set[str]:
+    """Joined one organization and was invited into another one under an earlier address, changed it, and left.
+
+    Returns the marks of that time: what is left of the address goes with its change.
+    """
+    with_personal(bob, email=MARKS["earlier email"])
+    joined, other = organization_of(mallory.user, "Joined"), organization_of(mallory.user, "Other")
+    for organization in (other, joined):
+        path = f"/api/v1/organizations/{organization.pk}/invitations"
+        done(mallory.post(path, {"email": MARKS["earlier email"], "role": "agent"}))
+    done(client.post("/api/v1/invitations/accept", {"token": _in_mail("organization_invitation", "token")}))
+    found = set().union(*marks_by_table().values())
+    done(client.post("/api/v1/users/me/email", {"email": MARKS["email"]}))
+    proof = {"email": MARKS["email"], "code": _in_mail("contact_code", "code")}
+    done(client.post("/api/v1/users/me/email/verify", proof))
+    done(client.post(f"/api/v1/organizations/{joined.pk}/leave"))
+    deliver()  # the worker sends, and forgets, within seconds
+    bob.refresh_from_db()
+    return found
+
+
+def _in_mail(template: str, what: str) -> str:
+    message = Message.objects.filter(template=template).latest("created_at")
+    return str(json.loads(message.context or "{}")[what])
+
+
+def has_an_organization(client: Client) -> None:
+    """Founded, with a payout account and an invitation to a stranger, and closed: which ends Bob's session."""
+    body = {"legal_name": MARKS["legal name"], "country": "KZ", "tax_number": MARKS["tax number"]}
+    path = f"/api/v1/organizations/{done(client.post('/api/v1/organizations', body))['id']}"
+    account = {"method": "iban", "details": {"iban": MARKS["payout account"]}}
+    done(client.post(f"{path}/payout-accounts", account))
+    done(client.post(f"{path}/invitations", {"email": MARKS["address of a stranger"], "role": "viewer"}))
+    send_message(str(Message.objects.filter(template="organization_invitation").latest("created_at").pk))
+    done(client.post(f"{path}/close", {"reason": MARKS["reason of an organization's closing"]}))
+
+
 def says_who_it_is(bob: User, client: Client, officer: Client, mallory: Client) -> None:
     """Profile, KYC, keys, sessions, and what others do with Bob's address."""
     names = {"first_name": MARKS["first name"], "last_name": MARKS["last name"]}
@@ -204,18 +250,24 @@ def test_after_the_erasure_no_mark_of_the_person_is_left_anywhere(
     settings: Any,
 ) -> None:
     settings.KYC_RETENTION = timedelta(0)
+    settings.INVITATION_ADDRESS_RETENTION = timedelta(0)
+    settings.RATE_LIMITS = {name: (10**6, 60) for name in settings.RATE_LIMITS}
+    earlier = was_reached_elsewhere(bob, bob_client, mallory_client)
     kyc(bob, 1)
     fund_wallet(bob, "20.00")
     moves_money(bob, alice, bob_client, operator_client)
     closes_wallets(bob, bob_client)
     says_who_it_is(bob, bob_client, officer_client, mallory_client)
+    has_an_organization(bob_client)
     before = marks_by_table()
 
     done(officer_client.post(f"/api/v1/users/{bob.pk}/erase", REASON))
     erase_texts()
+    erase_closed()
+    purge_invitations()
 
     # Each mark was somewhere to be found, but for reasons: they go nowhere, not even for a moment.
-    assert set().union(*before.values()) == set(MARKS) - NEVER_STORED
+    assert set().union(earlier, *before.values()) == set(MARKS) - NEVER_STORED
     assert not JOURNALS & set(before)
     assert {
         "users_user",
@@ -224,6 +276,8 @@ def test_after_the_erasure_no_mark_of_the_person_is_left_anywhere(
         "users_registration",
         "users_message",
         "organizations_invitation",
+        "organizations_organization",
+        "organizations_payoutaccount",
         "compliance_kycsubmission",
         "transactions_transaction",
         "transactions_hold",
@@ -276,6 +330,7 @@ REASONS_OF_OWNERS = {
     "POST /api/v1/scheduled-transfers/{id}/cancel",
     "POST /api/v1/payment-intents/{id}/cancel",
     "POST /api/v1/wallets/{id}/close",
+    "POST /api/v1/organizations/{organization_id}/close",
 }
 
 
