@@ -18,8 +18,8 @@ def lock_organization(organization_id: uuid.UUID) -> Organization:
 
 
 def lock_closed_organizations(*, closed_before: datetime, limit: int) -> list[Organization]:
-    """Those that were closed by then and of which the database still says who they were. What somebody else has locked
-    is left to the next run."""
+    """Those that were closed by then and aren't erased yet. Rows that another transaction has locked are left to the
+    next run."""
     rows = Organization.objects.filter(closed_at__lte=closed_before, tax_number__isnull=False).order_by(
         "closed_at", "pk"
     )

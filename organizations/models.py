@@ -59,7 +59,7 @@ class Organization(models.Model):
             models.CheckConstraint(
                 condition=Q(closed_at__isnull=False) | Q(tax_number__isnull=False), name="organization_has_a_tax_number"
             ),
-            # Only who asks for a review holds a number: what nobody looks at may say anything.
+            # A number is held from the submission of KYB on: before that no one has looked at what it says.
             models.UniqueConstraint(
                 fields=["country", "tax_number_index_a"], condition=HOLDS_TAX_NUMBER, name="organization_number_held_a"
             ),

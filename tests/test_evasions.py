@@ -339,17 +339,35 @@ TRIGGERS = {
         "outbox_no_delete",
         "outbox_no_truncate",
     },
-    "wallet_wallet": {"wallet_born_empty", "wallet_figures", "wallet_no_delete", "wallet_no_truncate"},
+    "wallet_wallet": {
+        "wallet_born_empty",
+        "wallet_figures",
+        "wallet_of_open_organization",
+        "wallet_no_delete",
+        "wallet_no_truncate",
+    },
     "organizations_organization": {
         "organization_kyb_moves",
         "organization_has_admin",
+        "organization_closed_is_empty",
         "organization_no_delete",
         "organization_no_truncate",
     },
-    "organizations_organizationmember": {"member_facts", "member_leaves_an_admin", "member_no_truncate"},
-    "organizations_invitation": {"invitation_moves", "invitation_no_delete", "invitation_no_truncate"},
+    "organizations_organizationmember": {
+        "member_facts",
+        "member_leaves_an_admin",
+        "member_of_open_organization",
+        "member_no_truncate",
+    },
+    "organizations_invitation": {
+        "invitation_moves",
+        "invitation_of_open_organization",
+        "invitation_no_delete",
+        "invitation_no_truncate",
+    },
     "organizations_payoutaccount": {
         "payout_account_moves",
+        "payout_account_of_open_organization",
         "payout_account_no_delete",
         "payout_account_no_truncate",
     },
@@ -385,6 +403,7 @@ TRIGGERS = {
 # Checked at COMMIT, since what they are about comes in several statements.
 DEFERRED = (
     "organization_has_admin",
+    "organization_closed_is_empty",
     "member_leaves_an_admin",
     "transaction_complete",
     "recon_match_balances",
@@ -507,6 +526,7 @@ COLUMN_UPDATES: dict[str, set[str]] = {
         "tax_number_index_a",
         "tax_number_index_b",
         "kyb_status",
+        "closed_at",
     },
     "organizations_organizationmember": {"role"},
     "organizations_invitation": {
@@ -517,7 +537,7 @@ COLUMN_UPDATES: dict[str, set[str]] = {
         "accepted_by_id",
         "revoked_at",
     },
-    "organizations_payoutaccount": {"details", "archived_at", "archived_by_id"},
+    "organizations_payoutaccount": {"details", "label", "archived_at", "archived_by_id"},
     "transactions_monitor": {"state", "fired_at"},
     "transactions_transaction": {"status", "posted_at", "description", "metadata", "salt"},
     # The description only to nothing: a trigger holds that, as it does of a schedule's.

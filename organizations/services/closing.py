@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 
-from fintech_core import audit, clock
+from fintech_core import audit, clock, ids
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.encrypted_fields import crypto_columns
@@ -51,7 +51,7 @@ def lock_to_close(*, actor: Actor, organization_id: uuid.UUID, reason: str) -> O
         step_up.spend(actor=actor)
     else:
         if not reason:
-            message = "Closing somebody else's organization needs a reason."
+            message = "Closing the organization of a customer needs a reason."
             raise ValidationFailed([{"field": "reason", "code": "required", "message": message}])
         organization = lock_organization(organization_id)
     if organization.closed_at is not None:
@@ -69,7 +69,7 @@ def obstacles_to_closing(*, actor: Actor, organization: Organization) -> list[di
         found.append({"kind": "kyb_submission", "id": str(organization.pk)})
     if actor.organization_id is not None:
         admins = members_of(organization.pk).filter(role=MemberRole.ADMIN, user__is_active=True)
-        others = admins.exclude(user_id=actor.user_id).order_by("pk").values_list("pk", flat=True)
+        others = admins.exclude(user_id=actor.user_id or ids.NIL).order_by("pk").values_list("pk", flat=True)
         found += [{"kind": "administrator", "id": str(pk)} for pk in others]
     return found
 
@@ -79,7 +79,7 @@ def end_organization(
 ) -> Organization:
     """Close the organization, whose money is gone, with its memberships, keys, invitations and payout accounts.
 
-    The caller has called `lock_to_close`; `ended_elsewhere` are its counts for the audit row. Members hear of it.
+    The caller has called `lock_to_close`; `ended_elsewhere` are its counts for the audit row. Members get a message.
     """
     now = clock.now()
     is_own = actor.organization_id == organization.pk

@@ -22,8 +22,8 @@ IDENTITY = frozenset({"legal_name", "country", "tax_number"})
 def create_organization(*, actor: Actor, legal_name: str, country: str, tax_number: str, now: datetime) -> Organization:
     """A new organization, with the actor as its administrator and agency admin.
 
-    Its tax number may be claimed by others as well, or be another's: that is looked at when its KYB is submitted, so
-    that a number which nobody has proved blocks no one, and creating an organization reveals nothing about others.
+    Its tax number may be claimed by others as well, or be another's: that is checked when its KYB is submitted, so that
+    an unproven number blocks no one, and creating an organization reveals nothing about others.
 
     Raises ValidationFailed (no tax number of the country), TooManyInOrganization.
     """

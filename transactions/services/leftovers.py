@@ -1,7 +1,7 @@
 """What keeps an owner of wallets from ending: the erasure of a person and the closing of an organization ask the same.
 
 Money, holds, claims, a frozen wallet and schedules that pay from the owner's wallets are the owner's to end, and rooms
-above add what they know of (settings.OWNER_OBSTACLES). What others have set up is canceled: it must not keep anybody.
+above add what they know of (settings.OWNER_OBSTACLES). What others have set up is canceled: it never stands in the way.
 """
 
 import uuid
