@@ -332,7 +332,7 @@ def deactivate(world: World) -> None:
 
 def erase(world: World) -> None:
     locked = lock_user(world.carol.pk)
-    organizations.forget_invitations(email=EMAIL, now=clock.now())
+    organizations.forget_invitations(user=locked, now=clock.now())
     services.erase_person(actor=SYSTEM, user=locked, now=clock.now())
 
 
