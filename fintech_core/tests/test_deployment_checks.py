@@ -179,6 +179,7 @@ TABLE: Mapping[str, Row] = {
     "PAYMENT_INTENT_LIFETIME_HOURS": [("0", "E061")],
     "PAYMENT_PROCESSING_LIFETIME_HOURS": [("0", "E061")],
     "KYC_RETENTION_DAYS": [("-1", "E061")],
+    "INVITATION_ADDRESS_RETENTION_DAYS": [("-1", "E061")],
     "FX_SPREAD": [("1", "E030"), ("-0.01", "E030"), ("free", "E030")],
     "FX_SOURCES": f"{SAFE}: an order of preference",
     "LARGE_TRANSFER_FROM": [("USD=10000", "E018"), ("USD=no,EUR=1,GBP=1,RUB=1,JPY=1,KWD=1", "E019")],
