@@ -51,9 +51,7 @@ web)
     export PROCESS_ROLE=web
     refuse_bad_settings
     wait_for_database
-    exec granian --interface wsgi --host 0.0.0.0 --port "${PORT:-8000}" --no-ws \
-        --workers "${WEB_WORKERS:-2}" --blocking-threads "${WEB_THREADS:-8}" \
-        --respawn-failed-workers --workers-kill-timeout 10 fintech_core.wsgi:application
+    exec python -m fintech_core.server --host 0.0.0.0 --port "${PORT:-8000}"
     ;;
 worker)
     export PROCESS_ROLE=worker

@@ -5,21 +5,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
-WEB_WORKERS = 2
-WEB_THREADS = min(8, 2 * (os.cpu_count() or 1) + 1)  # granian warns above that
 TASK_PROCESSES = 2
 
 
 def web(port: int) -> list[str]:
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", str(WEB_WORKERS), "--blocking-threads", str(WEB_THREADS)]
-    # A request may take the 5 seconds of a statement; a worker that hangs longer must not hang the stop.
-    command += ["--respawn-failed-workers", "--workers-kill-timeout", "10", "--no-ws"]
-    return [*command, "fintech_core.wsgi:application"]
+    return [sys.executable, "-m", "fintech_core.server", "--port", str(port)]
 
 
 def worker() -> list[str]:

@@ -44,6 +44,11 @@ class Actor:
         """Whose money the actor reads and moves: the organization's that it acts in, else its own; None for jobs."""
         return self.organization_id or self.user_id
 
+    @property
+    def principal_id(self) -> uuid.UUID:
+        """The person who acts, by whichever credential; a job's own id."""
+        return self.user_id or self.id
+
     @classmethod
     def system(cls, name: str) -> "Actor":
         """A job of ours, for example `Actor.system("beat.sweep_webhook_events")`. It has every capability."""

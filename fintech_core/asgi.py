@@ -1,9 +1,24 @@
-"""ASGI entry point, for teams that serve through an ASGI server."""
+"""ASGI entry point, which is what the product is served by: the front around the WSGI application.
 
-import os
+Only a request that is complete takes a thread. `python -m fintech_core.server` serves it with granian.
+"""
 
-from django.core.asgi import get_asgi_application
+from django.conf import settings
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fintech_core.settings")
+from fintech_core.front import Front, Limits
+from fintech_core.front.pace import Pace
+from fintech_core.wsgi import application as wsgi_application
 
-application = get_asgi_application()
+application = Front(
+    wsgi_application,
+    Limits(
+        threads=settings.WEB_THREADS,
+        queue=settings.WEB_QUEUE,
+        whole_body=settings.MAX_BODY_BYTES,
+        bodies=settings.WEB_BODIES_BYTES,
+        spool=settings.WEB_ANSWER_BYTES,
+        answers=settings.WEB_ANSWERS_BYTES,
+        body_pace=Pace(settings.SLOW_BODY_SECONDS, settings.SLOW_BYTES_PER_SECOND),
+        answer_pace=Pace(settings.SLOW_ANSWER_SECONDS, settings.SLOW_BYTES_PER_SECOND),
+    ),
+)

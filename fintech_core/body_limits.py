@@ -1,7 +1,7 @@
 """How a body is measured, and how large it may be: settings.MAX_BODY_BYTES, unless a route takes files of its own size.
 
 A body has a Content-Length. Without one Django reads nothing, so the body would be dropped and the request taken as one
-without a body: BodyLengthMiddleware refuses it.
+without a body: BodyMiddleware refuses it, and one that the front (fintech_core.front) couldn't read.
 
 A route that takes more names it in `body_limits`, on a viewset by action, or on a function by `@takes_large_body`. Who
 may send that much is decided before anything reads the body: by a viewset's permissions, or the function's `allowed`.
@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
 
 from fintech_core import problems
+from fintech_core.exceptions import DomainError, ServiceUnavailable
+from fintech_core.front import REFUSAL, Refusal
 
 REST_OF_FORM = 64 * 1024  # the fields and the frame around a file
 _MAX_DIGITS = 18  # of a Content-Length; Python refuses to read a number of thousands of digits
@@ -46,8 +47,11 @@ def takes_large_body(large: LargeBody) -> Callable[[View], View]:
     return mark
 
 
-class BodyLengthMiddleware:
-    """411 for a body without Content-Length (chunked, or HTTP/2), 400 for one that is measured in two ways."""
+class BodyMiddleware:
+    """411 for a body without Content-Length (chunked, or HTTP/2), 400 for one that is measured in two ways.
+
+    408 for one that came too slowly, 503 for one that there was no room for.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -59,7 +63,15 @@ class BodyLengthMiddleware:
         if _has_unmeasured_body(request):
             detail = "A body needs a Content-Length; Transfer-Encoding is not supported."
             return problems.response_of(problems.plain("length_required", 411, detail))
+        if (refusal := request.META.get(REFUSAL)) is not None:
+            return problems.response_of(_unread(refusal))
         return self.get_response(request)
+
+
+def _unread(refusal: Refusal) -> DomainError:
+    if refusal == Refusal.TOO_SLOW:
+        return problems.plain("request_timeout", 408, "The body did not arrive in time.")
+    return ServiceUnavailable("Too many bodies are arriving at once.")
 
 
 def _has_unmeasured_body(request: HttpRequest) -> bool:
@@ -69,8 +81,6 @@ def _has_unmeasured_body(request: HttpRequest) -> bool:
     # lost, but then the request is refused. An input that doesn't end by itself would block, and isn't read.
     if request.META.get("CONTENT_LENGTH") or request.META.get("SERVER_PROTOCOL", "").startswith("HTTP/1"):
         return False
-    if isinstance(request, ASGIRequest):
-        return bool(request._stream.read(1))
     return "wsgi.input_terminated" in request.META and bool(request.META["wsgi.input"].read(1))
 
 

@@ -1,19 +1,26 @@
 """Answers that are streamed: how many run at once, and the HTTP around them.
 
-A stream occupies a thread of the web process until its reader is done, so only a few may run (security 41); the rest is
-told to come back. Nothing here holds a transaction: a slow reader must not hold a snapshot.
+An export occupies a thread while it is made, so only a few are made at once (AT_ONCE); and it takes up room until its
+reader has it, so each principal has only a few on the way (OF_ONE). The rest is told to come back. The front reads
+ahead of the reader (fintech_core.front), so a slow one holds neither thread nor place of the first kind. Nothing here
+holds a transaction: no reader holds a snapshot.
 """
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from http import HTTPStatus
+from uuid import UUID
 
 from django.http import StreamingHttpResponse
+from rest_framework.request import Request
 
 from fintech_core.exceptions import DomainError
+from fintech_core.front import AFTER_ANSWER
 
-AT_ONCE = 2  # per web process, of its five or more threads
-_slots = threading.BoundedSemaphore(AT_ONCE)
+AT_ONCE = 2  # per web process, of its threads
+OF_ONE = 2  # per web process and principal
 
 
 class ExportsBusy(DomainError):
@@ -23,28 +30,69 @@ class ExportsBusy(DomainError):
     retry_after = 5
 
 
-class _Stream:
-    """An iterator that gives its slot back exactly once: at its end, or when the server closes it half-way."""
+class _Places:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._made = 0
+        self._of: Counter[UUID] = Counter()
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self.chunks = chunks
-        self.running = True
+    def take(self, principal: UUID) -> "_Place":
+        with self._lock:
+            if self._made >= AT_ONCE or self._of[principal] >= OF_ONE:
+                raise ExportsBusy
+            self._made += 1
+            self._of[principal] += 1
+        return _Place(self, principal)
+
+    def give_back(self, place: "_Place", *, made: bool, sent: bool) -> None:
+        with self._lock:
+            if made and not place.made:
+                place.made = True
+                self._made -= 1
+            if sent and not place.sent:
+                place.sent = True
+                self._of[place.principal] -= 1
+                self._of += Counter()  # forgets who has none
+
+
+_places = _Places()
+
+
+@dataclass(slots=True)
+class _Place:
+    """Given back in two steps, each once, by whichever thread."""
+
+    places: _Places
+    principal: UUID
+    made: bool = False
+    sent: bool = False
+
+    def is_made(self) -> None:
+        self.places.give_back(self, made=True, sent=False)
+
+    def is_sent(self) -> None:
+        self.places.give_back(self, made=True, sent=True)
+
+
+class _Stream:
+    """An iterator that calls `done` at its end, or when the server closes it half-way."""
+
+    def __init__(self, chunks: Iterator[bytes], done: Callable[[], None]) -> None:
+        self._chunks, self._done = chunks, done
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
         try:
-            return next(self.chunks)
+            return next(self._chunks)
         except BaseException:  # its end included
             self.close()
             raise
 
     def close(self) -> None:
-        if self.running:
-            self.running = False
-            _slots.release()
-        close = getattr(self.chunks, "close", None)
+        self._done()
+        close = getattr(self._chunks, "close", None)
         if close is not None:
             close()
 
@@ -53,21 +101,30 @@ class _Stream:
 
 
 def stream(
-    begin: Callable[[], Iterator[bytes]], *, content_type: str, filename: str | None = None
+    begin: Callable[[], Iterator[bytes]],
+    *,
+    request: Request,
+    principal: UUID,
+    content_type: str,
+    filename: str | None = None,
 ) -> StreamingHttpResponse:
-    """An answer sent piece by piece; with `filename`, one to be saved. Raises ExportsBusy (429).
+    """An answer made piece by piece; with `filename`, one to be saved. Raises ExportsBusy (429).
 
-    `begin` runs once a slot is free and may still refuse. A server that fails half-way can't say so in the status any
-    more, and granian ends the answer as if it were whole (tried): every format shows by its end that it is complete.
+    `begin` runs once there is a place and may still refuse. Of a large answer the first part is on its way when the
+    rest fails; then the connection breaks off, and every format shows by its end that it is complete.
     """
-    if not _slots.acquire(blocking=False):
-        raise ExportsBusy
+    place = _places.take(principal)
     try:
         chunks = begin()
     except BaseException:
-        _slots.release()
+        place.is_sent()
         raise
-    response = StreamingHttpResponse(_Stream(chunks), content_type=content_type)
+    after_answer: list[Callable[[], None]] | None = request.META.get(AFTER_ANSWER)
+    if after_answer is not None:
+        after_answer.append(place.is_sent)
+    # Behind another server than ours an answer is made as fast as it is read.
+    done = place.is_sent if after_answer is None else place.is_made
+    response = StreamingHttpResponse(_Stream(chunks, done), content_type=content_type)
     if filename is not None:
         response["Content-Disposition"] = f'attachment; filename="{filename}"'
     return response

@@ -8,7 +8,7 @@ import structlog
 from csp.middleware import CSPMiddleware, PolicyParts
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.http.response import HttpResponseBase
 
 from fintech_core import ids, problems
@@ -63,7 +63,7 @@ class RequestContextMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """What isn't available now is 503 also in views that aren't DRF's (the admin, the checkout page)."""
-        if isinstance(exception, OperationalError | InterfaceError | UnknownKey):
+        if isinstance(exception, OperationalError | InterfaceError | UnknownKey | UnreadablePostError):
             error = problems.as_domain_error(exception)
             return problems.answer(request, error) if error else None
         return None

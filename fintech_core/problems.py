@@ -10,7 +10,7 @@ import structlog
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.template.loader import render_to_string
 from django.urls import reverse
 from rest_framework import exceptions as drf
@@ -72,6 +72,8 @@ def as_domain_error(error: Exception) -> DomainError | None:
         return ServiceUnavailable()
     if isinstance(error, RequestDataTooBig):
         return plain("payload_too_large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
+    if isinstance(error, UnreadablePostError):  # the front ends a large body that is slower than it may be
+        return plain("request_timeout", HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time.")
     if isinstance(error, SuspiciousOperation):
         return plain("bad_request", HTTPStatus.BAD_REQUEST, "The request is not valid.")
     if isinstance(error, drf.ValidationError):
@@ -114,6 +116,7 @@ FRAME_CODES = {
     "bad_request": 400,
     "malformed_body": 400,
     "method_not_allowed": 405,
+    "request_timeout": 408,
     "length_required": 411,
     "payload_too_large": 413,
     "unsupported_media_type": 415,

@@ -84,7 +84,7 @@ def _value(limit: Limit, request: Any) -> str | None:
         return client_address.current_network().hex()
     if limit.per is Per.PRINCIPAL:
         actor = request.auth
-        return str(actor.user_id or actor.id) if isinstance(actor, Actor) else None
+        return str(actor.principal_id) if isinstance(actor, Actor) else None
     return _destination(limit, request)
 
 

@@ -100,7 +100,7 @@ MIDDLEWARE = [
     "fintech_core.middleware.TrailingSlashMiddleware",
     "fintech_core.middleware.RequestContextMiddleware",
     "fintech_core.single_values.SingleValuesMiddleware",
-    "fintech_core.body_limits.BodyLengthMiddleware",
+    "fintech_core.body_limits.BodyMiddleware",
     "fintech_core.client_address.ClientAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "fintech_core.middleware.ContentSecurityMiddleware",
@@ -441,6 +441,24 @@ STATEMENT_MAX_BYTES: int = env.int("STATEMENT_MAX_BYTES", default=64 * 1024 * 10
 # --- HTTP -------------------------------------------------------------------------------------------------------------
 
 MAX_BODY_BYTES = 1024 * 1024
+# The web server (fintech_core/server.py): processes, and threads of each. A request takes a thread once it is complete.
+WEB_WORKERS: int = env.int("WEB_WORKERS", default=2)
+WEB_THREADS: int = env.int("WEB_THREADS", default=8)
+# Of each process (fintech_core/front): connections, requests that wait for a thread or have one, bodies in memory,
+# answers in temporary files. What is over is refused (503) and, of connections, waits.
+WEB_CONNECTIONS: int = env.int("WEB_CONNECTIONS", default=4096)
+WEB_QUEUE: int = env.int("WEB_QUEUE", default=1000)
+WEB_BODIES_BYTES: int = env.int("WEB_BODIES_BYTES", default=128 * 1024 * 1024)
+WEB_ANSWERS_BYTES: int = env.int("WEB_ANSWERS_BYTES", default=512 * 1024 * 1024)
+# The longest answer that is complete before it is sent. A longer one (a journal of large books) holds a thread while it
+# is read; a statement for customers is never longer.
+WEB_ANSWER_BYTES = 64 * 1024 * 1024
+# How long a peer may take: for the headers (and between two requests), for the body and the answer with one second
+# more for every so many bytes.
+SLOW_HEADER_SECONDS: int = env.int("SLOW_HEADER_SECONDS", default=15)
+SLOW_BODY_SECONDS: int = env.int("SLOW_BODY_SECONDS", default=10)
+SLOW_ANSWER_SECONDS: int = env.int("SLOW_ANSWER_SECONDS", default=30)
+SLOW_BYTES_PER_SECOND: int = env.int("SLOW_BYTES_PER_SECOND", default=64 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

@@ -2,10 +2,8 @@
 
 Given twice, one of the two would win silently, and which one depends on the server: a retry with one Idempotency-Key
 instead of two would be another key. So a repetition is refused, whichever route it is sent to. The server joins
-repeated headers with a comma; that is why none of these values may contain one.
-
-A header's name with underscores can't be told from the one with hyphens here: WSGI spells both the same
-(docs/deployment.md, Proxy).
+repeated headers with a comma; that is why none of these values may contain one. Names with underscores never get here
+(fintech_core/front/environ.py).
 """
 
 from collections.abc import Callable

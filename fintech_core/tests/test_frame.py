@@ -3,21 +3,18 @@
 import json
 import uuid
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.core.handlers.asgi import ASGIRequest
 from django.db import IntegrityError, OperationalError
-from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.exceptions import ParseError
 
 from fintech_core import db, health, parsers
-from fintech_core.body_limits import BodyLengthMiddleware
 from fintech_core.db import LostRace, read_only_snapshot, unit_of_work
 from fintech_core.exceptions import DomainError, NotFound, OutcomeUnknown, ServiceUnavailable, error_classes
+from fintech_core.front import REFUSAL, Refusal
 from fintech_core.models import AttemptBudget, AuditLog, WorkerHeartbeat
 from fintech_core.testing import Client, clock_at
 from fintech_core.viewsets import DomainViewSet
@@ -94,12 +91,20 @@ def test_a_body_measured_in_two_ways_is_a_400(anonymous: Client) -> None:
     assert (response.status_code, json.loads(response.content)["code"]) == (400, "bad_request")
 
 
-@pytest.mark.parametrize(("body", "status"), [(b"", 200), (b"x", 411)])
-def test_a_body_without_length_is_refused_behind_asgi_too(body: bytes, status: int) -> None:
-    scope = {"type": "http", "method": "POST", "path": "/api/v1/transfers", "headers": [], "query_string": b""}
-    middleware = BodyLengthMiddleware(lambda request: HttpResponse(request.body))
+@pytest.mark.parametrize(
+    ("refusal", "expected"),
+    [
+        (Refusal.TOO_SLOW, (408, "request_timeout", None)),
+        (Refusal.TOO_MANY, (503, "service_unavailable", "2")),
+    ],
+)
+def test_a_body_that_the_front_could_not_read_is_refused(
+    anonymous: Client, refusal: Refusal, expected: tuple[int, str, str | None]
+) -> None:
+    response = anonymous.generic("POST", "/api/v1/transfers", b"{}", **{REFUSAL: refusal})
 
-    assert middleware(ASGIRequest(scope, BytesIO(body))).status_code == status
+    assert (response.status_code, response.json()["code"], response.get("Retry-After")) == expected
+    assert response.json()["trace_id"] == response["X-Request-Id"]
 
 
 def test_a_bug_is_a_bare_500_without_its_inside(alice_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,8 @@ class ReportViewSet(DomainViewSet):
 
         return exports.stream(
             begin,
+            request=request,
+            principal=self.actor.principal_id,
             content_type=spreadsheets.CONTENT_TYPE if as_csv else json_format.CONTENT_TYPE,
             filename=f"journal-{asked['start']:%Y-%m-%d}-{asked['end']:%Y-%m-%d}.csv" if as_csv else None,
         )

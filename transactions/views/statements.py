@@ -138,7 +138,9 @@ class WalletStatementViewSet(_WalletReads):
 
         days = f"{asked['start']:%Y-%m-%d}-{asked['end']:%Y-%m-%d}"
         filename = None if asked["format"] == "json" else f"statement-{wallet.currency}-{days}.{ending}"
-        return exports.stream(begin, content_type=content_type, filename=filename)
+        return exports.stream(
+            begin, request=request, principal=self.actor.principal_id, content_type=content_type, filename=filename
+        )
 
     def _trace(self, wallet: Wallet, asked: dict[str, Any]) -> None:
         """Staff who take out somebody's statement leave a row, committed before the first byte."""

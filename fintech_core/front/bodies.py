@@ -1,0 +1,159 @@
+"""How a request's body is read: within the deadlines of `pace`, and before the request takes a thread.
+
+- A body of at most `whole` bytes is read into memory. All of them together have a budget; those above `SMALL` bytes may
+  use half of it, so that large ones never keep small ones out.
+- A larger one is read by the thread, when and if the application asks for it: who may send so much is decided before.
+  A few at once at most (LIVE_AT_ONCE), for they hold threads.
+- One that isn't measured, or measured wrongly, isn't read: the application refuses it.
+"""
+
+import asyncio
+import io
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fintech_core.front.environ import Environ
+from fintech_core.front.pace import Budget, Pace
+
+SMALL = 64 * 1024
+LIVE_AT_ONCE = 2
+_SLOT_SECONDS = 10.0  # how long a large body waits for one of those that are under way
+_MAX_DIGITS = 18
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+_live = threading.BoundedSemaphore(LIVE_AT_ONCE)
+
+
+class Disconnected(Exception):
+    """The client has gone: there is nobody to answer."""
+
+
+class TooSlow(Exception):
+    """The body didn't come in time."""
+
+
+class TooMany(Exception):
+    """There is no room for another body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """`kept` bytes of it are in the budget. Once it is `complete`, the next message says that the client has gone."""
+
+    stream: io.RawIOBase | io.BytesIO
+    complete: bool
+    kept: int = 0
+
+
+class Reader:
+    def __init__(self, *, whole: int, pace: Pace, budget: Budget) -> None:
+        self._whole, self._pace, self._budget = whole, pace, budget
+
+    async def read(self, environ: Environ, receive: Receive) -> Body:
+        """Raises Disconnected, TooSlow or TooMany."""
+        length = environ.get("CONTENT_LENGTH")
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            return Body(io.BytesIO(), complete=False)
+        if length is None:
+            # Over HTTP/2 only reading shows whether there is a body; the application refuses what begins to come.
+            return await self._collect(receive, at_least=1)
+        if not (length.isascii() and length.isdigit() and len(length) <= _MAX_DIGITS):
+            return Body(io.BytesIO(), complete=False)
+        if int(length) > self._whole:
+            return Body(LiveBody(receive, self._pace, int(length)), complete=False)
+        return await self._collect(receive)
+
+    async def _collect(self, receive: Receive, *, at_least: int | None = None) -> Body:
+        """All of the body, or its first `at_least` bytes."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        parts: list[bytes] = []
+        kept = 0
+        try:
+            async with asyncio.timeout_at(self._pace.deadline(started, 0)) as timeout:
+                while True:
+                    message = await receive()
+                    part = _part_of(message)
+                    share = 0.5 if kept + len(part) > SMALL else 1
+                    if not self._budget.take(len(part), share=share):
+                        raise TooMany
+                    kept += len(part)
+                    parts.append(part)
+                    complete = not message.get("more_body")
+                    if complete or (at_least is not None and kept >= at_least):
+                        return Body(io.BytesIO(b"".join(parts)), complete, kept)
+                    timeout.reschedule(self._pace.deadline(started, kept))
+        except BaseException as error:
+            self._budget.give_back(kept)
+            if isinstance(error, TimeoutError):
+                raise TooSlow from None
+            raise
+
+
+def _part_of(message: Message) -> bytes:
+    if message["type"] == "http.disconnect":
+        raise Disconnected
+    part: bytes = message.get("body", b"")
+    return part
+
+
+class LiveBody(io.RawIOBase):
+    """A body that the thread reads while it comes. What fails is an OSError, which Django calls unreadable."""
+
+    def __init__(self, receive: Receive, pace: Pace, length: int) -> None:
+        self._receive, self._pace, self._left = receive, pace, length
+        self._loop = asyncio.get_running_loop()
+        self._started = 0.0
+        self._moved = 0
+        self._rest = b""
+        self._has_slot = False
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes, as soon as there are some; all of them for a negative `size`."""
+        if size < 0:
+            return b"".join(iter(lambda: self.read(SMALL), b""))
+        if not self._rest and self._left > 0:
+            try:
+                self._rest = self._next()
+            finally:
+                if not self._rest:
+                    self.close()
+        part, self._rest = self._rest[:size], self._rest[size:]
+        return part
+
+    def readinto(self, buffer: Any) -> int:
+        part = self.read(len(buffer))
+        buffer[: len(part)] = part
+        return len(part)
+
+    def close(self) -> None:
+        self._left = 0
+        if self._has_slot:
+            self._has_slot = False
+            _live.release()
+
+    def _next(self) -> bytes:
+        if not self._has_slot:
+            if not _live.acquire(timeout=_SLOT_SECONDS):
+                raise TimeoutError("Too many large bodies are under way")
+            self._has_slot, self._started = True, self._loop.time()
+        try:
+            part = asyncio.run_coroutine_threadsafe(self._part(), self._loop).result()
+        except Disconnected:
+            raise ConnectionResetError("The client has gone") from None
+        self._moved += len(part)
+        self._left -= len(part)
+        return part
+
+    async def _part(self) -> bytes:
+        async with asyncio.timeout_at(self._pace.deadline(self._started, self._moved)):
+            while True:
+                message = await self._receive()
+                part = _part_of(message)
+                if part or not message.get("more_body"):
+                    return part
