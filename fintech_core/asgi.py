@@ -3,11 +3,14 @@
 Only a request that is complete takes a thread. `python -m fintech_core.server` serves it with granian.
 """
 
+import threading
+
 from django.conf import settings
 
 from fintech_core.front import Front, Limits
 from fintech_core.front.pace import Pace
 from fintech_core.wsgi import application as wsgi_application
+from fintech_core import api_documents, urls  # noqa: F401 isort:skip - loads every view before the first request
 
 application = Front(
     wsgi_application,
@@ -22,3 +25,6 @@ application = Front(
         answer_pace=Pace(settings.SLOW_ANSWER_SECONDS, settings.SLOW_BYTES_PER_SECOND),
     ),
 )
+
+# The one document that takes a second. Requests that come first wait for it.
+threading.Thread(target=api_documents.SCHEMAS.all, name="schema", daemon=True).start()

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 
 import structlog
 from csp.middleware import CSPMiddleware, PolicyParts
@@ -84,6 +85,13 @@ class ContentSecurityMiddleware(CSPMiddleware):
         if report_only or (request.path.startswith(_SCRIPTED) and _is_page(response)):
             return super().get_policy_parts(request, response, report_only)
         return PolicyParts(config=settings.CSP_OF_PAGES if _is_page(response) else settings.CSP_OF_ANSWERS)
+
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """Not on a 304, whose headers would take the place of those of the page that the browser has."""
+        if response.status_code == HTTPStatus.NOT_MODIFIED:
+            return response
+        return super().process_response(request, response)
 
 
 def _is_page(response: HttpResponseBase) -> bool:

@@ -2,29 +2,13 @@
 
 from django.contrib import admin
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
-from fintech_core import views
-from fintech_core.capabilities import Capability
+from fintech_core import api_documents, views
 
 handler400 = "fintech_core.problems.bad_request"
 handler403 = "fintech_core.problems.permission_denied"
 handler404 = "fintech_core.problems.page_not_found"
 handler500 = "fintech_core.problems.server_error"
-
-
-class SchemaView(SpectacularAPIView):
-    access = {"get": Capability.PUBLIC}
-
-
-class DocsView(SpectacularSwaggerView):
-    access = {"get": Capability.PUBLIC}
-
-
-class RedocView(SpectacularRedocView):
-    template_name = "fintech_core/redoc.html"
-    access = {"get": Capability.PUBLIC}
-
 
 urlpatterns = [
     path("", views.start_page, name="start"),
@@ -32,10 +16,10 @@ urlpatterns = [
     path("health", views.HealthView.as_view(), name="health"),
     path("api/health", views.HealthView.as_view(), name="api-health"),
     path("ready", views.ReadyView.as_view(), name="ready"),
-    path("api/schema", SchemaView.as_view(authentication_classes=[]), name="schema"),
-    path("api/docs", DocsView.as_view(url_name="schema", authentication_classes=[]), name="docs"),
-    path("api/redoc", RedocView.as_view(url_name="schema", authentication_classes=[]), name="redoc"),
-    path("api/redoc.js", views.redoc_script, name="redoc-script"),
+    path("api/schema", api_documents.SchemaView.as_view(authentication_classes=[]), name="schema"),
+    path("api/docs", api_documents.DocsView.as_view(authentication_classes=[]), name="docs"),
+    path("api/redoc", api_documents.RedocView.as_view(authentication_classes=[]), name="redoc"),
+    path("api/redoc.js", api_documents.redoc_script, name="redoc-script"),
     path("api/errors", views.error_codes, name="error-codes"),
     path("api/v1/events", views.EventViewSet.as_view({"get": "list"}), name="events"),
     path("api/v1/", include("users.urls")),

@@ -1,10 +1,7 @@
 """Views of the frame: health, readiness, the page of error codes, the feed of events."""
 
-from functools import cache
-from pathlib import Path
 from typing import Any, ClassVar
 
-from django.contrib.staticfiles import finders
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.templatetags.static import static
@@ -22,7 +19,6 @@ from fintech_core.problems import FRAME_CODES
 from fintech_core.serializers import IdField, PatternField, StrictInput
 from fintech_core.viewsets import DomainViewSet
 
-_REDOC_LOGO = "https://cdn.redoc.ly/redoc/logo-mini.svg"
 _Health = inline_serializer("Health", {"status": serializers.ChoiceField(choices=["ok"])})
 _Ready = inline_serializer(
     "Readiness",
@@ -89,21 +85,6 @@ def start_page(request: HttpRequest) -> HttpResponse:
 def favicon(request: HttpRequest) -> HttpResponse:
     """For browsers that ask for it without being told where it is: beside JSON, for one."""
     return HttpResponseRedirect(static("fintech_core/favicon.svg"))
-
-
-@cache
-def _redoc_script() -> str:
-    """Redoc's own, without the request for its maker's logo that it makes whatever one sets."""
-    path = finders.find("drf_spectacular_sidecar/redoc/bundles/redoc.standalone.js")
-    if path is None:
-        raise AssertionError("drf-spectacular-sidecar is not installed")
-    return Path(path).read_text(encoding="utf-8").replace(_REDOC_LOGO, "data:,")
-
-
-def redoc_script(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(
-        _redoc_script(), content_type="text/javascript; charset=utf-8", headers={"Cache-Control": "max-age=3600"}
-    )
 
 
 def error_codes(request: HttpRequest) -> HttpResponse:

@@ -10,7 +10,7 @@ from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 
-from fintech_core import middleware, problems, views
+from fintech_core import api_documents, middleware, problems
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 PROGRAM = {"Accept": "application/json"}
@@ -132,7 +132,7 @@ def test_redoc_asks_no_other_server_for_its_logo(db: None, browser: Client) -> N
     script = browser.get("/api/redoc.js")
 
     assert script["Content-Type"] == "text/javascript; charset=utf-8"
-    assert views._REDOC_LOGO not in script.content.decode()
+    assert api_documents._REDOC_LOGO not in script.content.decode()
     assert "redocly logo" in script.content.decode()  # the place that is patched is still there
     assert 'src:"data:,"' in script.content.decode()
 
