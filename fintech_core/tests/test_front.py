@@ -1,0 +1,496 @@
+"""The front without a server: what takes a thread, how long a slow peer may hold what, and what is given back."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from fintech_core.front import AFTER_ANSWER, REFUSAL, Front, Limits, Refusal, bodies
+from fintech_core.front.environ import environ_of
+from fintech_core.front.pace import Pace
+
+KB = 1024
+QUICK = Pace(grace=0.1, rate=1024 * KB)
+LIMITS = Limits(
+    threads=1, queue=100, whole_body=256 * KB, bodies=512 * KB, spool=512 * KB, answers=2048 * KB,
+    body_pace=QUICK, answer_pace=QUICK,
+)  # fmt: skip
+PATIENCE = 5.0
+GONE = {"type": "http.disconnect"}
+Message = dict[str, Any]
+
+
+@dataclass
+class Peer:
+    """A client: what it sends, one message after the other, and what it got. Afterwards it waits, or has `gone`."""
+
+    sends: list[Message] = field(default_factory=lambda: [part(b"")])
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    reads: asyncio.Event = field(default_factory=asyncio.Event)  # once it is set, it takes what it is sent
+    got: list[Message] = field(default_factory=list)
+    pause: float = 0.0
+
+    async def receive(self) -> Message:
+        await asyncio.sleep(self.pause)
+        if self.sends:
+            return self.sends.pop(0)
+        await self.gone.wait()
+        return GONE
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.body" and message.get("more_body"):
+            await asyncio.sleep(0)
+            await self.reads.wait()
+        self.got.append(message)
+
+    @property
+    def status(self) -> int | None:
+        return self.got[0]["status"] if self.got else None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {name.decode(): value.decode() for name, value in self.got[0]["headers"]}
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(message["body"] for message in self.got[1:])
+
+    @property
+    def complete(self) -> bool:
+        return len(self.got) > 1 and not self.got[-1].get("more_body")
+
+
+def part(content: bytes, *, more: bool = False) -> Message:
+    return {"type": "http.request", "body": content, "more_body": more}
+
+
+def reading() -> Peer:
+    peer = Peer()
+    peer.reads.set()
+    return peer
+
+
+def scope(*headers: tuple[bytes, bytes], method: str = "POST", path: bytes = b"/x", version: str = "1.1") -> Message:
+    return {
+        "type": "http", "http_version": version, "method": method, "scheme": "http", "path": path.decode("latin-1"),
+        "raw_path": path, "query_string": b"", "headers": list(headers), "client": ("127.0.0.1", "1"), "server": ("h", "2"),
+    }  # fmt: skip
+
+
+def measured(length: int, **more: Any) -> Message:
+    return scope((b"content-length", str(length).encode()), **more)
+
+
+def app(
+    body: Callable[[dict[str, Any]], Iterable[bytes]], *, status: str = "200 OK", headers: list[tuple[str, str]] | None = None
+) -> Any:
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        start_response(status, headers or [])
+        return body(environ)
+
+    return application
+
+
+def echo(environ: dict[str, Any]) -> list[bytes]:
+    return [str(environ.get(REFUSAL, "")).encode() or environ["wsgi.input"].read()]
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def limited() -> None:
+        async with asyncio.timeout(PATIENCE):
+            await test()
+
+    asyncio.run(limited())
+
+
+def nothing_is_kept(front: Front) -> bool:
+    return (front._bodies.used, front._collector._room._used, front._pending) == (0, 0, 0)
+
+
+# --- What the application gets to know --------------------------------------------------------------------------------
+
+
+def test_names_with_underscores_are_dropped_and_repeated_headers_are_joined() -> None:
+    environ = environ_of(
+        scope(
+            (b"idempotency_key", b"L"), (b"idempotency-key", b"K"), (b"Idempotency_Key", b"M"), (b"content_length", b"9"),
+            (b"x-a", b"1"), (b"x-a", b"2"), (b"cookie", b"a=1"), (b"cookie", b"b=2"), (b"content-length", b"3"),
+            (b"content-type", b"text/plain"), (b"x-b", b"\xff"),
+        )
+    )  # fmt: skip
+
+    headers = {name: value for name, value in environ.items() if name.startswith(("HTTP_", "CONTENT_"))}
+    assert headers == {
+        "HTTP_IDEMPOTENCY_KEY": "K", "HTTP_X_A": "1,2", "HTTP_COOKIE": "a=1; b=2", "HTTP_X_B": "\xff",
+        "CONTENT_LENGTH": "3", "CONTENT_TYPE": "text/plain",
+    }  # fmt: skip
+
+
+def test_the_environment_of_the_process_is_not_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_SECRET", "x")
+
+    assert "SOME_SECRET" not in environ_of(scope())
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"), [(b"/p%C3%A9/%ff%2Fx", "/p\xc3\xa9/\xff/x"), (b"/a+b", "/a+b"), (b"/%00", "/\x00"), (b"*", "*")]
+)
+def test_paths_are_bytes_in_disguise_as_wsgi_wants_it(path: bytes, expected: str) -> None:
+    environ = environ_of(scope(path=path))
+
+    assert (environ["PATH_INFO"], environ["REMOTE_ADDR"], environ["SERVER_PROTOCOL"]) == (expected, "127.0.0.1", "HTTP/1.1")
+
+
+# --- Bodies -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_body_in_parts_arrives_whole() -> None:
+    async def test() -> None:
+        front, peer = Front(app(echo), LIMITS), Peer([part(b"ab", more=True), part(b"c", more=True), part(b"d")])
+        await front(measured(4), peer.receive, peer.send)
+
+        assert (peer.status, peer.body, peer.headers["content-length"], peer.complete) == (200, b"abcd", "4", True)
+        assert nothing_is_kept(front)
+
+    run(test)
+
+
+def test_fifty_slow_bodies_hold_up_nobody_with_one_thread() -> None:
+    """The attack: each sent one byte and held a thread."""
+
+    async def test() -> None:
+        front = Front(app(echo), replace(LIMITS, body_pace=Pace(1, KB)))
+        slow = [Peer([part(b"x", more=True)]) for _ in range(50)]
+        tasks = [asyncio.ensure_future(front(measured(9), peer.receive, peer.send)) for peer in slow]
+        await asyncio.sleep(0)
+        started = asyncio.get_running_loop().time()
+        quick = Peer([part(b"quick")])
+        await front(measured(5), quick.receive, quick.send)
+        seconds = asyncio.get_running_loop().time() - started
+
+        assert (quick.status, quick.body, seconds < 0.5) == (200, b"quick", True)
+        assert [peer.status for peer in slow] == [None] * 50
+        for peer in slow:
+            peer.gone.set()
+        await asyncio.gather(*tasks)
+        assert [peer.got for peer in slow] == [[]] * 50
+        assert nothing_is_kept(front)
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("parts", "pause"),
+    [
+        ([part(b"x", more=True)], 0.0),  # stalls
+        ([part(b"x", more=True)] * 500, 0.01),  # trickles
+        ([], 0.0),  # announces a body, sends none
+    ],
+)
+def test_a_slow_body_is_given_up_and_the_application_says_so(parts: list[Message], pause: float) -> None:
+    async def test() -> None:
+        front, peer = Front(app(echo), LIMITS), Peer(list(parts), pause=pause)
+        await front(measured(1000), peer.receive, peer.send)
+
+        assert (peer.status, peer.body) == (200, Refusal.TOO_SLOW.encode())
+        assert nothing_is_kept(front)
+
+    run(test)
+
+
+def test_a_slow_body_may_take_longer_the_more_has_come() -> None:
+    async def test() -> None:
+        front = Front(app(echo), replace(LIMITS, body_pace=Pace(0.05, 10)))
+        peer = Peer([*[part(b"x", more=True)] * 4, part(b"x")], pause=0.04)  # 0.2 s in all
+        await front(measured(5), peer.receive, peer.send)
+
+        assert peer.body == b"xxxxx"
+
+    run(test)
+
+
+def test_large_bodies_may_use_half_of_the_memory_and_small_ones_all_of_it() -> None:
+    async def test() -> None:
+        front = Front(app(echo), replace(LIMITS, body_pace=Pace(1, KB)))
+
+        async def held(size: int) -> tuple[Peer, "asyncio.Task[None]"]:
+            peer = Peer([part(b"x" * size, more=True)])
+            task = asyncio.create_task(front(measured(size + 1), peer.receive, peer.send))
+            await asyncio.sleep(0.01)
+            return peer, task
+
+        first, second = await held(200 * KB), await held(200 * KB)
+        await second[1]
+        small = [await held(60 * KB) for _ in range(5)]
+        last = await held(60 * KB)
+        await last[1]
+
+        assert (first[0].status, second[0].body, last[0].body) == (None, b"too_many", b"too_many")
+        assert [peer.status for peer, _ in small] == [None] * 5
+        for peer, task in [first, *small]:
+            peer.gone.set()
+            await task
+        assert nothing_is_kept(front)
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "headers", [[(b"transfer-encoding", b"chunked")], [(b"content-length", b"x")], [(b"content-length", b"9" * 30)]]
+)
+def test_a_body_that_is_not_measured_is_not_read(headers: list[tuple[bytes, bytes]]) -> None:
+    async def test() -> None:
+        front, peer = Front(app(echo), LIMITS), Peer([part(b"never read", more=True)])
+        await front(scope(*headers), peer.receive, peer.send)
+
+        assert (peer.body, len(peer.sends)) == (b"", 1)
+
+    run(test)
+
+
+def test_of_a_body_over_http2_without_a_length_only_the_beginning_is_read() -> None:
+    async def test() -> None:
+        front, peer = Front(app(echo), LIMITS), Peer([part(b"", more=True), part(b"{", more=True), part(b"}")])
+        await front(scope(version="2"), peer.receive, peer.send)
+
+        assert (peer.body, len(peer.sends)) == (b"{", 1)
+
+    run(test)
+
+
+def test_a_large_body_is_read_while_the_application_asks_for_it() -> None:
+    async def test() -> None:
+        parts = [part(b"x" * 100 * KB, more=True), part(b"y" * 100 * KB, more=True), part(b"z" * 100 * KB)]
+        front, peer = Front(app(echo), LIMITS), reading()
+        peer.sends = parts
+        await front(measured(300 * KB), peer.receive, peer.send)
+
+        assert (len(peer.body), peer.body[:1], peer.body[-1:]) == (300 * KB, b"x", b"z")
+        unread = Peer([part(b"x", more=True)])
+        await Front(app(lambda _: [b"no"]), LIMITS)(measured(300 * KB), unread.receive, unread.send)
+        assert (unread.body, len(unread.sends)) == (b"no", 1)
+
+    run(test)
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_large_body_that_stops_is_an_oserror_and_frees_its_place(leaves: bool) -> None:
+    found: list[OSError] = []
+
+    def read(environ: dict[str, Any]) -> list[bytes]:
+        try:
+            while environ["wsgi.input"].read(64 * KB):
+                pass
+        except OSError as error:
+            found.append(error)
+        return [b"stopped"]
+
+    async def test() -> None:
+        for _ in range(bodies.LIVE_AT_ONCE + 1):
+            peer = Peer([part(b"x" * KB, more=True)])
+            if leaves:
+                peer.gone.set()
+            await Front(app(read), LIMITS)(measured(300 * KB), peer.receive, peer.send)
+            assert peer.body == b"stopped"
+
+    run(test)
+    assert [type(error) for error in found] == [ConnectionResetError if leaves else TimeoutError] * 3
+    assert bodies._live._value == bodies.LIVE_AT_ONCE  # type: ignore[attr-defined]
+
+
+# --- Answers ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_reader_that_stops_frees_the_thread_and_what_the_application_holds() -> None:
+    """The attack: slow readers of exports held their threads and the only places for exports."""
+    closed = threading.Event()
+    calls: list[str] = []
+
+    def export(environ: dict[str, Any]) -> Iterator[bytes]:
+        if environ["PATH_INFO"] == "/small":
+            yield b"small"
+            return
+        environ[AFTER_ANSWER].append(lambda: calls.append("sent"))
+        try:
+            yield from [b"x" * 10 * KB] * 30
+        finally:
+            closed.set()
+
+    async def test() -> None:
+        front = Front(app(export), replace(LIMITS, answer_pace=Pace(1, KB)))
+        stuck, quick = Peer(), reading()
+        task = asyncio.create_task(front(scope(), stuck.receive, stuck.send))
+        await asyncio.sleep(0.05)
+        await front(scope(path=b"/small"), quick.receive, quick.send)
+
+        assert (quick.body, closed.is_set(), calls, stuck.status, stuck.headers["content-length"]) == (
+            b"small", True, [], 200, str(300 * KB),
+        )  # fmt: skip
+        stuck.reads.set()
+        await task
+        assert (len(stuck.body), stuck.complete, calls) == (300 * KB, True, ["sent"])
+        assert nothing_is_kept(front)
+
+    run(test)
+
+
+@pytest.mark.parametrize("size", [300 * KB, 2000 * KB])
+def test_a_reader_that_stops_is_cut_off_and_everything_is_given_back(size: int) -> None:
+    """Also one of an answer that is larger than what is kept: its thread waits for the reader, until that is cut off."""
+    closed = threading.Event()
+    calls: list[str] = []
+
+    def export(environ: dict[str, Any]) -> Iterator[bytes]:
+        environ[AFTER_ANSWER].append(lambda: calls.append("sent"))
+        try:
+            yield from [b"x" * 10 * KB] * (size // (10 * KB))
+        finally:
+            closed.set()
+
+    async def test() -> None:
+        front, stuck = Front(app(export), LIMITS), Peer()
+        await front(scope(), stuck.receive, stuck.send)
+
+        assert (stuck.status, stuck.body, stuck.complete, calls) == (200, b"", False, ["sent"])
+        assert await asyncio.to_thread(closed.wait, 1)
+        assert nothing_is_kept(front)
+        again = reading()
+        await front(scope(), again.receive, again.send)
+        assert (len(again.body), again.complete) == (size // (10 * KB) * 10 * KB, True)
+
+    run(test)
+
+
+def test_a_reader_that_leaves_is_noticed() -> None:
+    async def test() -> None:
+        front = Front(app(lambda _: iter([b"x" * 10 * KB] * 30)), LIMITS)
+        peer = reading()
+        peer.gone.set()
+        await front(scope(), peer.receive, peer.send)
+
+        assert (peer.complete, nothing_is_kept(front)) == (False, True)
+
+    run(test)
+
+
+def failing(after: int) -> Callable[[dict[str, Any]], Iterator[bytes]]:
+    def chunks(_: dict[str, Any]) -> Iterator[bytes]:
+        yield from [b"x" * 10 * KB] * after
+        raise ValueError("inside")
+
+    return chunks
+
+
+@pytest.mark.parametrize("after", [0, 3, 30])
+def test_an_answer_that_fails_before_it_is_sent_is_a_500(after: int) -> None:
+    async def test() -> None:
+        front, peer = Front(app(failing(after), headers=[("X-Request-Id", "abc")]), LIMITS), reading()
+        await front(scope(), peer.receive, peer.send)
+
+        document = json.loads(peer.body)
+        assert (peer.status, document["code"], document["trace_id"]) == (500, "internal_error", "abc")
+        assert (peer.headers["content-type"], peer.complete) == ("application/problem+json", True)
+        assert b"inside" not in peer.body
+        assert nothing_is_kept(front)
+
+    run(test)
+
+
+def test_an_answer_that_fails_on_its_way_breaks_off() -> None:
+    async def test() -> None:
+        front, peer = Front(app(failing(100)), LIMITS), reading()
+        await front(scope(), peer.receive, peer.send)
+
+        assert (peer.status, peer.complete, "content-length" in peer.headers) == (200, False, False)
+        assert nothing_is_kept(front)
+
+    run(test)
+
+
+def test_an_application_that_fails_outright_is_a_500() -> None:
+    def application(environ: Any, start_response: Any) -> Any:
+        raise RuntimeError
+
+    async def test() -> None:
+        front, peer = Front(application, LIMITS), reading()
+        await front(scope(), peer.receive, peer.send)
+
+        assert (peer.status, nothing_is_kept(front)) == (500, True)
+
+    run(test)
+
+
+def test_answers_that_nobody_reads_have_a_budget() -> None:
+    async def test() -> None:
+        slow = replace(LIMITS, answers=400 * KB, answer_pace=Pace(1, KB))
+        front = Front(app(lambda _: iter([b"x" * 10 * KB] * 30)), slow)
+        stuck, refused = Peer(), reading()
+        task = asyncio.create_task(front(scope(), stuck.receive, stuck.send))
+        await asyncio.sleep(0.05)
+        await front(scope(), refused.receive, refused.send)
+
+        assert (refused.status, refused.headers["retry-after"]) == (503, "2")
+        stuck.reads.set()
+        await task
+        assert (stuck.complete, nothing_is_kept(front)) == (True, True)
+
+    run(test)
+
+
+def test_a_head_request_makes_no_body() -> None:
+    async def test() -> None:
+        front, peer = Front(app(failing(0), headers=[("Content-Length", "7")]), LIMITS), reading()
+        await front(scope(method="HEAD"), peer.receive, peer.send)
+
+        assert (peer.status, peer.body, peer.headers["content-length"]) == (200, b"", "7")
+
+    run(test)
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
+def test_an_answer_that_has_no_body_gets_no_length(status: str) -> None:
+    async def test() -> None:
+        front, peer = Front(app(lambda _: [], status=status), LIMITS), reading()
+        await front(scope(), peer.receive, peer.send)
+
+        assert (peer.status, peer.headers) == (int(status[:3]), {})
+
+    run(test)
+
+
+# --- Waiting for a thread ---------------------------------------------------------------------------------------------
+
+
+def test_who_leaves_while_waiting_for_a_thread_is_not_served_and_too_many_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fintech_core.front.application._UNWATCHED", 0.01)
+    go = threading.Event()
+    served: list[str] = []
+
+    def wait(environ: dict[str, Any]) -> list[bytes]:
+        go.wait(PATIENCE)
+        served.append(environ["PATH_INFO"])
+        return [b"done"]
+
+    async def test() -> None:
+        front = Front(app(wait), replace(LIMITS, queue=2))
+        running, leaving, refused = reading(), reading(), reading()
+        first = asyncio.create_task(front(scope(path=b"/first"), running.receive, running.send))
+        second = asyncio.create_task(front(scope(path=b"/second"), leaving.receive, leaving.send))
+        await asyncio.sleep(0.03)
+        await front(scope(path=b"/third"), refused.receive, refused.send)
+        leaving.gone.set()
+        await second
+        go.set()
+        await first
+
+        assert (refused.status, refused.headers["retry-after"]) == (503, "2")
+        assert (running.body, leaving.got, served) == (b"done", [], ["/first"])
+        assert nothing_is_kept(front)
+
+    run(test)
