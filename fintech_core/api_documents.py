@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.encoding import force_bytes
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.settings import spectacular_settings
 from drf_spectacular.utils import extend_schema
@@ -33,7 +34,7 @@ def _schemas() -> Mapping[str, Document]:
     contents: dict[str, bytes] = {}
     for renderer in SpectacularAPIView.renderer_classes:
         if renderer.format not in contents:
-            contents[renderer.format] = renderer().render(schema, renderer.media_type, {})
+            contents[renderer.format] = force_bytes(renderer().render(schema, renderer.media_type, {}))
     return {
         renderer.media_type: Document.of(contents[renderer.format], f"{renderer.media_type}; charset=utf-8")
         for renderer in SpectacularAPIView.renderer_classes

@@ -10,7 +10,10 @@ from django.conf import settings
 from fintech_core.front import Front, Limits
 from fintech_core.front.pace import Pace
 from fintech_core.wsgi import application as wsgi_application
-from fintech_core import api_documents, urls  # noqa: F401 isort:skip - loads every view before the first request
+
+# isort: split
+# Which has made the applications ready. Every view is loaded before the first request.
+from fintech_core import api_documents, urls  # noqa: F401
 
 application = Front(
     wsgi_application,

@@ -86,7 +86,6 @@ class ContentSecurityMiddleware(CSPMiddleware):
             return super().get_policy_parts(request, response, report_only)
         return PolicyParts(config=settings.CSP_OF_PAGES if _is_page(response) else settings.CSP_OF_ANSWERS)
 
-
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Not on a 304, whose headers would take the place of those of the page that the browser has."""
         if response.status_code == HTTPStatus.NOT_MODIFIED:

@@ -22,7 +22,7 @@ from fintech_core.viewsets import IDEMPOTENCY_KEY_PATTERN, DomainViewSet
 
 # Which answers any operation may give besides its own; views add theirs in `problem_statuses` by action.
 _ALWAYS = (500, 503)
-_BODY = (400, 411, 413, 415)
+_BODY = (400, 408, 411, 413, 415)
 _AUTHENTICATED = (400, 401, 403)
 _WITH_RETRY_AFTER = (429, 503)
 _KEY = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": f"^{IDEMPOTENCY_KEY_PATTERN}$"}

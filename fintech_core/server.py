@@ -31,7 +31,15 @@ def command(host: str, port: int) -> list[str]:
         "--workers-kill-timeout": 10,
     }
     pairs = [str(part) for pair in options.items() for part in pair]
-    return [sys.executable, "-m", "granian", *pairs, "--respawn-failed-workers", "--no-ws", "fintech_core.asgi:application"]
+    return [
+        sys.executable,
+        "-m",
+        "granian",
+        *pairs,
+        "--respawn-failed-workers",
+        "--no-ws",
+        "fintech_core.asgi:application",
+    ]
 
 
 def _open_files() -> int:

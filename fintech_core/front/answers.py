@@ -143,9 +143,9 @@ class Collector:
 
 def _measure(answer: Answer, size: int) -> None:
     """Say the length where the application didn't, so that a reader sees whether it got everything."""
-    if answer.status >= HTTPStatus.OK and answer.status not in _WITHOUT_BODY:
-        if not any(name.lower() == "content-length" for name, _ in answer.headers):
-            answer.headers.append(("Content-Length", str(size)))
+    has_length = any(name.lower() == "content-length" for name, _ in answer.headers)
+    if not has_length and answer.status not in _WITHOUT_BODY:
+        answer.headers.append(("Content-Length", str(size)))
 
 
 async def send_answer(answer: Answer, send: Send, *, pace: Pace, gone: "asyncio.Future[None] | None") -> None:
@@ -161,7 +161,7 @@ async def send_answer(answer: Answer, send: Send, *, pace: Pace, gone: "asyncio.
         started += waited
         if gone is not None and gone.done():
             raise ReaderGone
-        async with asyncio.timeout_at(pace.deadline(started, moved)):
+        async with asyncio.timeout_at(pace.deadline(started=started, moved=moved, now=loop.time())):
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         moved += len(piece)
     await send({"type": "http.response.body", "body": b""})

@@ -110,7 +110,8 @@ class Front:
             work = self._threads.submit(self._work, environ, loop, ready)
             await asyncio.wait({ready}, timeout=_UNWATCHED)
             if not ready.done():
-                await asyncio.wait({ready, client.watch()}, return_when=asyncio.FIRST_COMPLETED)
+                either: set[asyncio.Future[Any]] = {ready, client.watch()}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
                 if not ready.done() and work.cancel():
                     return None
             return await ready

@@ -72,7 +72,7 @@ class Reader:
         parts: list[bytes] = []
         kept = 0
         try:
-            async with asyncio.timeout_at(self._pace.deadline(started, 0)) as timeout:
+            async with asyncio.timeout_at(started + self._pace.grace) as timeout:
                 while True:
                     message = await receive()
                     part = _part_of(message)
@@ -84,7 +84,7 @@ class Reader:
                     complete = not message.get("more_body")
                     if complete or (at_least is not None and kept >= at_least):
                         return Body(io.BytesIO(b"".join(parts)), complete, kept)
-                    timeout.reschedule(self._pace.deadline(started, kept))
+                    timeout.reschedule(self._pace.deadline(started=started, moved=kept, now=loop.time()))
         except BaseException as error:
             self._budget.give_back(kept)
             if isinstance(error, TimeoutError):
@@ -151,7 +151,8 @@ class LiveBody(io.RawIOBase):
         return part
 
     async def _part(self) -> bytes:
-        async with asyncio.timeout_at(self._pace.deadline(self._started, self._moved)):
+        now = self._loop.time()
+        async with asyncio.timeout_at(self._pace.deadline(started=self._started, moved=self._moved, now=now)):
             while True:
                 message = await self._receive()
                 part = _part_of(message)

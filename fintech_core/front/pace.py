@@ -5,17 +5,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """`grace` seconds for everything, and one more for every `rate` bytes that have moved so far.
+    """`grace` seconds for everything and one more for every `rate` bytes that have moved; `grace` without any moving.
 
-    A peer that stalls is out of time after the grace at the latest, and one that trickles as soon as it is slower
-    than the rate, whatever length it announced.
+    A peer that stalls is out of time after the grace, and one that trickles as soon as it is slower than the rate,
+    whatever length it announced.
     """
 
     grace: float
     rate: int
 
-    def deadline(self, started: float, moved: int) -> float:
-        return started + self.grace + moved / self.rate
+    def deadline(self, *, started: float, moved: int, now: float) -> float:
+        """When the next bytes have to have moved, the last of `moved` having done so `now`."""
+        return self.grace + min(started + moved / self.rate, now)
 
 
 class Budget:

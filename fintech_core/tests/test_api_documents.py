@@ -4,7 +4,6 @@ import gzip
 import json
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -29,7 +28,7 @@ every_path = pytest.mark.parametrize("path", PATHS)
 
 
 @pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def fresh(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """As in a process that has just started; the names of what was made since."""
     made: list[str] = []
     for name in ONCE.values():
@@ -41,7 +40,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             return once.all()
 
         monkeypatch.setattr(api_documents, name, Once(make))
-    yield made
+    return made
 
 
 @every_path

@@ -77,7 +77,8 @@ def reading() -> Peer:
 def scope(*headers: tuple[bytes, bytes], method: str = "POST", path: bytes = b"/x", version: str = "1.1") -> Message:
     return {
         "type": "http", "http_version": version, "method": method, "scheme": "http", "path": path.decode("latin-1"),
-        "raw_path": path, "query_string": b"", "headers": list(headers), "client": ("127.0.0.1", "1"), "server": ("h", "2"),
+        "raw_path": path, "query_string": b"", "headers": list(headers), "client": ("127.0.0.1", "1"),
+        "server": ("h", "2"),
     }  # fmt: skip
 
 
@@ -86,7 +87,10 @@ def measured(length: int, **more: Any) -> Message:
 
 
 def app(
-    body: Callable[[dict[str, Any]], Iterable[bytes]], *, status: str = "200 OK", headers: list[tuple[str, str]] | None = None
+    body: Callable[[dict[str, Any]], Iterable[bytes]],
+    *,
+    status: str = "200 OK",
+    headers: list[tuple[str, str]] | None = None,
 ) -> Any:
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         start_response(status, headers or [])
@@ -117,7 +121,8 @@ def nothing_is_kept(front: Front) -> bool:
 def test_names_with_underscores_are_dropped_and_repeated_headers_are_joined() -> None:
     environ = environ_of(
         scope(
-            (b"idempotency_key", b"L"), (b"idempotency-key", b"K"), (b"Idempotency_Key", b"M"), (b"content_length", b"9"),
+            (b"idempotency_key", b"L"), (b"idempotency-key", b"K"), (b"Idempotency_Key", b"M"),
+            (b"content_length", b"9"),
             (b"x-a", b"1"), (b"x-a", b"2"), (b"cookie", b"a=1"), (b"cookie", b"b=2"), (b"content-length", b"3"),
             (b"content-type", b"text/plain"), (b"x-b", b"\xff"),
         )
@@ -137,12 +142,17 @@ def test_the_environment_of_the_process_is_not_handed_over(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    ("path", "expected"), [(b"/p%C3%A9/%ff%2Fx", "/p\xc3\xa9/\xff/x"), (b"/a+b", "/a+b"), (b"/%00", "/\x00"), (b"*", "*")]
+    ("path", "expected"),
+    [(b"/p%C3%A9/%ff%2Fx", "/p\xc3\xa9/\xff/x"), (b"/a+b", "/a+b"), (b"/%00", "/\x00"), (b"*", "*")],
 )
 def test_paths_are_bytes_in_disguise_as_wsgi_wants_it(path: bytes, expected: str) -> None:
     environ = environ_of(scope(path=path))
 
-    assert (environ["PATH_INFO"], environ["REMOTE_ADDR"], environ["SERVER_PROTOCOL"]) == (expected, "127.0.0.1", "HTTP/1.1")
+    assert (environ["PATH_INFO"], environ["REMOTE_ADDR"], environ["SERVER_PROTOCOL"]) == (
+        expected,
+        "127.0.0.1",
+        "HTTP/1.1",
+    )
 
 
 # --- Bodies -----------------------------------------------------------------------------------------------------------
@@ -204,13 +214,21 @@ def test_a_slow_body_is_given_up_and_the_application_says_so(parts: list[Message
 
 def test_a_slow_body_may_take_longer_the_more_has_come() -> None:
     async def test() -> None:
-        front = Front(app(echo), replace(LIMITS, body_pace=Pace(0.05, 10)))
+        front = Front(app(echo), replace(LIMITS, body_pace=Pace(0.1, 10)))
         peer = Peer([*[part(b"x", more=True)] * 4, part(b"x")], pause=0.04)  # 0.2 s in all
         await front(measured(5), peer.receive, peer.send)
 
         assert peer.body == b"xxxxx"
 
     run(test)
+
+
+def test_time_that_was_saved_by_a_quick_beginning_is_not_for_stalling() -> None:
+    pace = Pace(grace=10, rate=1000)
+
+    assert pace.deadline(started=100, moved=0, now=100) == 110
+    assert pace.deadline(started=100, moved=2000, now=108) == 112  # slower than the rate
+    assert pace.deadline(started=100, moved=60_000, now=101) == 111
 
 
 def test_large_bodies_may_use_half_of_the_memory_and_small_ones_all_of_it() -> None:
@@ -340,7 +358,7 @@ def test_a_reader_that_stops_frees_the_thread_and_what_the_application_holds() -
 
 @pytest.mark.parametrize("size", [300 * KB, 2000 * KB])
 def test_a_reader_that_stops_is_cut_off_and_everything_is_given_back(size: int) -> None:
-    """Also one of an answer that is larger than what is kept: its thread waits for the reader, until that is cut off."""
+    """Also one of an answer that is larger than what is kept: its thread waits for the reader until then."""
     closed = threading.Event()
     calls: list[str] = []
 
