@@ -11,6 +11,19 @@ from django.http.request import validate_host
 # Each follows from HTTPS (settings.py); what they are is looked at all the same.
 _WITH_TLS = ("SECURE_SSL_REDIRECT", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SESSION_COOKIE_HTTPONLY")
 _LEVELS = frozenset({"INFO", "WARNING", "ERROR", "CRITICAL"})
+_MB = 1024 * 1024
+_OF_THE_WEB_SERVER = {
+    "WEB_WORKERS": (1, 256),
+    "WEB_THREADS": (1, 64),
+    "WEB_CONNECTIONS": (64, 100_000),
+    "WEB_QUEUE": (8, 10_000),
+    "WEB_BODIES_BYTES": (4 * _MB, 4096 * _MB),
+    "WEB_ANSWERS_BYTES": (64 * _MB, 65_536 * _MB),
+    "SLOW_HEADER_SECONDS": (1, 60),
+    "SLOW_BODY_SECONDS": (1, 120),
+    "SLOW_ANSWER_SECONDS": (1, 300),
+    "SLOW_BYTES_PER_SECOND": (1024, 100 * _MB),
+}
 MIN_HSTS_SECONDS = 30 * 24 * 3600
 
 
@@ -19,7 +32,7 @@ def check() -> list[CheckMessage]:
     if settings.DEBUG:
         message = "DEBUG is on: error pages show settings and data."
         found.append(Error(message, hint="Set DEBUG to off.", id="fintech.E040"))
-    return [*found, *_tls(), *_hosts(), *_public_url(), *_proxy_headers(), *_logs()]
+    return [*found, *_tls(), *_hosts(), *_public_url(), *_proxy_headers(), *_web_server(), *_logs()]
 
 
 def _tls() -> list[CheckMessage]:
@@ -73,18 +86,15 @@ def is_local(host: str) -> bool:
 
 
 def _proxy_headers() -> list[CheckMessage]:
-    """Headers are spelled as in META, their names have no hyphen, and who is believed about TLS is about addresses too.
-
-    To WSGI a client's `X_Real_IP` is the proxy's `X-Real-IP`: a name without hyphens has one spelling.
-    """
+    """Headers are spelled as in META, and a proxy that is believed about TLS is believed about addresses too."""
     found: list[CheckMessage] = [
         Error(
-            f"{name} is not one word, spelled as in request.META.",
+            f"{name} is not spelled as in request.META.",
             hint="For example HTTP_CLIENTADDRESS: docs/deployment.md, Proxy.",
             id="fintech.E020",
         )
         for name in ("TRUSTED_PROXY_PROTO_HEADER", "TRUSTED_PROXY_ADDRESS_HEADER")
-        if not re.fullmatch(r"(HTTP_[A-Z0-9]+)?", getattr(settings, name))
+        if not re.fullmatch(r"(HTTP(_[A-Z0-9]+)+)?", getattr(settings, name))
     ]
     proto, address = settings.TRUSTED_PROXY_PROTO_HEADER, settings.TRUSTED_PROXY_ADDRESS_HEADER
     if proto and proto == address:
@@ -100,6 +110,15 @@ def _proxy_headers() -> list[CheckMessage]:
         hint = "Set TRUSTED_PROXY_PROTO_HEADER: docs/deployment.md, Proxy."
         found.append(Warning(message, hint=hint, id="fintech.W021"))
     return found
+
+
+def _web_server() -> list[CheckMessage]:
+    """What bounds slow and many clients. Too little serves nobody, too much bounds nobody."""
+    return [
+        Error(f"{name} is not from {least} to {most}.", hint=".env.example says what it means.", id="fintech.E046")
+        for name, (least, most) in _OF_THE_WEB_SERVER.items()
+        if not least <= getattr(settings, name) <= most
+    ]
 
 
 def _logs() -> list[CheckMessage]:
