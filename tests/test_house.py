@@ -131,6 +131,8 @@ def test_stock_pgtrigger_triggers_are_used_nowhere() -> None:
 # Who else reads a request's headers than `single_values.single_header`, which refuses repetitions, and why.
 HEADER_READERS = {
     "fintech_core/body_limits.py",  # the length of the body (single_values refuses a repetition)
+    "fintech_core/documents.py",  # Accept-Encoding, a list
+    "fintech_core/exports.py",  # what the front put there, no header
     "fintech_core/client_address.py",  # the peer's address, and the trusted header (single_values knows it)
     "fintech_core/middleware.py",  # the request's id, before anything can be refused
     "fintech_core/parsers.py",  # Content-Encoding is a list
