@@ -577,6 +577,7 @@ COLUMN_UPDATES: dict[str, set[str]] = {
         "context",
         "state",
         "attempts",
+        "refusal",
         "provider_code",
         "provider_id",
         "due_at",
