@@ -20,6 +20,8 @@ from devtools import live as live_stacks
 from devtools import servers, testing
 
 FLUSH = "_fixture_teardown"  # the method of TransactionTestCase that empties the database after a test
+# What happens to the things of tests that publish events.
+THINGS = ["done", "undone", "refused", "moved", "first", "second", "internal", "late", "early", "next", "effect"]
 CLUSTER = pytest.StashKey[testing.TestServers]()
 
 
@@ -89,6 +91,17 @@ def django_db_setup(
     yield
     setattr(TransactionTestCase, FLUSH, original)
     connections.close_all()
+
+
+@pytest.fixture
+def types_of_tests() -> Iterator[None]:
+    """Tests of the outbox itself publish "thing.done" and the like, which customers read as they read transactions."""
+    from fintech_core import event_types
+
+    names = [f"thing.{name}" for name in (*THINGS, "a", "b", "c")]
+    readers = dict.fromkeys(names, event_types.READERS["transaction.posted"])
+    with mock.patch.object(event_types, "READERS", {**event_types.READERS, **readers}):
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """Reads of compliance, scoped by who asks. Includes the audit log, since the kernel has no API of its own."""
 
 import uuid
-from collections.abc import Collection
 from datetime import datetime
 
 from django.db.models import Exists, OuterRef, QuerySet
@@ -69,11 +68,6 @@ def kyc_level_of(owner_id: uuid.UUID) -> int:
     """The level that a person has been granted, 0 is none; of an organization 2 once its KYB is approved."""
     level: int = prepared.rows(_LEVEL, {"owner": owner_id})[0][0]
     return level
-
-
-def kyc_levels_of(user_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
-    """The levels that these users have been granted. One statement, however many."""
-    return dict(prepared.rows("SELECT id, kyc_level FROM users_user WHERE id = ANY(%s)", [list(set(user_ids))]))
 
 
 def audit_rows_visible_to(actor: Actor) -> QuerySet[AuditLog]:

@@ -6,6 +6,7 @@ a restart of any process forgets none.
 """
 
 import math
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from fintech_core import clock, crypto, ids, prepared
@@ -17,21 +18,26 @@ PURGED_AT_ONCE = 5_000
 # A used-up counter is locked but not written: refusals leave no dead rows. The clock is read after that lock.
 _TAKE = """
     INSERT INTO fintech_core_attemptbudget AS budget (id, scope, subject, attempts, expires_at)
-    VALUES (%(id)s, %(scope)s, %(subject)s, 1, ledger_clock() + %(window)s)
+    VALUES (%(id)s, %(scope)s, %(subject)s, %(number)s, ledger_clock() + %(window)s)
     ON CONFLICT ON CONSTRAINT attempt_budget_once DO UPDATE SET
-        attempts = CASE WHEN budget.expires_at <= ledger_clock() THEN 1 ELSE budget.attempts + 1 END,
+        attempts = CASE WHEN budget.expires_at <= ledger_clock() THEN 0 ELSE budget.attempts END + %(number)s,
         expires_at = CASE
             WHEN budget.expires_at <= ledger_clock() THEN ledger_clock() + %(window)s
-            WHEN budget.attempts + 1 >= %(limit)s THEN greatest(budget.expires_at, ledger_clock() + %(lock_for)s)
+            WHEN budget.attempts + %(number)s >= %(limit)s
+                THEN greatest(budget.expires_at, ledger_clock() + %(lock_for)s)
             ELSE budget.expires_at
         END
-    WHERE budget.expires_at <= ledger_clock() OR budget.attempts < %(limit)s
+    WHERE budget.expires_at <= ledger_clock() OR budget.attempts + %(number)s <= %(limit)s
     RETURNING attempts
 """
 
 
-def take(*, scope: str, subject: bytes, limit: int, window: timedelta, lock_for: timedelta = NO_TIME) -> None:
-    """Count one try of `limit` (at least 1) in a window that begins with the first try. Raises TooManyAttempts.
+def take(
+    *, scope: str, subject: bytes, limit: int, window: timedelta, lock_for: timedelta = NO_TIME, number: int = 1
+) -> None:
+    """Count a try of `limit` (at least 1) in a window that begins with the first try. Raises TooManyAttempts.
+
+    `number` tries at once are counted all together or, where they don't all fit, not at all.
 
     `subject` is a keyed digest (32 bytes). The last allowed try makes the window last for another `lock_for` at least.
     Run it in a unit of work of its own, committed before the try is evaluated. Who takes from several scopes in one
@@ -39,12 +45,49 @@ def take(*, scope: str, subject: bytes, limit: int, window: timedelta, lock_for:
     """
     if limit < 1 or len(subject) != SUBJECT_LENGTH:
         raise ValueError("a limit of at least 1, and a digest of 32 bytes")
-    limits = {"limit": limit, "window": max(window, lock_for) if limit == 1 else window, "lock_for": lock_for}
+    if number > limit:
+        raise TooManyAttempts(max(1, math.ceil(window.total_seconds())))
+    window = max(window, lock_for) if number == limit else window
+    limits = {"number": number, "limit": limit, "window": window, "lock_for": lock_for}
     # While keys rotate under each of them, so that processes with either ring count together; in one order.
     for digest in sorted(crypto.under_any_key(subject)):
         if not prepared.rows(_TAKE, {"id": ids.uuid7(), "scope": scope, "subject": digest, **limits}):
             end = AttemptBudget.objects.values_list("expires_at", flat=True).get(scope=scope, subject=digest)
             raise TooManyAttempts(max(1, math.ceil((end - clock.now()).total_seconds())))
+
+
+_COUNT = """
+    INSERT INTO fintech_core_attemptbudget AS budget (id, scope, subject, attempts, expires_at)
+    VALUES (%(id)s, %(scope)s, %(subject)s, %(number)s, ledger_clock() + %(window)s)
+    ON CONFLICT ON CONSTRAINT attempt_budget_once DO UPDATE SET
+        attempts = CASE WHEN budget.expires_at <= ledger_clock() THEN 0 ELSE budget.attempts END + %(number)s,
+        expires_at = CASE
+            WHEN budget.expires_at <= ledger_clock() THEN ledger_clock() + %(window)s ELSE budget.expires_at
+        END
+    RETURNING attempts, greatest(1, ceil(extract(epoch FROM expires_at - ledger_clock())))::integer
+"""
+_USED = """
+    SELECT attempts, greatest(1, ceil(extract(epoch FROM expires_at - ledger_clock())))::integer
+    FROM fintech_core_attemptbudget WHERE scope = %s AND subject = ANY(%s) AND expires_at > ledger_clock()
+"""
+
+
+def count(*, scope: str, subject: bytes, number: int, window: timedelta) -> tuple[int, int]:
+    """Count `number` without a limit. Returns how many there are in the window now, and the seconds until it ends.
+
+    Whoever counts so judges the sum before anything of what was counted leaves the transaction.
+    """
+    found = []
+    for digest in sorted(crypto.under_any_key(subject)):
+        values = {"id": ids.uuid7(), "scope": scope, "subject": digest, "number": number, "window": window}
+        found += prepared.rows(_COUNT, values)
+    return max(found)
+
+
+def used(*, scope: str, subjects: Collection[bytes]) -> prepared.Pending:
+    """For each counter that has any: how many, and the seconds until its window ends. Inside `one_round_trip()`."""
+    digests = [digest for subject in subjects for digest in crypto.under_any_key(subject)]
+    return prepared.Pending(_USED, [scope, digests])
 
 
 def give_back(*, scope: str, subject: bytes) -> None:

@@ -59,3 +59,12 @@ class Capability(StrEnum):
     USERS_READ_PERSONAL = "users.read_personal"  # addresses and names in clear; each read is audited
     USERS_ERASE = "users.erase"
     USERS_MANAGE = "users.manage"
+
+
+# What opens an action: a capability, or any one of several.
+Access = Capability | frozenset[Capability]
+
+
+def alternatives(access: Access) -> frozenset[Capability]:
+    """The capabilities of which each alone opens the action."""
+    return frozenset({access}) if isinstance(access, Capability) else access

@@ -2,8 +2,12 @@
 
 It asks `add(key, 1)`, and where there is such a key `incr(key)`. Here `add` does both at once, atomically, and `incr`
 hands out what came of it. So this cache is for counters alone. An instance belongs to one thread (Django's `caches`).
+django-ratelimit counts one at a time; inside `weighing(n)` that one counts as n, in the same command.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from django.core.cache.backends.redis import RedisCache, RedisCacheClient
@@ -14,6 +18,19 @@ local count = redis.call('INCRBY', KEYS[1], ARGV[1])
 if count == tonumber(ARGV[1]) then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
 return count
 """
+
+
+_weight: ContextVar[int] = ContextVar("weight_of_a_count", default=1)
+
+
+@contextmanager
+def weighing(number: int) -> Iterator[None]:
+    """What is counted inside counts `number` times."""
+    token = _weight.set(number)
+    try:
+        yield
+    finally:
+        _weight.reset(token)
 
 
 class CounterClient(RedisCacheClient):
@@ -27,8 +44,8 @@ class CounterClient(RedisCacheClient):
         return self._kept
 
     def add(self, key: Any, value: Any, timeout: Any) -> bool:
-        """Count `value` and say whether that was the first; else `incr` has to be asked for the number."""
-        count = int(self.get_client().eval(_COUNT, 1, key, value, timeout))
+        """Count `value` and say whether the number is `value` now; else `incr` has to be asked for it."""
+        count = int(self.get_client().eval(_COUNT, 1, key, value * _weight.get(), timeout))
         self._counted = (key, count)
         return count == value
 

@@ -112,7 +112,7 @@ def unit_of_work_with_trace(use_case: Callable[[], T]) -> T:
         return unit_of_work(use_case)
     except DomainError as refusal:
         if refusal.trace is not None:
-            unit_of_work(refusal.trace)
+            unit_of_work_with_trace(refusal.trace)  # which may be refused as well: that refusal is then the answer
         raise
 
 

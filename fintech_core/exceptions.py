@@ -21,7 +21,8 @@ class DomainError(Exception):
     status: ClassVar[int] = 422
     title: ClassVar[str] = "The request was refused."
     retry_after: int | None = None  # seconds; some refusals know only when they are raised
-    # Writes what the refusal must leave behind; run after the use case is undone, and committed.
+    # Writes what the refusal must leave behind; run after the use case is undone, and committed. One that raises a
+    # DomainError changes the answer into that.
     trace: Callable[[], None] | None = None
 
     def __init__(self, detail: str = "", *, extensions: Mapping[str, Any] | None = None) -> None:

@@ -78,7 +78,7 @@ def run(*, actor: Actor, key: str, fingerprint: bytes, use_case: Callable[[], An
     IdempotencyKeyReused, IdempotencyInProgress, the use case's own DomainErrors other than 422, and what
     `unit_of_work` raises.
     """
-    return db.unit_of_work(lambda: _claim_and_run(actor, key, fingerprint, use_case, render))
+    return db.unit_of_work_with_trace(lambda: _claim_and_run(actor, key, fingerprint, use_case, render))
 
 
 def _claim_and_run(actor: Actor, key: str, fingerprint: bytes, use_case: Callable[[], Any], render: Render) -> Answer:
@@ -103,8 +103,8 @@ def _in_savepoint(use_case: Callable[[], T]) -> T | DomainError:
                 raise _Undo(refusal) from refusal
     except _Undo as undo:
         db.forget_undone()
-        if undo.refusal.trace is not None:
-            undo.refusal.trace()
+        if undo.refusal.trace is not None and undo.refusal.status == _FINAL_REFUSAL:
+            undo.refusal.trace()  # that of another refusal is written when all of this is rolled back
         return undo.refusal
 
 

@@ -18,9 +18,8 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from fintech_core import db, ids, prepared, transaction_ids
+from fintech_core import db, event_types, ids, prepared, transaction_ids
 from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
 from fintech_core.fields import Horizon
 from fintech_core.models import OutboxCursor, OutboxEvent
 
@@ -32,13 +31,20 @@ Handler = Callable[[Sequence[OutboxEvent], datetime], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """An event to be. `owner_id` is the customer (person or organization) who may see it; None: staff only."""
+    """An event to be. `owner_id` is the customer (person or organization) who may see it; None: staff only.
+
+    Raises ValueError for a type that event_types.py doesn't declare: no one could read it.
+    """
 
     type: str
     entity_type: str
     entity_id: uuid.UUID
     owner_id: uuid.UUID | None = None
     payload: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.type not in event_types.READERS:
+            raise ValueError(f"declare in event_types.py who may read {self.type}")
 
 
 def publish(
@@ -88,13 +94,12 @@ def _insert(events: list[Event]) -> None:
 
 
 def events_visible_to(actor: Actor) -> QuerySet[OutboxEvent]:
-    """The settled events of the actor's own things; all settled events for staff who may read all transactions."""
-    settled = OutboxEvent.objects.filter(txid__lt=Horizon())
-    if actor.can(Capability.TRANSACTIONS_READ_ALL):
-        return settled
-    if actor.owner_id is None:
-        return settled.none()
-    return settled.filter(owner_id=actor.owner_id)
+    """The settled events of the types that the actor may read: about the actor's own things, or (staff) everybody's."""
+    own, everybodys = event_types.readable_types(actor.capabilities)
+    readable = Q(type__in=everybodys)
+    if actor.owner_id is not None:
+        readable |= Q(owner_id=actor.owner_id, type__in=own)
+    return OutboxEvent.objects.filter(readable, txid__lt=Horizon())
 
 
 def drain(*, consumer: str, handler: Handler, now: datetime, limit: int = 500) -> int:

@@ -5,12 +5,12 @@ from typing import Any
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.permissions import BasePermission
 
-from fintech_core.capabilities import Capability
+from fintech_core.capabilities import Access, Capability, alternatives
 from fintech_core.exceptions import NotAuthenticated
 
 
 class HasAccess(BasePermission):
-    """Reads `view.access`: action name (or lower-case method for plain views) → Capability."""
+    """Reads `view.access`: action name (or lower-case method for plain views) → Capability, or any one of several."""
 
     def has_permission(self, request: Any, view: Any) -> bool:
         if not hasattr(view, request.method.lower()):
@@ -18,9 +18,9 @@ class HasAccess(BasePermission):
         action = getattr(view, "action", None) or request.method.lower()
         if action in {"head", "metadata"}:
             action = "get" if action == "head" else action
-        capability: Capability | None = view.access.get(action)
-        if capability is Capability.PUBLIC:
+        access: Access | None = view.access.get(action)
+        if access is Capability.PUBLIC:
             return True
         if request.auth is None:
             raise NotAuthenticated
-        return capability is not None and request.auth.can(capability)
+        return access is not None and any(request.auth.can(capability) for capability in alternatives(access))

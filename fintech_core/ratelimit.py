@@ -22,7 +22,7 @@ from django_ratelimit.core import get_usage
 from redis.exceptions import RedisError
 from rest_framework.throttling import BaseThrottle
 
-from fintech_core import budgets, client_address, problems
+from fintech_core import budgets, client_address, counters, problems
 from fintech_core.actors import Actor
 from fintech_core.crypto import keyed_digest
 from fintech_core.db import unit_of_work
@@ -50,7 +50,8 @@ class Limit:
     """A limit of an action. `name` is that of its rate in settings.RATE_LIMITS; actions that share it share counters.
 
     Per DESTINATION, `field` is the body's field and `normal_form` brings its text into the one form that is counted, or
-    raises ValueError for what the action refuses anyway.
+    raises ValueError for what the action refuses anyway. `weight` says of a body, not validated yet, how
+    many it counts as: what a thousand requests could ask must not be cheaper in one.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Limit:
     without_cache: WithoutCache = WithoutCache.DATABASE
     field: str = ""
     normal_form: Callable[[str], str] = str
+    weight: Callable[[Any], int] | None = None
 
 
 API_NETWORK = Limit(name="api_network", per=Per.NETWORK, without_cache=WithoutCache.OPEN)
@@ -74,7 +76,8 @@ class Throttle(BaseThrottle):
         for limit in (API_PRINCIPAL, *own):
             value = _value(limit, request)
             if value is not None:
-                count(limit, value, request=request._request)
+                weight = limit.weight(request.data) if limit.weight is not None else 1
+                count(limit, value, request=request._request, weight=weight)
         return True
 
 
@@ -97,13 +100,14 @@ def _destination(limit: Limit, request: Any) -> str | None:
         return None  # the action refuses it, and writes to nobody
 
 
-def count(limit: Limit, value: str, *, request: HttpRequest) -> None:
-    """Count one. Raises RateLimited. Not inside a unit of work: a refusal, too, has to be counted."""
+def count(limit: Limit, value: str, *, request: HttpRequest, weight: int = 1) -> None:
+    """Count `weight` at once. Raises RateLimited. Not inside a unit of work: a refusal, too, has to be counted."""
     rate: tuple[int, int] = settings.RATE_LIMITS[limit.name]
     subject = keyed_digest(f"rate_limit.{limit.name}", value)
-    usage = _usage(limit, subject, rate, request)
+    with counters.weighing(weight):
+        usage = _usage(limit, subject, rate, request)
     if usage is None:
-        _count_without_cache(limit, subject, rate)
+        _count_without_cache(limit, subject, rate, weight)
     elif usage["should_limit"]:
         raise RateLimited(max(1, usage["time_left"]))
 
@@ -131,14 +135,18 @@ def _usage(limit: Limit, subject: bytes, rate: tuple[int, int], request: HttpReq
     return usage if usage and usage["limit"] else None  # that is how it says that it could not count
 
 
-def _count_without_cache(limit: Limit, subject: bytes, rate: tuple[int, int]) -> None:
+def _count_without_cache(limit: Limit, subject: bytes, rate: tuple[int, int], weight: int) -> None:
     if limit.without_cache is WithoutCache.OPEN:
         logger.warning("rate_limit_skipped", limit=limit.name)
         return
     most, seconds = rate
     window = timedelta(seconds=seconds)
     try:
-        unit_of_work(lambda: budgets.take(scope=f"rate_limit.{limit.name}", subject=subject, limit=most, window=window))
+        unit_of_work(
+            lambda: budgets.take(
+                scope=f"rate_limit.{limit.name}", subject=subject, limit=most, window=window, number=weight
+            )
+        )
     except TooManyAttempts as error:
         raise RateLimited(error.retry_after) from error
 

@@ -14,6 +14,7 @@ from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
 
 from fintech_core import schema_texts, step_up
+from fintech_core.capabilities import alternatives
 from fintech_core.exceptions import error_classes
 from fintech_core.pagination import CURSOR_SCHEMA, LIMIT_SCHEMA
 from fintech_core.problems import CONTENT_TYPE, FRAME_CODES
@@ -108,8 +109,8 @@ class ProblemSchema(AutoSchema):
     def _may_be_a_members(self) -> bool:
         """Whether some member of an organization may do this as a member."""
         action = getattr(self.view, "action", None) or self.method.lower()
-        capability = getattr(self.view, "access", {}).get(action)
-        return any(capability in rights for rights in import_string(settings.MEMBER_CAPABILITIES).values())
+        any_of = alternatives(getattr(self.view, "access", {}).get(action, frozenset()))
+        return any(not any_of.isdisjoint(rights) for rights in import_string(settings.MEMBER_CAPABILITIES).values())
 
     def get_summary(self) -> str | None:
         return schema_texts.SUMMARIES.get(self.get_operation_id()) or schema_texts.first_sentence(

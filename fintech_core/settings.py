@@ -360,6 +360,7 @@ def rate(text: str) -> tuple[int, int]:
 RATE_LIMITS: dict[str, tuple[int, int]] = {
     "api_network": rate(env.str("RATE_LIMIT_API_NETWORK", default="60000/m" if DEVELOPMENT else "6000/m")),
     "api_principal": rate(env.str("RATE_LIMIT_API_PRINCIPAL", default="12000/m" if DEVELOPMENT else "1200/m")),
+    "batch_items": rate(env.str("RATE_LIMIT_BATCH_ITEMS", default="60000/m" if DEVELOPMENT else "6000/m")),
     "log_in_network": rate(env.str("RATE_LIMIT_LOG_IN_NETWORK", default="300/m" if DEVELOPMENT else "30/m")),
     "register_network": rate(env.str("RATE_LIMIT_REGISTER_NETWORK", default="1000/h" if DEVELOPMENT else "100/h")),
     "send_network": rate(env.str("RATE_LIMIT_SEND_NETWORK", default="600/15m" if DEVELOPMENT else "60/15m")),
@@ -389,6 +390,8 @@ PAYMENT_PROCESSING_LIFETIME = timedelta(hours=env.int("PAYMENT_PROCESSING_LIFETI
 # The KYC level asked of the wallet's owner when an operation is created (api.md).
 # `kyb_submit` is asked of the person who submits an organization's KYB.
 KYC_REQUIRED = {"deposit": 1, "transfer_out": 1, "payout": 2, "receive": 0, "kyb_submit": 1}
+# How many payments a day a person or an organization may name a destination for that can't be paid (payees.py).
+UNKNOWN_PAYEES_PER_DAY: int = env.int("UNKNOWN_PAYEES_PER_DAY", default=50)
 # How long the law wants KYC and KYB data kept after a person was erased or an organization was closed (AMLD article 40:
 # five years).
 KYC_RETENTION = timedelta(days=env.int("KYC_RETENTION_DAYS", default=1827))

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from fintech_core import health, outbox, pagination
+from fintech_core import event_types, health, outbox, pagination
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import ValidationFailed, error_classes
 from fintech_core.models import OutboxEvent
@@ -117,7 +117,7 @@ class EventOutput(serializers.ModelSerializer[OutboxEvent]):
 class EventViewSet(DomainViewSet):
     """What happened to the caller's things, oldest first: a feed that a client polls from its last cursor."""
 
-    access: ClassVar = {"list": Capability.TRANSACTIONS_READ}
+    access: ClassVar = {"list": event_types.OPENS_THE_FEED}
     order: ClassVar = outbox.ORDER
     output = EventOutput
     serializer_class = EventOutput
@@ -128,5 +128,8 @@ class EventViewSet(DomainViewSet):
 
     @extend_schema(operation_id="events_list")
     def list(self, request: Request) -> Response:
-        """Settled events, oldest first. Store the last one's `cursor` and pass it next time: none is ever missed."""
+        """Settled events of the types that the caller may read, oldest first.
+
+        Store the last one's `cursor` and pass it next time: none is ever missed.
+        """
         return self.list_page()

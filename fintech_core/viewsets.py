@@ -16,7 +16,7 @@ from rest_framework.serializers import BaseSerializer
 from fintech_core import db, idempotency, pagination, problems, step_up
 from fintech_core.actors import Actor
 from fintech_core.body_limits import LargeBody
-from fintech_core.capabilities import Capability
+from fintech_core.capabilities import Access, Capability
 from fintech_core.exceptions import DomainError, NotAuthenticated, NotFound, ValidationFailed
 from fintech_core.ratelimit import Limit
 from fintech_core.serializers import StrictInput
@@ -45,7 +45,7 @@ class IdempotencyKeyInvalid(DomainError):
 class DomainViewSet(viewsets.GenericViewSet[Any]):
     """Subclasses name the capability of every action in `access` and scope `get_queryset` by `self.actor`."""
 
-    access: ClassVar[Mapping[str, Capability]] = {}
+    access: ClassVar[Mapping[str, Access]] = {}
     step_up: ClassVar[Mapping[str, Deed]] = {}  # by action: what asks for a fresh code, always or from an amount on
     idempotent: ClassVar[Mapping[str, bool]] = {}  # by action that takes an Idempotency-Key: whether it needs one
     limits: ClassVar[Mapping[str, tuple[Limit, ...]]] = {}  # by action, on top of the general ones (ratelimit.py)
@@ -144,12 +144,25 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
         confirmed = step_up.confirm(actor=self.actor, fingerprint=fingerprint, code=code)
         self.request.auth = dataclasses.replace(self.actor, step_up_id=confirmed)
 
-    def dry_run(self, question: Callable[[], Any], output: type[BaseSerializer[Any]]) -> HttpResponse:
+    def dry_run(
+        self,
+        question: Callable[[], Any],
+        output: type[BaseSerializer[Any]],
+        *,
+        commit_first: Callable[[Any], Callable[[], None] | None] | None = None,
+    ) -> HttpResponse:
         """Answer a dry run: 200, inside a snapshot in which nothing can be written. A key that is sent is ignored:
-        there is nothing to protect, and a stored answer would be a trace."""
+        there is nothing to protect, and a stored answer would be a trace.
+
+        `commit_first` makes of an outcome what has to be committed before its answer leaves; None for nothing.
+        """
         render = self._renderer(output, HTTPStatus.OK)
         with db.read_only_snapshot():
-            answer = render(question())
+            outcome = question()
+            answer = render(outcome)
+        write = commit_first(outcome) if commit_first is not None else None
+        if write is not None:
+            db.unit_of_work_with_trace(write)
         return _http(answer)
 
     def _renderer(self, output: type[BaseSerializer[Any]] | None, status: int) -> idempotency.Render:

@@ -5,16 +5,26 @@ once in a transaction that is rolled back; each request is undone by itself, and
 counters tell that it wrote nothing.
 """
 
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.db.models import Value
 from drf_spectacular.generators import SchemaGenerator
 
+from fintech_core import ids, outbox
 from fintech_core.capabilities import Capability
+from fintech_core.db import unit_of_work
+from fintech_core.event_types import READERS
+from fintech_core.fields import TransactionIdField
+from fintech_core.models import OutboxEvent
 from fintech_core.testing import Client
+from payments.enums import IntentStatus
 from tests import world as worlds
 from tests.world import (
     BODIES,
@@ -33,6 +43,7 @@ from tests.world import (
     undone,
 )
 
+ENTITY = ids.uuid7()
 ROUTES = api_v1()
 WRITES = [route for route in ROUTES if route.method in {"POST", "PATCH", "PUT"}]
 every_route = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
@@ -160,8 +171,8 @@ def expectation(route: Route, resource: Resource | None, caller: Caller) -> int 
     if resource is not None and resource.membership:
         staffs = caller.capabilities if Capability.ORGANIZATIONS_READ_ALL in caller.capabilities else None
         rights = caller.within if caller.within is not None else staffs
-        return 404 if rights is None else (None if route.capability in rights else 403)
-    if route.capability not in caller.capabilities:
+        return 404 if rights is None else (None if route.opens_to(rights) else 403)
+    if not route.opens_to(caller.capabilities):
         return 403
     of_owners = [foreign.status for foreign in NESTED.get(route.name, {}).values() if foreign]
     if resource is None and of_owners and not caller.owns:
@@ -176,6 +187,107 @@ def test_the_reviewed_table_is_the_one_in_force(settings: Any, capsys: pytest.Ca
     call_command("access_table")
 
     assert (settings.BASE_DIR / "docs" / "access.md").read_text() == capsys.readouterr().out
+
+
+# --- Events -----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def an_event_of_every_type(*owners: Owner) -> Iterator[None]:
+    """For each of the owners, and one more of every type about no customer; all of them count as settled."""
+    of = [owner.organization.pk if owner.organization else owner.user.pk for owner in owners]
+    events = [
+        outbox.Event(type=name, entity_type="thing", entity_id=ENTITY, owner_id=owner_id)
+        for name in READERS
+        for owner_id in (*of, None)
+    ]
+    horizon = Value("18446744073709551615", output_field=TransactionIdField())
+    with undone(), mock.patch.object(outbox, "Horizon", return_value=horizon):
+        unit_of_work(lambda: outbox.publish_many(events))
+        # A type that an earlier release knew.
+        OutboxEvent.objects.create(type="gone.away", entity_type="thing", entity_id=ENTITY, owner_id=of[0])
+        yield
+
+
+def types_read(client: Client) -> Counter[str] | None:
+    """How many events of each type the feed shows; None for a refusal."""
+    found: Counter[str] = Counter()
+    url = f"/{worlds.API}events?entity_id={ENTITY}&limit=100"
+    while url:
+        answer = client.get(url)
+        if answer.status_code != 200:
+            assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+            return None
+        found.update(event["type"] for event in answer.json()["results"])
+        url = answer.json()["next"]
+    return found
+
+
+def types_expected(caller: Caller, owners: int) -> Counter[str] | None:
+    """By event_types.py: of one's own things one each, of everybody's one per owner and one about no customer."""
+    rights = caller.capabilities
+    if not {right for readers in READERS.values() for right in (readers.own, readers.everybodys)} & rights:
+        return None
+    found: Counter[str] = Counter()
+    for name, readers in READERS.items():
+        if readers.everybodys in rights:
+            found[name] = owners + 1
+        elif readers.own in rights and caller.owns:
+            found[name] = 1
+    return found
+
+
+def test_the_feed_shows_each_caller_the_types_that_their_rights_read(
+    world: World, everyone: list[Caller], in_and_around: list[Caller]
+) -> None:
+    """Every role, every scope and every member role with every type of event."""
+    assert len(READERS) > 30
+
+    with an_event_of_every_type(world.alice, world.acme):
+        found = {caller.name: types_read(caller.client) for caller in (*everyone, *in_and_around)}
+
+    assert found == {caller.name: types_expected(caller, owners=2) for caller in (*everyone, *in_and_around)}
+
+
+def test_every_state_of_a_payment_has_its_type() -> None:
+    """Their names are composed when they are published."""
+    of_payments = {name for name in READERS if name.startswith("payment_intent.")}
+
+    assert of_payments == {f"payment_intent.{status.value}" for status in IntentStatus}
+
+
+def test_what_a_narrow_credential_does_not_read_elsewhere_it_does_not_read_in_the_feed(
+    world: World, everyone: list[Caller], in_and_around: list[Caller]
+) -> None:
+    """The same by example, independently of the table."""
+    of = {caller.name: caller.client for caller in (*everyone, *in_and_around)}
+
+    with an_event_of_every_type(world.alice, world.acme):
+        rooms = {
+            name: sorted({type.partition(".")[0] for type in types_read(of[name]) or ()})
+            for name in (
+                "the owner's key for wallets:read",
+                "the owner's key for transactions:read",
+                "the owner's key for payments:write",
+                "agent in Acme",
+                "finance in Acme",
+                "operator",
+            )
+        }
+        closed = [types_read(of[f"the owner's key for {scope}"]) for scope in ("transfers:write", "webhooks:write")]
+
+    assert closed == [None, None]
+    everything = {name.partition(".")[0] for name in READERS}
+    assert rooms == {
+        "the owner's key for wallets:read": ["wallet"],
+        "the owner's key for transactions:read": ["hold", "schedule", "transaction"],
+        "the owner's key for payments:write": ["payment_intent"],
+        "agent in Acme": ["hold", "organization", "payment_intent", "schedule", "transaction", "wallet"],
+        "finance in Acme": [
+            "hold", "organization", "payment_intent", "payout_account", "schedule", "transaction", "wallet",
+        ],
+        "operator": sorted(everything - {"kyc"}),
+    }  # fmt: skip
 
 
 # --- A-67 -------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import pytest
 
 from devtools import places, processes, servers, testing
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("types_of_tests")]
 
 BURNT = 300_000
 # What the relay does, with a consumer that prints what it is handed; `write` makes audit rows and events.

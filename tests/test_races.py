@@ -83,8 +83,8 @@ def at_once(world: World, number: int, route: Route) -> list[tuple[int, str]]:
     in_organization = resource is not None and resource.membership
     owner: Owner = worlds.organization(f"Racer{number}") if in_organization else worlds.owner(f"racer{number}")
     client = owner.client
-    if not in_organization and route.capability not in CAPABILITIES[Role.CLIENT]:
-        client = next(them for role, them in world.staff.items() if route.capability in CAPABILITIES[role])
+    if not in_organization and not route.opens_to(CAPABILITIES[Role.CLIENT]):
+        client = next(them for role, them in world.staff.items() if route.opens_to(CAPABILITIES[role]))
     parameters = resource.make(world, owner) if resource else {}
     body = BODIES[route.name](world, owner) if route.name in BODIES else {}
     # A file is read by its request, so each has one of its own; of all else the bodies are the same.

@@ -6,7 +6,7 @@ adds it.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from django.db import transaction
 
 from compliance.tests.factories import PERSON
 from fintech_core import clock, db, ids
-from fintech_core.capabilities import Capability
+from fintech_core.capabilities import Capability, alternatives
 from fintech_core.db import unit_of_work
 from fintech_core.testing import (
     PASSWORD,
@@ -159,7 +159,7 @@ def _snapshot() -> Iterator[None]:
 class Route:
     method: str
     path: str
-    capability: Capability
+    any_of: frozenset[Capability]  # each alone opens it
     needs_key: bool
 
     @property
@@ -177,6 +177,9 @@ class Route:
         found = re.match(r".*>", self.path)
         return found.group(0) if found else None
 
+    def opens_to(self, capabilities: Collection[Capability]) -> bool:
+        return not self.any_of.isdisjoint(capabilities)
+
     def url(self, parameters: Mapping[str, Any]) -> str:
         return "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda match: str(parameters[match[1]]), self.path)
 
@@ -188,10 +191,10 @@ def api_v1() -> list[Route]:
         if not path.startswith(API):
             continue
         for method, action in (actions or {}).items():
-            capability = view.access[action]  # type: ignore[attr-defined]
+            any_of = alternatives(view.access[action])  # type: ignore[attr-defined]
             keyed = getattr(view, "idempotent", {}).get(action, False)
-            if method != "head" and capability is not Capability.PUBLIC:
-                found.append(Route(method.upper(), path, capability, bool(keyed)))
+            if method != "head" and Capability.PUBLIC not in any_of:
+                found.append(Route(method.upper(), path, any_of, bool(keyed)))
     return sorted(found, key=lambda route: (route.path, route.method))
 
 
@@ -269,7 +272,7 @@ def _transaction(world: World, owner: Owner) -> dict[str, Any]:
 
 
 def _statement(world: World, owner: Owner) -> dict[str, Any]:
-    route = Route("POST", f"{API}reconciliation/statements", Capability.RECONCILE, needs_key=False)
+    route = Route("POST", f"{API}reconciliation/statements", frozenset({Capability.RECONCILE}), needs_key=False)
     answer = call(world.staff[Role.OPERATOR], route, {}, BODIES[route.name](world, owner))
     assert answer.status_code == 201, answer.content
     return {"pk": answer.json()["results"][0]["id"]}

@@ -202,6 +202,9 @@ def _decide_one(books: _Books, proposal: Proposal) -> Decision:
     hold_change = _capture(books, proposal)
     if isinstance(hold_change, Refused):
         return hold_change
+    payer_at_fault = _payer_at_fault(books, proposal)
+    if payer_at_fault is not None:
+        return payer_at_fault
     drafts: list[Draft] = []
     for leg, movement in enumerate(proposal.movements):
         refusal = _check_movement(books, movement)
@@ -247,6 +250,32 @@ def _keep_hold_change(books: _Books, change: HoldChange) -> None:
     books.holds[hold.id] = replace(
         hold, status=change.status, remaining=hold.remaining - change.captured - change.released
     )
+
+
+def _payer_at_fault(books: _Books, proposal: Proposal) -> Refused | None:
+    """What refuses the payer's own side, all legs together, before any other wallet is looked at.
+
+    A refusal about another wallet says something of a stranger: it is given only to who could have paid. Nothing is
+    refused here that the legs, one after another, would let pass.
+    """
+    payer = books.of(proposal.movements[0].source)
+    if payer is None or any(payer.id == movement.destination for movement in proposal.movements):
+        return None
+    debits = [movement for movement in proposal.movements if movement.source == payer.id]
+    if any(movement.amount >= AMOUNT_LIMIT for movement in debits):
+        return Refused(Reason.AMOUNT_TOO_LARGE)
+    if any(movement.currency != payer.currency for movement in debits):
+        return Refused(Reason.CURRENCY_MISMATCH, payer.id)
+    if payer.status == WalletStatus.CLOSED:
+        return Refused(Reason.WALLET_CLOSED, payer.id)
+    if payer.status == WalletStatus.FROZEN and not proposal.lifts_freeze:
+        return Refused(Reason.WALLET_FROZEN, payer.id)
+    left = _EXACT.subtract(payer.balance, payer.held)
+    for movement in debits:
+        left = _EXACT.subtract(left, movement.amount)
+    if payer.floor is not None and left < payer.floor:
+        return Refused(Reason.INSUFFICIENT_FUNDS, payer.id)
+    return None
 
 
 def _check_movement(books: _Books, movement: Movement) -> Refused | None:

@@ -38,7 +38,6 @@ from transactions.journal import NewEntry
 from transactions.locks import lock_holds
 from transactions.models import Hold, Transaction
 from transactions.postings import (
-    ABOUT_THE_WALLET,
     Account,
     AmountTooLarge,
     BatchAborted,
@@ -64,7 +63,6 @@ from wallet.models import Wallet
 MAX_POSTINGS = 1_000
 
 __all__ = [
-    "ABOUT_THE_WALLET",
     "Account",
     "AmountTooLarge",
     "BatchAborted",

@@ -72,9 +72,6 @@ _ERRORS: Mapping[Reason, type[DomainError]] = {
     Reason.BATCH_ABORTED: BatchAborted,
 }
 
-# What these say of the credited wallet is its owner's to know; a stranger is told that the destination is unavailable.
-ABOUT_THE_WALLET = (WalletClosed, WalletFrozen, LimitExceeded)
-
 Account = uuid.UUID | SystemAccount
 
 

@@ -1,7 +1,7 @@
 """Reads of the ledger, scoped by who asks."""
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -123,13 +123,21 @@ def fee_schedules_visible_to(actor: Actor) -> QuerySet[FeeSchedule]:
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """A customer's wallet without its figures, and the KYC level of its owner (of an organization: by its KYB)."""
+    """A customer's wallet as it was read without a lock, and the KYC level of its owner (of an organization: by its
+    KYB)."""
 
     pk: uuid.UUID
     owner_id: uuid.UUID
     currency: str
     status: str
+    balance: Decimal
+    floor: Decimal | None
     kyc_level: int
+
+    def could_pay(self, amount: Decimal) -> bool:
+        """False only where a debit of `amount` is surely refused: holds and earlier payments are left out."""
+        enough = self.floor is None or self.balance - amount >= self.floor
+        return self.status == WalletStatus.ACTIVE and enough
 
 
 _NEWEST_CREDITS = 1_000
@@ -153,11 +161,27 @@ def credits_that_cannot_go_back(wallet_id: uuid.UUID) -> Decimal:
 Schedules = Mapping[tuple[str, int | None], FeeSchedule]
 
 _PARTIES = """
-    SELECT w.id, coalesce(w.owner_user_id, w.owner_organization_id), w.currency, w.status,
+    SELECT w.id, coalesce(w.owner_user_id, w.owner_organization_id), w.currency, w.status, w.balance, w.floor,
         coalesce(u.kyc_level, CASE o.kyb_status WHEN 'APPROVED' THEN 2 ELSE 0 END)
     FROM wallet_wallet w LEFT JOIN users_user u ON u.id = w.owner_user_id
     LEFT JOIN organizations_organization o ON o.id = w.owner_organization_id
     WHERE w.id = ANY(%s) AND w.account_code IS NULL
+"""
+_PARTIES_OF_PERSONS = """
+    SELECT w.id, w.owner_user_id, w.currency, w.status, w.balance, w.floor, u.kyc_level
+    FROM wallet_wallet w JOIN users_user u ON u.id = w.owner_user_id
+    WHERE w.owner_user_id = ANY(%s) AND w.currency = ANY(%s) AND w.status <> 'CLOSED'
+"""
+# Of each payer's payments the newest: a bound for who has made very many.
+_PAID_BEFORE = """
+    SELECT DISTINCT credit.wallet_id FROM unnest(%s::uuid[]) AS payer (id)
+    CROSS JOIN LATERAL (
+        SELECT transaction_id FROM transactions_ledgerentry
+        WHERE wallet_id = payer.id AND direction = 'DEBIT' ORDER BY sequence DESC LIMIT 10000
+    ) AS debit
+    JOIN transactions_transaction paid ON paid.id = debit.transaction_id AND paid.kind IN ('TRANSFER', 'HOLD_CAPTURE')
+    JOIN transactions_ledgerentry credit ON credit.transaction_id = paid.id AND credit.direction = 'CREDIT'
+    WHERE credit.wallet_id = ANY(%s)
 """
 _FEES_IN_FORCE = f"""
     WITH clock AS MATERIALIZED (SELECT ledger_clock() AS now)
@@ -166,13 +190,28 @@ _FEES_IN_FORCE = f"""
 """  # noqa: S608 - constants only
 
 
+def parties_of_persons(
+    user_ids: Collection[uuid.UUID], currencies: Collection[str]
+) -> dict[tuple[uuid.UUID, str], Party]:
+    """The wallets of these persons in these currencies that aren't closed, by owner and currency."""
+    rows = prepared.rows(_PARTIES_OF_PERSONS, [list(user_ids), list(currencies)])
+    return {(party.owner_id, party.currency): party for party in (Party(*row) for row in rows)}
+
+
+def wallets_paid_before(*, payers: Collection[uuid.UUID], payees: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of the payees' wallets that one of the payers' has paid, by a transfer or out of a hold."""
+    return {wallet_id for (wallet_id,) in prepared.rows(_PAID_BEFORE, [list(payers), list(payees)])}
+
+
 def parties_and_fees(
-    *, wallet_ids: Collection[uuid.UUID], kind: str, currencies: Collection[str]
+    *, wallet_ids: Collection[uuid.UUID], kind: str, currencies: Collection[str], along: Callable[[], object] = list
 ) -> tuple[dict[uuid.UUID, Party], Schedules]:
     """Customers' wallets among these ids, whoever owns them, and the fee schedules for `kind` at this moment by
-    currency and KYC level (None: every level without its own). Every transfer asks for both, so they travel together.
+    currency and KYC level (None: every level without its own). Every transfer asks for both, so they travel together,
+    with what `along` makes `prepared.Pending`.
     """
     with prepared.one_round_trip():
+        along()
         parties = prepared.Pending(_PARTIES, [list(wallet_ids)])
         fees = prepared.Pending(_FEES_IN_FORCE, [kind, list(currencies)])
     schedules = prepared.instances(FeeSchedule, fees.rows())

@@ -4,6 +4,7 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
+from fintech_core.capabilities import alternatives
 from users.scopes import scopes_with
 
 
@@ -37,5 +38,5 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):
         """The scopes that open the route, which OpenAPI 3.1 allows beside any scheme; nothing where there are none."""
         view = auto_schema.view
         action = getattr(view, "action", None) or auto_schema.method.lower()
-        scopes = scopes_with(view.access[action])
+        scopes = scopes_with(alternatives(view.access[action]))
         return {self.name: scopes} if scopes else []

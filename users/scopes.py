@@ -5,7 +5,7 @@ brings no read of the rest: a key that shall see transactions needs `transaction
 credentials, sessions, keys, KYC, the profile, an organization's members or payout accounts, and none anything of staff.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 
 from fintech_core.capabilities import Capability
@@ -35,6 +35,6 @@ def capabilities_of(scopes: Iterable[str]) -> frozenset[Capability]:
     return frozenset().union(*(SCOPES[Scope(scope)] for scope in scopes))
 
 
-def scopes_with(capability: Capability) -> list[str]:
-    """The scopes that bring a capability, for the docs of a route; none where keys can't come."""
-    return [scope.value for scope, brings in SCOPES.items() if capability in brings]
+def scopes_with(capabilities: Collection[Capability]) -> list[str]:
+    """The scopes that bring any of the capabilities, for the docs of a route; none where keys can't come."""
+    return [scope.value for scope, brings in SCOPES.items() if not brings.isdisjoint(capabilities)]

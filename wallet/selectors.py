@@ -1,7 +1,6 @@
 """Reads of wallets, scoped by who asks."""
 
 import uuid
-from collections.abc import Collection
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -48,24 +47,6 @@ def open_wallet_of(user_id: uuid.UUID, currency: str) -> Wallet | None:
 def open_wallets_of(owner: Owner) -> QuerySet[Wallet]:
     """The owner's wallets that aren't closed: at most one in a currency."""
     return Wallet.objects.filter(owner.owns()).exclude(status=WalletStatus.CLOSED)
-
-
-def open_wallets_by_id(wallet_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Wallet]:
-    """Customers' wallets among these ids that aren't closed."""
-    rows = Wallet.objects.filter(pk__in=set(wallet_ids), account_code__isnull=True)
-    return {wallet.pk: wallet for wallet in rows.exclude(status=WalletStatus.CLOSED)}
-
-
-def open_wallets_by_owner(
-    user_ids: Collection[uuid.UUID], currencies: Collection[str]
-) -> dict[tuple[uuid.UUID, str], Wallet]:
-    """The wallets of these users in these currencies that aren't closed, by owner and currency."""
-    rows = Wallet.objects.filter(owner_user_id__in=set(user_ids), currency__in=set(currencies))
-    return {
-        (wallet.owner_user_id, wallet.currency): wallet
-        for wallet in rows.exclude(status=WalletStatus.CLOSED)
-        if wallet.owner_user_id is not None
-    }
 
 
 def with_figures(rows: QuerySet[Wallet], now: datetime) -> QuerySet[Wallet]:

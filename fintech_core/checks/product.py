@@ -11,6 +11,7 @@ _LOOSEST_FACTOR = 10
 _RATES = {
     "api_network": (6000, 60),
     "api_principal": (1200, 60),
+    "batch_items": (6000, 60),
     "log_in_network": (30, 60),
     "register_network": (100, 3600),
     "send_network": (60, 900),
@@ -21,7 +22,7 @@ _RATES = {
 
 
 def check() -> list[CheckMessage]:
-    return [*_switches(), *_money(), *_rates(), *_times()]
+    return [*_switches(), *_money(), *_rates(), *_times(), *_payees()]
 
 
 def _switches() -> list[CheckMessage]:
@@ -79,6 +80,14 @@ def _rates() -> list[CheckMessage]:
         Error(f"{name} allows more than {_LOOSEST_FACTOR} times its default.", hint="Lower it.", id="fintech.E060")
         for name in loose
     ]
+
+
+def _payees() -> list[CheckMessage]:
+    """Up to ten times the default, as with rates; none at all would refuse who mistypes an address once."""
+    if 1 <= settings.UNKNOWN_PAYEES_PER_DAY <= _LOOSEST_FACTOR * 50:
+        return []
+    message = "UNKNOWN_PAYEES_PER_DAY is not from 1 to 500: there is no bound on asking who has an account, or no room."
+    return [Error(message, hint="Leave it out: 50.", id="fintech.E062")]
 
 
 def _times() -> list[CheckMessage]:

@@ -1,7 +1,12 @@
 """Which deeds of the rooms below the ledger's are heard of, and by whom."""
 
-import pytest
+import ast
+import re
 
+import pytest
+from django.conf import settings
+
+from fintech_core import event_types, ids, outbox
 from fintech_core.models import OutboxEvent
 from fintech_core.testing import Client
 from users.models import User
@@ -61,3 +66,33 @@ def test_a_decision_on_kyc_names_no_person(
     assert officer_client.post(f"/api/v1/kyc/submissions/{submission}/{deed}", said).status_code == 200
 
     assert heard("kyc.") == [("kyc.decided", alice.pk, payload)]
+
+
+# --- Who may read them ------------------------------------------------------------------------------------------------
+
+
+def test_a_type_that_is_not_declared_is_not_published() -> None:
+    with pytest.raises(ValueError, match="event_types"):
+        outbox.Event(type="wallet.melted", entity_type="wallet", entity_id=ids.uuid7())
+
+
+def test_the_documentation_lists_exactly_the_types_that_are_declared() -> None:
+    section = (settings.BASE_DIR / "API_DOCUMENTATION.md").read_text().split("\n## Events\n")[1].split("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    listed = {name for row in rows for name in re.findall(r"`([a-z_]+\.[a-z_]+)`", row)}
+
+    declared = {name for name in event_types.READERS if not name.startswith("payment_intent.")}
+    assert listed == declared
+    assert "| `payment_intent.` and its new status |" in section
+
+
+def test_no_type_is_declared_that_no_code_names() -> None:
+    """The other way round holds by itself: `outbox.Event` refuses what isn't declared."""
+    named = set()
+    for path in settings.BASE_DIR.glob("*/**/*.py"):
+        if path.name != "event_types.py" and not {"tests", "migrations"} & set(path.parts):
+            constants = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant))
+            named |= {value for value in constants if isinstance(value, str)}
+
+    declared = {name for name in event_types.READERS if not name.startswith("payment_intent.")}
+    assert declared - named == set()

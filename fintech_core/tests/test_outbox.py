@@ -20,6 +20,7 @@ from fintech_core.models import OutboxCursor, OutboxEvent
 from fintech_core.testing import Client
 from users.models import User
 
+pytestmark = pytest.mark.usefixtures("types_of_tests")
 durable = pytest.mark.django_db(transaction=True)
 rolled_back = pytest.mark.django_db
 ACTOR = Actor.system("test")
@@ -163,39 +164,39 @@ def test_a_writer_chooses_neither_the_transaction_nor_the_time_of_an_event(
 
 @durable
 def test_a_consumer_is_handed_every_event_once_and_in_order() -> None:
-    for type in ("a.a", "b.b", "c.c"):
+    for type in ("thing.a", "thing.b", "thing.c"):
         publish_committed(type)
     seen = Seen()
 
     counts = [drain(seen, limit=2), drain(seen, limit=2), drain(seen, limit=2)]
 
     assert counts == [2, 1, 0]
-    assert seen == ["a.a", "b.b", "c.c"]
+    assert seen == ["thing.a", "thing.b", "thing.c"]
 
 
 @durable
 def test_each_consumer_has_a_cursor_of_its_own() -> None:
-    publish_committed("a.a")
+    publish_committed("thing.a")
     first, second = Seen(), Seen()
 
     drain(first, "first")
     drain(second, "second")
 
-    assert (first, second) == (["a.a"], ["a.a"])
+    assert (first, second) == (["thing.a"], ["thing.a"])
     assert OutboxCursor.objects.count() == 2
 
 
 @durable
 def test_a_late_commit_with_a_lower_id_is_waited_for(as_app: psycopg.Connection) -> None:
     seen = Seen()
-    begin_and_publish(as_app, "late.one")  # the lower id and the lower txid, not yet committed
-    publish_committed("early.one")
+    begin_and_publish(as_app, "thing.late")  # the lower id and the lower txid, not yet committed
+    publish_committed("thing.early")
 
     assert drain(seen) == 0
     as_app.execute("COMMIT")
     drain(seen)
 
-    assert seen == ["late.one", "early.one"]
+    assert seen == ["thing.late", "thing.early"]
 
 
 @durable
@@ -203,39 +204,39 @@ def test_a_transaction_that_began_first_and_published_last_loses_nothing(as_app:
     seen = Seen()
     as_app.execute("BEGIN")
     as_app.execute("SELECT pg_current_xact_id()")  # the lower txid
-    publish_committed("early.one")  # the lower id
-    as_app.execute(INSERT, ["late.one", None])
+    publish_committed("thing.early")  # the lower id
+    as_app.execute(INSERT, ["thing.late", None])
 
     assert drain(seen) == 0
     as_app.execute("COMMIT")
-    publish_committed("next.one")
+    publish_committed("thing.next")
     drain(seen)
 
-    assert seen == ["late.one", "early.one", "next.one"]
+    assert seen == ["thing.late", "thing.early", "thing.next"]
 
 
 @durable
 def test_an_open_transaction_holds_back_only_what_came_after_it_began(as_app: psycopg.Connection) -> None:
     seen = Seen()
-    publish_committed("a.a")
-    begin_and_publish(as_app, "b.b")
-    publish_committed("c.c")
+    publish_committed("thing.a")
+    begin_and_publish(as_app, "thing.b")
+    publish_committed("thing.c")
 
     drain(seen)
-    assert seen == ["a.a"]
+    assert seen == ["thing.a"]
     as_app.execute("ROLLBACK")
     drain(seen)
 
-    assert seen == ["a.a", "c.c"]
+    assert seen == ["thing.a", "thing.c"]
 
 
 @durable
 def test_a_handler_that_fails_is_handed_the_same_again_and_its_effects_appear_once() -> None:
-    publish_committed("a.a")
+    publish_committed("thing.a")
     seen = Seen()
 
     def failing(events: Sequence[OutboxEvent], now: datetime) -> None:
-        publish("b.effect")
+        publish("thing.effect")
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -243,14 +244,14 @@ def test_a_handler_that_fails_is_handed_the_same_again_and_its_effects_appear_on
     assert OutboxEvent.objects.count() == 1
     drain(seen)
 
-    assert seen == ["a.a"]
+    assert seen == ["thing.a"]
 
 
 @durable
 def test_two_drains_of_one_consumer_never_hand_over_the_same_event(as_app: psycopg.Connection) -> None:
     seen = Seen()
     drain(seen)  # makes the cursor
-    publish_committed("a.a")
+    publish_committed("thing.a")
     as_app.execute("BEGIN")
     as_app.execute("SELECT 1 FROM fintech_core_outboxcursor WHERE name = 'tests' FOR UPDATE")
 
@@ -258,7 +259,7 @@ def test_two_drains_of_one_consumer_never_hand_over_the_same_event(as_app: psyco
     as_app.execute("COMMIT")
     assert drain(seen) == 1
 
-    assert seen == ["a.a"]
+    assert seen == ["thing.a"]
 
 
 _handed: list[str] = []
@@ -272,13 +273,13 @@ def remember(events: Sequence[OutboxEvent], now: datetime) -> None:
 def test_the_beat_task_drains_the_consumers_that_the_settings_name(settings: Any) -> None:
     settings.OUTBOX_CONSUMERS = {"tests": f"{__name__}.remember"}
     _handed.clear()
-    for type in ("a.a", "b.b"):
+    for type in ("thing.a", "thing.b"):
         publish_committed(type)
 
     tasks.drain_outbox()
     tasks.drain_outbox()
 
-    assert _handed == ["a.a", "b.b"]
+    assert _handed == ["thing.a", "thing.b"]
 
 
 # --- The feed ---------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from fintech_core.testing import Client
 from fintech_core.tests.test_audit_chain import problems, seal_everything
 from fintech_core.tests.test_outbox import INSERT
 
+pytestmark = pytest.mark.usefixtures("types_of_tests")
 ELSEWHERE = 10**12  # so far above are ids that another cluster gave out
 STEP = 2**32
 ACTOR = Actor.system("tests.ids")
@@ -142,7 +143,7 @@ def test_a_raise_waits_for_writers_so_that_no_event_commits_behind_a_reader(
     seen = Seen()
     unit_of_work(write)
     as_app.execute("BEGIN")
-    as_app.execute(INSERT, ["late.one", None])
+    as_app.execute(INSERT, ["thing.late", None])
     raised = threading.Event()
 
     def raise_it() -> None:
@@ -160,7 +161,7 @@ def test_a_raise_waits_for_writers_so_that_no_event_commits_behind_a_reader(
         pass
 
     assert raised.is_set()
-    assert seen == ["thing.done", "late.one", "thing.done"]
+    assert seen == ["thing.done", "thing.late", "thing.done"]
 
 
 def test_a_transaction_that_began_before_a_raise_and_writes_after_it_is_read_in_order(
@@ -173,12 +174,12 @@ def test_a_transaction_that_began_before_a_raise_and_writes_after_it_is_read_in_
     unit_of_work(write)
 
     assert drain(seen) == 0
-    as_app.execute(INSERT, ["late.one", None])
+    as_app.execute(INSERT, ["thing.late", None])
     as_app.execute("COMMIT")
     while drain(seen):
         pass
 
-    assert seen == ["late.one", "thing.done"]
+    assert seen == ["thing.late", "thing.done"]
 
 
 # --- A database that was moved without raising the base ---------------------------------------------------------------

@@ -28,7 +28,8 @@ from transactions.services.holds import (
 )
 from transactions.services.monitors import TooManyMonitors, create_monitor, delete_monitor
 from transactions.services.organizations import OrganizationInUse, close_organization
-from transactions.services.planning import MAX_ITEMS, Destination, DestinationUnavailable, Plan, TransferItem
+from transactions.services.payees import DestinationUnavailable, TooManyUnknownPayees, count_of
+from transactions.services.planning import MAX_ITEMS, Destination, Plan, TransferItem
 from transactions.services.rates import RatesExist, RatesJump, RatesUnreadable, load_rates, read_ecb
 from transactions.services.reversals import AlreadyReversed, NotReversible, reverse_transaction
 from transactions.services.runs import INTERNAL_ERROR, begin_run, post_run, record_refusal
@@ -80,6 +81,7 @@ __all__ = [
     "TooManyHolds",
     "TooManyMonitors",
     "TooManySchedules",
+    "TooManyUnknownPayees",
     "TransferItem",
     "batch_refused",
     "begin_run",
@@ -87,6 +89,7 @@ __all__ = [
     "capture_hold",
     "close_organization",
     "close_wallet",
+    "count_of",
     "create_fee_schedule",
     "create_hold",
     "create_monitor",

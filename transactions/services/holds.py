@@ -17,6 +17,7 @@ from typing import Any
 
 from django.db.models import F
 
+from compliance.selectors import kyc_level_of
 from compliance.services import require_kyc
 from fintech_core import audit, clock, guards, money, outbox
 from fintech_core.actors import Actor
@@ -30,11 +31,14 @@ from transactions.models import Hold, Transaction
 from transactions.monitors import evaluate_monitors
 from transactions.postings import error_of
 from transactions.selectors import due_hold_ids, due_total, holds_owned_by, holds_visible_to
-from transactions.services.planning import DestinationUnavailable, fee_legs_for
+from transactions.services import payees
+from transactions.services.payees import DestinationUnavailable
+from transactions.services.planning import fee_legs_for
 from users.services import step_up
+from wallet.enums import WalletStatus
 from wallet.locks import lock_free_wallets, lock_wallets, lock_wallets_and_read_clock
 from wallet.models import Claim, Wallet
-from wallet.selectors import expired_claims, open_wallets_by_id, wallets_owned_by
+from wallet.selectors import expired_claims, wallets_owned_by
 from wallet.services import add_claim, extend_claim, remove_claims
 
 CLAIM_KIND = "hold"
@@ -168,9 +172,9 @@ def capture_hold(
 
     Who may: the owner of the wallet, as there are no merchants yet. What remains is released, unless the hold allows
     several captures and this one isn't `final`. As the destination is named only now, the gates of a transfer are
-    asked again. Raises NotFound, ValidationFailed (more decimals than the currency has), HoldNotActive, SameWallet,
-    DestinationUnavailable, KycRequired, CaptureTooLarge, InsufficientFunds (the fee is taken from what is available),
-    WalletFrozen, AmountTooLarge.
+    asked again, those of the payer first. Raises NotFound, ValidationFailed (more decimals than the currency has),
+    HoldNotActive, SameWallet, KycRequired, TooManyUnknownPayees, StepUpRequired (large amounts), CaptureTooLarge,
+    AmountTooLarge, WalletFrozen, InsufficientFunds (the fee is taken from what is available), DestinationUnavailable.
     """
     actor.require(Capability.HOLDS_WRITE)
     hold = holds_owned_by(actor).select_related("wallet").filter(pk=hold_id).first()
@@ -179,12 +183,13 @@ def capture_hold(
     if amount is not None:
         guards.require_decimals(amount, hold.currency)
     _refuse_unless_open(hold, clock.now())
-    target = _destination(actor, hold, destination_wallet)
+    if destination_wallet == hold.wallet_id:
+        raise ledger.SameWallet
     require_kyc(owner_id=hold.wallet.owner_id, operation="transfer_out")
-    require_kyc(owner_id=target.owner_id, operation="receive")
+    target = _destination(actor, hold, destination_wallet)
     # Nobody changes a hold without its wallet's lock, so from here on it stays as it is read. Its own lock is taken
     # by the ledger, after the lanes.
-    locked, now = lock_wallets_and_read_clock([hold.wallet_id, target.pk])
+    locked, now = lock_wallets_and_read_clock([hold.wallet_id, target])
     source = locked[hold.wallet_id]
     hold = Hold.objects.get(pk=hold_id)
     _refuse_unless_open(hold, now)
@@ -192,46 +197,50 @@ def capture_hold(
     capture = ledger.Capture(hold_id, hold.remaining if amount is None else amount, final)
     step_up.spend_for_payment(actor=actor, amounts=[(hold.currency, capture.amount)])
     transaction = _post_capture(actor, hold, source, target, capture)
+    if isinstance(transaction, ledger.Refusal):
+        of_payee = transaction.wallet_id == target
+        raise _unavailable(actor, source, destination_wallet) if of_payee else transaction.error
     hold.refresh_from_db(fields=["status", "captured", "released"])
     if hold.status != HoldStatus.ACTIVE:
         remove_claims(kind=CLAIM_KIND, refs=[hold.pk])
-    paid = {"transaction": str(transaction.pk), "destination_wallet": str(target.pk)}
+    paid = {"transaction": str(transaction.pk), "destination_wallet": str(target)}
     _tell(actor, "hold.captured", hold, source.owner_id, before=before, **paid)
     return transaction
 
 
-def _post_capture(actor: Actor, hold: Hold, source: Wallet, target: Wallet, capture: ledger.Capture) -> Transaction:
+def _post_capture(
+    actor: Actor, hold: Hold, source: Wallet, target: uuid.UUID, capture: ledger.Capture
+) -> ledger.Outcome:
     kind = TransactionKind.HOLD_CAPTURE
     fee_legs, prices = fee_legs_for(kind=kind, source=source, amount=capture.amount)
     posting = ledger.Posting(
         kind=kind,
-        legs=(ledger.Leg(source.pk, target.pk, capture.amount, hold.currency), *fee_legs),
+        legs=(ledger.Leg(source.pk, target, capture.amount, hold.currency), *fee_legs),
         capture=capture,
         prices=prices,
     )
-    outcome = ledger.post([posting], actor=actor)[0]
-    if isinstance(outcome, ledger.Refusal):
-        # What it says of a stranger's wallet isn't told.
-        of_target = outcome.wallet_id == target.pk and isinstance(outcome.error, ledger.ABOUT_THE_WALLET)
-        raise _unavailable(actor) if of_target else outcome.error
-    return outcome
+    return ledger.post([posting], actor=actor)[0]
 
 
-def _destination(actor: Actor, hold: Hold, wallet_id: uuid.UUID) -> Wallet:
-    if wallet_id == hold.wallet_id:
-        raise ledger.SameWallet
-    wallet = open_wallets_by_id([wallet_id]).get(wallet_id)
-    if wallet is None or wallet.currency != hold.currency:
-        raise _unavailable(actor)
-    return wallet
+def _destination(actor: Actor, hold: Hold, wallet_id: uuid.UUID) -> uuid.UUID:
+    """The wallet to pay; NOWHERE if it can't be paid: the ledger then judges the payer first. Raises
+    TooManyUnknownPayees."""
+    counters = payees.used_now(actor=actor)
+    wallet = Wallet.objects.filter(pk=wallet_id, account_code__isnull=True).first()
+    if wallet is None or wallet.owner_id != actor.owner_id:
+        payees.refuse_unknown(counters, payers=[hold.wallet_id], payees=[wallet_id])
+    if wallet is None or wallet.owner_id is None or wallet.currency != hold.currency:
+        return payees.NOWHERE
+    if wallet.status == WalletStatus.CLOSED:
+        return payees.NOWHERE
+    return wallet_id if payees.may_receive({wallet.owner_id: kyc_level_of(wallet.owner_id)}) else payees.NOWHERE
 
 
-def _unavailable(actor: Actor) -> DestinationUnavailable:
-    refusal = DestinationUnavailable()
-    # Whoever probes for wallets leaves tracks, as with transfers.
-    refusal.trace = lambda: audit.record(
-        actor=actor, action="hold.destination_unavailable", entity_type="user", entity_id=actor.id
-    )
+def _unavailable(actor: Actor, source: Wallet, wallet_id: uuid.UUID) -> DestinationUnavailable:
+    """The refusal, which counts the payee though the use case is undone."""
+    own = wallets_owned_by(actor).filter(pk=wallet_id).exists()
+    refusal = DestinationUnavailable(source=source.pk, wallet=wallet_id, own=own)
+    refusal.trace = payees.count_of(actor=actor, outcomes=[refusal])
     return refusal
 
 

@@ -2,15 +2,18 @@
 
 One to a thousand items cost the same number of statements. Nothing is locked or written here; the ledger decides on
 locked figures, and the database checks again. Single transfers, batches, imports and dry runs all come through here.
+
+A payee is looked up only for a payer who could pay. One who can't be paid is planned as NOWHERE, so that the ledger
+judges the payer first: what is said of a payee is said to those alone who could have paid.
 """
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from compliance.selectors import kyc_levels_of
 from compliance.services import refused_by_kyc
+from fintech_core import prepared
 from fintech_core.actors import Actor
 from fintech_core.exceptions import DomainError, KycRequired, NotFound
 from fintech_core.identifiers import InvalidIdentifier, normalise_email
@@ -18,20 +21,13 @@ from transactions import fees, ledger, selectors
 from transactions.enums import TransactionKind
 from transactions.models import FeeSchedule
 from transactions.selectors import Party
+from transactions.services import payees
 from users.models import User
 from users.selectors import users_by_verified_emails, users_by_verified_phones
 from wallet.enums import WalletStatus
 from wallet.models import Wallet
-from wallet.selectors import open_wallets_by_owner
 
 MAX_ITEMS = ledger.MAX_POSTINGS
-
-
-class DestinationUnavailable(DomainError):
-    """One answer for every destination that can't be paid, so that it tells nothing about strangers."""
-
-    code = "destination_unavailable"
-    title = "The destination can't receive this payment."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,75 +54,104 @@ class TransferItem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """A transfer that nothing stands against but what the ledger decides. The fee is a leg of the same posting."""
+    """A transfer that nothing stands against but what the ledger decides. The fee is a leg of the same posting.
+
+    `destination` is NOWHERE for a payee who can't be paid, or wasn't looked up since the payer can't pay
+    (`looked_up`); `meant` is the wallet that was named, where there is one, and `is_own` says that it is the payer's.
+    """
 
     item: TransferItem
     source: uuid.UUID
     destination: uuid.UUID
     fee: Decimal
     posting: ledger.Posting
+    looked_up: bool = True
+    meant: uuid.UUID | None = None
+    is_own: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Facts:
-    """All that was read for a batch."""
+    """What the payers of a batch are judged by; `wallets` are all that the items name by id."""
 
+    wallets: Mapping[uuid.UUID, Party]
     sources: Mapping[uuid.UUID, Party]
-    by_wallet: Mapping[uuid.UUID, Party]
-    by_email: Mapping[str, User]
-    by_phone: Mapping[str, User]
-    by_owner: Mapping[tuple[uuid.UUID, str], Wallet]
-    levels: Mapping[uuid.UUID, int]
     may_not_send: Mapping[uuid.UUID, KycRequired]
-    may_not_receive: Mapping[uuid.UUID, KycRequired]
     schedules: Mapping[tuple[str, int | None], FeeSchedule]
     prices: ledger.Prices
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _People:
+    """The payees of a batch who were named by address or number."""
+
+    by_email: Mapping[str, User]
+    by_phone: Mapping[str, User]
+    by_owner: Mapping[tuple[uuid.UUID, str], Party]
 
 
 def plan_transfers(*, actor: Actor, items: Sequence[TransferItem]) -> list[Plan | DomainError]:
     """A plan or a refusal for each item, in order.
 
-    Refusals: NotFound (a source that isn't the actor's), CurrencyMismatch, DestinationUnavailable, SameWallet,
-    KycRequired.
+    Refusals: NotFound (a source that isn't the actor's), CurrencyMismatch, KycRequired (of the payer), SameWallet.
+    Raises TooManyUnknownPayees.
     """
     if not 1 <= len(items) <= MAX_ITEMS:
         raise ValueError(f"a batch has 1 to {MAX_ITEMS} transfers")
-    facts = _read(actor, items)
-    return [_plan(facts, item) for item in items]
+    facts, counters = _read(actor, items)
+    refusals = [_payer_refusal(facts, item) for item in items]
+    fees_due = [Decimal(0) if refusals[at] else _fee(facts, item) for at, item in enumerate(items)]
+    able = [
+        refusals[at] is None and facts.sources[item.source_wallet].could_pay(item.amount + fees_due[at])
+        for at, item in enumerate(items)
+    ]
+    people = _look_up([item for at, item in enumerate(items) if able[at]])
+    targets = [_target(facts, people, item) if able[at] else None for at, item in enumerate(items)]
+    receivers = payees.may_receive({target.owner_id: target.kyc_level for target in targets if target is not None})
+    plans = [
+        refusals[at] or _plan(facts, item, fees_due[at], targets[at], receivers, looked_up=able[at])
+        for at, item in enumerate(items)
+    ]
+    others = [plan for plan in plans if isinstance(plan, Plan) and plan.looked_up and not plan.is_own]
+    named = {plan.meant or payees.NOWHERE for plan in others}
+    payees.refuse_unknown(counters, payers=facts.sources.keys(), payees=named)
+    return plans
 
 
-def _read(actor: Actor, items: Sequence[TransferItem]) -> _Facts:
-    """Everything that the items need to know, with one statement for each kind of it."""
+def _read(actor: Actor, items: Sequence[TransferItem]) -> tuple[_Facts, prepared.Pending | None]:
+    """What the payers must be judged by, in one round trip, and how many unknown payees the actor has named before."""
     source_ids = {i.source_wallet for i in items}
     wallet_ids = {i.destination.wallet_id for i in items if i.destination.wallet_id is not None}
     currencies = {i.currency for i in items}
+    counters: list[prepared.Pending | None] = []
     wallets, schedules = selectors.parties_and_fees(
-        wallet_ids=source_ids | wallet_ids, kind=TransactionKind.TRANSFER, currencies=currencies
+        wallet_ids=source_ids | wallet_ids,
+        kind=TransactionKind.TRANSFER,
+        currencies=currencies,
+        along=lambda: counters.append(payees.used(actor=actor)),
     )
-    own = {pk: wallet for pk, wallet in wallets.items() if wallet.owner_id == actor.owner_id}
-    sources = {pk: wallet for pk, wallet in own.items() if pk in source_ids}
-    emails = {_normal(i.destination.email) for i in items if i.destination.email is not None}
-    phones = {i.destination.phone for i in items if i.destination.phone is not None}
-    by_wallet = {pk: wallets[pk] for pk in wallet_ids if pk in wallets and wallets[pk].status != WalletStatus.CLOSED}
-    by_email = users_by_verified_emails(emails) if emails else {}
-    by_phone = users_by_verified_phones(phones) if phones else {}
-    payees = {user.pk for user in (*by_email.values(), *by_phone.values())}
-    by_owner = open_wallets_by_owner(payees, currencies) if payees else {}
-    levels = {party.owner_id: party.kyc_level for party in (*sources.values(), *by_wallet.values())}
-    if payees:
-        levels |= kyc_levels_of(payees)
-    return _Facts(
+    sources = {pk: wallet for pk, wallet in wallets.items() if pk in source_ids and wallet.owner_id == actor.owner_id}
+    levels = {party.owner_id: party.kyc_level for party in sources.values()}
+    facts = _Facts(
+        wallets=wallets,
         sources=sources,
-        by_wallet=by_wallet,
-        by_email=by_email,
-        by_phone=by_phone,
-        by_owner=by_owner,
-        levels=levels,
         may_not_send=refused_by_kyc(levels=levels, operation="transfer_out"),
-        may_not_receive=refused_by_kyc(levels=levels, operation="receive"),
         schedules=schedules,
         prices=_prices(TransactionKind.TRANSFER, currencies, schedules),
     )
+    return facts, counters[0]
+
+
+def _look_up(items: Sequence[TransferItem]) -> _People:
+    """The payees of these items who are named by address or number: as many statements whoever of them exists."""
+    emails = {_normal(i.destination.email) for i in items if i.destination.email is not None}
+    phones = {i.destination.phone for i in items if i.destination.phone is not None}
+    by_email = users_by_verified_emails(emails) if emails else {}
+    by_phone = users_by_verified_phones(phones) if phones else {}
+    found = {user.pk for user in (*by_email.values(), *by_phone.values())}
+    named = emails or phones
+    by_owner = selectors.parties_of_persons(found, {i.currency for i in items}) if named else {}
+    return _People(by_email=by_email, by_phone=by_phone, by_owner=by_owner)
 
 
 def _normal(email: str) -> str:
@@ -137,28 +162,44 @@ def _normal(email: str) -> str:
         return ""
 
 
-def _plan(facts: _Facts, item: TransferItem) -> Plan | DomainError:
+def _payer_refusal(facts: _Facts, item: TransferItem) -> DomainError | None:
+    """What is against the payer already. Whether the wallet is open and has the money, the ledger decides."""
     source = facts.sources.get(item.source_wallet)
-    if source is None or source.owner_id is None:
+    if source is None:
         return NotFound("There is no such source wallet.")
     if source.currency != item.currency:
         return ledger.CurrencyMismatch()
-    target = _target(facts, item)
-    if target is None or target.owner_id is None:
-        return DestinationUnavailable()
-    if target.pk == source.pk:
+    return facts.may_not_send.get(source.owner_id)
+
+
+def _fee(facts: _Facts, item: TransferItem) -> Decimal:
+    schedule = schedule_for(facts.schedules, item.currency, facts.sources[item.source_wallet].kyc_level)
+    return fees.fee_of(schedule, item.amount) if schedule is not None else Decimal(0)
+
+
+def _plan(
+    facts: _Facts,
+    item: TransferItem,
+    fee: Decimal,
+    target: Party | None,
+    receivers: Collection[uuid.UUID],
+    *,
+    looked_up: bool,
+) -> Plan | DomainError:
+    if target is not None and target.pk == item.source_wallet:
         return ledger.SameWallet()
-    refusal = facts.may_not_send.get(source.owner_id) or facts.may_not_receive.get(target.owner_id)
-    if refusal is not None:
-        return refusal
-    schedule = schedule_for(facts.schedules, item.currency, facts.levels[source.owner_id])
-    fee = fees.fee_of(schedule, item.amount) if schedule is not None else Decimal(0)
+    meant = target or facts.wallets.get(item.destination.wallet_id or payees.NOWHERE) if looked_up else None
+    payable = target is not None and target.owner_id in receivers and target.status != WalletStatus.CLOSED
+    destination = target.pk if target is not None and payable else payees.NOWHERE
     return Plan(
         item=item,
-        source=source.pk,
-        destination=target.pk,
+        source=item.source_wallet,
+        destination=destination,
         fee=fee,
-        posting=_posting(item, source.pk, target.pk, fee, facts.prices),
+        posting=_posting(item, item.source_wallet, destination, fee, facts.prices),
+        looked_up=looked_up,
+        meant=meant.pk if meant is not None else None,
+        is_own=meant is not None and meant.owner_id == facts.sources[item.source_wallet].owner_id,
     )
 
 
@@ -208,17 +249,17 @@ def _fee_legs(source: uuid.UUID, fee: Decimal, currency: str) -> tuple[ledger.Le
     return (ledger.Leg(source, ledger.SystemAccount(selectors.FEES, currency), fee, currency),) if fee else ()
 
 
-def _target(facts: _Facts, item: TransferItem) -> Wallet | Party | None:
-    """The open customer wallet to pay, in the item's currency."""
+def _target(facts: _Facts, people: _People, item: TransferItem) -> Party | None:
+    """The customer's wallet that is meant, in the item's currency; it may be closed."""
     destination = item.destination
     if destination.wallet_id is not None:
-        wallet = facts.by_wallet.get(destination.wallet_id)
+        wallet = facts.wallets.get(destination.wallet_id)
         return wallet if wallet is not None and wallet.currency == item.currency else None
     if destination.email is not None:
-        user = facts.by_email.get(_normal(destination.email))
+        user = people.by_email.get(_normal(destination.email))
     else:
-        user = facts.by_phone.get(destination.phone or "")
-    return facts.by_owner.get((user.pk, item.currency)) if user is not None else None
+        user = people.by_phone.get(destination.phone or "")
+    return people.by_owner.get((user.pk, item.currency)) if user is not None else None
 
 
 def _posting(

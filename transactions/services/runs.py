@@ -25,6 +25,8 @@ from transactions import ledger, recurrence
 from transactions.enums import Frequency, RunStatus, ScheduleStatus, TransactionKind
 from transactions.locks import lock_transfer_schedule
 from transactions.models import LedgerEntry, ScheduledRun, Transaction, TransferSchedule
+from transactions.services.payees import DestinationUnavailable
+from transactions.services.planning import Destination
 from transactions.services.schedules import (
     ENTITY,
     OPEN_RUNS,
@@ -34,7 +36,7 @@ from transactions.services.schedules import (
     skip_occurrences,
     tell,
 )
-from transactions.services.transfers import Destination, DestinationUnavailable, create_transfer
+from transactions.services.transfers import create_transfer
 from users.enums import Role
 from users.models import User
 from users.roles import CAPABILITIES

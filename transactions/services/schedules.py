@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from compliance.selectors import kyc_level_of
 from compliance.services import require_kyc
 from fintech_core import audit, outbox
 from fintech_core.actors import Actor
@@ -23,7 +24,9 @@ from transactions.enums import SCHEDULE_TRANSITIONS, BusinessDayRule, Frequency,
 from transactions.locks import lock_transfer_schedule
 from transactions.models import ScheduledRun, TransferSchedule
 from transactions.selectors import open_schedules_of_others_naming, schedules_owned_by, schedules_visible_to
-from transactions.services.transfers import Destination, DestinationUnavailable
+from transactions.services import payees
+from transactions.services.payees import DestinationUnavailable
+from transactions.services.planning import Destination
 from users.models import User
 from users.selectors import user_by_verified_email, user_by_verified_phone
 from users.services import step_up
@@ -80,10 +83,12 @@ def create_schedule(
     description: str = "",
     now: datetime,
 ) -> TransferSchedule:
-    """Set up a transfer for later, from a wallet of the actor. The gates are asked now and again at every run.
+    """Set up a transfer for later, from a wallet of the actor. The gates are asked now and again at every run, but for
+    the money, which needn't be there before the first one.
 
-    Raises ValidationFailed (`start_at` not in the future or too far in it), NotFound (source), CurrencyMismatch,
-    DestinationUnavailable, SameWallet, KycRequired, WalletClosed, WalletFrozen, TooManySchedules.
+    Raises, what is said of the payer first: ValidationFailed (`start_at` not in the future or too far in it),
+    StepUpRequired (large amounts), NotFound (source), CurrencyMismatch, WalletClosed, WalletFrozen, KycRequired,
+    TooManySchedules, TooManyUnknownPayees, SameWallet, DestinationUnavailable.
     """
     actor.require(Capability.TRANSFERS_WRITE)
     _refuse_start(start_at, now)
@@ -274,17 +279,15 @@ def _parties(actor: Actor, source_wallet: uuid.UUID, destination: Destination, c
         raise NotFound("There is no such source wallet.")
     if source.currency != currency:
         raise ledger.CurrencyMismatch
-    payee = _resolve(actor, destination, currency)
-    if payee.wallet.pk == source.pk:
-        raise ledger.SameWallet
+    _refuse_payer(source)
     require_kyc(owner_id=source.owner_id, operation="transfer_out")
-    require_kyc(owner_id=payee.wallet.owner_id, operation="receive")
+    payee = _resolve(actor, source, destination)
     # Nobody adds another one to the source while they are counted: its lock is held.
     wallets = lock_wallets([source.pk, payee.wallet.pk])
     source, payee = wallets[source.pk], _Payee(wallets[payee.wallet.pk], payee.user)
-    _refuse_states(actor, source, payee.wallet)
-    if TransferSchedule.objects.filter(source_wallet=source, status__in=OPEN).count() >= MAX_SCHEDULES:
-        raise TooManySchedules
+    _refuse_payer(source)
+    if payee.wallet.status == WalletStatus.CLOSED:
+        raise _unavailable(actor, source, payee.wallet)
     return source, payee
 
 
@@ -306,13 +309,14 @@ def _first_run(rule: recurrence.Rule) -> datetime:
     return due
 
 
-def _resolve(actor: Actor, destination: Destination, currency: str) -> _Payee:
-    """Raises DestinationUnavailable, the one answer that a transfer gives too, with its tracks."""
+def _resolve(actor: Actor, source: Wallet, destination: Destination) -> _Payee:
+    """The payee of the source wallet's currency. Raises TooManyUnknownPayees, SameWallet, and DestinationUnavailable:
+    the one answer that a transfer gives, too, and counted like it."""
+    counters = payees.used_now(actor=actor)
     user: User | None = None
     wallet: Wallet | None
     if destination.wallet_id is not None:
-        rows = Wallet.objects.filter(pk=destination.wallet_id, account_code__isnull=True, currency=currency)
-        wallet = rows.exclude(status=WalletStatus.CLOSED).first()
+        wallet = Wallet.objects.filter(pk=destination.wallet_id, account_code__isnull=True).first()
     else:
         find: Callable[[], User | None] = (
             (lambda: user_by_verified_email(destination.email or ""))
@@ -320,28 +324,36 @@ def _resolve(actor: Actor, destination: Destination, currency: str) -> _Payee:
             else (lambda: user_by_verified_phone(destination.phone or ""))
         )
         user = find()
-        wallet = open_wallet_of(user.pk, currency) if user is not None else None
-    if wallet is None:
-        raise _unavailable(actor)
+        wallet = open_wallet_of(user.pk, source.currency) if user is not None else None
+    if wallet is not None and wallet.pk == source.pk:
+        raise ledger.SameWallet
+    if wallet is None or wallet.owner_id != actor.owner_id:
+        named = wallet.pk if wallet is not None else payees.NOWHERE
+        payees.refuse_unknown(counters, payers=[source.pk], payees=[named])
+    if wallet is None or wallet.owner_id is None or wallet.status == WalletStatus.CLOSED:
+        raise _unavailable(actor, source, wallet)
+    if wallet.currency != source.currency:
+        raise _unavailable(actor, source, wallet)
+    if not payees.may_receive({wallet.owner_id: kyc_level_of(wallet.owner_id)}):
+        raise _unavailable(actor, source, wallet)
     return _Payee(wallet, user)
 
 
-def _unavailable(actor: Actor) -> DestinationUnavailable:
-    refusal = DestinationUnavailable()
-    refusal.trace = lambda: audit.record(
-        actor=actor, action="transfer.destination_unavailable", entity_type="user", entity_id=actor.id
-    )
+def _unavailable(actor: Actor, source: Wallet, meant: Wallet | None) -> DestinationUnavailable:
+    own = meant is not None and meant.owner_id == source.owner_id
+    refusal = DestinationUnavailable(source=source.pk, wallet=meant.pk if meant is not None else None, own=own)
+    refusal.trace = payees.count_of(actor=actor, outcomes=[refusal])
     return refusal
 
 
-def _refuse_states(actor: Actor, source: Wallet, payee: Wallet) -> None:
-    """On the locked rows: they may have changed since they were found."""
+def _refuse_payer(source: Wallet) -> None:
+    """What is said of the payer alone: before the payee is looked up, and again on the locked row."""
     if source.status == WalletStatus.CLOSED:
         raise ledger.WalletClosed
     if source.status == WalletStatus.FROZEN:
         raise ledger.WalletFrozen
-    if payee.status == WalletStatus.CLOSED:
-        raise _unavailable(actor)
+    if TransferSchedule.objects.filter(source_wallet=source, status__in=OPEN).count() >= MAX_SCHEDULES:
+        raise TooManySchedules
 
 
 def _own(actor: Actor, schedule_id: uuid.UUID) -> TransferSchedule:

@@ -6,20 +6,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
 
-import structlog
-
 from fintech_core import audit
 from fintech_core.actors import Actor
+from fintech_core.db import LostRace
 from fintech_core.exceptions import DomainError
 from fintech_core.money import Money
 from transactions import ledger
 from transactions.models import Transaction
-from transactions.services.planning import Destination, DestinationUnavailable, Plan, TransferItem, plan_transfers
+from transactions.services.payees import DestinationUnavailable, count_of
+from transactions.services.planning import Destination, Plan, TransferItem, plan_transfers
 from users.services import step_up
 
 T = TypeVar("T")
 Figures = Mapping[uuid.UUID, tuple[Decimal, Decimal]]
-logger = structlog.get_logger(__name__)
 
 
 class BatchRefused(DomainError):
@@ -50,8 +49,9 @@ def create_transfer(
 ) -> Transaction:
     """Move money from a wallet of the actor to another customer's; the fee, if there is one, comes on top.
 
-    Raises NotFound (source), CurrencyMismatch, DestinationUnavailable, KycRequired, SameWallet, InsufficientFunds
-    (amount + fee), WalletFrozen, WalletClosed, AmountTooLarge, ReferenceExists, StepUpRequired (large amounts).
+    Raises, what is said of the payer first: StepUpRequired (large amounts), NotFound (source), CurrencyMismatch,
+    KycRequired, SameWallet, TooManyUnknownPayees, ReferenceExists, AmountTooLarge, WalletClosed, WalletFrozen,
+    InsufficientFunds (amount + fee), DestinationUnavailable.
     """
     step_up.spend_for_payment(actor=actor, amounts=[(currency, amount)])
     item = TransferItem(
@@ -65,7 +65,7 @@ def create_transfer(
     )
     outcome = _post_batch(actor, [item], atomic=True)[0]
     if isinstance(outcome, DomainError):
-        raise _traced(outcome, actor, [outcome])
+        raise _counted(outcome, actor, [outcome])
     return outcome
 
 
@@ -78,7 +78,7 @@ def create_transfers(*, actor: Actor, items: Sequence[TransferItem], atomic: boo
     step_up.spend_for_payment(actor=actor, amounts=[(item.currency, item.amount) for item in items])
     outcomes = _post_batch(actor, items, atomic=atomic)
     if atomic and any(isinstance(outcome, DomainError) for outcome in outcomes):
-        raise _traced(batch_refused(outcomes), actor, outcomes)
+        raise _counted(batch_refused(outcomes), actor, outcomes)
     return outcomes
 
 
@@ -91,7 +91,8 @@ def simulate_transfers(
 ) -> list[Simulated | DomainError]:
     """What `create_transfers` would do now, item by item, from the same decision. Call inside read_only_snapshot().
 
-    `after` has the figures that earlier simulations of the same snapshot left, for questions larger than a batch.
+    Before the answer leaves, what `count_of` makes of it has to be committed. `after` has the figures that earlier
+    simulations of the same snapshot left, for questions larger than a batch.
     """
     plans = plan_transfers(actor=actor, items=items)
     outcomes = _decided(
@@ -99,10 +100,6 @@ def simulate_transfers(
         lambda postings: ledger.preview(postings, atomic=atomic, after=after),
         atomic=atomic,
     )
-    lost = sum(isinstance(outcome, DestinationUnavailable) for outcome in outcomes)
-    if lost:
-        # A dry run writes no row; the log still sees who probes for people.
-        logger.info("dry_run_destination_unavailable", actor_id=str(actor.id), count=lost)
     answers: list[Simulated | DomainError] = []
     for plan, outcome in zip(plans, outcomes, strict=True):
         if isinstance(outcome, DomainError):
@@ -135,10 +132,11 @@ def _post_batch(actor: Actor, items: Sequence[TransferItem], *, atomic: bool) ->
         for plan, outcome in zip(plans, outcomes, strict=True)
         if isinstance(outcome, Transaction) and isinstance(plan, Plan)
     ]
-    if not atomic:
-        rows += _look_ups(actor, outcomes)
     if rows:
         audit.record_many(rows)
+    count_unavailable = None if atomic else count_of(actor=actor, outcomes=outcomes)
+    if count_unavailable is not None:
+        count_unavailable()
     return outcomes
 
 
@@ -155,7 +153,7 @@ def _decided(
             return _aborted(plans, planned_refusal)
     accepted = [plan.posting for plan in plans if isinstance(plan, Plan)]
     decisions = iter(decide(accepted) if accepted else ())
-    return [plan if isinstance(plan, DomainError) else _told(plan, next(decisions)) for plan in plans]
+    return [plan if isinstance(plan, DomainError) else _masked(plan, next(decisions)) for plan in plans]
 
 
 def _aborted(plans: Sequence[Plan | DomainError], index: int) -> list[T | DomainError]:
@@ -163,22 +161,26 @@ def _aborted(plans: Sequence[Plan | DomainError], index: int) -> list[T | Domain
     earlier = [plan for plan in plans[:index] if isinstance(plan, Plan)]
     decisions = ledger.preview([plan.posting for plan in earlier]) if earlier else []
     for position, (plan, decision) in enumerate(zip(earlier, decisions, strict=True)):
-        told = _told(plan, decision)
-        if isinstance(told, DomainError) and not isinstance(told, ledger.BatchAborted):
-            return [told if at == position else ledger.BatchAborted() for at in range(len(plans))]
+        outcome: object = _masked(plan, decision)
+        if isinstance(outcome, DomainError) and not isinstance(outcome, ledger.BatchAborted):
+            return [outcome if at == position else ledger.BatchAborted() for at in range(len(plans))]
     first = plans[index]
     assert isinstance(first, DomainError)  # noqa: S101 - that is what `index` says
     return [first if at == index else ledger.BatchAborted() for at in range(len(plans))]
 
 
-def _told(plan: Plan, outcome: T | ledger.Refusal) -> T | DomainError:
-    """The outcome as the payer hears it: the state of a stranger's wallet isn't told."""
+def _masked(plan: Plan, outcome: T | ledger.Refusal) -> T | DomainError:
+    """The outcome as the payer may see it: why another's wallet can't be paid is its owner's to know.
+
+    Raises LostRace where the payee wasn't looked up, as the payer couldn't pay, and by now the payer can.
+    """
     if not isinstance(outcome, ledger.Refusal):
         return outcome
-    # Closed or frozen against credits since it was resolved, or it would be too full.
-    if outcome.wallet_id == plan.destination and isinstance(outcome.error, ledger.ABOUT_THE_WALLET):
-        return DestinationUnavailable()
-    return outcome.error
+    if outcome.wallet_id != plan.destination:
+        return outcome.error
+    if not plan.looked_up:
+        raise LostRace
+    return DestinationUnavailable(source=plan.source, wallet=plan.meant, own=plan.is_own)
 
 
 def _created(actor: Actor, transaction: Transaction, plan: Plan) -> audit.Row:
@@ -197,18 +199,7 @@ def _created(actor: Actor, transaction: Transaction, plan: Plan) -> audit.Row:
     )
 
 
-def _traced(refusal: DomainError, actor: Actor, outcomes: Sequence[object]) -> DomainError:
-    """The refusal, leaving the tracks of look-ups behind though the use case is undone."""
-    rows = _look_ups(actor, outcomes)
-    if rows:
-        refusal.trace = lambda: audit.record_many(rows)
+def _counted(refusal: DomainError, actor: Actor, outcomes: Sequence[object]) -> DomainError:
+    """The refusal, which counts the payees that it names as unavailable though the use case is undone."""
+    refusal.trace = count_of(actor=actor, outcomes=outcomes)
     return refusal
-
-
-def _look_ups(actor: Actor, outcomes: Sequence[object]) -> list[audit.Row]:
-    """Tracks of look-ups that found nobody; what was asked for is personal and isn't kept."""
-    return [
-        audit.row(actor=actor, action="transfer.destination_unavailable", entity_type="user", entity_id=actor.id)
-        for outcome in outcomes
-        if isinstance(outcome, DestinationUnavailable)
-    ]

@@ -10,6 +10,7 @@ import pytest
 from django.db import InternalError, connection
 
 from fintech_core.db import read_only_snapshot, unit_of_work
+from fintech_core.models import AttemptBudget, AuditLog
 from fintech_core.testing import Client, actor_for, fund_wallet, kyc
 from transactions import services
 from users.models import User
@@ -113,7 +114,6 @@ def test_what_the_dry_run_said_is_what_happens(rich: Wallet, mallory: User, alic
     ("changes", "code"),
     [
         ({"amount": "98.51"}, "insufficient_funds"),
-        ({"destination_email": "nobody@customer.example"}, "destination_unavailable"),
         ({"source_wallet": str(uuid.uuid4())}, "not_found"),
         ({"currency": "EUR"}, "currency_mismatch"),
         ({"destination_email": "alice@customer.example"}, "same_wallet"),
@@ -129,6 +129,16 @@ def test_a10_a_refusal_is_told_with_200_and_leaves_no_trace_either(
     answer = response.json()
     assert (response.status_code, answer["accepted"], answer["refused"]["code"]) == (200, False, code)
     assert (answer["legs"], answer["fees"], answer["balances"]) == ([], [], [])
+
+
+def test_a_destination_that_can_not_be_paid_is_counted_also_by_a_dry_run(
+    rich: Wallet, bob: User, alice_client: Client
+) -> None:
+    response = alice_client.post(URL, item(rich, destination_email="nobody@customer.example", dry_run=True))
+
+    assert (response.status_code, response.json()["refused"]["code"]) == (200, "destination_unavailable")
+    assert AuditLog.objects.get(action="payees.unavailable").after == {"count": 1, "limit": 50}
+    assert [budget.attempts for budget in AttemptBudget.objects.all()] == [1]
 
 
 def test_a_key_sent_with_a_dry_run_is_not_used_up(rich: Wallet, bob: User, alice_client: Client) -> None:

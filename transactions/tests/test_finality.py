@@ -25,7 +25,7 @@ from transactions.statements.selectors import find_statement
 from users.models import User
 from wallet.models import Wallet
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("types_of_tests")]
 _TAKE_AN_ID = "SELECT pg_current_xact_id()"
 
 
@@ -37,7 +37,7 @@ def another(as_app: psycopg.Connection, as_owner: psycopg.Connection) -> psycopg
 
 def publish() -> None:
     unit_of_work(
-        lambda: outbox.publish(type="test.happened", entity_type="test", entity_id=uuid7(), owner_id=None, payload={})
+        lambda: outbox.publish(type="thing.done", entity_type="test", entity_id=uuid7(), owner_id=None, payload={})
     )
 
 

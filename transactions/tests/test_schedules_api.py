@@ -140,7 +140,7 @@ def test_what_could_not_be_paid_is_not_set_up_either(
 ) -> None:
     nobody = {"destination_email": "nobody@customer.example"}
     problem(alice_client.post(URL, body(alice, **nobody), key="new"), 422, "destination_unavailable")
-    assert AuditLog.objects.filter(action="transfer.destination_unavailable").count() == 1
+    assert AuditLog.objects.filter(action="payees.unavailable").count() == 1
     absent = {"destination_wallet": str(uuid.uuid4())}
     problem(alice_client.post(URL, body(alice, **absent), key="new"), 422, "destination_unavailable")
     problem(alice_client.post(URL, body(alice, alice), key="new"), 422, "same_wallet")

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError
+from fintech_core.ratelimit import Limit, Per, WithoutCache
 from fintech_core.viewsets import DomainViewSet
 from transactions import selectors, services
 from transactions.models import Transaction
@@ -25,11 +26,22 @@ from transactions.views import confirmations
 from transactions.views.ledger import read_back
 
 
+def _items(body: Any) -> int:
+    """How many transfers a batch names, before anything of it is validated."""
+    transfers = body.get("transfers") if isinstance(body, dict) else None
+    return max(1, len(transfers)) if isinstance(transfers, list) else 1
+
+
+# Also of dry runs: a thousand questions in one request are a thousand.
+BATCH_ITEMS = Limit(name="batch_items", per=Per.PRINCIPAL, without_cache=WithoutCache.OPEN, weight=_items)
+
+
 @extend_schema(tags=["transfers"])
 class TransferViewSet(DomainViewSet):
     access: ClassVar = {"create": Capability.TRANSFERS_WRITE, "batch": Capability.TRANSFERS_WRITE}
     idempotent: ClassVar = {"create": True, "batch": True}
     step_up: ClassVar = {"create": confirmations.TRANSFER, "batch": confirmations.BATCH}
+    limits: ClassVar = {"batch": (BATCH_ITEMS,)}
     problem_statuses: ClassVar = {"create": (404,)}
 
     @extend_schema(
@@ -45,7 +57,9 @@ class TransferViewSet(DomainViewSet):
         data = self.validated(TransferInput)
         if data.pop("dry_run", False):
             item = services.TransferItem(**data)
-            return self.dry_run(lambda: self._simulated([item], atomic=True), SimulationOutput)
+            return self.dry_run(
+                lambda: self._simulated([item], atomic=True), SimulationOutput, commit_first=self._count
+            )
         return self.write(
             lambda: read_back(services.create_transfer(actor=self.actor, **data)),
             TransactionOutput,
@@ -71,12 +85,19 @@ class TransferViewSet(DomainViewSet):
         data = self.validated(BatchInput)
         items, atomic = data["items"], data["atomic"]
         if data["dry_run"]:
-            return self.dry_run(lambda: (atomic, self._simulated(items, atomic=atomic)), BatchSimulationOutput)
+            return self.dry_run(
+                lambda: (atomic, self._simulated(items, atomic=atomic)),
+                BatchSimulationOutput,
+                commit_first=lambda answer: self._count(answer[1]),
+            )
         return self.write(
             lambda: _with_entries(services.create_transfers(actor=self.actor, items=items, atomic=atomic)),
             BatchOutput,
             needs_key=True,
         )
+
+    def _count(self, outcomes: Sequence[Any]) -> Any:
+        return services.count_of(actor=self.actor, outcomes=outcomes)
 
     def _simulated(self, items: Sequence[services.TransferItem], *, atomic: bool) -> Any:
         return services.simulate_transfers(actor=self.actor, items=items, atomic=atomic)

@@ -204,7 +204,7 @@ def test_a_deed_that_failed_may_be_tried_again_with_the_same_code(client: Client
 
     answers = [client.post(path, body, key="new", headers={"Step-Up-Code": code}) for _ in range(2)]
 
-    assert [problem(answer) for answer in answers] == [(422, "destination_unavailable")] * 2
+    assert [problem(answer) for answer in answers] == [(422, "kyc_required")] * 2
     assert StepUpChallenge.objects.get().spent_at is None
 
 

@@ -5,7 +5,7 @@ A test compares the two, so that a change of rights is seen where it is reviewed
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -15,7 +15,8 @@ from django.core.management.base import BaseCommand
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.module_loading import import_string
 
-from fintech_core.capabilities import Capability
+from fintech_core.capabilities import Access, Capability, alternatives
+from fintech_core.event_types import READERS
 from users.enums import STAFF_ROLES, Role
 from users.roles import ADMIN_PERMISSIONS, CAPABILITIES
 from users.scopes import scopes_with
@@ -29,6 +30,15 @@ caller reaches is the next question: customers reach their own, staff with a `re
 
 | route | verb | capability | roles | scopes | members |
 |---|---|---|---|---|---|
+"""
+_EVENTS = """
+## Events
+
+Made from `fintech_core.event_types`. The feed shows a caller the events of these types only: about their own things by
+the first capability, about everybody's by the second.
+
+| type | one's own | roles | scopes | members | everybody's | staff |
+|---|---|---|---|---|---|---|
 """
 
 _LISTS = """
@@ -46,7 +56,8 @@ list as every role of staff, with every column of its model and of those beside 
 def access_table() -> str:
     """The document, ending in a newline."""
     routes = sorted(set(_rows(get_resolver(), "/")))
-    return _INTRODUCTION + _as_table(routes) + _LISTS + _as_table(sorted(_lists()))
+    tables = (_INTRODUCTION, routes), (_EVENTS, _event_rows()), (_LISTS, sorted(_lists()))
+    return "".join(text + _as_table(rows) for text, rows in tables)
 
 
 def _as_table(rows: Iterable[tuple[str, ...]]) -> str:
@@ -71,13 +82,23 @@ def _rows_of_view(pattern: URLPattern, path: str) -> Iterator[tuple[str, ...]]:
             yield (f"`{path}`", method.upper(), *_who(access[action]))
 
 
-def _who(capability: Capability) -> tuple[str, str, str, str]:
-    if capability is Capability.PUBLIC:
+def _event_rows() -> Iterator[tuple[str, ...]]:
+    """By type: what reads it about one's own things, who has that, and what reads it about everybody's."""
+    for name, readers in READERS.items():
+        staff = [role.value for role in Role if readers.everybodys in CAPABILITIES[role]]
+        yield (f"`{name}`", *_who(readers.own, STAFF_ROLES), f"`{readers.everybodys}`", ", ".join(staff))
+
+
+def _who(access: Access, without: Collection[Role] = ()) -> tuple[str, str, str, str]:
+    if access is Capability.PUBLIC:
         return "`public`", "anybody", "", ""
-    roles = [role.value for role in Role if capability in CAPABILITIES[role]]
-    scopes = [f"`{scope}`" for scope in scopes_with(capability)]
-    members = [role for role, rights in import_string(settings.MEMBER_CAPABILITIES).items() if capability in rights]
-    return f"`{capability}`", ", ".join(roles), ", ".join(scopes), ", ".join(members)
+    any_of = alternatives(access)
+    roles = [role.value for role in Role if role not in without and not any_of.isdisjoint(CAPABILITIES[role])]
+    scopes = [f"`{scope}`" for scope in scopes_with(any_of)]
+    memberships = import_string(settings.MEMBER_CAPABILITIES).items()
+    members = [role for role, rights in memberships if not any_of.isdisjoint(rights)]
+    names = [f"`{capability}`" for capability in sorted(any_of)]
+    return " or ".join(names), ", ".join(roles), ", ".join(scopes), ", ".join(members)
 
 
 def _lists() -> Iterator[tuple[str, ...]]:
