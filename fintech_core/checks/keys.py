@@ -18,7 +18,7 @@ from fintech_core import crypto
 BYTES = 32
 DISTINCT_CHARACTERS = 8  # 43 random characters of base64, or 64 of hex, have more
 DEVELOPMENT_PREFIX = "development-only:"
-# In the settings each stands in a variable or a list; the names are those of the environment.
+# By the names of the environment; in the settings some are members of a list.
 IN_FORCE = ("SECRET_KEY", "JWT_SIGNING_KEY", "IDEMPOTENCY_HMAC_KEY")
 ACCEPTED = ("JWT_PREVIOUS_KEY", "IDEMPOTENCY_HMAC_PREVIOUS_KEY")
 WEBHOOK_SECRETS = ("SIMULATOR_WEBHOOK_SECRET", "SIMULATOR_WEBHOOK_PREVIOUS_SECRET")

@@ -43,11 +43,11 @@ def _money() -> list[CheckMessage]:
     unlimited = sorted(set(settings.CURRENCIES) - set(settings.LARGE_TRANSFER_FROM))
     hint = "Name every currency in LARGE_TRANSFER_FROM."
     if unlimited:
-        found.append(Error(f"No amount of {', '.join(unlimited)} asks for a code.", hint=hint, id="fintech.E018"))
+        found.append(Error(f"No amount of {', '.join(unlimited)} requires a code.", hint=hint, id="fintech.E018"))
     if not all(_is_amount(text) for text in settings.LARGE_TRANSFER_FROM.values()):
         found.append(Error("LARGE_TRANSFER_FROM holds what is no amount.", hint="Like USD=10000.", id="fintech.E019"))
     if settings.DEFAULT_CURRENCY not in settings.CURRENCIES:
-        message = "DEFAULT_CURRENCY is not among CURRENCIES: nobody can register."
+        message = "DEFAULT_CURRENCY is not among CURRENCIES: no one can register."
         found.append(Error(message, hint="Add it to CURRENCIES.", id="fintech.E031"))
     if not re.fullmatch(r"0(\.[0-9]{1,8})?", settings.FX_SPREAD, re.ASCII):
         # A margin that isn't one would refuse every quote, or pay customers for exchanging.

@@ -140,7 +140,7 @@ def _raise_alarm(cap: str, phone: str, window: timedelta, limit: int) -> None:
 
 
 def _prefix(phone: str) -> str:
-    """The first digits of the number, which say country and operator, and nobody's name."""
+    """The first digits of the number, which show country and operator, not the person."""
     return phone.lstrip("+")[: settings.SMS_PREFIX_DIGITS]
 
 
