@@ -34,10 +34,10 @@ _TAKE = """
 
 def take(
     *, scope: str, subject: bytes, limit: int, window: timedelta, lock_for: timedelta = NO_TIME, number: int = 1
-) -> None:
-    """Count a try of `limit` (at least 1) in a window that begins with the first try. Raises TooManyAttempts.
+) -> int:
+    """Count a try of `limit` (at least 1) in a window that begins with the first try. Returns how many there are.
 
-    `number` tries at once are counted all together or, where they don't all fit, not at all.
+    `number` tries at once are counted all together or, where they don't all fit, not at all. Raises TooManyAttempts.
 
     `subject` is a keyed digest (32 bytes). The last allowed try makes the window last for another `lock_for` at least.
     Run it in a unit of work of its own, committed before the try is evaluated. Who takes from several scopes in one
@@ -50,10 +50,14 @@ def take(
     window = max(window, lock_for) if number == limit else window
     limits = {"number": number, "limit": limit, "window": window, "lock_for": lock_for}
     # While keys rotate under each of them, so that processes with either ring count together; in one order.
+    taken = 0
     for digest in sorted(crypto.under_any_key(subject)):
-        if not prepared.rows(_TAKE, {"id": ids.uuid7(), "scope": scope, "subject": digest, **limits}):
+        rows = prepared.rows(_TAKE, {"id": ids.uuid7(), "scope": scope, "subject": digest, **limits})
+        taken = max([taken, *(attempts for (attempts,) in rows)])
+        if not rows:
             end = AttemptBudget.objects.values_list("expires_at", flat=True).get(scope=scope, subject=digest)
             raise TooManyAttempts(max(1, math.ceil((end - clock.now()).total_seconds())))
+    return taken
 
 
 _COUNT = """

@@ -17,10 +17,14 @@ from django.http.response import HttpResponseBase
 from fintech_core.crypto import keyed_digest
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-IPV6_PREFIX = 64  # what a provider gives to one customer; one machine may use all of it
+IPV6_PREFIX = 64  # one link; one machine may use all of it
+# Many providers delegate a whole /48 to one customer, who then has 65,536 links; others put thousands of customers into
+# one. So it is counted besides the /64, by a multiple of its limits (settings.WIDE_NETWORK_FACTOR).
+IPV6_WIDE_PREFIX = 48
 LOGGED_DIGITS = 12
 logger = structlog.get_logger(__name__)
 _network: ContextVar[bytes] = ContextVar("client_network", default=b"")
+_wide_network: ContextVar[bytes] = ContextVar("client_wide_network", default=b"")
 
 
 def of(request: HttpRequest) -> str:
@@ -45,10 +49,29 @@ def network_of(address: str) -> str:
     return str(parsed) if parsed else ""
 
 
+def wide_network_of(address: str) -> str:
+    """The /48 of an IPv6 address; "" for IPv4, where one address is all that a customer usually has."""
+    parsed = _parse(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((int(parsed), IPV6_WIDE_PREFIX), strict=False))
+    return ""
+
+
 def current_network() -> bytes:
     """The digest of the network behind the request that is being answered; b"" outside one and for a client without an
     address, who is in no network that anybody is familiar with."""
     return _network.get()
+
+
+def current_wide_network() -> bytes:
+    """The digest of the /48 around it; b"" for IPv4, outside a request and for a client without an address."""
+    return _wide_network.get()
+
+
+def counted_networks(network: bytes, wide_network: bytes) -> list[tuple[bytes, int]]:
+    """By what a limit per network is counted, in one order, each with the multiple of the limit that it has."""
+    wide = [(wide_network, settings.WIDE_NETWORK_FACTOR)] if wide_network else []
+    return [(network, 1), *wide]
 
 
 def _parse(text: str) -> Address | None:
@@ -68,11 +91,14 @@ class ClientAddressMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        place = network_of(of(request))
+        address = of(request)
+        place, around = network_of(address), wide_network_of(address)
         network = keyed_digest("network", place) if place else b""
         structlog.contextvars.bind_contextvars(network=network.hex()[:LOGGED_DIGITS])
         token = _network.set(network)
+        wide_token = _wide_network.set(keyed_digest("network", around) if around else b"")
         try:
             return self.get_response(request)
         finally:
+            _wide_network.reset(wide_token)
             _network.reset(token)

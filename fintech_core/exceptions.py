@@ -23,7 +23,7 @@ class DomainError(Exception):
     retry_after: int | None = None  # seconds; some refusals know only when they are raised
     # Writes what the refusal must leave behind; run after the use case is undone, and committed. One that raises a
     # DomainError changes the answer into that.
-    trace: Callable[[], None] | None = None
+    trace: Callable[[], object] | None = None
 
     def __init__(self, detail: str = "", *, extensions: Mapping[str, Any] | None = None) -> None:
         super().__init__(detail or self.title)

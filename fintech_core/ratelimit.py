@@ -1,12 +1,15 @@
 """How often something may be asked for: per network for all below /api, per principal, and by what an action names.
 
+A network is counted by its /64 and its /48 (client_address.py). What is sent to an address or number is counted per
+network that asks, and in all; of that strangers' networks have a share only, so that they can't use up the owner's.
+
 Counters are atomic and stand in the cache (django-ratelimit's fixed windows: over a boundary up to twice the rate
 passes). Each limit says what happens while the cache is away: ways in are counted in the database then (budgets.py),
 money and reads go on. Rates are settings.RATE_LIMITS.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
@@ -50,8 +53,10 @@ class Limit:
     """A limit of an action. `name` is that of its rate in settings.RATE_LIMITS; actions that share it share counters.
 
     Per DESTINATION, `field` is the body's field and `normal_form` brings its text into the one form that is counted, or
-    raises ValueError for what the action refuses anyway. `weight` says of a body, not validated yet, how
-    many it counts as: what a thousand requests could ask must not be cheaper in one.
+    raises ValueError for what the action refuses anyway. The limit is then that of one network; those in `in_all` are
+    of all networks together, of which the ones that aren't `familiar` to the destination have
+    settings.SEND_FOREIGN_PERCENT. Per PRINCIPAL, `weight` says of a body, not validated yet, how many it counts as:
+    what a thousand requests could ask must not be cheaper in one.
     """
 
     name: str
@@ -60,6 +65,8 @@ class Limit:
     field: str = ""
     normal_form: Callable[[str], str] = str
     weight: Callable[[Any], int] | None = None
+    in_all: "tuple[Limit, ...]" = ()
+    familiar: Callable[[str, bytes], bool] = lambda destination, network: False
 
 
 API_NETWORK = Limit(name="api_network", per=Per.NETWORK, without_cache=WithoutCache.OPEN)
@@ -74,21 +81,30 @@ class Throttle(BaseThrottle):
         action = getattr(view, "action", None) or (request.method or "").lower()
         own: Iterable[Limit] = getattr(view, "limits", {}).get(action, ())
         for limit in (API_PRINCIPAL, *own):
-            value = _value(limit, request)
-            if value is not None:
-                weight = limit.weight(request.data) if limit.weight is not None else 1
-                count(limit, value, request=request._request, weight=weight)
+            _COUNT[limit.per](limit, request)
         return True
 
 
-def _value(limit: Limit, request: Any) -> str | None:
-    """What the request is counted by; None where there is nothing to count."""
-    if limit.per is Per.NETWORK:
-        return client_address.current_network().hex()
-    if limit.per is Per.PRINCIPAL:
-        actor = request.auth
-        return str(actor.principal_id) if isinstance(actor, Actor) else None
-    return _destination(limit, request)
+def _count_principal(limit: Limit, request: Any) -> None:
+    actor = request.auth
+    if isinstance(actor, Actor):
+        weight = limit.weight(request.data) if limit.weight is not None else 1
+        count(limit, str(actor.principal_id), request=request._request, weight=weight)
+
+
+def _count_destination(limit: Limit, request: Any) -> None:
+    """Strangers' requests take from their share first: one that is refused there takes nothing from the owner's."""
+    destination = _destination(limit, request)
+    if destination is None:
+        return
+    network, wide_network = client_address.current_network(), client_address.current_wide_network()
+    for place, factor in client_address.counted_networks(network, wide_network):
+        count(limit, f"{place.hex()} {destination}", request=request._request, factor=factor)
+    if not limit.familiar(destination, network):
+        for whole in limit.in_all:
+            count(whole, f"foreign {destination}", request=request._request, percent=settings.SEND_FOREIGN_PERCENT)
+    for whole in limit.in_all:
+        count(whole, destination, request=request._request)
 
 
 def _destination(limit: Limit, request: Any) -> str | None:
@@ -100,9 +116,15 @@ def _destination(limit: Limit, request: Any) -> str | None:
         return None  # the action refuses it, and writes to nobody
 
 
-def count(limit: Limit, value: str, *, request: HttpRequest, weight: int = 1) -> None:
-    """Count `weight` at once. Raises RateLimited. Not inside a unit of work: a refusal, too, has to be counted."""
-    rate: tuple[int, int] = settings.RATE_LIMITS[limit.name]
+def count(
+    limit: Limit, value: str, *, request: HttpRequest, weight: int = 1, factor: int = 1, percent: int = 100
+) -> None:
+    """Count `weight` at once, of `factor` times the rate or of `percent` of it. Raises RateLimited.
+
+    Not inside a unit of work: a refusal, too, has to be counted.
+    """
+    most, seconds = settings.RATE_LIMITS[limit.name]
+    rate = max(1, most * factor * percent // 100), seconds
     subject = keyed_digest(f"rate_limit.{limit.name}", value)
     with counters.weighing(weight):
         usage = _usage(limit, subject, rate, request)
@@ -180,8 +202,17 @@ class RateLimitMiddleware:
 
 
 def count_network(limit: Limit, request: HttpRequest) -> None:
-    """Count one by the request's network. Raises RateLimited."""
-    count(limit, client_address.current_network().hex(), request=request)
+    """Count one by the request's network, and by the /48 around it. Raises RateLimited."""
+    network, wide_network = client_address.current_network(), client_address.current_wide_network()
+    for place, factor in client_address.counted_networks(network, wide_network):
+        count(limit, place.hex(), request=request, factor=factor)
+
+
+_COUNT: Mapping[Per, Callable[[Limit, Any], None]] = {
+    Per.NETWORK: lambda limit, request: count_network(limit, request._request),
+    Per.PRINCIPAL: _count_principal,
+    Per.DESTINATION: _count_destination,
+}
 
 
 def page_of(error: DomainError, request: HttpRequest) -> HttpResponse:

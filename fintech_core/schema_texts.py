@@ -196,6 +196,7 @@ SAMPLES: Mapping[str, Any] = {
     "document_number": "C01X00T47",
     "effective_at": "2026-01-31T18:00:00Z",
     "email": "ann@customer.example",
+    "email_code": False,
     "end_on": "2031-01-31",
     "entity_id": "0190b5a4-5f1c-7c3e-9d2a-3b1f6e8a7c03",
     "entity_type": "wallet",

@@ -365,10 +365,22 @@ RATE_LIMITS: dict[str, tuple[int, int]] = {
     "register_network": rate(env.str("RATE_LIMIT_REGISTER_NETWORK", default="1000/h" if DEVELOPMENT else "100/h")),
     "send_network": rate(env.str("RATE_LIMIT_SEND_NETWORK", default="600/15m" if DEVELOPMENT else "60/15m")),
     "send_destination": rate(env.str("RATE_LIMIT_SEND_DESTINATION", default="5/15m")),
+    "send_destination_hour": rate(env.str("RATE_LIMIT_SEND_DESTINATION_HOUR", default="10/h")),
+    "send_destination_day": rate(env.str("RATE_LIMIT_SEND_DESTINATION_DAY", default="30/d")),
     "step_up": rate(env.str("RATE_LIMIT_STEP_UP", default="20/15m")),
     "verify_network": rate(env.str("RATE_LIMIT_VERIFY_NETWORK", default="300/m" if DEVELOPMENT else "30/m")),
 }
 RATELIMIT_USE_CACHE = "counters"
+# What a /48 of IPv6 may do in the place of the one /64 for which a limit per network is meant.
+WIDE_NETWORK_FACTOR: int = env.int("WIDE_NETWORK_FACTOR", default=4)
+# How much of the messages to one address or number may be asked for from networks that its owner hasn't logged in from.
+SEND_FOREIGN_PERCENT: int = env.int("SEND_FOREIGN_PERCENT", default=80)
+# Wrong one-time codes in 24 hours per address or number, and wrong second factors per user (docs/security.md).
+CODE_FAILURES_PER_DAY: int = env.int("CODE_FAILURES_PER_DAY", default=100)
+if WIDE_NETWORK_FACTOR < 1 or not 1 <= SEND_FOREIGN_PERCENT <= 99 or CODE_FAILURES_PER_DAY < 10:
+    raise ImproperlyConfigured(
+        "WIDE_NETWORK_FACTOR is 1 or more, SEND_FOREIGN_PERCENT 1 to 99, CODE_FAILURES_PER_DAY 10 or more"
+    )
 
 # How long nothing is paid out to an account that an organization has just added.
 PAYOUT_ACCOUNT_COOL_DOWN = timedelta(hours=env.int("PAYOUT_ACCOUNT_COOL_DOWN_HOURS", default=24))

@@ -10,6 +10,7 @@ import json
 import secrets
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -28,7 +29,8 @@ from payments.gateways import simulator
 from users.enums import CodePurpose
 from users.models import FamiliarNetwork, User
 from users.selectors import is_familiar_network, user_for_log_in, users_by_verified_emails
-from users.services import codes
+from users.services import attempts, codes, lockout
+from users.services.attempts import Standing
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SYSTEM = Actor.system("tests.rollout")
@@ -216,11 +218,32 @@ def test_a_newer_code_replaces_an_older_one_of_another_process(rings: Processes)
 
     def is_right(code: str) -> bool:
         subject = codes.subject_of("user", "1")
-        return codes.matches(purpose=CodePurpose.STEP_UP, subject=subject, binding=b"", code=code)
+        return codes.matches(actor=SYSTEM, purpose=CodePurpose.STEP_UP, subject=subject, binding=b"", code=code)
 
     for stage in (1, 2):
         rings.run_as(stage)
         assert [is_right(code) for code in sent] == [sent[0] == sent[1], True]
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_processes_count_a_networks_tries_together(rings: Processes, first: int, second: int) -> None:
+    def take() -> None:
+        network = crypto.keyed_digest("network", "192.0.2.1")
+        attempts.take(
+            actor=replace(SYSTEM, network=network),
+            guard=replace(lockout.PASSWORD, tries=4),
+            subject=crypto.keyed_digest("test", "carol"),
+            standing=Standing.FAMILIAR,
+        )
+
+    for stage in (first, second, first, second):
+        rings.run_as(stage)
+        unit_of_work(take)
+
+    for stage in (first, second):
+        rings.run_as(stage)
+        with pytest.raises(TooManyAttempts):
+            unit_of_work(take)
 
 
 @pytest.mark.parametrize(("first", "second"), PAIRS)

@@ -414,6 +414,7 @@ BODIES: Mapping[str, MakeBody] = {
     f"POST {API}users/me/email": lambda world, owner: {"email": "new@customer.example"},
     f"POST {API}users/me/email/verify": lambda world, owner: {"email": "new@customer.example", "code": "123456"},
     f"PATCH {API}users/me": _just(first_name="Alicia"),
+    f"PATCH {API}users/me/log-in-methods": _just(email_code=False),
     f"POST {API}users/me/second-factor": _just(),
     f"POST {API}users/me/second-factor/confirm": _just(code="123456"),
     f"POST {API}users/me/second-factor/recovery-codes": _just(),

@@ -65,6 +65,7 @@ class UserAdmin(ReadOnlyModelAdmin):
         "id",
         "email_verified_at",
         "phone_verified_at",
+        "email_code_log_in",
         "role",
         "kyc_status",
         "kyc_level",

@@ -92,4 +92,5 @@ def actor_of_key(*, api_key: ApiKey, request_id: str) -> Actor:
         credential_id=api_key.pk,
         request_id=request_id,
         network=client_address.current_network(),
+        wide_network=client_address.current_wide_network(),
     )

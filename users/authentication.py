@@ -88,6 +88,7 @@ def actor_of_user(*, user: User, request_id: str, credential_id: uuid.UUID | Non
         request_id=request_id,
         is_staff=role in STAFF_ROLES,
         network=client_address.current_network(),
+        wide_network=client_address.current_wide_network(),
     )
 
 
@@ -99,6 +100,7 @@ def anonymous(name: str) -> Actor:
         name=name,
         request_id=current_request_id(),
         network=client_address.current_network(),
+        wide_network=client_address.current_wide_network(),
     )
 
 

@@ -118,5 +118,7 @@ class CredentialChange(models.TextChoices):
     SECOND_FACTOR_ON = "second_factor_on", "A second factor was added to your account."
     SECOND_FACTOR_OFF = "second_factor_off", "The second factor of your account was removed."
     RECOVERY_CODES = "recovery_codes", "Your account has new recovery codes."
+    EMAIL_CODE_LOG_IN_ON = "email_code_log_in_on", "Log-in to your account by mailed codes was switched on."
+    EMAIL_CODE_LOG_IN_OFF = "email_code_log_in_off", "Log-in to your account by mailed codes was switched off."
     API_KEY_MADE = "api_key_made", "An API key was made for your account."
     API_KEY_REVOKED = "api_key_revoked", "An API key of your account was revoked."

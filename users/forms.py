@@ -60,7 +60,7 @@ class AdminLogInForm(AuthenticationForm):
         """A code counts as a try only once the password was right, and before it is looked at."""
         agent = self.request.headers.get("User-Agent", "")
         user = unit_of_work_with_trace(lambda: services.prove_password(actor=actor, email=address, password=password))
-        unit_of_work(lambda: services.count_try(user_id=user.pk, otp=otp))
+        unit_of_work(lambda: services.count_try(actor=actor, user_id=user.pk, otp=otp))
         self.session, proof = unit_of_work_with_trace(
             lambda: services.open_admin_session(
                 actor=actor,

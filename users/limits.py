@@ -2,11 +2,28 @@
 
 from fintech_core.identifiers import normalise_email, normalise_phone
 from fintech_core.ratelimit import Limit, Per
+from users.selectors import is_familiar_to_email, is_familiar_to_phone
 
 REGISTER_NETWORK = Limit(name="register_network", per=Per.NETWORK)
 SEND_NETWORK = Limit(name="send_network", per=Per.NETWORK)
 VERIFY_NETWORK = Limit(name="verify_network", per=Per.NETWORK)
 STEP_UP = Limit(name="step_up", per=Per.PRINCIPAL)
+SEND_HOUR = Limit(name="send_destination_hour", per=Per.DESTINATION)
+SEND_DAY = Limit(name="send_destination_day", per=Per.DESTINATION)
 # Whatever is sent for whichever reason: one address gets five messages, not five of each kind.
-SEND_TO_EMAIL = Limit(name="send_destination", per=Per.DESTINATION, field="email", normal_form=normalise_email)
-SEND_TO_PHONE = Limit(name="send_destination", per=Per.DESTINATION, field="phone", normal_form=normalise_phone)
+SEND_TO_EMAIL = Limit(
+    name="send_destination",
+    per=Per.DESTINATION,
+    field="email",
+    normal_form=normalise_email,
+    in_all=(SEND_HOUR, SEND_DAY),
+    familiar=is_familiar_to_email,
+)
+SEND_TO_PHONE = Limit(
+    name="send_destination",
+    per=Per.DESTINATION,
+    field="phone",
+    normal_form=normalise_phone,
+    in_all=(SEND_HOUR, SEND_DAY),
+    familiar=is_familiar_to_phone,
+)

@@ -9,6 +9,7 @@ from django.conf import settings
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from fintech_core import budgets, clock
+from fintech_core.actors import Actor
 from fintech_core.admin_base import actor_of_request
 from fintech_core.crypto import keyed_digest
 from fintech_core.db import unit_of_work, unit_of_work_with_trace
@@ -68,7 +69,7 @@ class ReauthenticationForm(forms.Form):
     def _prove(self, password: str, otp: str) -> None:
         user, actor = self.request.user, actor_of_request(self.request)
         try:
-            unit_of_work(lambda: _count(user.pk, otp))
+            unit_of_work(lambda: _count(actor, user.pk, otp))
             unit_of_work_with_trace(
                 lambda: services.authenticate_again(actor=actor, user=user, password=password, otp=otp)
             )
@@ -78,9 +79,9 @@ class ReauthenticationForm(forms.Form):
         self.request.admin_session.refresh_from_db(fields=["authenticated_at"])
 
 
-def _count(user_id: uuid.UUID, otp: str) -> None:
+def _count(actor: Actor, user_id: uuid.UUID, otp: str) -> None:
     budgets.take(scope=SCOPE, subject=_subject(user_id), limit=TRIES, window=WINDOW)
-    services.count_try(user_id=user_id, otp=otp)
+    services.count_try(actor=actor, user_id=user_id, otp=otp)
 
 
 def _subject(user_id: uuid.UUID) -> bytes:

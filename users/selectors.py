@@ -70,6 +70,18 @@ def is_familiar_network(*, user_id: uuid.UUID, network: bytes) -> bool:
     return FamiliarNetwork.objects.filter(user_id=user_id, network__in=under_any_key(network)).exists()
 
 
+def is_familiar_to_email(email: str, network: bytes) -> bool:
+    """Whether the owner who has proved a normalised address has. The same statement for an unknown address."""
+    known = FamiliarNetwork.objects.filter(network__in=under_any_key(network), user__email_verified_at__isnull=False)
+    return known.filter(**indexed("user__email", email)).exists()
+
+
+def is_familiar_to_phone(phone: str, network: bytes) -> bool:
+    """Whether the one who has proved this E.164 number has."""
+    known = FamiliarNetwork.objects.filter(network__in=under_any_key(network), user__phone_verified_at__isnull=False)
+    return known.filter(**indexed("user__phone", phone)).exists()
+
+
 def holder_of_phone(phone: str) -> User | None:
     """Who has proved this E.164 number, active or not: the caller judges."""
     return User.objects.filter(**indexed("phone", phone), phone_verified_at__isnull=False).first()

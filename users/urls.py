@@ -6,6 +6,7 @@ from users.views.api_keys import ApiKeyViewSet
 from users.views.auth import AuthViewSet
 from users.views.code_log_ins import CodeLogInViewSet
 from users.views.contacts import ContactViewSet
+from users.views.log_in_methods import LogInMethodsViewSet
 from users.views.me import MeViewSet
 from users.views.passwords import PasswordResetViewSet, PasswordViewSet
 from users.views.second_factor import SecondFactorViewSet
@@ -44,6 +45,11 @@ urlpatterns = [
     path("users/me/phone/verify", ContactViewSet.as_view({"post": "verify_phone"}), name="users-me-phone-verify"),
     path("users/me/email", ContactViewSet.as_view({"post": "send_email_code"}), name="users-me-email"),
     path("users/me/email/verify", ContactViewSet.as_view({"post": "verify_email"}), name="users-me-email-verify"),
+    path(
+        "users/me/log-in-methods",
+        LogInMethodsViewSet.as_view({"patch": "partial_update"}),
+        name="users-me-log-in-methods",
+    ),
     path("users/me/sessions", SessionViewSet.as_view({"get": "list"}), name="users-me-sessions"),
     path("users/me/sessions/<uuid:pk>", SessionViewSet.as_view({"delete": "destroy"}), name="users-me-session"),
     path("users/me", MeViewSet.as_view({"get": "retrieve", "patch": "partial_update"}), name="users-me"),

@@ -83,6 +83,43 @@ def test_a_network_is_an_ipv4_address_or_the_64_of_an_ipv6_one(address: str, net
     assert client_address.network_of(address) == network
 
 
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("198.51.100.4", ""),
+        ("::ffff:198.51.100.4", ""),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"),
+        ("2001:db8:1:ffff::", "2001:db8:1::/48"),
+        ("2001:db8:2::", "2001:db8:2::/48"),
+        ("", ""),
+    ],
+)
+def test_around_an_ipv6_address_its_48_is_counted_as_well(address: str, network: str) -> None:
+    assert client_address.wide_network_of(address) == network
+
+
+def test_both_widths_are_bound_for_the_request_alone() -> None:
+    seen: list[tuple[bytes, bytes]] = []
+
+    def view(_: HttpRequest) -> HttpResponse:
+        seen.append((client_address.current_network(), client_address.current_wide_network()))
+        return HttpResponse()
+
+    middleware = ClientAddressMiddleware(view)
+    for peer in ("2001:db8:1:2::1", "2001:db8:1:3::1", "2001:db8:2:2::1", PEER):
+        middleware(request(REMOTE_ADDR=peer))
+    structlog.contextvars.clear_contextvars()
+
+    assert len({network for network, _ in seen}) == 4
+    assert seen[0][1] == seen[1][1] != seen[2][1]
+    assert [len(wide) for _, wide in seen] == [32, 32, 32, 0]
+    assert [client_address.counted_networks(*pair) for pair in (seen[0], seen[3])] == [
+        [(seen[0][0], 1), (seen[0][1], 4)],
+        [(seen[3][0], 1)],
+    ]
+    assert client_address.current_wide_network() == b""
+
+
 def test_the_digest_is_bound_for_the_request_alone_and_shows_no_address() -> None:
     seen: list[bytes] = []
 

@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 import redis
 from django.core.cache import caches
+from django.http import HttpResponse
 from django.test import Client as Browser
 from drf_spectacular.generators import SchemaGenerator
 
-from fintech_core import ratelimit
+from fintech_core import client_address, ratelimit
+from fintech_core.exceptions import RateLimited
 from fintech_core.models import AttemptBudget
 from fintech_core.ratelimit import Limit, Per, WithoutCache
 from fintech_core.testing import PASSWORD, Client, anonymous_client, client_for
+from users import limits
 from users.limits import REGISTER_NETWORK, SEND_NETWORK, SEND_TO_EMAIL, SEND_TO_PHONE, VERIFY_NETWORK
 from users.models import Registration, User
 
@@ -143,6 +146,32 @@ def test_a71_a_trusted_header_that_is_no_address_gives_no_counters_of_its_own(
 
     assert [answer.status_code for answer in lists] == [400] * 4
     assert [answer.status_code for answer in unreadable] == [401, 401, 429, 429]
+
+
+LIMITS_OF_NETWORKS = [
+    limit for limit in vars(limits).values() if isinstance(limit, Limit) and limit.per is Per.NETWORK
+] + [ratelimit.API_NETWORK, ratelimit.LOG_IN_NETWORK]
+
+
+@pytest.mark.parametrize("limit", LIMITS_OF_NETWORKS, ids=lambda limit: limit.name)
+def test_a_host_with_a_48_has_four_networks_and_not_65536(rates: Any, rf: Any, limit: Limit) -> None:
+    """Whatever is limited per network, it counts by both widths."""
+    rates(**{limit.name: (2, 3600)})
+
+    def ask(address: str) -> str:
+        def view(request: Any) -> HttpResponse:
+            try:
+                ratelimit.count_network(limit, request)
+            except RateLimited:
+                return HttpResponse("limited")
+            return HttpResponse("passed")
+
+        return client_address.ClientAddressMiddleware(view)(rf.get("/", REMOTE_ADDR=address)).content.decode()
+
+    assert [ask("2001:db8:9:1::1") for _ in range(3)] == ["passed", "passed", "limited"]
+    found = [ask(f"2001:db8:9:{number:x}::1") for number in range(2, 10)]
+    assert found == ["passed"] * 6 + ["limited"] * 2
+    assert ask("2001:db8:10::1") == "passed"
 
 
 # --- Per principal ----------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ by `users.services` only.
 from typing import Any, ClassVar, NoReturn
 
 from django.contrib import auth
+from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.db import models
 from django.db.models import Q
@@ -51,6 +52,7 @@ class User(AbstractBaseUser):
     kyc_status = models.CharField(max_length=16, choices=KycStatus.choices, default=KycStatus.NOT_SUBMITTED)
     kyc_level = models.PositiveSmallIntegerField(default=0)
     is_active = models.BooleanField(default=True)
+    email_code_log_in = models.BooleanField(default=True, db_default=True)  # codes by mail open a session
     created_at = models.DateTimeField()
     erased_at = models.DateTimeField(null=True)  # the person asked to be forgotten: the row stays, for the books
     credentials_changed_at = models.DateTimeField(null=True)  # what was asked for earlier opens nothing (revocation)
@@ -100,6 +102,11 @@ class User(AbstractBaseUser):
                 condition=Q(texts_erased_at__isnull=True) | Q(erased_at__isnull=False), name="user_texts_of_erased"
             ),
             models.CheckConstraint(condition=Q(kyc_level__lte=MAX_KYC_LEVEL), name="user_kyc_level"),
+            models.CheckConstraint(
+                condition=Q(email_code_log_in=True)
+                | (Q(email_verified_at__isnull=False) & ~Q(password__startswith=UNUSABLE_PASSWORD_PREFIX)),
+                name="user_without_code_log_in_has_password",
+            ),
             enum_check("role", Role, "user_role"),
             enum_check("kyc_status", KycStatus, "user_kyc_status"),
         ]

@@ -2,7 +2,7 @@
 
 from rest_framework import serializers
 
-from fintech_core.serializers import StrictInput
+from fintech_core.serializers import FlagField, StrictInput
 from users.models import User
 from users.serializers.fields import NameField, PhoneField
 
@@ -15,6 +15,12 @@ class ProfileInput(StrictInput):
     phone = PhoneField(required=False, allow_null=True)
 
 
+class LogInMethodsInput(StrictInput):
+    """Which ways into the account the owner wants."""
+
+    email_code = FlagField(help_text="Whether a mailed code opens a session.")
+
+
 class UserOutput(serializers.ModelSerializer[User]):
     email = serializers.EmailField(read_only=True, allow_null=True)
     phone = serializers.CharField(read_only=True, allow_null=True)
@@ -22,6 +28,7 @@ class UserOutput(serializers.ModelSerializer[User]):
     last_name = serializers.CharField(read_only=True)
     email_verified = serializers.SerializerMethodField()
     phone_verified = serializers.SerializerMethodField()
+    email_code_log_in = serializers.BooleanField(read_only=True)
 
     class Meta:
         model = User
@@ -31,6 +38,7 @@ class UserOutput(serializers.ModelSerializer[User]):
             "email_verified",
             "phone",
             "phone_verified",
+            "email_code_log_in",
             "first_name",
             "last_name",
             "role",

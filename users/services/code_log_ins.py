@@ -16,7 +16,7 @@ from users.enums import CodePurpose, MessageKind
 from users.locks import lock_claims, lock_user
 from users.models import Registration, User
 from users.passwords import unusable_password
-from users.selectors import holder_of_phone, user_for_log_in
+from users.selectors import holder_of_phone, is_familiar_to_email, is_familiar_to_phone, user_for_log_in
 from users.services import codes, lockout, messages, sms_caps
 from users.services.accounts import EmailTaken, adopt_unverified, create_agent, create_customer_with_hash
 from users.services.sessions import TokenPair, open_session
@@ -62,15 +62,33 @@ def may_have_code(user: User | None) -> bool:
     return user is None or (user.is_active and not user.is_staff)
 
 
-def count_try(*, purpose: CodePurpose, contact: str) -> None:
+def may_have_mailed_code(user: User | None) -> bool:
+    """The same, for codes by mail: who has a password may have switched them off."""
+    return may_have_code(user) and (user is None or user.email_code_log_in)
+
+
+def count_try(*, actor: Actor, purpose: CodePurpose, contact: str) -> None:
     """Count a try, in a unit of work of its own before the log-in. Raises TooManyAttempts."""
-    codes.take_try(purpose=purpose, subject=_subject(purpose, contact))
+    kind = MessageKind.SMS if purpose is CodePurpose.AGENT_LOG_IN else MessageKind.EMAIL
+    codes.take_try(
+        actor=actor,
+        purpose=purpose,
+        subject=_subject(purpose, contact),
+        familiar=_is_familiar(actor, purpose, contact),
+        notify_owner=lambda: messages.notify_contact_of_guesses(kind=kind, contact=contact, now=clock.now()),
+    )
 
 
-def proved(*, purpose: CodePurpose, contact: str, code: str) -> uuid.UUID | None:
-    """Whose second factor comes next: the account behind the contact, if the code is the right one."""
-    if not codes.matches(purpose=purpose, subject=_subject(purpose, contact), binding=b"", code=code):
+def proved(*, actor: Actor, purpose: CodePurpose, contact: str, code: str) -> uuid.UUID | None:
+    """Whose second factor comes next: the account behind the contact, if the code is the right one.
+
+    Then the try wasn't a failure, whatever becomes of the log-in.
+    """
+    subject = _subject(purpose, contact)
+    if not codes.matches(actor=actor, purpose=purpose, subject=subject, binding=b"", code=code):
         return None
+    familiar = _is_familiar(actor, purpose, contact)
+    codes.forgive(actor=actor, purpose=purpose, subject=subject, familiar=familiar)
     user = holder_of_phone(contact) if purpose is CodePurpose.AGENT_LOG_IN else user_for_log_in(contact)
     return user.pk if user else None
 
@@ -100,7 +118,7 @@ def log_in_client(*, actor: Actor, email: str, code: str, otp: str = "", user_ag
     lock_claims(email)  # before the look: a registration of the address may be proved in this moment
     found = user_for_log_in(email)
     owner = None if found is None else lock_user(found.pk)  # before the code, as whatever ends it
-    if not may_have_code(owner) or (owner is not None and owner.email != email):
+    if not may_have_mailed_code(owner) or (owner is not None and owner.email != email):
         raise _refusal(actor, email)  # the latter: given up in this moment
     subject = _subject(CodePurpose.CLIENT_LOG_IN, email)
     if not codes.consume(actor=actor, purpose=CodePurpose.CLIENT_LOG_IN, subject=subject, binding=b"", code=code):
@@ -147,6 +165,11 @@ def code_is_good(*, kind: str, contact: str, code: str) -> bool:
     """Whether a queued message with this code is still worth sending."""
     purpose = CodePurpose.AGENT_LOG_IN if kind == MessageKind.SMS else CodePurpose.CLIENT_LOG_IN
     return codes.still_good(purpose=purpose, subject=_subject(purpose, contact), code=code)
+
+
+def _is_familiar(actor: Actor, purpose: CodePurpose, contact: str) -> bool:
+    is_familiar = is_familiar_to_phone if purpose is CodePurpose.AGENT_LOG_IN else is_familiar_to_email
+    return is_familiar(contact, actor.network)
 
 
 def _subject(purpose: CodePurpose, contact: str) -> bytes:

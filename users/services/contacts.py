@@ -19,7 +19,7 @@ from users.enums import CodePurpose, CredentialChange, EndReason
 from users.locks import lock_claims, lock_user, lock_users
 from users.models import Registration, User
 from users.passwords import unusable_password
-from users.selectors import holder_of_phone, user_for_log_in
+from users.selectors import holder_of_phone, is_familiar_network, user_for_log_in
 from users.services import codes, messages, sms_caps, step_up
 from users.services.revocation import end_open_credentials
 
@@ -86,7 +86,14 @@ def send_email_code(*, actor: Actor, email: str) -> messages.Sent:
 
 def count_try(*, actor: Actor, purpose: CodePurpose) -> None:
     """Count a try, in a unit of work of its own before the proof. Raises TooManyAttempts."""
-    codes.take_try(purpose=purpose, subject=_of(_own(actor)))
+    user_id = _own(actor)
+    codes.take_try(
+        actor=actor,
+        purpose=purpose,
+        subject=_of(user_id),
+        familiar=is_familiar_network(user_id=user_id, network=actor.network),
+        notify_owner=lambda: messages.notify_of_guesses(user=User.objects.get(pk=user_id), now=clock.now()),
+    )
 
 
 def verify_phone(*, actor: Actor, phone: str, code: str) -> User:
@@ -163,6 +170,8 @@ def _evict(actor: Actor, claimant: User, email: str, now: datetime) -> None:
 def _consume(actor: Actor, purpose: CodePurpose, user: User, contact: str, code: str, now: datetime) -> None:
     if not codes.consume(actor=actor, purpose=purpose, subject=_of(user.pk), binding=_bound_to(contact), code=code):
         raise ContactCodeInvalid
+    familiar = is_familiar_network(user_id=user.pk, network=actor.network)
+    codes.forgive(actor=actor, purpose=purpose, subject=_of(user.pk), familiar=familiar)
 
 
 def _own(actor: Actor) -> uuid.UUID:

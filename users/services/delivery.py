@@ -25,8 +25,7 @@ from users.enums import CodePurpose, MessageKind, MessageState
 from users.models import Message
 from users.selectors import holder_of_phone, messages_due, user_for_log_in
 from users.services import code_log_ins, codes, contacts, passwords, sms_caps, step_up
-from users.services.code_log_ins import may_have_code
-from users.services.messages import SEND_TASK
+from users.services.messages import GUESSES_OF_CONTACT, SEND_TASK
 from users.sms import Delivery, Outcome
 
 # 15, 30, 60 ... seconds apart, at most about an hour.
@@ -62,11 +61,14 @@ def _as_asked(message: Message, context: dict[str, Any], now: datetime) -> Words
 
 
 def _log_in_code(message: Message, context: dict[str, Any], now: datetime) -> Words | None:
-    """None for staff and for accounts that are switched off, and for a code that has ended meanwhile."""
+    """None for staff, for accounts that are switched off, where the owner wants no codes by mail, and for an ended code."""
     recipient = message.recipient or ""
-    holder = user_for_log_in(recipient) if message.kind == MessageKind.EMAIL else holder_of_phone(recipient)
+    if message.kind == MessageKind.EMAIL:
+        may = code_log_ins.may_have_mailed_code(user_for_log_in(recipient))
+    else:
+        may = code_log_ins.may_have_code(holder_of_phone(recipient))
     good = code_log_ins.code_is_good(kind=message.kind, contact=recipient, code=context["code"])
-    return (message.template, context) if good and may_have_code(holder) else None
+    return (message.template, context) if good and may else None
 
 
 def _step_up_code(message: Message, context: dict[str, Any], now: datetime) -> Words | None:
@@ -74,6 +76,16 @@ def _step_up_code(message: Message, context: dict[str, Any], now: datetime) -> W
     subject = codes.subject_of("user", context.get("user", ""))
     good = codes.still_good(purpose=CodePurpose.STEP_UP, subject=subject, code=context["code"])
     return (message.template, context) if good or "user" not in context else None
+
+
+def _guesses_of_contact(message: Message, context: dict[str, Any], now: datetime) -> Words | None:
+    """The notice of wrong log-in codes: to who has proved the address or number and can log in."""
+    recipient = message.recipient or ""
+    holder = user_for_log_in(recipient) if message.kind == MessageKind.EMAIL else holder_of_phone(recipient)
+    if holder is None or not holder.is_active:
+        return None
+    proved = holder.email_verified_at if message.kind == MessageKind.EMAIL else holder.phone_verified_at
+    return (message.template, context) if proved else None
 
 
 def _contact_code(message: Message, context: dict[str, Any], now: datetime) -> Words | None:
@@ -108,6 +120,7 @@ def _if_rooms_above_say_so(message: Message, context: dict[str, Any], now: datet
 DECISIONS: Mapping[str, Decide] = MappingProxyType(
     {
         code_log_ins.TEMPLATE: _log_in_code,
+        GUESSES_OF_CONTACT: _guesses_of_contact,
         contacts.TEMPLATE: _contact_code,
         passwords.RESET_TEMPLATE: _password_reset,
         step_up.TEMPLATE: _step_up_code,

@@ -34,6 +34,7 @@ def erase_person(*, actor: Actor, user: User, now: datetime) -> dict[str, int]:
     user.first_name = user.last_name = ""
     user.email_verified_at = user.phone_verified_at = None
     user.password = unusable_password()
+    user.email_code_log_in = True  # no choice of theirs is left
     user.is_active = False
     user.erased_at = now
     user.save(
@@ -44,6 +45,7 @@ def erase_person(*, actor: Actor, user: User, now: datetime) -> dict[str, int]:
             "email_verified_at",
             "phone_verified_at",
             "password",
+            "email_code_log_in",
             "is_active",
             "erased_at",
         ]

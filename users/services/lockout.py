@@ -1,9 +1,8 @@
 """Locks against guessing of passwords, which can't be turned against the one whose password it is.
 
-A try is counted before it is evaluated. Ten failures for one address from one network lock it there for half an hour.
-A hundred for one address from anywhere within a day lock it for networks that the user hasn't logged in from; from
-familiar ones it stays open, and so do the ways in that prove something else (codes, a reset password), which make a
-network familiar.
+A try is counted before it is evaluated (`attempts`). Ten failures for one address from one network lock it there for
+half an hour. A hundred within a day from networks that the user hasn't logged in from lock it for all of those;
+familiar ones stay open. What proves something else (a code, a reset password) makes a network familiar.
 
 What is counted is the digest of the address that was typed in, so that an address nobody has locks in the same way.
 The caller counts in a unit of work of its own:
@@ -18,17 +17,27 @@ from typing import TypeVar
 
 import structlog
 
-from fintech_core import audit, budgets, clock, ids
+from fintech_core import audit, clock
 from fintech_core.actors import Actor
 from fintech_core.client_address import LOGGED_DIGITS
 from fintech_core.crypto import keyed_digest
-from fintech_core.exceptions import DomainError, TooManyAttempts
+from fintech_core.exceptions import DomainError
 from users.models import FamiliarNetwork, User
-from users.selectors import is_familiar_network, user_for_log_in
+from users.selectors import is_familiar_to_email
+from users.services import attempts
+from users.services.attempts import Standing
 
-HERE, EVERYWHERE = "log_in.here", "log_in.everywhere"  # taken in this order
+EVERYWHERE = "log_in.everywhere"
 TRIES_HERE, LOCK_HERE = 10, timedelta(minutes=30)
-TRIES_EVERYWHERE, WINDOW_EVERYWHERE = 100, timedelta(hours=24)
+TRIES_EVERYWHERE = 100
+PASSWORD = attempts.Guard(
+    here="log_in.here",
+    daily=EVERYWHERE,
+    tries=TRIES_HERE,
+    window=LOCK_HERE,
+    lock_for=LOCK_HERE,
+    budgets=lambda: {Standing.FAMILIAR: None, Standing.FOREIGN: TRIES_EVERYWHERE},
+)
 NETWORK_RETENTION = timedelta(days=180)
 logger = structlog.get_logger(__name__)
 E = TypeVar("E", bound=DomainError)
@@ -39,29 +48,14 @@ def count_try(*, actor: Actor, address: str) -> None:
 
     In a unit of work of its own, committed before the password is looked at.
     """
-    try:
-        budgets.take(scope=HERE, subject=_here(actor, address), limit=TRIES_HERE, window=LOCK_HERE, lock_for=LOCK_HERE)
-        _count_everywhere(actor, address)
-    except TooManyAttempts:
-        logger.warning("log_in_locked", account=_everywhere(address).hex()[:LOGGED_DIGITS])
-        raise
-
-
-def _count_everywhere(actor: Actor, address: str) -> None:
-    subject = _everywhere(address)
-    try:
-        budgets.take(scope=EVERYWHERE, subject=subject, limit=TRIES_EVERYWHERE, window=WINDOW_EVERYWHERE)
-    except TooManyAttempts:
-        user = user_for_log_in(address)
-        # Asked for nobody as well: an unknown address costs the same.
-        if not is_familiar_network(user_id=user.pk if user else ids.NIL, network=actor.network):
-            raise
+    attempts.take(actor=actor, guard=PASSWORD, subject=_subject(address), standing=_standing(actor, address))
 
 
 def succeeded(*, actor: Actor, user: User, address: str) -> None:
     """The password was right, and whatever else the log-in asks for. In the log-in's own unit of work."""
-    budgets.clear(scope=HERE, subject=_here(actor, address))
-    budgets.give_back(scope=EVERYWHERE, subject=_everywhere(address))
+    subject = _subject(address)
+    attempts.clear_here(actor=actor, guard=PASSWORD, subject=subject)
+    attempts.forgive(guard=PASSWORD, subject=subject, standing=_standing(actor, address))
     remember_network(actor=actor, user_id=user.pk)
 
 
@@ -93,7 +87,7 @@ def record_refusal(*, actor: Actor, address: str, user: User | None) -> None:
         actor=actor,
         action="auth.log_in_refused",
         entity_type="user" if user else "address",
-        entity_id=user.pk if user else _everywhere(address).hex(),
+        entity_id=user.pk if user else _subject(address).hex(),
         after={"network": actor.network.hex()[:LOGGED_DIGITS]},
     )
 
@@ -110,9 +104,10 @@ def purge_networks(*, now: datetime) -> int:
     return deleted
 
 
-def _here(actor: Actor, address: str) -> bytes:
-    return keyed_digest(HERE, f"{actor.network.hex()} {address}")
+def _standing(actor: Actor, address: str) -> Standing:
+    """By the same statement for an unknown address."""
+    return Standing.FAMILIAR if is_familiar_to_email(address, actor.network) else Standing.FOREIGN
 
 
-def _everywhere(address: str) -> bytes:
+def _subject(address: str) -> bytes:
     return keyed_digest(EVERYWHERE, address)

@@ -16,6 +16,7 @@ from users.models import Message, User
 
 SEND_TASK = "users.send_message"
 NOTICE_LIFETIME = timedelta(hours=24)
+GUESSES, GUESSES_OF_CONTACT = "codes_guessed", "log_in_codes_guessed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,22 @@ def notify_credential_change(*, user: User, what: CredentialChange, now: datetim
     """
     if user.email_verified_at is None and user.phone_verified_at is None:
         return
-    at = now.strftime("%Y-%m-%d %H:%M UTC")
-    send_to_user(user=user, template="credential_changed", context={"what": what.label, "at": at}, now=now)
+    send_to_user(user=user, template="credential_changed", context={"what": what.label, **_moment(now)}, now=now)
+
+
+def notify_of_guesses(*, user: User, now: datetime) -> None:
+    """Notify the owner of an account that too many codes were wrong, unless the account was never verified."""
+    if user.email_verified_at is not None or user.phone_verified_at is not None:
+        send_to_user(user=user, template=GUESSES, context=_moment(now), now=now)
+
+
+def notify_contact_of_guesses(*, kind: MessageKind, contact: str, now: datetime) -> None:
+    """The same to a normalised address or number: the worker sends it to who has proved it, if anybody."""
+    _queue(kind, GUESSES_OF_CONTACT, contact, _moment(now), NOTICE_LIFETIME, now)
+
+
+def _moment(now: datetime) -> dict[str, str]:
+    return {"at": now.strftime("%Y-%m-%d %H:%M UTC")}
 
 
 def _queue(

@@ -16,7 +16,7 @@ from users.locks import lock_user, lock_users
 from users.models import PasswordReset, User
 from users.passwords import password_matches
 from users.selectors import user_by_verified_email
-from users.services import messages, second_factor, step_up
+from users.services import lockout, messages, second_factor, step_up
 from users.services.accounts import set_password
 
 RESET_LIFETIME = timedelta(minutes=30)
@@ -128,6 +128,7 @@ def confirm_reset(*, actor: Actor, token: str, password: str, otp: str = "") -> 
     as_user = actor_of_user(user=user, request_id=actor.request_id)
     second_factor.require(actor=as_user, user=user, otp=otp)
     _set(as_user, user, password, "password", now)
+    lockout.remember_network(actor=as_user, user_id=user.pk)
 
 
 def _live_reset(token_hash: str) -> PasswordReset | None:

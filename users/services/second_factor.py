@@ -1,8 +1,8 @@
 """The second factor at log-in and wherever somebody proves who they are again. Enrolment is in `enrolment`.
 
 A try is counted first, in a unit of work of its own (`count_try`), and evaluated after: of a hundred parallel guesses
-at most five are looked at. A code of an authenticator is used by one conditional UPDATE of the newest used step, so of
-two log-ins with one code one succeeds, and no code up to it is ever taken again (RFC 6238, 5.2).
+from one network at most five are looked at. A code of an authenticator is used by one conditional UPDATE of the newest
+used step, so of two log-ins with one code one succeeds, and no code up to it is ever taken again (RFC 6238, 5.2).
 """
 
 import re
@@ -21,12 +21,17 @@ from fintech_core.crypto import keyed_digest
 from fintech_core.exceptions import DomainError
 from users.credentials import hash_token
 from users.models import RecoveryCode, TotpDevice, User
-from users.selectors import confirmed_device
+from users.selectors import confirmed_device, is_familiar_network
+from users.services import attempts, codes, messages
+from users.services.attempts import Guard, Standing
 
-SCOPE = "second_factor"
 ENROLMENT_SCOPE = "second_factor_enrolment"
 TRIES = 5
 WINDOW = timedelta(minutes=15)
+# Who tries with a session (a fresh code, once more in the admin) has other budgets than who logs in: a thief of a
+# session can't use up those of the owner's log-in.
+AT_LOG_IN = Guard(here="second_factor", daily="second_factor.log_in", tries=TRIES, window=WINDOW)
+IN_SESSION = Guard(here="second_factor.in_session", daily=codes.IN_SESSION, tries=TRIES, window=WINDOW)
 _TOTP = re.compile(r"[0-9]{6}", re.ASCII)
 logger = structlog.get_logger(__name__)
 
@@ -69,18 +74,24 @@ class Proof:
     factor: Factor
 
 
-def count_try(*, user_id: uuid.UUID, otp: str) -> None:
+def count_try(*, actor: Actor, user_id: uuid.UUID, otp: str) -> None:
     """Count a try, where there is one and something to try it on. Raises TooManyAttempts.
 
-    Only after the first factor was right: nobody else may use up the owner's tries.
+    Only after the first factor was right, or in a session: a stranger can't use up the owner's tries.
     """
     if otp and confirmed_device(user_id) is not None:
-        budgets.take(scope=SCOPE, subject=_subject(user_id), limit=TRIES, window=WINDOW)
+        attempts.take(
+            actor=actor,
+            guard=_guard(actor),
+            subject=_subject(user_id),
+            standing=_standing(actor, user_id),
+            notify_owner=lambda: messages.notify_of_guesses(user=User.objects.get(pk=user_id), now=clock.now()),
+        )
 
 
 def count_enrolment_try(*, user_id: uuid.UUID) -> None:
     """A code of the device that is being enrolled is a try as well. Raises TooManyAttempts."""
-    budgets.take(scope=ENROLMENT_SCOPE, subject=_subject(user_id), limit=TRIES, window=WINDOW)
+    budgets.take(scope=ENROLMENT_SCOPE, subject=keyed_digest("second_factor", str(user_id)), limit=TRIES, window=WINDOW)
 
 
 def require(*, actor: Actor, user: User, otp: str) -> Proof:
@@ -125,8 +136,24 @@ def use_code(*, actor: Actor, device: TotpDevice, otp: str) -> Factor:
     else:
         factor = Factor.RECOVERY_CODE if _use_recovery_code(actor, device.user_id, text, now) else Factor.NONE
     if factor is not Factor.NONE:
-        budgets.clear(scope=SCOPE, subject=_subject(device.user_id))
+        _forgive(actor, device.user_id)
     return factor
+
+
+def _forgive(actor: Actor, user_id: uuid.UUID) -> None:
+    guard, subject = _guard(actor), _subject(user_id)
+    attempts.clear_here(actor=actor, guard=guard, subject=subject)
+    attempts.forgive(guard=guard, subject=subject, standing=_standing(actor, user_id))
+
+
+def _guard(actor: Actor) -> Guard:
+    """By what the actor came with: who logs in has no credential yet."""
+    return IN_SESSION if actor.credential_id else AT_LOG_IN
+
+
+def _standing(actor: Actor, user_id: uuid.UUID) -> Standing:
+    known = is_familiar_network(user_id=user_id, network=actor.network)
+    return Standing.FAMILIAR if known else Standing.FOREIGN
 
 
 def _use_step(device: TotpDevice, code: str, now: datetime) -> bool:
@@ -148,4 +175,4 @@ def _use_recovery_code(actor: Actor, user_id: uuid.UUID, text: str, now: datetim
 
 
 def _subject(user_id: uuid.UUID) -> bytes:
-    return keyed_digest("second_factor", str(user_id))
+    return codes.subject_of("user", str(user_id))

@@ -21,7 +21,7 @@ from fintech_core.crypto import Digest, keyed_digest, under_any_key
 from fintech_core.exceptions import DomainError, PermissionDenied
 from users.enums import CodePurpose, MessageKind, StepUpChannel
 from users.models import StepUpChallenge, User
-from users.selectors import confirmed_device, open_step_up
+from users.selectors import confirmed_device, is_familiar_network, open_step_up
 from users.services import codes, messages, second_factor
 
 LIFETIME = timedelta(minutes=10)
@@ -80,9 +80,15 @@ def count_try(*, actor: Actor, fingerprint: bytes, code: str) -> None:
     if challenge is None or challenge.passed_at is not None:
         return
     if challenge.channel == StepUpChannel.TOTP:
-        second_factor.count_try(user_id=challenge.user_id, otp=code)
+        second_factor.count_try(actor=actor, user_id=challenge.user_id, otp=code)
     else:
-        codes.take_try(purpose=CodePurpose.STEP_UP, subject=_subject(challenge.user_id))
+        codes.take_try(
+            actor=actor,
+            purpose=CodePurpose.STEP_UP,
+            subject=_subject(challenge.user_id),
+            familiar=is_familiar_network(user_id=challenge.user_id, network=actor.network),
+            notify_owner=lambda: messages.notify_of_guesses(user=challenge.user, now=clock.now()),
+        )
 
 
 def try_code(*, actor: Actor, fingerprint: bytes, code: str) -> uuid.UUID:
@@ -178,17 +184,22 @@ def _send_code(actor: Actor, user: User, binding: bytes, what: str, now: datetim
 
 def _is_right(actor: Actor, challenge: StepUpChallenge, code: str) -> bool:
     if challenge.channel != StepUpChannel.TOTP:
-        return codes.consume(
-            actor=actor,
-            purpose=CodePurpose.STEP_UP,
-            subject=_subject(challenge.user_id),
-            binding=bytes(challenge.binding),
-            code=code,
-        )
+        return _is_right_message(actor, challenge, code)
     device = confirmed_device(challenge.user_id)
     if device is None:
         return False
     return second_factor.use_code(actor=actor, device=device, otp=code) is not second_factor.Factor.NONE
+
+
+def _is_right_message(actor: Actor, challenge: StepUpChallenge, code: str) -> bool:
+    subject = _subject(challenge.user_id)
+    if not codes.consume(
+        actor=actor, purpose=CodePurpose.STEP_UP, subject=subject, binding=bytes(challenge.binding), code=code
+    ):
+        return False
+    familiar = is_familiar_network(user_id=challenge.user_id, network=actor.network)
+    codes.forgive(actor=actor, purpose=CodePurpose.STEP_UP, subject=subject, familiar=familiar)
+    return True
 
 
 def _refusal(actor: Actor, challenge: StepUpChallenge) -> StepUpInvalid:

@@ -41,7 +41,7 @@ def issue(
     with clock_for(more):
         unit_of_work(
             lambda: codes.issue(
-                actor=SYSTEM,
+                actor=more.get("actor", SYSTEM),
                 purpose=purpose,
                 subject=subject,
                 binding=more.get("binding", b""),
@@ -58,16 +58,19 @@ def clock_for(more: dict[str, Any]) -> AbstractContextManager[None]:
 
 
 def guess(code: str, purpose: CodePurpose = CodePurpose.AGENT_LOG_IN, subject: bytes = SUBJECT, **more: Any) -> str:
-    binding = more.get("binding", b"")
+    """What a view does: count, look, and take back the try of a right one."""
+    binding, actor = more.get("binding", b""), more.get("actor", SYSTEM)
+    whose: Any = {"actor": actor, "purpose": purpose, "subject": subject, "familiar": more.get("familiar", False)}
+    notified = more.get("notified", [])
     with clock_for(more):
         try:
-            unit_of_work(lambda: codes.take_try(purpose=purpose, subject=subject))
+            unit_of_work(lambda: codes.take_try(**whose, notify_owner=lambda: notified.append(purpose)))
         except TooManyAttempts:
             return "locked"
-        right = unit_of_work(
-            lambda: codes.consume(actor=SYSTEM, purpose=purpose, subject=subject, binding=binding, code=code)
-        )
-    return "right" if right else "wrong"
+        right: Any = {"actor": actor, "purpose": purpose, "subject": subject, "binding": binding, "code": code}
+        if unit_of_work(lambda: codes.matches(**right)):
+            unit_of_work(lambda: codes.forgive(**whose))
+        return "right" if unit_of_work(lambda: codes.consume(**right)) else "wrong"
 
 
 def wrong(code: str) -> str:

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from fintech_core.actors import Actor
-from fintech_core.client_address import network_of
+from fintech_core.client_address import network_of, wide_network_of
 from fintech_core.crypto import keyed_digest
 from fintech_core.db import unit_of_work
 from fintech_core.models import AttemptBudget, AuditLog
@@ -29,6 +29,7 @@ from users.tests.helpers import AUTH, counted_hashes, problem
 pytestmark = pytest.mark.django_db
 TOKEN, LOGIN = f"{AUTH}/token", "/admin/login/"
 WRONG = "not the password at all"
+FOREIGN = f"{lockout.EVERYWHERE}.foreign"
 HOME, OFFICE, ATTACKER = "192.0.2.10", "192.0.2.20", "203.0.113.66"
 
 
@@ -41,7 +42,12 @@ def statuses(count: int, email: str, password: str = WRONG, *, at: str = ATTACKE
 
 
 def actor_at(address: str) -> Actor:
-    return replace(nobody("auth.log_in"), network=keyed_digest("network", network_of(address)))
+    wide = wide_network_of(address)
+    return replace(
+        nobody("auth.log_in"),
+        network=keyed_digest("network", network_of(address)),
+        wide_network=keyed_digest("network", wide) if wide else b"",
+    )
 
 
 def flood(email: str, failures: int = lockout.TRIES_EVERYWHERE) -> None:
@@ -115,13 +121,13 @@ def test_success_clears_the_failures(alice: User) -> None:
         assert attempt(alice.email, PASSWORD).status_code == 200
 
     counts = dict(AttemptBudget.objects.values_list("scope", "attempts"))
-    assert counts == {lockout.EVERYWHERE: 27}
+    assert counts == {FOREIGN: 9}  # after the first success it is a familiar network, which has no budget of the day
 
 
 def test_a_customer_who_logs_in_often_is_never_locked(alice: User) -> None:
     assert statuses(15, alice.email, PASSWORD, at=HOME) == [200] * 15
 
-    assert list(AttemptBudget.objects.values_list("scope", "attempts")) == [(lockout.EVERYWHERE, 0)]
+    assert list(AttemptBudget.objects.values_list("scope", "attempts")) == [(FOREIGN, 0)]
     assert FamiliarNetwork.objects.filter(user=alice).count() == 1
 
 
@@ -312,7 +318,7 @@ def test_logs_name_no_address(alice: User, caplog: Any) -> None:
     with caplog.at_level(logging.INFO):
         statuses(11, alice.email)
 
-    assert "log_in_locked" in caplog.text
+    assert "attempts_locked" in caplog.text
     assert "alice" not in caplog.text
     assert ATTACKER not in caplog.text
 

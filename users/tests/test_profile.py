@@ -23,6 +23,7 @@ def test_the_profile_shows_who_one_is(alice_client: Any, alice: User) -> None:
         "email_verified": True,
         "phone": None,
         "phone_verified": False,
+        "email_code_log_in": True,
         "first_name": "Alice",
         "last_name": "",
         "role": "client",

@@ -141,7 +141,7 @@ class AuthViewSet(DomainViewSet):
         user = unit_of_work_with_trace(
             lambda: services.prove_password(actor=actor, email=address, password=data["password"], roles=roles)
         )
-        unit_of_work(lambda: services.count_try(user_id=user.pk, otp=otp))
+        unit_of_work(lambda: services.count_try(actor=actor, user_id=user.pk, otp=otp))
         return self.write(
             lambda: services.open_session(actor=actor, user=user, address=address, otp=otp, **origin(self.request)),
             TokenPairOutput,

@@ -10,6 +10,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
 from fintech_core import client_address
+from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
 from fintech_core.viewsets import DomainViewSet
@@ -93,7 +94,7 @@ class CodeLogInViewSet(DomainViewSet):
         """
         data = self.validated(PhoneLogInInput)
         actor = anonymous("auth.agent_sms_verify")
-        self.count(CodePurpose.AGENT_LOG_IN, data["phone"], data)
+        self.count(actor, CodePurpose.AGENT_LOG_IN, data["phone"], data)
         return self.write(
             lambda: code_log_ins.log_in_agent(actor=actor, **data, **origin(request)),
             TokenPairOutput,
@@ -131,17 +132,18 @@ class CodeLogInViewSet(DomainViewSet):
         """
         data = self.validated(EmailLogInInput)
         actor = anonymous("auth.client_email_verify")
-        self.count(CodePurpose.CLIENT_LOG_IN, data["email"], data)
+        self.count(actor, CodePurpose.CLIENT_LOG_IN, data["email"], data)
         return self.write(
             lambda: code_log_ins.log_in_client(actor=actor, **data, **origin(request)),
             TokenPairOutput,
             takes_key=False,
         )
 
-    def count(self, purpose: CodePurpose, contact: str, data: dict[str, Any]) -> None:
+    def count(self, actor: Actor, purpose: CodePurpose, contact: str, data: dict[str, Any]) -> None:
         """A try of the code, and of the second factor where the code is right: committed before either is used."""
-        unit_of_work(lambda: code_log_ins.count_try(purpose=purpose, contact=contact))
-        user_id = unit_of_work(lambda: code_log_ins.proved(purpose=purpose, contact=contact, code=data["code"]))
+        unit_of_work(lambda: code_log_ins.count_try(actor=actor, purpose=purpose, contact=contact))
+        code = data["code"]
+        user_id = unit_of_work(lambda: code_log_ins.proved(actor=actor, purpose=purpose, contact=contact, code=code))
         if user_id is not None:
             otp = data.get("otp", "")
-            unit_of_work(lambda: services.count_try(user_id=user_id, otp=otp))
+            unit_of_work(lambda: services.count_try(actor=actor, user_id=user_id, otp=otp))

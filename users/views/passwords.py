@@ -72,7 +72,7 @@ class PasswordResetViewSet(DomainViewSet):
         user_id = unit_of_work(lambda: passwords.owner_of_reset(token=data["token"]))
         if user_id is not None:
             # Committed on its own: a try counts whatever becomes of it.
-            unit_of_work(lambda: services.count_try(user_id=user_id, otp=data.get("otp", "")))
+            unit_of_work(lambda: services.count_try(actor=actor, user_id=user_id, otp=data.get("otp", "")))
         return self.write(
             lambda: passwords.confirm_reset(actor=actor, **data),
             None,

@@ -1,0 +1,152 @@
+"""How often a secret may be guessed: too seldom to find it, and without locking its owner out (ADR 15).
+
+A try is counted before it is evaluated, by a keyed digest of what it is about (an address, a number, a user), known or
+not: once for the network that it comes from, and once in the day's budget of that network's standing. The budgets of
+one subject are apart, so that strangers who use up theirs leave the owner's networks theirs; together they are the most
+that can go wrong in 24 hours, whatever is sent in between.
+
+The caller counts in a unit of work of its own, and takes the try back once it was right:
+
+    unit_of_work(lambda: attempts.take(...))      # commits, or raises TooManyAttempts
+    unit_of_work(lambda: ... attempts.forgive(...))
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+import structlog
+from django.conf import settings
+
+from fintech_core import budgets, client_address, crypto
+from fintech_core.actors import Actor
+from fintech_core.exceptions import TooManyAttempts
+
+DAY = timedelta(hours=24)
+NOTICE = "attempts.notice"
+FAMILIAR_PERCENT, ASKED_PERCENT = 20, 40
+logger = structlog.get_logger(__name__)
+
+
+class Standing(StrEnum):
+    """What a network is to a subject. A try counts in the budget of exactly one."""
+
+    FAMILIAR = "familiar"  # the owner has proved who they are there
+    ASKED = "asked"  # the code that is tried was asked for from there
+    FOREIGN = "foreign"
+
+
+Budgets = Mapping[Standing, int | None]  # tries in 24 hours; None: only those of the network count
+
+
+def budgets_of_user() -> Budgets:
+    """Where the code isn't asked for: settings.CODE_FAILURES_PER_DAY in all."""
+    familiar = settings.CODE_FAILURES_PER_DAY * FAMILIAR_PERCENT // 100
+    return {Standing.FAMILIAR: familiar, Standing.FOREIGN: settings.CODE_FAILURES_PER_DAY - familiar}
+
+
+def budgets_of_contact() -> Budgets:
+    """Where a code is asked for and sent: settings.CODE_FAILURES_PER_DAY in all."""
+    shares = budgets_of_user()
+    asked = settings.CODE_FAILURES_PER_DAY * ASKED_PERCENT // 100
+    foreign = settings.CODE_FAILURES_PER_DAY - (shares[Standing.FAMILIAR] or 0) - asked
+    return {**shares, Standing.ASKED: asked, Standing.FOREIGN: foreign}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """`tries` in a `window` in one network, whose last one locks for `lock_for`; and the budgets of a day.
+
+    `here` and `daily` are scopes. Guards that share `daily` share the day's budgets. Without `by_network` the tries of
+    a window are those of all networks together.
+    """
+
+    here: str
+    daily: str
+    tries: int
+    window: timedelta
+    lock_for: timedelta = budgets.NO_TIME
+    budgets: Callable[[], Budgets] = budgets_of_user
+    by_network: bool = True
+
+
+def take(
+    *,
+    actor: Actor,
+    guard: Guard,
+    subject: bytes,
+    standing: Standing,
+    notify_owner: Callable[[], object] = lambda: None,
+) -> None:
+    """Count a try. Raises TooManyAttempts: then nothing is evaluated.
+
+    `notify_owner` is called when the try uses up a day's budget, once in 24 hours, for unknown
+    subjects, too.
+    """
+    try:
+        for scope, digest, factor in _places(guard, actor, subject):
+            limit = guard.tries * factor
+            budgets.take(scope=scope, subject=digest, limit=limit, window=guard.window, lock_for=guard.lock_for)
+        most = guard.budgets()[standing]
+        if most is None:
+            return
+        taken = budgets.take(scope=_scope(guard, standing), subject=subject, limit=most, window=DAY)
+    except TooManyAttempts:
+        logger.warning("attempts_locked", guard=guard.here, subject=subject.hex()[: client_address.LOGGED_DIGITS])
+        raise
+    if taken >= most:
+        _notify_once(guard, subject, notify_owner)
+
+
+def forgive(*, guard: Guard, subject: bytes, standing: Standing) -> None:
+    """The try was right: it isn't one of the day's failures. Those of the network go on counting."""
+    if guard.budgets()[standing] is not None:
+        budgets.give_back(scope=_scope(guard, standing), subject=subject)
+
+
+def forgive_here(*, actor: Actor, guard: Guard, subject: bytes) -> None:
+    """Take back the try in its network, too: for who is right many times in a row."""
+    for scope, digest, _ in _places(guard, actor, subject):
+        budgets.give_back(scope=scope, subject=digest)
+
+
+def clear_here(*, actor: Actor, guard: Guard, subject: bytes) -> None:
+    """Forget the failures in this network after a success; of the /48 around it, which others may share, one try."""
+    (scope, digest, _), *wide = _places(guard, actor, subject)
+    budgets.clear(scope=scope, subject=digest)
+    for wide_scope, wide_digest, _ in wide:
+        budgets.give_back(scope=wide_scope, subject=wide_digest)
+
+
+def _places(guard: Guard, actor: Actor, subject: bytes) -> list[tuple[str, bytes, int]]:
+    if not guard.by_network:
+        return [(guard.here, subject, 1)]
+    networks = client_address.counted_networks(actor.network, actor.wide_network)
+    return [(guard.here, _together(guard.here, network, subject), factor) for network, factor in networks]
+
+
+def _scope(guard: Guard, standing: Standing) -> str:
+    return f"{guard.daily}.{standing}"
+
+
+def _notify_once(guard: Guard, subject: bytes, notify_owner: Callable[[], object]) -> None:
+    logger.warning("attempts_used_up", guard=guard.daily, subject=subject.hex()[: client_address.LOGGED_DIGITS])
+    try:
+        budgets.take(scope=f"{NOTICE}.{guard.daily}", subject=subject, limit=1, window=DAY)
+    except TooManyAttempts:
+        return
+    notify_owner()
+
+
+def _together(purpose: str, *digests: bytes) -> crypto.Digest:
+    """One digest of several, under each key of the ring over theirs under the same key.
+
+    Processes whose rings have the same keys in another order come to the same digests, and count together.
+    """
+    rings = [crypto.under_any_key(digest) for digest in digests]
+    keys = len(crypto.index_key_ids())
+    texts = [" ".join(ring[key % len(ring)].hex() for ring in rings) for key in range(keys)]
+    return crypto.Digest.of(
+        crypto.under_any_key(crypto.keyed_digest(purpose, text))[key] for key, text in enumerate(texts)
+    )

@@ -1,0 +1,49 @@
+"""Which ways into an account its owner wants. The log-in by text message belongs to agents, who have no other."""
+
+from http import HTTPStatus
+
+from fintech_core import audit, clock
+from fintech_core.actors import Actor
+from fintech_core.capabilities import Capability
+from fintech_core.exceptions import DomainError, NotFound
+from users.enums import CredentialChange
+from users.locks import lock_user
+from users.models import User
+from users.services import messages, step_up
+
+
+class NoOtherLogIn(DomainError):
+    """Set a password first (POST /users/me/password), and verify the address."""
+
+    code = "no_other_log_in"
+    status = HTTPStatus.CONFLICT
+    title = "Without mailed codes there would be no way into the account: it has no password, or no verified address."
+
+
+def set_email_code_log_in(*, actor: Actor, enabled: bool) -> User:
+    """Switch log-in by mailed codes off or on again. Raises NoOtherLogIn, StepUpRequired.
+
+    Switching it on takes a fresh code as well: a stolen session must not reopen this way in.
+    """
+    actor.require(Capability.CREDENTIALS_WRITE)
+    if actor.user_id is None:
+        raise NotFound
+    user = lock_user(actor.user_id)
+    if user.email_code_log_in == enabled:
+        return user
+    if not enabled and (user.email_verified_at is None or not user.has_usable_password()):
+        raise NoOtherLogIn
+    step_up.spend(actor=actor)
+    user.email_code_log_in = enabled
+    user.save(update_fields=["email_code_log_in"])
+    audit.record(
+        actor=actor,
+        action="user.email_code_log_in_set",
+        entity_type="user",
+        entity_id=user.pk,
+        before={"email_code_log_in": not enabled},
+        after={"email_code_log_in": enabled},
+    )
+    what = CredentialChange.EMAIL_CODE_LOG_IN_ON if enabled else CredentialChange.EMAIL_CODE_LOG_IN_OFF
+    messages.notify_credential_change(user=user, what=what, now=clock.now())
+    return user
