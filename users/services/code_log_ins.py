@@ -96,11 +96,13 @@ def proved(*, actor: Actor, purpose: CodePurpose, contact: str, code: str) -> uu
 def log_in_agent(*, actor: Actor, phone: str, code: str, otp: str = "", user_agent: str, ip: str) -> TokenPair:
     """Spend the code for a session of the number's holder; where there is none, of a new agent. Raises InvalidCode."""
     now = clock.now()
+    subject = _subject(CodePurpose.AGENT_LOG_IN, phone)
+    if not codes.matches(actor=actor, purpose=CodePurpose.AGENT_LOG_IN, subject=subject, binding=b"", code=code):
+        raise _refusal(actor, phone)  # before any lock: a wrong code costs the same for known and unknown numbers
     holder = holder_of_phone(phone)
     user = None if holder is None else lock_user(holder.pk)  # before the code, as whatever ends it
     if user is not None and (user.phone != phone or user.phone_verified_at is None):
         raise _refusal(actor, phone)  # given up in this moment
-    subject = _subject(CodePurpose.AGENT_LOG_IN, phone)
     if not codes.consume(actor=actor, purpose=CodePurpose.AGENT_LOG_IN, subject=subject, binding=b"", code=code):
         raise _refusal(actor, phone)
     sms_caps.confirmed(phone)
@@ -115,12 +117,14 @@ def log_in_client(*, actor: Actor, email: str, code: str, otp: str = "", user_ag
     An account whose address nobody had proved is theirs now, and its password is dead, as are pending registrations.
     """
     now = clock.now()
+    subject = _subject(CodePurpose.CLIENT_LOG_IN, email)
+    if not codes.matches(actor=actor, purpose=CodePurpose.CLIENT_LOG_IN, subject=subject, binding=b"", code=code):
+        raise _refusal(actor, email)  # before any lock: a wrong code costs the same for known and unknown addresses
     lock_claims(email)  # before the look: a registration of the address may be proved in this moment
     found = user_for_log_in(email)
     owner = None if found is None else lock_user(found.pk)  # before the code, as whatever ends it
     if not may_have_mailed_code(owner) or (owner is not None and owner.email != email):
         raise _refusal(actor, email)  # the latter: given up in this moment
-    subject = _subject(CodePurpose.CLIENT_LOG_IN, email)
     if not codes.consume(actor=actor, purpose=CodePurpose.CLIENT_LOG_IN, subject=subject, binding=b"", code=code):
         raise _refusal(actor, email)
     user = owner if owner is not None and owner.email_verified_at is not None else _prove(actor, owner, email, now)

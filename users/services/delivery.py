@@ -61,7 +61,7 @@ def _as_asked(message: Message, context: dict[str, Any], now: datetime) -> Words
 
 
 def _log_in_code(message: Message, context: dict[str, Any], now: datetime) -> Words | None:
-    """None for staff, for accounts that are switched off, where the owner wants no codes by mail, and for an ended code."""
+    """None for staff, for accounts that are switched off or take no codes by mail, and for a code that has ended."""
     recipient = message.recipient or ""
     if message.kind == MessageKind.EMAIL:
         may = code_log_ins.may_have_mailed_code(user_for_log_in(recipient))

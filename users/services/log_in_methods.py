@@ -10,6 +10,7 @@ from users.enums import CredentialChange
 from users.locks import lock_user
 from users.models import User
 from users.services import messages, step_up
+from users.services.revocation import end_open_credentials
 
 
 class NoOtherLogIn(DomainError):
@@ -34,16 +35,18 @@ def set_email_code_log_in(*, actor: Actor, enabled: bool) -> User:
     if not enabled and (user.email_verified_at is None or not user.has_usable_password()):
         raise NoOtherLogIn
     step_up.spend(actor=actor)
+    now = clock.now()
     user.email_code_log_in = enabled
     user.save(update_fields=["email_code_log_in"])
+    ended = end_open_credentials(actor=actor, user=user, reason=None, now=now)
     audit.record(
         actor=actor,
         action="user.email_code_log_in_set",
         entity_type="user",
         entity_id=user.pk,
         before={"email_code_log_in": not enabled},
-        after={"email_code_log_in": enabled},
+        after={"email_code_log_in": enabled, **ended},
     )
     what = CredentialChange.EMAIL_CODE_LOG_IN_ON if enabled else CredentialChange.EMAIL_CODE_LOG_IN_OFF
-    messages.notify_credential_change(user=user, what=what, now=clock.now())
+    messages.notify_credential_change(user=user, what=what, now=now)
     return user
