@@ -29,7 +29,17 @@ from users.enums import CodePurpose, MessageState, Role, StepUpChannel
 from users.locks import lock_user
 from users.models import ApiKey, Message, Session, StepUpChallenge, TotpDevice, User
 from users.selectors import live_session
-from users.services import accounts, code_log_ins, codes, contacts, enrolment, passwords, revocation, step_up
+from users.services import (
+    accounts,
+    code_log_ins,
+    codes,
+    contacts,
+    enrolment,
+    log_in_methods,
+    passwords,
+    revocation,
+    step_up,
+)
 from users.tests.authenticators import code_of
 from users.tests.helpers import mailed_token
 
@@ -307,6 +317,15 @@ def provision_factor(world: World) -> None:
     services.provision_second_factor(actor=SYSTEM, user_id=world.carol.pk, now=clock.now())
 
 
+def no_mailed_codes(world: World) -> None:
+    log_in_methods.set_email_code_log_in(actor=world.actor, enabled=False)
+
+
+def mailed_codes(world: World) -> None:
+    with_personal(world.carol, email_code_log_in=False)
+    log_in_methods.set_email_code_log_in(actor=world.actor, enabled=True)
+
+
 def change_staff_role(world: World) -> None:
     with_personal(world.carol, role=Role.OPERATOR)
     services.set_role(actor=world.admin, user_id=world.carol.pk, role=Role.AUDITOR, now=clock.now())
@@ -373,6 +392,8 @@ WAYS = [
     Way("recovery codes renewed", renew_codes, frozenset({enrolment._end_others})),
     Way("second factor reset by an administrator", reset_factor, frozenset({enrolment._end_others})),
     Way("second factor provisioned by a command", provision_factor, frozenset({enrolment._end_others})),
+    Way("log-in by mailed codes switched off", no_mailed_codes, frozenset({log_in_methods.set_email_code_log_in})),
+    Way("log-in by mailed codes switched on", mailed_codes, frozenset({log_in_methods.set_email_code_log_in})),
     Way("role of staff changed", change_staff_role, frozenset({accounts.set_role})),
     Way("agency admin by an act of one's own", gain_role, frozenset({accounts.set_customer_role})),
     Way("agency admin by another's act", be_given_role, frozenset({accounts.set_customer_role})),
@@ -421,7 +442,8 @@ def test_the_table_names_every_way_once() -> None:
 
 # --- No way is forgotten ----------------------------------------------------------------------------------------------
 
-CREDENTIALS = {"password", "email", "phone", "role", "is_active", "email_verified_at", "phone_verified_at"}
+TIMES = {"email_verified_at", "phone_verified_at"}
+CREDENTIALS = {"password", "email", "phone", "role", "is_active", "email_code_log_in"} | TIMES
 MAKES_ACCOUNTS = {"create_customer_with_hash", "create_agent", "create_staff"}  # nothing is open of a new account
 
 
