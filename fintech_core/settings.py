@@ -377,10 +377,6 @@ WIDE_NETWORK_FACTOR: int = env.int("WIDE_NETWORK_FACTOR", default=4)
 SEND_FOREIGN_PERCENT: int = env.int("SEND_FOREIGN_PERCENT", default=80)
 # Wrong one-time codes in 24 hours per address or number, and wrong second factors per user (docs/security.md).
 CODE_FAILURES_PER_DAY: int = env.int("CODE_FAILURES_PER_DAY", default=100)
-if WIDE_NETWORK_FACTOR < 1 or not 1 <= SEND_FOREIGN_PERCENT <= 99 or CODE_FAILURES_PER_DAY < 10:
-    raise ImproperlyConfigured(
-        "WIDE_NETWORK_FACTOR is 1 or more, SEND_FOREIGN_PERCENT 1 to 99, CODE_FAILURES_PER_DAY 10 or more"
-    )
 
 # How long nothing is paid out to an account that an organization has just added.
 PAYOUT_ACCOUNT_COOL_DOWN = timedelta(hours=env.int("PAYOUT_ACCOUNT_COOL_DOWN_HOURS", default=24))

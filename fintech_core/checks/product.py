@@ -16,13 +16,15 @@ _RATES = {
     "register_network": (100, 3600),
     "send_network": (60, 900),
     "send_destination": (5, 900),
+    "send_destination_hour": (10, 3600),
+    "send_destination_day": (30, 86_400),
     "step_up": (20, 900),
     "verify_network": (30, 60),
 }
 
 
 def check() -> list[CheckMessage]:
-    return [*_switches(), *_money(), *_rates(), *_times(), *_payees()]
+    return [*_switches(), *_money(), *_rates(), *_guesses(), *_times(), *_payees()]
 
 
 def _switches() -> list[CheckMessage]:
@@ -88,6 +90,22 @@ def _payees() -> list[CheckMessage]:
         return []
     message = "UNKNOWN_PAYEES_PER_DAY is not from 1 to 500: there is no bound on asking who has an account, or no room."
     return [Error(message, hint="Leave it out: 50.", id="fintech.E062")]
+
+
+def _guesses() -> list[CheckMessage]:
+    """Shares that leave something to strangers and to the owner, and a cap that a guesser feels (security.md)."""
+    wrong = [
+        name
+        for name, lowest, highest in (
+            ("WIDE_NETWORK_FACTOR", 1, 64),
+            ("SEND_FOREIGN_PERCENT", 10, 90),
+            ("CODE_FAILURES_PER_DAY", 10, 1000),
+        )
+        if not lowest <= getattr(settings, name) <= highest
+    ]
+    return [
+        Error(f"{name} is out of bounds.", hint=".env.example says what it means.", id="fintech.E063") for name in wrong
+    ]
 
 
 def _times() -> list[CheckMessage]:
