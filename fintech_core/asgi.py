@@ -9,6 +9,7 @@ from django.conf import settings
 
 from fintech_core.front import Front, Limits
 from fintech_core.front.pace import Pace
+from fintech_core.front.sockets import end_stalled_connections
 from fintech_core.wsgi import application as wsgi_application
 
 # isort: split
@@ -29,5 +30,6 @@ application = Front(
     ),
 )
 
+end_stalled_connections(settings.SLOW_ANSWER_SECONDS)
 # The one document that takes a second. Requests that come first wait for it.
 threading.Thread(target=api_documents.SCHEMAS.all, name="schema", daemon=True).start()

@@ -217,9 +217,10 @@ def test_readers_that_stop_hold_neither_the_exports_of_others_nor_the_database(
     assert processes.wait_until(freed, seconds=SECONDS + LATE)
     assert time.monotonic() - began > SECONDS - 1
     assert stack.log("web").count("reader_too_slow") == 2
+    third.close()
+    assert processes.wait_until(lambda: connections(stack) == 0, seconds=3 * SECONDS)  # though they read nothing
     for each in stuck:
         assert not _whole(rest_of(each))
-    third.close()
 
 
 def _whole(answer: bytes) -> bool:

@@ -7,6 +7,7 @@ the others.
 - `environ`: what the WSGI application gets to know of a request. Header names with underscores are dropped here.
 - `bodies`: how a body is read.
 - `answers`: how an answer is kept until it is sent, and sent.
+- `sockets`: how a connection ends whose peer has stopped reading.
 
 It knows nothing of the product: refusals of what is wrong with a request are answered by the application.
 """

@@ -114,17 +114,13 @@ class LiveBody(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes, as soon as there are some; all of them for a negative `size`."""
-        if size < 0:
-            return b"".join(iter(lambda: self.read(SMALL), b""))
-        if not self._rest and self._left > 0:
-            try:
-                self._rest = self._next()
-            finally:
-                if not self._rest:
-                    self.close()
-        part, self._rest = self._rest[:size], self._rest[size:]
-        return part
+        """`size` bytes, or all for a negative `size`; fewer only at the end."""
+        parts: list[bytes] = []
+        wanted = self._left + len(self._rest) if size < 0 else size
+        while wanted > 0 and (part := self._some(wanted)):
+            parts.append(part)
+            wanted -= len(part)
+        return b"".join(parts)
 
     def readinto(self, buffer: Any) -> int:
         part = self.read(len(buffer))
@@ -136,6 +132,17 @@ class LiveBody(io.RawIOBase):
         if self._has_slot:
             self._has_slot = False
             _live.release()
+
+    def _some(self, size: int) -> bytes:
+        """Up to `size` bytes, as soon as there are some."""
+        if not self._rest and self._left > 0:
+            try:
+                self._rest = self._next()
+            finally:
+                if not self._rest:
+                    self.close()
+        part, self._rest = self._rest[:size], self._rest[size:]
+        return part
 
     def _next(self) -> bytes:
         if not self._has_slot:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ import pytest
 from fintech_core.front import AFTER_ANSWER, REFUSAL, Front, Limits, Refusal, bodies
 from fintech_core.front.environ import environ_of
 from fintech_core.front.pace import Pace
+from fintech_core.front.sockets import end_stalled_connections
 
 KB = 1024
 QUICK = Pace(grace=0.1, rate=1024 * KB)
@@ -320,6 +322,25 @@ def test_a_large_body_that_stops_is_an_oserror_and_frees_its_place(leaves: bool)
     assert bodies._live._value == bodies.LIVE_AT_ONCE  # type: ignore[attr-defined]
 
 
+def test_a_large_body_is_read_in_the_pieces_that_are_asked_for() -> None:
+    """Fewer bytes than asked for are the end of a body: of a form, a part would pass for the whole."""
+
+    def read(environ: dict[str, Any]) -> list[bytes]:
+        stream, pieces = environ["wsgi.input"], []
+        while piece := stream.read(70 * KB):
+            pieces.append(piece)
+        return [repr([len(piece) for piece in pieces]).encode(), repr({*b"".join(pieces)}).encode()]
+
+    async def test() -> None:
+        peer = reading()
+        peer.sends = [*[part(b"x" * 10 * KB, more=True)] * 29, part(b"x" * 10 * KB)]
+        await Front(app(read), LIMITS)(measured(300 * KB), peer.receive, peer.send)
+
+        assert peer.body == repr([70 * KB] * 4 + [20 * KB]).encode() + b"{120}"
+
+    run(test)
+
+
 # --- Answers ----------------------------------------------------------------------------------------------------------
 
 
@@ -512,3 +533,12 @@ def test_who_leaves_while_waiting_for_a_thread_is_not_served_and_too_many_are_re
         assert nothing_is_kept(front)
 
     run(test)
+
+
+def test_connections_whose_peers_stop_reading_are_ended_by_the_system() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        assert end_stalled_connections(7) >= 1
+        with socket.create_connection(listening.getsockname()):
+            accepted, _ = listening.accept()
+            with accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7000
