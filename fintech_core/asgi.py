@@ -28,8 +28,8 @@ application = Front(
         body_pace=Pace(settings.SLOW_BODY_SECONDS, settings.SLOW_BYTES_PER_SECOND),
         answer_pace=Pace(settings.SLOW_ANSWER_SECONDS, settings.SLOW_BYTES_PER_SECOND),
     ),
+    at_first=lambda: end_stalled_connections(settings.SLOW_ANSWER_SECONDS),
 )
 
-end_stalled_connections(settings.SLOW_ANSWER_SECONDS)
 # The one document that takes a second. Requests that come first wait for it.
 threading.Thread(target=api_documents.SCHEMAS.all, name="schema", daemon=True).start()

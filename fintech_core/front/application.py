@@ -52,7 +52,11 @@ class Limits:
 
 
 class Front:
-    def __init__(self, application: WsgiApplication, limits: Limits) -> None:
+    def __init__(
+        self, application: WsgiApplication, limits: Limits, *, at_first: Callable[[], object] = lambda: None
+    ) -> None:
+        """`at_first` is called with the first request, when the server listens."""
+        self._at_first: Callable[[], object] | None = at_first
         self._application, self._limits = application, limits
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="request")
         self._bodies = Budget(limits.bodies)
@@ -63,6 +67,9 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise NotImplementedError("HTTP only")
+        if self._at_first is not None:
+            self._at_first, at_first = None, self._at_first
+            at_first()
         environ = environ_of(scope)
         body = Body(io.BytesIO(), complete=False)
         try:

@@ -7,18 +7,18 @@ to send stays unsent. TCP_USER_TIMEOUT ends it, and accepted connections inherit
 import os
 import socket
 import stat
+from pathlib import Path
+
+_DESCRIPTORS = Path("/proc/self/fd")
+_INTERNET = {socket.AF_INET, socket.AF_INET6}
 
 
 def end_stalled_connections(seconds: int) -> int:
-    """For every socket of this process that listens; how many those are. None where the system has no such option."""
+    """For every socket of this process that listens; how many those are. Linux only."""
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
-    descriptors = "/proc/self/fd"
-    if option is None or not os.path.isdir(descriptors):
+    if option is None or not _DESCRIPTORS.is_dir():
         return 0
-    found = 0
-    for name in os.listdir(descriptors):
-        found += _set(int(name), option, seconds * 1000)
-    return found
+    return sum(_set(int(each.name), option, seconds * 1000) for each in list(_DESCRIPTORS.iterdir()))
 
 
 def _set(descriptor: int, option: int, value: int) -> bool:
@@ -26,11 +26,9 @@ def _set(descriptor: int, option: int, value: int) -> bool:
         if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
             return False
         with socket.socket(fileno=os.dup(descriptor)) as found:
-            listens = found.family in {socket.AF_INET, socket.AF_INET6} and bool(
-                found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-            )
-            if listens:
-                found.setsockopt(socket.IPPROTO_TCP, option, value)
-            return listens
+            if found.family not in _INTERNET or not found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                return False
+            found.setsockopt(socket.IPPROTO_TCP, option, value)
+            return True
     except OSError:  # closed meanwhile
         return False
