@@ -56,7 +56,7 @@ class Front:
         self, application: WsgiApplication, limits: Limits, *, at_first: Callable[[], object] = lambda: None
     ) -> None:
         """`at_first` is called with the first request, when the server listens."""
-        self._at_first: Callable[[], object] | None = at_first
+        self._at_first, self._has_begun = at_first, False
         self._application, self._limits = application, limits
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="request")
         self._bodies = Budget(limits.bodies)
@@ -67,9 +67,9 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise NotImplementedError("HTTP only")
-        if self._at_first is not None:
-            self._at_first, at_first = None, self._at_first
-            at_first()
+        if not self._has_begun:
+            self._has_begun = True
+            self._at_first()
         environ = environ_of(scope)
         body = Body(io.BytesIO(), complete=False)
         try:
