@@ -79,7 +79,7 @@ _USED = """
 def count(*, scope: str, subject: bytes, number: int, window: timedelta) -> tuple[int, int]:
     """Count `number` without a limit. Returns how many there are in the window now, and the seconds until it ends.
 
-    Whoever counts so judges the sum before anything of what was counted leaves the transaction.
+    The caller judges the sum before anything of what was counted leaves the transaction.
     """
     found = []
     for digest in sorted(crypto.under_any_key(subject)):

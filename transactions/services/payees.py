@@ -31,7 +31,7 @@ NOWHERE = ids.NIL  # the wallet to pay where there is none: no wallet has this i
 
 
 class DestinationUnavailable(DomainError):
-    """One answer for every destination that can't be paid, so that it tells nothing about strangers.
+    """One answer for every destination that can't be paid, so that it reveals nothing about strangers.
 
     For counting only: `source` is the wallet that was to pay, `wallet` the one that was meant, where there is one, and
     `own` says that it is the payer's own.

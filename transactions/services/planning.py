@@ -54,7 +54,7 @@ class TransferItem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """A transfer that nothing stands against but what the ledger decides. The fee is a leg of the same posting.
+    """A transfer that only the ledger may still refuse. The fee is a leg of the same posting.
 
     `destination` is NOWHERE for a payee who can't be paid, or wasn't looked up since the payer can't pay
     (`looked_up`); `meant` is the wallet that was named, where there is one, and `is_own` says that it is the payer's.
@@ -143,7 +143,7 @@ def _read(actor: Actor, items: Sequence[TransferItem]) -> tuple[_Facts, prepared
 
 
 def _look_up(items: Sequence[TransferItem]) -> _People:
-    """The payees of these items who are named by address or number: as many statements whoever of them exists."""
+    """The payees of these items who are named by address or number: as many statements whether they exist or not."""
     emails = {_normal(i.destination.email) for i in items if i.destination.email is not None}
     phones = {i.destination.phone for i in items if i.destination.phone is not None}
     by_email = users_by_verified_emails(emails) if emails else {}

@@ -253,7 +253,7 @@ def test_a_capture_whose_fee_is_not_there_says_nothing_of_the_payee(
 def test_whatever_keeps_a_payee_from_being_paid_is_one_answer(
     payer: Wallet, payees: Payees, alice_client: Client, settings: Any
 ) -> None:
-    settings.KYC_REQUIRED = {**settings.KYC_REQUIRED, "receive": 1}  # nobody here has it
+    settings.KYC_REQUIRED = {**settings.KYC_REQUIRED, "receive": 1}  # no payee here has it
     settings.UNKNOWN_PAYEES_PER_DAY = 100
     rhythm = {"frequency": "WEEKLY", "start_at": "2030-01-01T00:00:00Z"}
     full = kyc(customer("full"), 1)
