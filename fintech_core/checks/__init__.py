@@ -7,7 +7,7 @@ breaks every variable of the settings.
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import DEFAULT_DB_ALIAS, connection
 
 from fintech_core import transaction_ids
@@ -34,4 +34,19 @@ def ledger_base(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[
         exists = cursor.fetchone()[0]
     if exists and transaction_ids.are_behind():
         return [Error(transaction_ids.BEHIND, hint="docs/deployment.md, Moving the database.", id="fintech.E021")]
+    return []
+
+
+@register(Tags.database)
+def database_log_in(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """What no name shows: a log-in that is a superuser can switch every guarantee of the ledger off."""
+    if DEFAULT_DB_ALIAS not in (databases or ()) or settings.DEVELOPMENT:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT session_user, rolsuper FROM pg_roles WHERE rolname = session_user")
+        name, is_superuser = cursor.fetchone()
+    if is_superuser:
+        message = f"The product logs in to the database as {name}, who is a superuser."
+        hint = "Use the two log-ins of docs/deployment.md, Database roles."
+        return [Warning(message, hint=hint, id="fintech.W026")]
     return []

@@ -22,6 +22,9 @@ from django.conf import global_settings, settings
 from django.core.checks import Error, Tags, run_checks
 from django.core.exceptions import ImproperlyConfigured
 
+from devtools import servers
+from fintech_core import checks
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SETTINGS = ROOT / "fintech_core" / "settings.py"
 
@@ -349,6 +352,20 @@ def test_what_follows_from_https_is_looked_at_itself() -> None:
             messages = run_checks(tags=[Tags.security], include_deployment_checks=True)
 
         assert [message for message in messages if message.id == "fintech.E042" and isinstance(message, Error)]
+
+
+@pytest.mark.django_db
+def test_a_log_in_that_is_a_superuser_is_seen_in_the_database(
+    settings: Any, cluster: Any, database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DEVELOPMENT = False
+    assert checks.database_log_in(None, databases=["default"]) == []
+
+    with servers.connect(cluster, database=database_name) as superuser:
+        monkeypatch.setattr(checks, "connection", superuser)
+        (found,) = checks.database_log_in(None, databases=["default"])
+
+    assert found.id == "fintech.W026"
 
 
 @pytest.mark.slow
