@@ -23,6 +23,7 @@ from compliance.serializers import (
 from fintech_core import clock
 from fintech_core.capabilities import Capability
 from fintech_core.serializers import ReasonInput
+from fintech_core.step_up import StepUpAction
 from fintech_core.viewsets import DomainViewSet
 
 
@@ -34,6 +35,10 @@ class KycSubmissionViewSet(DomainViewSet):
         "create": Capability.KYC_SUBMIT,
         "approve": Capability.KYC_DECIDE,
         "reject": Capability.KYC_DECIDE,
+    }
+    step_up: ClassVar = {
+        "approve": StepUpAction("Approve a KYC submission", of_staff=True),
+        "reject": StepUpAction("Reject a KYC submission", of_staff=True),
     }
     problem_statuses: ClassVar = {"create": (409,), "approve": (409, 422), "reject": (409,)}
     output = SubmissionSummaryOutput

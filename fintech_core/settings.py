@@ -248,6 +248,7 @@ CELERY_BEAT_SCHEDULE = {
     "purge-credentials": {"task": "users.purge_credentials", "schedule": 60.0, "options": {"expires": 60}},
     "sweep-messages": {"task": "users.sweep_messages", "schedule": 15.0, "options": {"expires": 15}},
     "sweep-webhook-events": {"task": "payments.sweep_webhook_events", "schedule": 10.0, "options": {"expires": 30}},
+    "purge-outflows": {"task": "transactions.purge_outflows", "schedule": crontab(minute="45")},
     "expire-holds": {"task": "transactions.expire_holds", "schedule": 30.0, "options": {"expires": 30}},
     "run-schedules": {"task": "transactions.run_schedules", "schedule": 30.0, "options": {"expires": 30}},
     # Four times a day, since a tick during a deployment is missed; a run without news changes nothing.
@@ -278,8 +279,10 @@ CLOSE_ORGANIZATION = "transactions.services.close_organization"
 TEXT_ERASERS = ["payments.services.erase_return_addresses"]
 MEMBER_CAPABILITIES = "organizations.roles.MEMBER_CAPABILITIES"  # for the OpenAPI file and the tables of the docs
 ADMIN_ACTOR_OF_USER = "users.authentication.actor_of_user"  # how the kernel's admin helper makes its Actor
-STEP_UP_CONFIRM = "users.step_up_gate.confirm"  # who checks a Step-Up-Code (fintech_core.step_up)
-# What a sensitive deed in the admin asks besides its reason (fintech_core.admin_base).
+# Who checks a Step-Up-Code, and who spends that of a member of staff (fintech_core.step_up).
+STEP_UP_CONFIRM = "users.step_up_gate.confirm"
+STEP_UP_SPEND_FOR_STAFF = "users.step_up_gate.spend_for_staff"
+# What a sensitive action in the admin asks besides its reason (fintech_core.admin_base).
 ADMIN_REAUTHENTICATION = "users.reauthentication.form_for"
 PASSWORD_HASHERS = (
     ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -310,7 +313,8 @@ SIMPLE_JWT = {
     "TOKEN_TYPE_CLAIM": None,
     "LEEWAY": 0,
 }
-# Whether staff get in only with a second factor. `check --deploy` refuses off.
+# Whether staff get in only with a second factor. `check --deploy` refuses off, which also means that staff without an
+# authenticator aren't asked for fresh codes.
 STAFF_SECOND_FACTOR: bool = env.bool("STAFF_SECOND_FACTOR", default=not DEVELOPMENT)
 # Staff log in again after this long without a sign of life, and after this long whatever they do (security.md 12).
 ADMIN_IDLE = timedelta(minutes=15)
@@ -419,7 +423,8 @@ LEDGER_SEAL_KEY: str = env.str(
 )
 # Public halves (hex) of former keys, whose seals stay good; and of the current one where the key itself isn't given.
 LEDGER_SEAL_PUBLIC_KEYS: list[str] = env.list("LEDGER_SEAL_PUBLIC_KEYS", default=[])
-# Transfers of so much, and batches that add up to it, ask for a fresh code. A currency that isn't named never does.
+# Less than this leaves an owner's wallets in any 24 hours without a fresh code, all ways and currencies together (as
+# shares of their thresholds). 0: every payment needs one. A currency that isn't named never does.
 LARGE_TRANSFER_FROM: dict[str, str] = env.dict(
     "LARGE_TRANSFER_FROM",
     default={"USD": "10000", "EUR": "10000", "GBP": "10000", "RUB": "1000000", "JPY": "1500000", "KWD": "3000"},

@@ -61,17 +61,17 @@ class Client(APIClient):
             named += [
                 str(given["HTTP_X_ORGANIZATION"]) for given in (extra, credentials) if "HTTP_X_ORGANIZATION" in given
             ]
-            self._confirm(method, path.partition("?")[0], data, named[0] if named else "")
-            headers[step_up.HEADER] = "000000"
+            headers |= self.confirm(method, path, json.loads(data or "{}"), organization=named[0] if named else "")
             answer = super().generic(method, path, data, *args, headers=headers, **extra)
         return answer
 
-    def _confirm(self, method: str, path: str, data: Any, organization: str) -> None:
-        """What begin and a right code leave behind: a challenge of this request that was passed."""
+    def confirm(self, method: str, path: str, body: Any, *, organization: str = "") -> dict[str, str]:
+        """The header that confirms this request: a challenge of it that was passed, as begin and a right code leave it
+        behind. `organization` is the request's X-Organization."""
         request = step_up.fingerprint(
             method=method,
-            path=path,
-            body=json.loads(data or "{}"),
+            path=path.partition("?")[0],
+            body=body,
             organization=uuid.UUID(organization) if organization else None,
         )
         now = clock.now()
@@ -84,6 +84,7 @@ class Client(APIClient):
             passed_at=now,
             expires_at=now + timedelta(minutes=10),
         )
+        return {step_up.HEADER: "000000"}
 
     def post(self, path: str, data: Any = None, *, key: str | None = None, **extra: Any) -> Any:  # type: ignore[override]
         """POST JSON; `key` is the Idempotency-Key, "new" makes a fresh one."""

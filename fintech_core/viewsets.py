@@ -21,7 +21,7 @@ from fintech_core.exceptions import DomainError, NotAuthenticated, NotFound, Val
 from fintech_core.ratelimit import Limit
 from fintech_core.serializers import StrictInput
 from fintech_core.single_values import IDEMPOTENCY_KEY, ORGANIZATION, HeaderInvalid, single_header
-from fintech_core.step_up import Deed
+from fintech_core.step_up import StepUpAction
 
 T = TypeVar("T")
 # Printable ASCII without commas, and no blanks at the ends: the server cuts those off, and joins repetitions by commas.
@@ -46,7 +46,7 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
     """Subclasses name the capability of every action in `access` and scope `get_queryset` by `self.actor`."""
 
     access: ClassVar[Mapping[str, Access]] = {}
-    step_up: ClassVar[Mapping[str, Deed]] = {}  # by action: what asks for a fresh code, always or from an amount on
+    step_up: ClassVar[Mapping[str, StepUpAction]] = {}  # by action that needs a fresh code, always or at times
     idempotent: ClassVar[Mapping[str, bool]] = {}  # by action that takes an Idempotency-Key: whether it needs one
     limits: ClassVar[Mapping[str, tuple[Limit, ...]]] = {}  # by action, on top of the general ones (ratelimit.py)
     body_limits: ClassVar[Mapping[str, LargeBody]] = {}  # by action, where it takes more than a JSON body may have
@@ -109,6 +109,7 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
         render = self._renderer(output, status)
         key = single_header(self.request, IDEMPOTENCY_KEY) if takes_key else None
         self._confirm_step_up(key)
+        use_case = self._spending_staffs_code(use_case)
         if key is None:
             if needs_key:
                 raise IdempotencyKeyRequired
@@ -143,6 +144,18 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
         )
         confirmed = step_up.confirm(actor=self.actor, fingerprint=fingerprint, code=code)
         self.request.auth = dataclasses.replace(self.actor, step_up_id=confirmed)
+
+    def _spending_staffs_code(self, use_case: Callable[[], T]) -> Callable[[], T]:
+        """The use case, after the code of a member of staff was spent in the same unit of work, where one is needed."""
+        action = self.step_up.get(getattr(self, "action", ""))
+        if action is None or not action.of_staff or not self.actor.is_staff:
+            return use_case
+
+        def confirmed() -> T:
+            step_up.spend_for_staff(actor=self.actor)
+            return use_case()
+
+        return confirmed
 
     def dry_run(
         self,

@@ -19,7 +19,7 @@ from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import NotFound
 from fintech_core.serializers import ReasonInput, StrictInput
-from fintech_core.step_up import Deed
+from fintech_core.step_up import StepUpAction
 from fintech_core.viewsets import DomainViewSet
 from organizations import selectors, services
 from organizations.serializers import (
@@ -128,7 +128,12 @@ class OrganizationViewSet(InOrganization):
         "approve_kyb": Capability.KYB_DECIDE,
         "reject_kyb": Capability.KYB_DECIDE,
     }
-    step_up: ClassVar = {"close": Deed("Close the organization")}
+    step_up: ClassVar = {
+        "close": StepUpAction("Close the organization", of_staff=True, of_owners=True),
+        "leave": StepUpAction("Leave an organization"),
+        "approve_kyb": StepUpAction("Approve an organization's KYB", of_staff=True),
+        "reject_kyb": StepUpAction("Reject an organization's KYB", of_staff=True),
+    }
     problem_statuses: ClassVar = {
         "partial_update": (409,),
         "leave": (409,),
@@ -215,7 +220,10 @@ class MemberViewSet(InOrganization):
         "partial_update": Capability.MEMBERS_WRITE,
         "destroy": Capability.MEMBERS_WRITE,
     }
-    step_up: ClassVar = {"partial_update": Deed("Change the role of a member")}
+    step_up: ClassVar = {
+        "partial_update": StepUpAction("Change the role of a member"),
+        "destroy": StepUpAction("Remove a member"),
+    }
     problem_statuses: ClassVar = {"partial_update": (409,), "destroy": (409,)}
     output = MemberOutput
     serializer_class = MemberOutput
@@ -261,7 +269,7 @@ class InvitationViewSet(InOrganization):
         "create": Capability.MEMBERS_WRITE,
         "destroy": Capability.MEMBERS_WRITE,
     }
-    step_up: ClassVar = {"create": Deed("Invite a member")}
+    step_up: ClassVar = {"create": StepUpAction("Invite a member")}
     problem_statuses: ClassVar = {"create": (409, 422), "destroy": (409,)}
     output = InvitationOutput
     serializer_class = InvitationOutput
@@ -327,7 +335,10 @@ class PayoutAccountViewSet(InOrganization):
         "create": Capability.PAYOUT_ACCOUNTS_WRITE,
         "destroy": Capability.PAYOUT_ACCOUNTS_WRITE,
     }
-    step_up: ClassVar = {"create": Deed("Add a payout account"), "destroy": Deed("Archive a payout account")}
+    step_up: ClassVar = {
+        "create": StepUpAction("Add a payout account"),
+        "destroy": StepUpAction("Archive a payout account"),
+    }
     problem_statuses: ClassVar = {"create": (409, 422), "destroy": (409,)}
     output = PayoutAccountOutput
     serializer_class = PayoutAccountOutput

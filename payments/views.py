@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 from fintech_core import clock
 from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
+from fintech_core.step_up import StepUpAction
 from fintech_core.viewsets import DomainViewSet
 from payments import selectors, services
 from payments.serializers import (
@@ -36,6 +37,7 @@ class PaymentIntentViewSet(DomainViewSet):
         "simulate": Capability.PAYMENTS_WRITE,
     }
     idempotent: ClassVar = {"create": True, "cancel": True, "simulate": False}
+    step_up: ClassVar = {"cancel": StepUpAction("Cancel a payment", of_staff=True)}
     problem_statuses: ClassVar = {"create": (404,)}
     output = IntentOutput
     serializer_class = IntentOutput

@@ -312,18 +312,21 @@ class BreakAdmin(ReadOnlyModelAdmin):
             Capability.RECONCILE,
             partial(_resolve, BreakAction.POST_ADJUSTMENT),
             explanation="Posts the difference between the clearing account and suspense; a netted fee to fees.",
+            sensitive=True,
         ),
         reason_action(
             "Write off",
             Capability.RECONCILE,
             partial(_resolve, BreakAction.WRITE_OFF),
             explanation="Posts the difference between the clearing account and fees.",
+            sensitive=True,
         ),
         reason_action(
             "Ignore",
             Capability.RECONCILE,
             partial(_resolve, BreakAction.IGNORE),
             explanation="Posts nothing. The line and the entry are left alone from now on.",
+            sensitive=True,
         ),
     )
 

@@ -15,6 +15,7 @@ from fintech_core.body_limits import LargeBody
 from fintech_core.capabilities import Capability
 from fintech_core.parsers import StrictMultiPartParser
 from fintech_core.serializers import ReasonInput
+from fintech_core.step_up import StepUpAction
 from fintech_core.viewsets import DomainViewSet
 from reconciliation import selectors, services
 from reconciliation.serializers import (
@@ -122,6 +123,7 @@ class BreakViewSet(DomainViewSet):
         "resolve": Capability.RECONCILE,
     }
     idempotent: ClassVar = {"assign": False, "resolve": True}
+    step_up: ClassVar = {"resolve": StepUpAction("Resolve a break", of_staff=True)}
     output = BreakOutput
     serializer_class = BreakOutput
     filter_input = BreakFilter

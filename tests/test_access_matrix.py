@@ -5,6 +5,7 @@ once in a transaction that is rolled back; each request is undone by itself, and
 counters tell that it wrote nothing.
 """
 
+import copy
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +43,8 @@ from tests.world import (
     callers_of_organization,
     undone,
 )
+from users.enums import STAFF_ROLES, Role
+from users.roles import CAPABILITIES
 
 ENTITY = ids.uuid7()
 ROUTES = api_v1()
@@ -69,6 +72,7 @@ def in_and_around(world: World) -> list[Caller]:
 @pytest.fixture(autouse=True)
 def _unblocked(world: World, django_db_blocker: Any, settings: Any) -> Iterator[None]:
     settings.SIMULATOR_ENABLED = True
+    settings.STAFF_SECOND_FACTOR = True  # staff confirm what they do, as outside of development
     settings.RATE_LIMITS = {name: (10**6, 60) for name in settings.RATE_LIMITS}  # one address is written to many times
     with django_db_blocker.unblock():
         yield
@@ -77,12 +81,13 @@ def _unblocked(world: World, django_db_blocker: Any, settings: Any) -> Iterator[
 def written() -> int:
     """Rows inserted, changed or deleted in this transaction so far, those undone since included.
 
-    Without what a refusal may write: the claim of an Idempotency-Key, and when a key was last used.
+    Without what a refusal may write: the claim of an Idempotency-Key, when a key was last used, and the row by which a
+    payer is locked (outflows).
     """
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) FROM pg_stat_xact_user_tables"
-            " WHERE relname NOT IN ('fintech_core_idempotencyrecord', 'users_apikey')"
+            " WHERE relname NOT IN ('fintech_core_idempotencyrecord', 'users_apikey', 'transactions_outflowowner')"
         )
         (count,) = cursor.fetchone()
     return int(count)
@@ -288,6 +293,44 @@ def test_what_a_narrow_credential_does_not_read_elsewhere_it_does_not_read_in_th
         ],
         "operator": sorted(everything - {"kyc"}),
     }  # fmt: skip
+
+
+# --- Fresh codes of staff ---------------------------------------------------------------------------------------------
+
+CONFIRMED_BY_STAFF = [route for route in WRITES if route.step_up is not None and route.step_up.of_staff]
+
+
+def without_codes(client: Client) -> Client:
+    bare = copy.copy(client)
+    bare.confirms = False
+    return bare
+
+
+@pytest.mark.parametrize("route", CONFIRMED_BY_STAFF, ids=lambda route: route.name)
+def test_a_token_of_staff_alone_does_nothing_to_customers(
+    route: Route, world: World, everyone: list[Caller], in_and_around: list[Caller]
+) -> None:
+    owner = an_owner(world, route)
+    askers = in_and_around if owner is world.acme else everyone
+    for caller in askers:
+        if caller.name in STAFF_ROLES and route.any_of & caller.capabilities:
+            status, answer, rows = ask(without_codes(caller.client), route, world, owner)
+            assert (status, answer.json().get("code"), rows) == (403, "step_up_required", 0), caller.name
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        route
+        for route in CONFIRMED_BY_STAFF
+        if route.any_of & CAPABILITIES[Role.CLIENT] and route.step_up and not route.step_up.of_owners
+    ],
+    ids=lambda route: route.name,
+)
+def test_owners_do_the_same_to_their_own_without_a_code(route: Route, world: World) -> None:
+    status, answer, _ = ask(without_codes(world.alice.client), route, world, world.alice)
+
+    assert status < 300 or answer.json()["code"] == "wallet_not_empty", answer.content
 
 
 # --- A-67 -------------------------------------------------------------------------------------------------------------

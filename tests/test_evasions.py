@@ -471,6 +471,8 @@ TABLE_GRANTS: Grants = {
     "transactions_transferschedule": SI,
     "transactions_scheduledrun": SI,
     "transactions_monitor": SID,
+    "transactions_outflowowner": SID,
+    "transactions_unconfirmedoutflow": SID,
     "fintech_core_auditlog": SI,
     "fintech_core_auditchain": SI,
     "fintech_core_outboxevent": SI,
@@ -539,6 +541,8 @@ COLUMN_UPDATES: dict[str, set[str]] = {
     },
     "organizations_payoutaccount": {"details", "label", "archived_at", "archived_by_id"},
     "transactions_monitor": {"state", "fired_at"},
+    "transactions_outflowowner": {"asked_at"},
+    "transactions_unconfirmedoutflow": {"amount"},
     "transactions_transaction": {"status", "posted_at", "description", "metadata", "salt"},
     # The description only to nothing: a trigger holds that, as it does of a schedule's.
     "transactions_hold": {"status", "captured", "released", "expires_at", "description"},

@@ -288,11 +288,11 @@ def test_a_step_up_confirmed_in_one_process_counts_in_the_other(
     path, body = "/api/v1/api-keys", {"name": "till", "scopes": ["wallets:read"]}
     client.confirms = False
     assert client.post(path, body, key="new").json()["code"] == "step_up_required"
-    client._confirm("POST", path, json.dumps(body), "")
+    confirmed = client.confirm("POST", path, body)
 
     processes.run_as(second)
 
-    assert client.post(path, body, key="new", headers={"Step-Up-Code": "000000"}).status_code == 201
+    assert client.post(path, body, key="new", headers=confirmed).status_code == 201
 
 
 # --- Secrets with a second one that is accepted -----------------------------------------------------------------------

@@ -21,6 +21,7 @@ from compliance.tests.factories import PERSON
 from fintech_core import clock, db, ids
 from fintech_core.capabilities import Capability, alternatives
 from fintech_core.db import unit_of_work
+from fintech_core.step_up import StepUpAction
 from fintech_core.testing import (
     PASSWORD,
     SYSTEM,
@@ -161,6 +162,7 @@ class Route:
     path: str
     any_of: frozenset[Capability]  # each alone opens it
     needs_key: bool
+    step_up: StepUpAction | None = None
 
     @property
     def name(self) -> str:
@@ -194,7 +196,8 @@ def api_v1() -> list[Route]:
             any_of = alternatives(view.access[action])  # type: ignore[attr-defined]
             keyed = getattr(view, "idempotent", {}).get(action, False)
             if method != "head" and Capability.PUBLIC not in any_of:
-                found.append(Route(method.upper(), path, any_of, bool(keyed)))
+                confirmed = getattr(view, "step_up", {}).get(action)
+                found.append(Route(method.upper(), path, any_of, bool(keyed), confirmed))
     return sorted(found, key=lambda route: (route.path, route.method))
 
 

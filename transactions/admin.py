@@ -141,6 +141,7 @@ class FeeScheduleAdmin(ReadOnlyModelAdmin):
             Capability.FEES_MANAGE,
             _end_schedule,
             explanation="From now on nobody is charged by it; one to come never begins.",
+            sensitive=True,
         ),
     )
 
@@ -233,6 +234,7 @@ class TransferScheduleAdmin(ReadOnlyModelAdmin):
             Capability.SCHEDULES_CANCEL,
             _cancel_schedule,
             explanation="It never runs again, and both wallets may be closed. What was paid stays paid.",
+            sensitive=True,
         ),
     )
 

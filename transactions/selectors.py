@@ -329,6 +329,9 @@ def due_total(wallet_id: uuid.UUID, now: datetime) -> Decimal:
     return _due_holds(wallet_id, now).aggregate(total=total)["total"] or Decimal(0)
 
 
+_NOT_OVER = (ScheduleStatus.ACTIVE, ScheduleStatus.PAUSED)
+
+
 def schedules_visible_to(actor: Actor) -> QuerySet[TransferSchedule]:
     """The actor's own schedules; everybody's for staff who may read all transactions. Payees don't see them."""
     if actor.can(Capability.TRANSACTIONS_READ_ALL):
@@ -341,6 +344,12 @@ def schedules_owned_by(actor: Actor) -> QuerySet[TransferSchedule]:
     rows = TransferSchedule.objects.filter(owned_by(actor, "source_wallet__")).select_related("source_wallet")
     # A person's are those that they set up: the same rows, by the index schedule_of_owner.
     return rows if actor.organization_id is not None else rows.filter(owner_id=actor.user_id)
+
+
+def unconfirmed_schedules_of(actor: Actor) -> list[tuple[str, Decimal]]:
+    """What each schedule that isn't over and wasn't confirmed by a code pays at a time: at most once a day."""
+    rows = schedules_owned_by(actor).filter(status__in=_NOT_OVER, confirmed=False)
+    return list(rows.values_list("currency", "amount"))
 
 
 def open_schedules_from(owner: Owner) -> list[uuid.UUID]:
@@ -356,7 +365,7 @@ def open_schedules_of_others_naming(owner: Owner) -> list[uuid.UUID]:
 
 
 def _open_schedules(condition: Q) -> list[uuid.UUID]:
-    rows = TransferSchedule.objects.filter(condition, status__in=[ScheduleStatus.ACTIVE, ScheduleStatus.PAUSED])
+    rows = TransferSchedule.objects.filter(condition, status__in=_NOT_OVER)
     return list(rows.order_by("pk").values_list("pk", flat=True))
 
 

@@ -61,6 +61,14 @@ def seal_ledger() -> None:
     logger.info("ledger_sealed", seal=seal.number, leaves=seal.leaves, hash=bytes(seal.hash).hex())
 
 
+@shared_task(name="transactions.purge_outflows")
+def purge_outflows() -> None:
+    """What no longer counts towards the amount that may leave without a fresh code, a batch a transaction."""
+    for _ in range(MAX_BATCHES):
+        if not unit_of_work(lambda: services.purge_outflows(now=clock.now())):
+            return
+
+
 @shared_task(name="transactions.run_schedules")
 def run_schedules() -> None:
     """Pay what is due, the longest waiting first. Two of these at once share the work."""

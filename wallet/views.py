@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from fintech_core import clock
 from fintech_core.capabilities import Capability
 from fintech_core.serializers import ReasonInput, StrictInput
+from fintech_core.step_up import StepUpAction
 from fintech_core.viewsets import DomainViewSet
 from wallet import selectors, services
 from wallet.models import Wallet
@@ -34,6 +35,11 @@ class WalletViewSet(DomainViewSet):
         "policy": Capability.WALLETS_POLICY,
     }
     idempotent: ClassVar = {"create": False, "freeze": False, "unfreeze": False, "policy": False}
+    step_up: ClassVar = {
+        "freeze": StepUpAction("Freeze a wallet", of_staff=True),
+        "unfreeze": StepUpAction("Unfreeze a wallet", of_staff=True),
+        "policy": StepUpAction("Change a wallet's limits", of_staff=True),
+    }
     output = WalletOutput
     serializer_class = WalletOutput
     filter_input = WalletFilter

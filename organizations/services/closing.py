@@ -48,7 +48,6 @@ def lock_to_close(*, actor: Actor, organization_id: uuid.UUID, reason: str) -> O
         organization = locked_for(
             actor=actor, organization_id=organization_id, capability=Capability.ORGANIZATIONS_CLOSE
         )
-        step_up.spend(actor=actor)
     else:
         if not reason:
             message = "Closing the organization of a customer needs a reason."
@@ -58,6 +57,8 @@ def lock_to_close(*, actor: Actor, organization_id: uuid.UUID, reason: str) -> O
         raise OrganizationClosed
     # Before any wallet is locked. No member is added meanwhile: that takes the organization's lock.
     lock_users(list(members_of(organization.pk).values_list("user_id", flat=True)))
+    if actor.organization_id is not None:
+        step_up.spend(actor=actor)  # after the person whose it is (the lock order); of staff the frame spends it
     return organization
 
 

@@ -30,6 +30,7 @@ def change_member_role(
     before = MemberRole(member.role)
     if before == role:
         return member
+    lock_user(member.user_id)  # before the confirmation, which may be theirs (the lock order)
     step_up.spend(actor=actor)
     if before == MemberRole.ADMIN:
         refuse_the_last_admin(organization.pk, member.user_id)
@@ -40,9 +41,12 @@ def change_member_role(
 
 
 def remove_member(*, actor: Actor, organization_id: uuid.UUID, member_id: uuid.UUID, now: datetime) -> None:
-    """Put somebody out. Raises NotFound, PermissionDenied, LastAdmin."""
+    """Remove a member, with a fresh code. Raises NotFound, PermissionDenied, StepUpRequired, LastAdmin."""
     organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.MEMBERS_WRITE)
-    _remove(actor, _member(organization, member_id), now, "organization_member.removed")
+    member = _member(organization, member_id)
+    lock_user(member.user_id)
+    step_up.spend(actor=actor)
+    _remove(actor, member, now, "organization_member.removed")
 
 
 def appoint_admin(*, actor: Actor, member_id: uuid.UUID, reason: str, now: datetime) -> OrganizationMember:
@@ -65,11 +69,13 @@ def appoint_admin(*, actor: Actor, member_id: uuid.UUID, reason: str, now: datet
 
 
 def leave_organization(*, actor: Actor, organization_id: uuid.UUID, now: datetime) -> None:
-    """Go by oneself. Raises NotFound, LastAdmin."""
+    """Leave the organization, with a fresh code. Raises NotFound, StepUpRequired, LastAdmin."""
     organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.ORGANIZATIONS_JOIN)
     member = members_of(organization.pk).filter(user_id=actor.user_id or ids.NIL).first()
     if member is None:
         raise NotFound
+    lock_user(member.user_id)
+    step_up.spend(actor=actor)
     _remove(actor, member, now, "organization_member.left")
 
 

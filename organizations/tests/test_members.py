@@ -416,3 +416,25 @@ def test_a_person_is_a_member_once_and_in_a_known_role(alice: User, acme: Organi
         user = alice if role == "viewer" else customer("dora")
         with pytest.raises(IntegrityError, match=constraint), transaction.atomic():
             OrganizationMember.objects.create(organization=acme, user=user, role=role, created_at=timezone.now())
+
+
+# --- Fresh codes ------------------------------------------------------------------------------------------------------
+
+
+def test_a_token_alone_removes_nobody_and_leaves_nothing(alice: User, bob: User, acme: Organization) -> None:
+    """As it changes no role; the code is bound to the member."""
+    before = list(OrganizationMember.objects.order_by("pk").values_list("pk", "role"))
+    clients = [client_for(alice), client_for(bob)]
+    for client in clients:
+        client.confirms = False
+
+    refused = [
+        clients[0].delete(path(acme, bob)),
+        clients[1].post(f"{URL}/{acme.pk}/leave"),
+    ]
+
+    assert [problem(answer) for answer in refused] == [(403, "step_up_required")] * 2
+    assert list(OrganizationMember.objects.order_by("pk").values_list("pk", "role")) == before
+    header = clients[0].confirm("DELETE", path(acme, bob), {})
+    assert problem(clients[0].delete(path(acme, alice), headers=header)) == (403, "step_up_required")
+    assert clients[0].delete(path(acme, bob), headers=header).status_code == 204

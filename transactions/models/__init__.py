@@ -2,6 +2,7 @@
 
 from transactions.models.journal import Hold, LedgerEntry, Transaction
 from transactions.models.monitors import Monitor
+from transactions.models.outflows import OutflowOwner, UnconfirmedOutflow
 from transactions.models.pricing import ExchangeQuote, ExchangeRate, FeeSchedule
 from transactions.models.schedules import ScheduledRun, TransferSchedule
 from transactions.models.seals import Seal, SealedHead
@@ -13,9 +14,11 @@ __all__ = [
     "Hold",
     "LedgerEntry",
     "Monitor",
+    "OutflowOwner",
     "ScheduledRun",
     "Seal",
     "SealedHead",
     "Transaction",
     "TransferSchedule",
+    "UnconfirmedOutflow",
 ]

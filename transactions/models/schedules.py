@@ -37,6 +37,8 @@ class TransferSchedule(models.Model):
     currency = models.CharField(max_length=3)
     description = models.TextField(blank=True, default="")
     frequency = models.CharField(max_length=16, choices=Frequency.choices)
+    # By a fresh code when it was set up. Runs of others count as unconfirmed outflows.
+    confirmed = models.BooleanField()
     start_at = models.DateTimeField()
     end_on = models.DateField(null=True)
     max_runs = models.PositiveIntegerField(null=True)

@@ -105,6 +105,9 @@ class ScheduleOutput(serializers.ModelSerializer[TransferSchedule]):
         help_text="Null where the payee was named by email or phone: whose wallet that is isn't told.",
     )
     amount = MoneyOutput()
+    confirmed = serializers.BooleanField(
+        read_only=True, help_text="By a fresh code, for all runs; runs of others count towards the amount without one."
+    )
     next_run_at = serializers.DateTimeField(read_only=True, allow_null=True, help_text="Null unless it is ACTIVE.")
 
     class Meta:
@@ -117,6 +120,7 @@ class ScheduleOutput(serializers.ModelSerializer[TransferSchedule]):
             "amount",
             "currency",
             "description",
+            "confirmed",
             "frequency",
             "start_at",
             "end_on",

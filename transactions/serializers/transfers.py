@@ -1,6 +1,7 @@
 """Inputs of transfers and batches, and the answers of batches and dry runs."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -152,16 +153,34 @@ class SimulationItemOutput(serializers.Serializer[Any]):
     fees = FeeOutput(many=True)
 
 
+_NEEDS_CODE = "Whether the real request would need a Step-Up-Code, which an API key can't have. It was not counted."
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What became of a dry run's items, and whether the whole request would need a fresh code."""
+
+    outcomes: Sequence[Simulated | DomainError]
+    needs_code: bool
+    is_atomic: bool
+
+
 class SimulationOutput(SimulationItemOutput):
     """What a transfer would do, decided as the real one is. Nothing was kept of the question."""
 
     dry_run = serializers.BooleanField()
+    step_up_required = serializers.BooleanField(help_text=_NEEDS_CODE)
     balances = BalanceAfterOutput(many=True)
     limits = LimitsField()
     screening = ScreeningField()
 
-    def to_representation(self, instance: Sequence[Simulated | DomainError]) -> dict[str, Any]:
-        return {"dry_run": True, **_item(instance[0], self.context["actor"]), **_afterwards(instance)}
+    def to_representation(self, instance: Simulation) -> dict[str, Any]:
+        return {
+            "dry_run": True,
+            "step_up_required": instance.needs_code,
+            **_item(instance.outcomes[0], self.context["actor"]),
+            **_afterwards(instance.outcomes),
+        }
 
 
 class SimulatedResultOutput(SimulationItemOutput):
@@ -172,6 +191,7 @@ class BatchSimulationOutput(serializers.Serializer[Any]):
     """What a batch would do. `accepted`: without any refusal. `refused`: how an atomic one would be refused whole."""
 
     dry_run = serializers.BooleanField()
+    step_up_required = serializers.BooleanField(help_text=_NEEDS_CODE)
     accepted = serializers.BooleanField()
     refused = RefusalOutput(allow_null=True)
     results = SimulatedResultOutput(many=True)
@@ -180,10 +200,10 @@ class BatchSimulationOutput(serializers.Serializer[Any]):
     limits = LimitsField()
     screening = ScreeningField()
 
-    def to_representation(self, instance: tuple[bool, Sequence[Simulated | DomainError]]) -> dict[str, Any]:
-        atomic, outcomes = instance
+    def to_representation(self, instance: Simulation) -> dict[str, Any]:
+        outcomes = instance.outcomes
         accepted = not any(isinstance(outcome, DomainError) for outcome in outcomes)
-        whole = batch_refused(outcomes) if atomic and not accepted else None
+        whole = batch_refused(outcomes) if instance.is_atomic and not accepted else None
         fees: dict[str, Decimal] = {}
         for outcome in outcomes:
             if isinstance(outcome, Simulated) and outcome.plan.fee:
@@ -191,6 +211,7 @@ class BatchSimulationOutput(serializers.Serializer[Any]):
                 fees[currency] = fees.get(currency, Decimal(0)) + outcome.plan.fee
         return {
             "dry_run": True,
+            "step_up_required": instance.needs_code,
             "accepted": accepted,
             # The results stand beside it already.
             "refused": {"code": whole.code, "title": whole.title, "detail": whole.detail} if whole else None,

@@ -28,6 +28,7 @@ from transactions.services.holds import (
 )
 from transactions.services.monitors import TooManyMonitors, create_monitor, delete_monitor
 from transactions.services.organizations import OrganizationInUse, close_organization
+from transactions.services.outflows import needs_code, purge_outflows
 from transactions.services.payees import DestinationUnavailable, TooManyUnknownPayees, count_of
 from transactions.services.planning import MAX_ITEMS, Destination, Plan, TransferItem
 from transactions.services.rates import RatesExist, RatesJump, RatesUnreadable, load_rates, read_ecb
@@ -44,6 +45,7 @@ from transactions.services.seals import SealedByAnother, seal_ledger
 from transactions.services.transfers import (
     BatchRefused,
     Simulated,
+    amounts_of,
     batch_refused,
     create_transfer,
     create_transfers,
@@ -83,6 +85,7 @@ __all__ = [
     "TooManySchedules",
     "TooManyUnknownPayees",
     "TransferItem",
+    "amounts_of",
     "batch_refused",
     "begin_run",
     "cancel_schedule",
@@ -105,9 +108,11 @@ __all__ = [
     "expire_due_holds",
     "extend_hold",
     "load_rates",
+    "needs_code",
     "pause_schedule",
     "post_run",
     "preview_hold",
+    "purge_outflows",
     "read_ecb",
     "record_data_export",
     "record_export",

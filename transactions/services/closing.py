@@ -17,6 +17,7 @@ from fintech_core.money import Money
 from transactions import ledger
 from transactions.enums import TransactionKind
 from transactions.selectors import FEES, due_total
+from transactions.services import outflows
 from transactions.services.planning import largest_untransferable
 from wallet import services as wallets
 from wallet.models import Wallet
@@ -35,9 +36,14 @@ def close_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str = "", forfei
 
     Raises NotFound, PermissionDenied, InvalidTransition (frozen, closed), CurrencyMismatch, WalletNotEmpty (no
     `forfeit`, another balance than that, or an active hold), RemainderTransferable, WalletInUse, InsufficientFunds (a
-    minimum balance keeps it). A wallet is closed once, so a remainder is forfeited once, with or without a key.
+    minimum balance keeps it), StepUpRequired (it is too much without a code). A wallet is closed once, so a remainder
+    is forfeited once, with or without a key.
     """
     if forfeit is not None:
+        if not actor.is_staff:  # they have confirmed it by a code of their own
+            outflow = outflows.locked(actor=actor, currencies=[forfeit.currency])
+            outflow.admit([(forfeit.currency, forfeit.amount)])
+            outflow.count([(forfeit.currency, forfeit.amount)])
         _forfeit(actor, wallet_id, reason, forfeit)
     return wallets.close_wallet(actor=actor, wallet_id=wallet_id, reason=reason, now=clock.now())
 

@@ -31,10 +31,9 @@ from transactions.models import Hold, Transaction
 from transactions.monitors import evaluate_monitors
 from transactions.postings import error_of
 from transactions.selectors import due_hold_ids, due_total, holds_owned_by, holds_visible_to
-from transactions.services import payees
+from transactions.services import outflows, payees
 from transactions.services.payees import DestinationUnavailable
 from transactions.services.planning import fee_legs_for
-from users.services import step_up
 from wallet.enums import WalletStatus
 from wallet.locks import lock_free_wallets, lock_wallets, lock_wallets_and_read_clock
 from wallet.models import Claim, Wallet
@@ -173,8 +172,9 @@ def capture_hold(
     Who may: the owner of the wallet, as there are no merchants yet. What remains is released, unless the hold allows
     several captures and this one isn't `final`. As the destination is named only now, the gates of a transfer are
     asked again, those of the payer first. Raises NotFound, ValidationFailed (more decimals than the currency has),
-    HoldNotActive, SameWallet, KycRequired, TooManyUnknownPayees, StepUpRequired (large amounts), CaptureTooLarge,
-    AmountTooLarge, WalletFrozen, InsufficientFunds (the fee is taken from what is available), DestinationUnavailable.
+    HoldNotActive, SameWallet, KycRequired, TooManyUnknownPayees, StepUpRequired (it and what left before),
+    CaptureTooLarge, AmountTooLarge, WalletFrozen, InsufficientFunds (the fee is taken from what is available),
+    DestinationUnavailable.
     """
     actor.require(Capability.HOLDS_WRITE)
     hold = holds_owned_by(actor).select_related("wallet").filter(pk=hold_id).first()
@@ -185,6 +185,7 @@ def capture_hold(
     _refuse_unless_open(hold, clock.now())
     if destination_wallet == hold.wallet_id:
         raise ledger.SameWallet
+    outflow = outflows.locked(actor=actor, currencies=[hold.currency])
     require_kyc(owner_id=hold.wallet.owner_id, operation="transfer_out")
     target = _destination(actor, hold, destination_wallet)
     # Nobody changes a hold without its wallet's lock, so from here on it stays as it is read. Its own lock is taken
@@ -195,11 +196,12 @@ def capture_hold(
     _refuse_unless_open(hold, now)
     before = _state(hold)
     capture = ledger.Capture(hold_id, hold.remaining if amount is None else amount, final)
-    step_up.spend_for_payment(actor=actor, amounts=[(hold.currency, capture.amount)])
+    outflow.admit([(hold.currency, capture.amount)])
     transaction = _post_capture(actor, hold, source, target, capture)
     if isinstance(transaction, ledger.Refusal):
         of_payee = transaction.wallet_id == target
         raise _unavailable(actor, source, destination_wallet) if of_payee else transaction.error
+    outflow.count([(hold.currency, capture.amount)])
     hold.refresh_from_db(fields=["status", "captured", "released"])
     if hold.status != HoldStatus.ACTIVE:
         remove_claims(kind=CLAIM_KIND, refs=[hold.pk])

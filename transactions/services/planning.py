@@ -8,7 +8,7 @@ judges the payer first: what is said of a payee is said to those alone who could
 """
 
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -90,15 +90,18 @@ class _People:
     by_owner: Mapping[tuple[uuid.UUID, str], Party]
 
 
-def plan_transfers(*, actor: Actor, items: Sequence[TransferItem]) -> list[Plan | DomainError]:
-    """A plan or a refusal for each item, in order.
+def plan_transfers(
+    *, actor: Actor, items: Sequence[TransferItem], beside: Callable[[], object] = list
+) -> list[Plan | DomainError]:
+    """A plan or a refusal for each item, in order. `beside` executes what travels with the first statements, ahead of
+    them.
 
     Refusals: NotFound (a source that isn't the actor's), CurrencyMismatch, KycRequired (of the payer), SameWallet.
     Raises TooManyUnknownPayees.
     """
     if not 1 <= len(items) <= MAX_ITEMS:
         raise ValueError(f"a batch has 1 to {MAX_ITEMS} transfers")
-    facts, counters = _read(actor, items)
+    facts, counters = _read(actor, items, beside)
     refusals = [_payer_refusal(facts, item) for item in items]
     fees_due = [Decimal(0) if refusals[at] else _fee(facts, item) for at, item in enumerate(items)]
     able = [
@@ -118,7 +121,9 @@ def plan_transfers(*, actor: Actor, items: Sequence[TransferItem]) -> list[Plan 
     return plans
 
 
-def _read(actor: Actor, items: Sequence[TransferItem]) -> tuple[_Facts, prepared.Pending | None]:
+def _read(
+    actor: Actor, items: Sequence[TransferItem], beside: Callable[[], object]
+) -> tuple[_Facts, prepared.Pending | None]:
     """What the payers must be judged by, in one round trip, and how many unknown payees the actor has named before."""
     source_ids = {i.source_wallet for i in items}
     wallet_ids = {i.destination.wallet_id for i in items if i.destination.wallet_id is not None}
@@ -128,7 +133,7 @@ def _read(actor: Actor, items: Sequence[TransferItem]) -> tuple[_Facts, prepared
         wallet_ids=source_ids | wallet_ids,
         kind=TransactionKind.TRANSFER,
         currencies=currencies,
-        along=lambda: counters.append(payees.used(actor=actor)),
+        along=lambda: (beside(), counters.append(payees.used(actor=actor))),
     )
     sources = {pk: wallet for pk, wallet in wallets.items() if pk in source_ids and wallet.owner_id == actor.owner_id}
     levels = {party.owner_id: party.kyc_level for party in sources.values()}

@@ -6,8 +6,8 @@ tried again. It can't be paid twice: its transaction carries the reference `sch-
 unique per owner for ever, and commits together with the row that says POSTED.
 
 Rules of what is refused:
-- insufficient funds (and failures of ours): again after an hour, three times at most and only on the same UTC day, then
-  REFUSED; the schedule goes on with the next occurrence.
+- insufficient funds, too much without a fresh code (`step_up_required`), and failures of ours: again after an hour,
+  three times at most and only on the same UTC day, then REFUSED; the schedule goes on with the next occurrence.
 - anything else is REFUSED at once, a frozen wallet included; three such in a row end the schedule as FAILED.
 - after downtime each missed occurrence is run once, the oldest first, but only the newest three: older ones are
   SKIPPED.
@@ -40,6 +40,7 @@ from transactions.services.transfers import create_transfer
 from users.enums import Role
 from users.models import User
 from users.roles import CAPABILITIES
+from users.services import StepUpRequired
 from wallet.selectors import open_wallet_of
 
 JOB = "beat.run_schedules"
@@ -49,7 +50,7 @@ RETRY_AFTER = timedelta(hours=1)
 MAX_ATTEMPTS = 4
 MAX_REFUSALS_IN_A_ROW = 3
 INTERNAL_ERROR = "internal_error"
-_RETRIED = frozenset({ledger.InsufficientFunds.code, INTERNAL_ERROR})
+_RETRIED = frozenset({ledger.InsufficientFunds.code, StepUpRequired.code, INTERNAL_ERROR})
 
 
 def reference_of(schedule_id: uuid.UUID, occurrence: int) -> str:
@@ -104,6 +105,7 @@ def post_run(*, run: ScheduledRun) -> None:
             currency=schedule.currency,
             reference=reference_of(schedule.pk, current.occurrence),
             description=schedule.description,
+            confirmed=schedule.confirmed,
         )
     except ledger.ReferenceExists:
         # Nothing was written. If it is this very payment, it was made before; else somebody took the reference.

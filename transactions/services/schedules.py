@@ -23,13 +23,17 @@ from transactions import ledger, recurrence
 from transactions.enums import SCHEDULE_TRANSITIONS, BusinessDayRule, Frequency, RunStatus, ScheduleStatus
 from transactions.locks import lock_transfer_schedule
 from transactions.models import ScheduledRun, TransferSchedule
-from transactions.selectors import open_schedules_of_others_naming, schedules_owned_by, schedules_visible_to
-from transactions.services import payees
+from transactions.selectors import (
+    open_schedules_of_others_naming,
+    schedules_owned_by,
+    schedules_visible_to,
+    unconfirmed_schedules_of,
+)
+from transactions.services import outflows, payees
 from transactions.services.payees import DestinationUnavailable
 from transactions.services.planning import Destination
 from users.models import User
 from users.selectors import user_by_verified_email, user_by_verified_phone
-from users.services import step_up
 from wallet.enums import WalletStatus
 from wallet.locks import lock_wallets
 from wallet.models import Wallet
@@ -86,15 +90,19 @@ def create_schedule(
     """Set up a transfer for later, from a wallet of the actor. The gates are asked now and again at every run, but for
     the money, which needn't be there before the first one.
 
+    A fresh code confirms all runs. Without one each run counts as an unconfirmed outflow, and what all schedules
+    without one pay at a time is asked about now.
+
     Raises, what is said of the payer first: ValidationFailed (`start_at` not in the future or too far in it),
-    StepUpRequired (large amounts), NotFound (source), CurrencyMismatch, WalletClosed, WalletFrozen, KycRequired,
+    StepUpRequired, NotFound (source), CurrencyMismatch, WalletClosed, WalletFrozen, KycRequired,
     TooManySchedules, TooManyUnknownPayees, SameWallet, DestinationUnavailable.
     """
     actor.require(Capability.TRANSFERS_WRITE)
     _refuse_start(start_at, now)
     if actor.user_id is None:
         raise NotFound("There is no such source wallet.")
-    step_up.spend_for_payment(actor=actor, amounts=[(currency, amount)])
+    outflow = outflows.locked(actor=actor, currencies=[currency])
+    outflow.admit([(currency, amount), *unconfirmed_schedules_of(actor)])
     source, payee = _parties(actor, source_wallet, destination, currency)
     schedule = TransferSchedule(
         owner_id=actor.user_id,
@@ -105,6 +113,7 @@ def create_schedule(
         currency=currency,
         description=description,
         frequency=frequency,
+        confirmed=outflow.is_confirmed,
         start_at=start_at,
         end_on=end_on,
         max_runs=max_runs,

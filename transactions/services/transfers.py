@@ -1,7 +1,7 @@
 """Transfers between customers, one or up to a thousand at once, for real or as a question. The ledger decides."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
@@ -13,9 +13,9 @@ from fintech_core.exceptions import DomainError
 from fintech_core.money import Money
 from transactions import ledger
 from transactions.models import Transaction
+from transactions.services.outflows import Outflow
 from transactions.services.payees import DestinationUnavailable, count_of
 from transactions.services.planning import Destination, Plan, TransferItem, plan_transfers
-from users.services import step_up
 
 T = TypeVar("T")
 Figures = Mapping[uuid.UUID, tuple[Decimal, Decimal]]
@@ -46,14 +46,15 @@ def create_transfer(
     reference: str | None = None,
     description: str = "",
     metadata: Mapping[str, str] | None = None,
+    confirmed: bool | None = None,
 ) -> Transaction:
     """Move money from a wallet of the actor to another customer's; the fee, if there is one, comes on top.
 
-    Raises, what is said of the payer first: StepUpRequired (large amounts), NotFound (source), CurrencyMismatch,
+    `confirmed`: see `Outflow.of`. Raises, what is said of the payer first: StepUpRequired (it and what left
+    before), NotFound (source), CurrencyMismatch,
     KycRequired, SameWallet, TooManyUnknownPayees, ReferenceExists, AmountTooLarge, WalletClosed, WalletFrozen,
     InsufficientFunds (amount + fee), DestinationUnavailable.
     """
-    step_up.spend_for_payment(actor=actor, amounts=[(currency, amount)])
     item = TransferItem(
         source_wallet=source_wallet,
         destination=destination,
@@ -63,7 +64,7 @@ def create_transfer(
         description=description,
         metadata=metadata or {},
     )
-    outcome = _post_batch(actor, [item], atomic=True)[0]
+    outcome = _post_batch(actor, [item], atomic=True, confirmed=confirmed)[0]
     if isinstance(outcome, DomainError):
         raise _counted(outcome, actor, [outcome])
     return outcome
@@ -75,7 +76,6 @@ def create_transfers(*, actor: Actor, items: Sequence[TransferItem], atomic: boo
     Items are decided in order, each seeing the earlier ones. One that isn't atomic goes on after a
     refusal; an atomic one raises BatchRefused. The number of statements doesn't grow with the batch.
     """
-    step_up.spend_for_payment(actor=actor, amounts=[(item.currency, item.amount) for item in items])
     outcomes = _post_batch(actor, items, atomic=atomic)
     if atomic and any(isinstance(outcome, DomainError) for outcome in outcomes):
         raise _counted(batch_refused(outcomes), actor, outcomes)
@@ -109,6 +109,10 @@ def simulate_transfers(
     return answers
 
 
+def amounts_of(items: Iterable[TransferItem]) -> list[tuple[str, Decimal]]:
+    return [(item.currency, item.amount) for item in items]
+
+
 def batch_refused(outcomes: Sequence[object]) -> BatchRefused:
     """The refusal of a whole atomic batch, from its items' refusals."""
     results = [
@@ -119,19 +123,25 @@ def batch_refused(outcomes: Sequence[object]) -> BatchRefused:
     return BatchRefused(extensions={"results": results})
 
 
-def _post_batch(actor: Actor, items: Sequence[TransferItem], *, atomic: bool) -> list[Transaction | DomainError]:
-    """Plan, post and audit. An atomic batch with a refusal in it has posted nothing."""
-    plans = plan_transfers(actor=actor, items=items)
+def _post_batch(
+    actor: Actor, items: Sequence[TransferItem], *, atomic: bool, confirmed: bool | None = None
+) -> list[Transaction | DomainError]:
+    """Plan, post and audit. An atomic batch with a refusal in it has posted nothing. Raises StepUpRequired."""
+    outflow = Outflow.of(actor=actor, currencies={item.currency for item in items}, confirmed=confirmed)
+    plans = plan_transfers(actor=actor, items=items, beside=outflow.ask)
+    outflow.admit(amounts_of(items))
     outcomes = _decided(
         plans,
         lambda postings: ledger.post(postings, actor=actor, atomic=atomic),
         atomic=atomic,
     )
-    rows = [
-        _created(actor, outcome, plan)
+    done = [
+        (plan, outcome)
         for plan, outcome in zip(plans, outcomes, strict=True)
         if isinstance(outcome, Transaction) and isinstance(plan, Plan)
     ]
+    outflow.count(amounts_of(plan.item for plan, _ in done))
+    rows = [_created(actor, outcome, plan) for plan, outcome in done]
     if rows:
         audit.record_many(rows)
     count_unavailable = None if atomic else count_of(actor=actor, outcomes=outcomes)

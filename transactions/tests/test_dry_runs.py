@@ -94,6 +94,7 @@ def test_a10_a_dry_run_tells_all_and_leaves_no_trace(rich: Wallet, mallory: User
         ],
         "limits": [],
         "screening": None,
+        "step_up_required": False,
     }
 
 

@@ -73,6 +73,7 @@ def test_a_schedule_is_set_up_shown_and_listed(alice: User, bob: User, alice_cli
         "max_runs": None,
         "business_day_rule": "MODIFIED_FOLLOWING",
         "runs_done": 0,
+        "confirmed": False,
     }
     whole = json.loads(response.content)
     assert alice_client.get(f"{URL}/{schedule.pk}").json() == whole

@@ -12,6 +12,7 @@ from fintech_core.capabilities import Capability
 from fintech_core.viewsets import DomainViewSet
 from transactions import services
 from transactions.serializers.closing import CloseWalletInput
+from transactions.views import confirmations
 from wallet import selectors
 from wallet.models import Wallet
 from wallet.serializers import WalletOutput
@@ -21,6 +22,7 @@ from wallet.serializers import WalletOutput
 class WalletClosingViewSet(DomainViewSet):
     access: ClassVar = {"close": Capability.WALLETS_CLOSE}
     idempotent: ClassVar = {"close": False}
+    step_up: ClassVar = {"close": confirmations.CLOSING}
     problem_statuses: ClassVar = {"close": (404, 409)}
     output = WalletOutput
     serializer_class = WalletOutput

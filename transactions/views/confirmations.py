@@ -9,8 +9,9 @@ from rest_framework.serializers import BaseSerializer
 from fintech_core import guards, money
 from fintech_core.actors import Actor
 from fintech_core.exceptions import NotFound
-from fintech_core.step_up import Deed
+from fintech_core.step_up import StepUpAction
 from transactions import selectors
+from transactions.serializers.closing import CloseWalletInput
 from transactions.serializers.holds import CaptureHoldInput
 from transactions.serializers.schedules import CreateScheduleInput
 from transactions.serializers.transfers import BatchInput, TransferInput
@@ -49,6 +50,14 @@ def _capture(actor: Actor, parameters: Mapping[str, Any], body: Any) -> str:
     return f"{_amount(data.get('amount', hold.remaining), hold.currency)} to wallet {data['destination_wallet']}"
 
 
+def _forfeit(actor: Actor, parameters: Mapping[str, Any], body: Any) -> str:
+    """Nothing where money isn't given up, and of staff, who use their authenticator."""
+    remainder: money.Money | None = _validated(CloseWalletInput, body).get("forfeit")
+    if remainder is None or actor.is_staff:
+        return ""
+    return f"forfeit {remainder} of wallet {parameters['pk']}"
+
+
 def _validated(serializer: type[BaseSerializer[Any]], body: Any) -> dict[str, Any]:
     """The checked body. Raises DRF's ValidationError (400), with the fields of the body."""
     checked = serializer(data=body)
@@ -70,7 +79,8 @@ def _payees(destinations: Sequence[Destination]) -> str:
     return ", ".join(names[:_NAMED_PAYEES]) + (f" and {rest} more" if rest > 0 else "")
 
 
-TRANSFER = Deed("Transfer", _transfer)
-BATCH = Deed("Transfers", _batch)
-SCHEDULE = Deed("Scheduled transfer", _schedule)
-CAPTURE = Deed("Payment out of a hold", _capture)
+TRANSFER = StepUpAction("Transfer", _transfer)
+BATCH = StepUpAction("Transfers", _batch)
+SCHEDULE = StepUpAction("Scheduled transfer", _schedule)
+CLOSING = StepUpAction("Close a wallet", _forfeit, of_staff=True)
+CAPTURE = StepUpAction("Payment out of a hold", _capture)

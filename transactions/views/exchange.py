@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from fintech_core.capabilities import Capability
+from fintech_core.step_up import StepUpAction
 from fintech_core.viewsets import DomainViewSet
 from transactions import selectors, services
 from transactions.models import ExchangeRate
@@ -29,6 +30,7 @@ from transactions.views.ledger import read_back
 class RateViewSet(DomainViewSet):
     access: ClassVar = {"list": Capability.RATES_READ, "create": Capability.RATES_MANAGE}
     idempotent: ClassVar = {"create": False}
+    step_up: ClassVar = {"create": StepUpAction("Load exchange rates", of_staff=True)}
     problem_statuses: ClassVar = {"create": (409,)}
     order: ClassVar = ("-as_of", "currency", "id")
     output = RateOutput

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from fintech_core.capabilities import Capability
 from fintech_core.serializers import ReasonInput
+from fintech_core.step_up import StepUpAction
 from fintech_core.viewsets import DomainViewSet
 from transactions import selectors, services
 from transactions.serializers.fees import FeeScheduleFilter, FeeScheduleInput, FeeScheduleOutput
@@ -25,6 +26,10 @@ class FeeScheduleViewSet(DomainViewSet):
         "end": Capability.FEES_MANAGE,
     }
     idempotent: ClassVar = {"create": False, "end": False}
+    step_up: ClassVar = {
+        "create": StepUpAction("Set a fee schedule", of_staff=True),
+        "end": StepUpAction("End a fee schedule", of_staff=True),
+    }
     output = FeeScheduleOutput
     serializer_class = FeeScheduleOutput
     filter_input = FeeScheduleFilter

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from fintech_core import clock
 from fintech_core.capabilities import Capability
+from fintech_core.step_up import StepUpAction
 from fintech_core.viewsets import DomainViewSet
 from transactions import selectors, services
 from transactions.models import Hold
@@ -44,7 +45,7 @@ class HoldViewSet(DomainViewSet):
         "extend": Capability.HOLDS_WRITE,
     }
     idempotent: ClassVar = {"create": True, "capture": True, "void": True, "extend": True}
-    step_up: ClassVar = {"capture": confirmations.CAPTURE}
+    step_up: ClassVar = {"capture": confirmations.CAPTURE, "void": StepUpAction("Void a hold", of_staff=True)}
     problem_statuses: ClassVar = {"create": (404,)}
     output = HoldOutput
     serializer_class = HoldOutput

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from fintech_core.capabilities import Capability
 from fintech_core.serializers import ReasonInput
+from fintech_core.step_up import StepUpAction
 from fintech_core.viewsets import DomainViewSet
 from transactions import proofs, selectors, services
 from transactions.models import Transaction
@@ -38,6 +39,7 @@ class TransactionViewSet(DomainViewSet):
     }
     problem_statuses: ClassVar = {"proof": (400, 409, 422)}
     idempotent: ClassVar = {"reverse": True}
+    step_up: ClassVar = {"reverse": StepUpAction("Reverse a transaction", of_staff=True)}
     output = TransactionOutput
     serializer_class = TransactionOutput
     filter_input = TransactionFilter

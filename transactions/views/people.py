@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from fintech_core import clock, pagination
 from fintech_core.capabilities import Capability
 from fintech_core.serializers import ReasonInput
+from fintech_core.step_up import StepUpAction
 from fintech_core.viewsets import DomainViewSet
 from transactions import selectors, services
 from transactions.serializers.people import ErasureOutput, PersonalDataOutput
@@ -23,6 +24,7 @@ _PAGE = [
 @extend_schema(tags=["users"])
 class PersonalDataViewSet(DomainViewSet):
     access: ClassVar = {"export": Capability.DATA_EXPORT, "erase": Capability.USERS_ERASE}
+    step_up: ClassVar = {"erase": StepUpAction("Erase a person", of_staff=True)}
     problem_statuses: ClassVar = {"export": (400,), "erase": (404, 409)}
     output = PersonalDataOutput
 

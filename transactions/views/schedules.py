@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from fintech_core import clock
 from fintech_core.capabilities import Capability
+from fintech_core.step_up import StepUpAction
 from fintech_core.viewsets import DomainViewSet
 from transactions import selectors, services
 from transactions.serializers.schedules import (
@@ -35,7 +36,10 @@ class ScheduleViewSet(DomainViewSet):
         "cancel": Capability.SCHEDULES_CANCEL,
     }
     idempotent: ClassVar = {"create": True, "pause": False, "resume": False, "cancel": False}
-    step_up: ClassVar = {"create": confirmations.SCHEDULE}
+    step_up: ClassVar = {
+        "create": confirmations.SCHEDULE,
+        "cancel": StepUpAction("Cancel a scheduled transfer", of_staff=True),
+    }
     problem_statuses: ClassVar = {"create": (404,)}
     output = ScheduleOutput
     serializer_class = ScheduleOutput

@@ -19,6 +19,7 @@ from transactions.serializers.transfers import (
     BatchInput,
     BatchOutput,
     BatchSimulationOutput,
+    Simulation,
     SimulationOutput,
     TransferInput,
 )
@@ -86,9 +87,9 @@ class TransferViewSet(DomainViewSet):
         items, atomic = data["items"], data["atomic"]
         if data["dry_run"]:
             return self.dry_run(
-                lambda: (atomic, self._simulated(items, atomic=atomic)),
+                lambda: self._simulated(items, atomic=atomic),
                 BatchSimulationOutput,
-                commit_first=lambda answer: self._count(answer[1]),
+                commit_first=self._count,
             )
         return self.write(
             lambda: _with_entries(services.create_transfers(actor=self.actor, items=items, atomic=atomic)),
@@ -96,11 +97,13 @@ class TransferViewSet(DomainViewSet):
             needs_key=True,
         )
 
-    def _count(self, outcomes: Sequence[Any]) -> Any:
-        return services.count_of(actor=self.actor, outcomes=outcomes)
+    def _count(self, simulation: Simulation) -> Any:
+        return services.count_of(actor=self.actor, outcomes=simulation.outcomes)
 
-    def _simulated(self, items: Sequence[services.TransferItem], *, atomic: bool) -> Any:
-        return services.simulate_transfers(actor=self.actor, items=items, atomic=atomic)
+    def _simulated(self, items: Sequence[services.TransferItem], *, atomic: bool) -> Simulation:
+        outcomes = services.simulate_transfers(actor=self.actor, items=items, atomic=atomic)
+        needs_code = services.needs_code(actor=self.actor, amounts=services.amounts_of(items))
+        return Simulation(outcomes, needs_code=needs_code, is_atomic=atomic)
 
 
 def _with_entries(outcomes: Sequence[Transaction | DomainError]) -> list[Transaction | DomainError]:

@@ -7,12 +7,8 @@ code, and one that was done may not.
 """
 
 import uuid
-from collections.abc import Iterable
 from datetime import datetime, timedelta
-from decimal import Decimal
 from http import HTTPStatus
-
-from django.conf import settings
 
 from fintech_core import audit, clock
 from fintech_core.actors import Actor, ActorKind
@@ -111,11 +107,11 @@ def try_code(*, actor: Actor, fingerprint: bytes, code: str) -> uuid.UUID:
 
 
 def spend(*, actor: Actor) -> None:
-    """Use up what was confirmed for this request, in the transaction of the deed. Raises StepUpRequired.
+    """Use up what was confirmed for this request, in the transaction of the action. Raises StepUpRequired.
 
-    Who acts without a credential (a job, a command, a scheduled run) passes; an API key can't confirm anything.
+    Who acts without a credential passes; an API key can't confirm anything.
     """
-    if actor.kind is ActorKind.SYSTEM or (actor.kind is ActorKind.USER and actor.credential_id is None):
+    if acts_without_credential(actor=actor):
         return
     if actor.kind is not ActorKind.USER or actor.step_up_id is None:
         raise StepUpRequired
@@ -133,19 +129,9 @@ def spend(*, actor: Actor) -> None:
     audit.record(actor=actor, action="step_up.spent", entity_type="step_up", entity_id=actor.step_up_id)
 
 
-def spend_for_payment(*, actor: Actor, amounts: Iterable[tuple[str, Decimal]]) -> None:
-    """`spend`, if what is paid in a currency, in one amount or all together, reaches settings.LARGE_TRANSFER_FROM."""
-    totals: dict[str, Decimal] = {}
-    for currency, amount in amounts:
-        totals[currency] = totals.get(currency, Decimal(0)) + amount
-    if any(is_large(currency, total) for currency, total in totals.items()):
-        spend(actor=actor)
-
-
-def is_large(currency: str, amount: Decimal) -> bool:
-    """A currency that the setting doesn't name has no large amounts."""
-    threshold = settings.LARGE_TRANSFER_FROM.get(currency)
-    return threshold is not None and amount >= Decimal(threshold)
+def acts_without_credential(*, actor: Actor) -> bool:
+    """A job, a command, a run of a schedule: actors that our own code alone makes."""
+    return actor.kind is ActorKind.SYSTEM or (actor.kind is ActorKind.USER and actor.credential_id is None)
 
 
 def purge_challenges(*, now: datetime) -> int:

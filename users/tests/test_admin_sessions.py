@@ -422,6 +422,7 @@ SENSITIVE = {
     "approve_at_level_1", "approve_at_level_2", "reject",
     "revoke", "freeze", "unfreeze", "set_limits", "close", "reverse", "void",
     "credit_the_wallet", "refund_after_review", "return_the_payment", "cancel_the_payment",
+    "end", "cancel_schedule", "post_an_adjustment", "write_off", "ignore", "close_organization",
 }  # fmt: skip
 
 

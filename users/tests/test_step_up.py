@@ -369,7 +369,7 @@ def test_a_schedule_and_a_capture_ask(rich: Client, alice: User, bob: User) -> N
 def test_a_dry_run_asks_nothing(rich: Client, alice: User) -> None:
     answer = rich.post(TRANSFERS, transfer(alice, "50000.00", dry_run=True))
 
-    assert (answer.status_code, answer.json()["accepted"]) == (200, True)
+    assert (answer.status_code, answer.json()["accepted"], answer.json()["step_up_required"]) == (200, True, True)
 
 
 def test_an_api_key_is_refused_and_can_not_ask(rich: Client, alice: User) -> None:

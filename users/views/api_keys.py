@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from fintech_core.capabilities import Capability
-from fintech_core.step_up import Deed
+from fintech_core.step_up import StepUpAction
 from fintech_core.viewsets import DomainViewSet
 from users import selectors, services
 from users.serializers.api_keys import ApiKeyInput, ApiKeyOutput, NewApiKeyOutput
@@ -40,7 +40,7 @@ class ApiKeyViewSet(DomainViewSet):
         "create": Capability.API_KEYS_WRITE,
         "destroy": Capability.API_KEYS_WRITE,
     }
-    step_up: ClassVar = {"create": Deed("Make an API key"), "destroy": Deed("Revoke an API key")}
+    step_up: ClassVar = {"create": StepUpAction("Make an API key"), "destroy": StepUpAction("Revoke an API key")}
     output = ApiKeyOutput
     problem_statuses: ClassVar = {"create": (422,)}
 

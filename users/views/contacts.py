@@ -8,7 +8,7 @@ from rest_framework.request import Request
 
 from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
-from fintech_core.step_up import Deed
+from fintech_core.step_up import StepUpAction
 from fintech_core.viewsets import DomainViewSet
 from users.enums import CodePurpose
 from users.limits import SEND_NETWORK, SEND_TO_EMAIL, SEND_TO_PHONE, VERIFY_NETWORK
@@ -29,8 +29,8 @@ class ContactViewSet(DomainViewSet):
         "verify_email": Capability.CREDENTIALS_WRITE,
     }
     step_up: ClassVar = {
-        "send_phone_code": Deed("Another phone number for your account"),
-        "send_email_code": Deed("Another email address for your account"),
+        "send_phone_code": StepUpAction("Another phone number for your account"),
+        "send_email_code": StepUpAction("Another email address for your account"),
     }
     problem_statuses: ClassVar = {"send_phone_code": (422,), "verify_phone": (422,), "verify_email": (422,)}
     limits: ClassVar = {

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 
 from fintech_core import clock
 from fintech_core.capabilities import Capability
-from fintech_core.step_up import Deed
+from fintech_core.step_up import StepUpAction
 from fintech_core.viewsets import DomainViewSet
 from users import services
 from users.models import User
@@ -20,7 +20,7 @@ class MeViewSet(DomainViewSet):
     """The caller's own profile: there is no id in the path to get wrong."""
 
     access: ClassVar = {"retrieve": Capability.PROFILE_READ, "partial_update": Capability.PROFILE_WRITE}
-    step_up: ClassVar = {"partial_update": Deed("Another phone number for your account")}
+    step_up: ClassVar = {"partial_update": StepUpAction("Another phone number for your account")}
     problem_statuses: ClassVar = {"partial_update": (409,)}
     output = UserOutput
 

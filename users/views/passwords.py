@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from fintech_core import clock
 from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
-from fintech_core.step_up import Deed
+from fintech_core.step_up import StepUpAction
 from fintech_core.viewsets import DomainViewSet
 from users import services
 from users.authentication import anonymous
@@ -86,7 +86,7 @@ class PasswordViewSet(DomainViewSet):
     """The caller's own password."""
 
     access: ClassVar = {"change": Capability.CREDENTIALS_WRITE}
-    step_up: ClassVar = {"change": Deed("The first password of your account")}
+    step_up: ClassVar = {"change": StepUpAction("The first password of your account")}
     problem_statuses: ClassVar = {"change": (422,)}
 
     @extend_schema(

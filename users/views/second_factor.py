@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
-from fintech_core.step_up import Deed
+from fintech_core.step_up import StepUpAction
 from fintech_core.viewsets import DomainViewSet
 from users import selectors, services
 from users.serializers.second_factor import (
@@ -39,9 +39,9 @@ class SecondFactorViewSet(DomainViewSet):
         "renew_recovery_codes": Capability.CREDENTIALS_WRITE,
     }
     step_up: ClassVar = {
-        "create": Deed("Another authenticator for your account"),
-        "destroy": Deed("Remove the second factor of your account"),
-        "renew_recovery_codes": Deed("New recovery codes for your account"),
+        "create": StepUpAction("Another authenticator for your account"),
+        "destroy": StepUpAction("Remove the second factor of your account"),
+        "renew_recovery_codes": StepUpAction("New recovery codes for your account"),
     }
     output = SecondFactorOutput
     problem_statuses: ClassVar = {

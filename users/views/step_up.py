@@ -56,16 +56,16 @@ class StepUpViewSet(DomainViewSet):
         an authenticator: nothing is sent, and its code is used.
         """
         data = self.validated(StepUpInput)
-        found = step_up.deed_of(method=data["method"], path=data["path"])
+        found = step_up.step_up_action_for(method=data["method"], path=data["path"])
         if found is None:
             raise ValidationFailed([_NOT_ONE])
-        deed, parameters = found
+        action, parameters = found
         acting = in_organization(self.actor, str(data["organization"])) if "organization" in data else self.actor
-        payment = deed.describe(acting, parameters, data["body"]) if deed.describe else ""
+        payment = action.describe(acting, parameters, data["body"]) if action.describe else ""
         fingerprint = step_up.fingerprint(**data)
         return self.write(
             lambda: services.begin_step_up(
-                actor=self.actor, fingerprint=fingerprint, title=deed.title, payment=payment
+                actor=self.actor, fingerprint=fingerprint, title=action.title, payment=payment
             ),
             StepUpOutput,
             status=202,
