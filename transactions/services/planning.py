@@ -129,11 +129,16 @@ def _read(
     wallet_ids = {i.destination.wallet_id for i in items if i.destination.wallet_id is not None}
     currencies = {i.currency for i in items}
     counters: list[prepared.Pending | None] = []
+
+    def along() -> None:
+        beside()
+        counters.append(payees.used(actor=actor))
+
     wallets, schedules = selectors.parties_and_fees(
         wallet_ids=source_ids | wallet_ids,
         kind=TransactionKind.TRANSFER,
         currencies=currencies,
-        along=lambda: (beside(), counters.append(payees.used(actor=actor))),
+        along=along,
     )
     sources = {pk: wallet for pk, wallet in wallets.items() if pk in source_ids and wallet.owner_id == actor.owner_id}
     levels = {party.owner_id: party.kyc_level for party in sources.values()}

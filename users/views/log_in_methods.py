@@ -7,7 +7,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
 from fintech_core.capabilities import Capability
-from fintech_core.step_up import Deed
+from fintech_core.step_up import StepUpAction
 from fintech_core.viewsets import DomainViewSet
 from users.serializers.profile import LogInMethodsInput, UserOutput
 from users.services import log_in_methods
@@ -18,7 +18,7 @@ class LogInMethodsViewSet(DomainViewSet):
     """The caller's own account: there is no id in the path to get wrong."""
 
     access: ClassVar = {"partial_update": Capability.CREDENTIALS_WRITE}
-    step_up: ClassVar = {"partial_update": Deed("Log-in to your account by mailed codes")}
+    step_up: ClassVar = {"partial_update": StepUpAction("Log-in to your account by mailed codes")}
     problem_statuses: ClassVar = {"partial_update": (409,)}
     output = UserOutput
 
