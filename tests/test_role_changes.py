@@ -21,7 +21,7 @@ from organizations import services as organizations
 from organizations.enums import MemberRole
 from organizations.models import Organization, OrganizationMember
 from organizations.tests.factories import member_actor, organization_of
-from tests.test_open_credentials import ROOT, called
+from tests.test_open_credentials import ROOT, called, confirmation
 from users import services, tasks
 from users.enums import Role
 from users.models import ApiKey, Message, Session, User
@@ -113,7 +113,8 @@ def remove(case: Case) -> None:
 
 
 def leave(case: Case) -> None:
-    actor = replace(member_actor(case.bob, case.acme), credential_id=case.here.pk)
+    confirmed = confirmation(case.bob, case.here).pk
+    actor = replace(member_actor(case.bob, case.acme), credential_id=case.here.pk, step_up_id=confirmed)
     organizations.leave_organization(actor=actor, organization_id=case.acme.pk, now=clock.now())
 
 
