@@ -99,11 +99,13 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "fintech_core.middleware.TrailingSlashMiddleware",
     "fintech_core.middleware.RequestContextMiddleware",
+    # Before whatever may answer by itself: refusals and static files have these headers, too.
+    "django.middleware.security.SecurityMiddleware",
+    "fintech_core.middleware.ContentSecurityMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "fintech_core.single_values.SingleValuesMiddleware",
     "fintech_core.body_limits.BodyMiddleware",
     "fintech_core.client_address.ClientAddressMiddleware",
-    "django.middleware.security.SecurityMiddleware",
-    "fintech_core.middleware.ContentSecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "fintech_core.ratelimit.RateLimitMiddleware",
     "fintech_core.body_limits.BodyLimitMiddleware",
@@ -114,7 +116,6 @@ MIDDLEWARE = [
     "users.middleware.AdminSessionMiddleware",
     "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
 ROOT_URLCONF = "fintech_core.urls"
@@ -546,6 +547,7 @@ SPECTACULAR_SETTINGS = {
 
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_ALLOW_ALL_ORIGINS = False  # pages of other sites have no use for our files
 WHITENOISE_USE_FINDERS = True  # a checkout serves its assets without collectstatic
 WHITENOISE_AUTOREFRESH = ENVIRONMENT == "test"  # looks files up when asked: each test client would index them all
 

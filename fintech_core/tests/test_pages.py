@@ -142,3 +142,52 @@ def test_a_browser_that_asks_for_the_favicon_gets_it(db: None, browser: Client) 
 
     assert icon.status_code == 200
     assert icon.text_sent.startswith("<svg ")
+
+
+ALWAYS = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "same-origin"}
+ANSWERS = [
+    ("/", {}, 200),
+    ("/nowhere", {}, 404),
+    ("/health", {}, 200),
+    ("/api/v1/wallets", {}, 401),
+    ("/api/v1/wallets", {"Idempotency-Key": "a,b"}, 400),  # refused before anything else looks at the request
+    ("/api/v1/wallets", {"Transfer-Encoding": "chunked"}, 411),
+    ("/api/docs", {}, 200),
+    ("/admin/login/", {}, 200),
+    ("/static/fintech_core/page.css", {}, 200),
+]
+
+
+@pytest.mark.parametrize(("path", "headers", "status"), ANSWERS)
+def test_every_answer_has_the_headers_of_security_and_none_of_cors(
+    db: None, browser: Client, path: str, headers: dict[str, str], status: int
+) -> None:
+    answer = browser.get(path, headers={"Origin": "https://elsewhere.example", **headers})
+
+    assert answer.status_code == status
+    assert {name: answer[name] for name in ALWAYS} == ALWAYS
+    assert directives(answer)["frame-ancestors"] == "'none'"
+    assert [name for name in answer.headers if name.lower().startswith("access-control-")] == []
+
+
+def test_no_other_site_may_ask_first(db: None, browser: Client) -> None:
+    ask = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
+
+    answer = browser.options("/api/v1/transfers", headers=ask)
+
+    assert answer.status_code in {401, 405}
+    assert [name for name in answer.headers if name.lower().startswith("access-control-")] == []
+
+
+def test_with_https_on_plain_requests_are_redirected_and_answers_have_hsts(db: None, settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT, settings.SECURE_HSTS_SECONDS = True, 31_536_000
+    settings.SECURE_HSTS_INCLUDE_SUBDOMAINS = settings.SECURE_HSTS_PRELOAD = True
+    browser = Browser(headers=BROWSER)
+
+    plain = browser.get("/api/v1/wallets")
+    healthy = browser.get("/health")
+    answer = browser.get("/api/v1/wallets", secure=True)
+
+    assert (plain.status_code, plain["Location"]) == (301, "https://testserver/api/v1/wallets")
+    assert healthy.status_code == 200
+    assert answer["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains; preload"

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import Group, Permission
 
 from fintech_core.capabilities import Capability
@@ -122,3 +123,10 @@ def test_an_inactive_user_has_no_permissions_and_no_browser_session(db: None) ->
 
 def test_the_documented_table_is_the_one_in_force(settings: Any) -> None:
     assert (settings.BASE_DIR / "docs" / "roles.md").read_text() == role_table()
+
+
+def test_there_are_no_superusers_and_no_grants_to_single_users() -> None:
+    fields = {field.name for field in User._meta.get_fields()}
+
+    assert fields.isdisjoint({"is_superuser", "groups", "user_permissions"})
+    assert settings.AUTHENTICATION_BACKENDS == ["users.backends.RoleBackend"]

@@ -1,0 +1,101 @@
+"""docs/security.md and the rates of the API's conventions: names and figures are those of the code.
+
+Its tables are compared elsewhere: test_step_up_table, test_open_credentials, users.tests.test_api_keys.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from fintech_core.checks import product
+from fintech_core.checks.keys import IN_FORCE
+from fintech_core.settings import rate
+from users.services import attempts, codes, lockout, passwords, second_factor
+from users.services.attempts import Standing
+
+ROOT = Path(settings.BASE_DIR)
+PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+PROSE = " ".join(PAGE.split())
+WIDTH = 125
+# Upper-case words between backticks that are no variables.
+NO_VARIABLES = {"DENY", "NOT_SUBMITTED"}
+
+
+def test_the_contents_name_every_section_in_order() -> None:
+    contents = re.findall(r"^- \[(.+?)\]\(#", PAGE.split("\n## ")[0], re.MULTILINE)
+
+    assert contents == re.findall(r"^## (.+)$", PAGE, re.MULTILINE)
+
+
+def test_its_lines_are_short() -> None:
+    lines = [line for line in PAGE.splitlines() if not line.startswith("|")]
+
+    assert [line for line in lines if len(line) > WIDTH] == []
+
+
+def test_every_variable_exists() -> None:
+    named = set(re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=\w+)?`", PAGE)) - NO_VARIABLES
+    known = re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+
+    assert named - set(known) == set()
+    assert set(IN_FORCE) <= named
+
+
+def test_every_file_and_audit_action_exists() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("*/**/*.py") if "tests" not in path.parts)
+    files = re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", PAGE)
+    actions = re.findall(r"`((?:auth|user|kyc|payees|admin)\.[a-z_]+)`", PAGE)
+
+    assert [name for name in files if not (ROOT / name).is_file()] == []
+    assert [name for name in actions if f'"{name}"' not in sources] == []
+    assert len(files) > 5
+    assert len(actions) > 5
+
+
+def test_the_budgets_of_guesses_are_those_in_force() -> None:
+    contact, user = attempts.budgets_of_contact(), attempts.budgets_of_user()
+    familiar, asked, foreign = contact[Standing.FAMILIAR], contact[Standing.ASKED], contact[Standing.FOREIGN]
+
+    assert f"| log-in codes, per address or number | {familiar} | {asked} | {foreign} |" in PAGE
+    of_users = f"| {user[Standing.FAMILIAR]} | | {user[Standing.FOREIGN]} |"
+    assert len(re.findall(rf"^\|.+{re.escape(of_users)}$", PAGE, re.MULTILINE)) == 2
+    assert (familiar or 0) + (asked or 0) + (foreign or 0) == settings.CODE_FAILURES_PER_DAY == 100
+    tries = {codes.TRIES, second_factor.TRIES, passwords.TRIES}
+    windows = {codes.WINDOW, second_factor.WINDOW, passwords.WINDOW}
+    assert (tries, {window.total_seconds() for window in windows}) == ({5}, {900})
+    assert (lockout.TRIES_HERE, lockout.TRIES_EVERYWHERE, lockout.LOCK_HERE.total_seconds()) == (10, 100, 1800)
+
+
+def test_what_is_left_to_a_guesser_follows_from_the_figures() -> None:
+    most = settings.CODE_FAILURES_PER_DAY
+    sends, window = product._RATES["send_network"]
+    guesses = sends * codes.TRIES * (86_400 // window)
+    hour, day = product._RATES["send_destination_hour"][0], product._RATES["send_destination_day"][0]
+    percent = settings.SEND_FOREIGN_PERCENT
+    shares = attempts.budgets_of_contact()
+    networks = ((shares[Standing.ASKED] or 0) + (shares[Standing.FOREIGN] or 0)) // codes.TRIES
+
+    assert f"{(1 - (1 - most / 1_000_000) ** 365) * 100:.1f} %" == "3.6 %"
+    for said in (
+        "1 in 10,000 a day",
+        f"{guesses:,} guesses a day, or an account in {1_000_000 / guesses:.0f} days",
+        f"one network has {sends} sends in a quarter of an hour",
+        f"{day} messages a day to one contact",
+        f"with {hour * percent // 100} requests an hour ({day * percent // 100} a day)",
+        f"a stranger with {networks} networks",
+        f"the password's with {lockout.TRIES_EVERYWHERE} wrong ones",
+        "that is 3.6 %",
+    ):
+        assert said in PROSE, said
+
+
+@pytest.mark.parametrize("name", sorted(product._RATES))
+def test_the_documented_rates_are_productions_defaults(name: str) -> None:
+    """The settings of a test are development's; `check --deploy` measures by production's."""
+    text = (ROOT / "API_DOCUMENTATION.md").read_text(encoding="utf-8")
+    rows = re.findall(rf"^\|.*\| (\S+) \| `RATE_LIMIT_{name.upper()}` \|$", text, re.MULTILINE)
+
+    assert [rate(row) for row in rows] == [product._RATES[name]]
+    assert set(settings.RATE_LIMITS) == set(product._RATES)
