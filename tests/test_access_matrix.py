@@ -18,7 +18,7 @@ from django.db import connection
 from django.db.models import Value
 from drf_spectacular.generators import SchemaGenerator
 
-from fintech_core import ids, outbox
+from fintech_core import audit, ids, outbox
 from fintech_core.capabilities import Capability
 from fintech_core.db import unit_of_work
 from fintech_core.event_types import READERS
@@ -28,6 +28,7 @@ from fintech_core.testing import Client
 from payments.enums import IntentStatus
 from tests import world as worlds
 from tests.world import (
+    API,
     BODIES,
     NESTED,
     QUERIES,
@@ -43,7 +44,7 @@ from tests.world import (
     callers_of_organization,
     undone,
 )
-from users.enums import STAFF_ROLES, Role
+from users.enums import STAFF_ROLES, CodePurpose, Role
 from users.roles import CAPABILITIES
 
 ENTITY = ids.uuid7()
@@ -331,6 +332,56 @@ def test_owners_do_the_same_to_their_own_without_a_code(route: Route, world: Wor
     status, answer, _ = ask(without_codes(world.alice.client), route, world, world.alice)
 
     assert status < 300 or answer.json()["code"] == "wallet_not_empty", answer.content
+
+
+# --- Audit ------------------------------------------------------------------------------------------------------------
+
+# Refused in this world by the state of their object; their own tests look at their audit rows.
+REFUSED_HERE = {
+    f"POST {API}holds/<uuid:pk>/extend",
+    f"POST {API}invitations/accept",
+    f"PATCH {API}organizations/<uuid:organization_id>",
+    f"POST {API}organizations/<uuid:organization_id>/close",
+    f"POST {API}organizations/<uuid:organization_id>/kyb/approve",
+    f"POST {API}organizations/<uuid:organization_id>/kyb/submit",
+    f"POST {API}organizations/<uuid:organization_id>/leave",
+    f"POST {API}scheduled-transfers/<uuid:pk>/resume",
+    f"POST {API}transactions/<uuid:pk>/reverse",
+    f"POST {API}users/<uuid:pk>/erase",
+    f"POST {API}users/me/email/verify",
+    f"POST {API}users/me/phone/verify",
+    f"DELETE {API}users/me/second-factor",
+    f"POST {API}users/me/second-factor/confirm",
+    f"POST {API}users/me/second-factor/recovery-codes",
+    f"POST {API}wallets/<uuid:pk>/close",
+    f"POST {API}wallets/<uuid:pk>/unfreeze",
+}
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.method != "GET"], ids=lambda route: route.name)
+def test_what_is_done_leaves_an_audit_row(
+    route: Route, world: World, everyone: list[Caller], in_and_around: list[Caller]
+) -> None:
+    """Besides those of a fresh code."""
+    owner = an_owner(world, route)
+    askers = in_and_around if owner is world.acme else everyone
+    caller = next(caller for caller in askers if expectation(route, resource_of(route), caller) is None)
+    if route.resource:
+        world.object_of(owner, route.resource)  # made before anything is recorded
+
+    with mock.patch.object(audit, "record_many", wraps=audit.record_many) as record:
+        status, answer, _ = ask(caller.client, route, world, owner)
+
+    if route.name in REFUSED_HERE:
+        assert status in {409, 422}, answer.content
+    else:
+        assert status < 300, answer.content
+        assert [row for call in record.call_args_list for row in call.args[0] if not of_fresh_code(row, route)]
+
+
+def of_fresh_code(row: audit.Row, route: Route) -> bool:
+    is_asked = route.path.endswith("auth/step-up")
+    return not is_asked and (row.entity_type == "step_up" or row.entity_id == CodePurpose.STEP_UP)
 
 
 # --- A-67 -------------------------------------------------------------------------------------------------------------
