@@ -1,9 +1,10 @@
-"""docs/security.md and the rates of the API's conventions: names and figures are those of the code.
+"""docs/security.md, and rates and keys of the API's conventions: names and figures are those of the code.
 
 Its tables are compared elsewhere: test_step_up_table, test_open_credentials, users.tests.test_api_keys.
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,13 @@ from django.conf import settings
 from fintech_core.checks import product
 from fintech_core.checks.keys import IN_FORCE
 from fintech_core.settings import rate
+from tests.test_house import api_routes
 from users.services import attempts, codes, lockout, passwords, second_factor
 from users.services.attempts import Standing
 
 ROOT = Path(settings.BASE_DIR)
 PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+API = (ROOT / "API_DOCUMENTATION.md").read_text(encoding="utf-8")
 PROSE = " ".join(PAGE.split())
 WIDTH = 125
 # Upper-case words between backticks that are no variables.
@@ -94,8 +97,25 @@ def test_what_is_left_to_a_guesser_follows_from_the_figures() -> None:
 @pytest.mark.parametrize("name", sorted(product._RATES))
 def test_the_documented_rates_are_productions_defaults(name: str) -> None:
     """The settings of a test are development's; `check --deploy` measures by production's."""
-    text = (ROOT / "API_DOCUMENTATION.md").read_text(encoding="utf-8")
-    rows = re.findall(rf"^\|.*\| (\S+) \| `RATE_LIMIT_{name.upper()}` \|$", text, re.MULTILINE)
+    rows = re.findall(rf"^\|.*\| (\S+) \| `RATE_LIMIT_{name.upper()}` \|$", API, re.MULTILINE)
 
     assert [rate(row) for row in rows] == [product._RATES[name]]
     assert set(settings.RATE_LIMITS) == set(product._RATES)
+
+
+def keyed(*, needed: bool) -> Iterator[str]:
+    for path, view, actions in api_routes():
+        template = "/" + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path).replace("{pk}", "{id}").removeprefix("api/v1/")
+        for method, action in (actions or {}).items():
+            if getattr(view, "idempotent", {}).get(action) is needed:
+                yield f"{method.upper()} {template}"
+
+
+def test_the_requests_that_need_or_take_a_key_are_documented() -> None:
+    heading = "| these need one, else 400 `idempotency_key_required` | these take one |\n|---|---|\n"
+    needing, taking = API.split(heading)[1].split("\n")[0].strip("|").split("|")
+
+    assert sorted(re.findall(r"`(\w+ /\S+)`", needing)) == sorted(keyed(needed=True))
+    assert sorted(re.findall(r"`(\w+ /\S+)`", taking)) == sorted(
+        f.replace("{wallet_id}", "{id}") for f in keyed(needed=False)
+    )
