@@ -25,6 +25,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
@@ -41,8 +42,10 @@ from fintech_core.actors import Actor
 from fintech_core.admin_parameters import (
     NUL,
     OF_POPUPS,
+    InvalidValue,
     filter_parameters,
     foreign_to_list,
+    invalid_value_page,
     is_secret,
     record_refusal,
     refusal_page,
@@ -108,7 +111,18 @@ class ReadOnlyModelAdmin(ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return self._refusal(request, foreign_to_list(self, request)) or super().changelist_view(request, extra_context)
+        try:
+            refusal = self._refusal(request, foreign_to_list(self, request))
+            return refusal or super().changelist_view(request, extra_context)
+        except InvalidValue:
+            return invalid_value_page(request)
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Django would redirect to the list without its filters, and at the second time blame the database."""
+        try:
+            return super().get_changelist_instance(request)
+        except IncorrectLookupParameters as error:
+            raise InvalidValue from error
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """None for an id that no row can have; of a key that is a text PostgreSQL would refuse the query."""

@@ -12,7 +12,7 @@ from typing import Any
 from django.contrib.admin import FieldListFilter
 from django.contrib.admin.options import IS_POPUP_VAR, TO_FIELD_VAR
 from django.contrib.admin.utils import get_fields_from_path
-from django.contrib.admin.views.main import ERROR_FLAG, IGNORED_PARAMS, PAGE_VAR
+from django.contrib.admin.views.main import IGNORED_PARAMS, PAGE_VAR
 from django.db import models
 from django.http import HttpRequest
 from django.utils.translation import gettext
@@ -24,11 +24,15 @@ from fintech_core.encrypted_fields import EncryptedTextField
 
 # Parameters of Django's pop-up windows, which no page of ours opens; `_to_field` names a column to find rows by.
 OF_POPUPS = (TO_FIELD_VAR, IS_POPUP_VAR)
-_OF_EVERY_LIST = {*IGNORED_PARAMS, PAGE_VAR, ERROR_FLAG}.difference(OF_POPUPS)  # search, order, page and the like
+_OF_EVERY_LIST = {*IGNORED_PARAMS, PAGE_VAR}.difference(OF_POPUPS)  # search, order, page and the like
 _SECRET_NAME = re.compile(r"(?:^|_)(?:password|secret|token|salt|hash|digest|otp|user_agent)(?:_|$)")
 _PLAIN_NAME = re.compile(r"\w{1,100}", re.ASCII)
 _MOST_NAMES = 10
 NUL = "\x00"  # PostgreSQL has no text with it
+
+
+class InvalidValue(Exception):
+    """A filter of the list has a value that it can't have."""
 
 
 def is_secret(column: Any) -> bool:
@@ -77,7 +81,14 @@ def record_refusal(*, actor: Actor, model: type[models.Model], names: Iterable[s
 def refusal_page(request: HttpRequest, names: Iterable[str]) -> Any:
     """400, with the reason."""
     text = gettext("This list is filtered and searched by what its page offers, and not by: %(names)s.")
-    text %= {"names": ", ".join(_harmless(names))}
+    return _page(request, text % {"names": ", ".join(_harmless(names))})
+
+
+def invalid_value_page(request: HttpRequest) -> Any:
+    return _page(request, gettext("A filter of this list has a value that is not valid."))
+
+
+def _page(request: HttpRequest, text: str) -> Any:
     return problems.answer(request, problems.plain("bad_request", 400, text), text)
 
 

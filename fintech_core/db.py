@@ -137,6 +137,20 @@ def _attempt(use_case: Callable[[], T]) -> T:
         _current.reset(token)
 
 
+def refuse_while_away() -> None:
+    """Raise ServiceUnavailable while the database doesn't answer, or is a standby that takes no writes."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_is_in_recovery()")
+            is_standby = cursor.fetchone()[0]
+    except (OperationalError, InterfaceError) as error:
+        logger.warning("database_unavailable", error=type(error.__cause__ or error).__name__)
+        raise ServiceUnavailable from error
+    if is_standby:
+        logger.warning("database_is_a_standby")
+        raise ServiceUnavailable
+
+
 def in_unit_of_work() -> bool:
     """Whether something here would be committed by a `unit_of_work()`."""
     return _current.get() is not None

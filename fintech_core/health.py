@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from django.core.cache import cache
+from django.core.cache import caches
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Value
@@ -93,8 +93,9 @@ def _clock() -> bool:
 
 def _cache() -> bool:
     try:
-        cache.set("ready", "1", 10)
-        return cache.get("ready") == "1"
+        counters = caches["counters"]
+        counters.set("ready", 1, 10)
+        return bool(counters.get("ready") == 1)
     except Exception as error:
         logger.warning("cache_unavailable", error=type(error).__name__)
         return False

@@ -5,7 +5,8 @@ network that asks, and in all; of that strangers' networks have a share only, so
 
 Counters are atomic and stand in the cache (django-ratelimit's fixed windows: over a boundary up to twice the rate
 passes). Each limit says what happens while the cache is away: ways in are counted in the database then (budgets.py),
-money and reads go on. Rates are settings.RATE_LIMITS.
+money and reads go on. While the database is away nothing is counted of the ways in, for nothing is done: a client that
+tries again must not find its tries, or the messages to its address, used up. Rates are settings.RATE_LIMITS.
 """
 
 import time
@@ -28,7 +29,7 @@ from rest_framework.throttling import BaseThrottle
 from fintech_core import budgets, client_address, counters, problems
 from fintech_core.actors import Actor
 from fintech_core.crypto import keyed_digest
-from fintech_core.db import unit_of_work
+from fintech_core.db import refuse_while_away, unit_of_work
 from fintech_core.exceptions import DomainError, RateLimited, TooManyAttempts
 
 ADMIN_LOG_IN = "admin:login"
@@ -75,12 +76,15 @@ LOG_IN_NETWORK = Limit(name="log_in_network", per=Per.NETWORK)
 
 
 class Throttle(BaseThrottle):
-    """DRF's way in: the caller's general limit, then those of the view's action. Raises RateLimited."""
+    """The caller's general limit, then those of the view's action. Raises RateLimited, or ServiceUnavailable."""
 
     def allow_request(self, request: Any, view: Any) -> bool:
         action = getattr(view, "action", None) or (request.method or "").lower()
         own: Iterable[Limit] = getattr(view, "limits", {}).get(action, ())
-        for limit in (API_PRINCIPAL, *own):
+        _COUNT[API_PRINCIPAL.per](API_PRINCIPAL, request)
+        if any(limit.without_cache is WithoutCache.DATABASE for limit in own):
+            refuse_while_away()
+        for limit in own:
             _COUNT[limit.per](limit, request)
         return True
 
@@ -191,6 +195,7 @@ class RateLimitMiddleware:
         match = request.resolver_match
         if request.method == "POST" and match is not None and match.view_name == ADMIN_LOG_IN:
             try:
+                refuse_while_away()
                 count_network(LOG_IN_NETWORK, request)
             except DomainError as error:
                 return page_of(error, request)

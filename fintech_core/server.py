@@ -19,14 +19,14 @@ def command(host: str, port: int) -> list[str]:
         "--interface": "asginl",
         "--host": host,
         "--port": port,
+        # HTTP/1 only: granian waits without a deadline for the first byte of a connection that may become HTTP/2, and
+        # keeps idle ones of HTTP/2 for as long as they answer pings. Proxies speak HTTP/1 to what is behind them.
+        "--http": 1,
         "--workers": settings.WEB_WORKERS,
         # Slow and silent connections count here, so it is far above the number of requests that are worked on.
         "--backpressure": min(settings.WEB_CONNECTIONS, _open_files() - _OTHER_FILES),
         "--backlog": 2048,
         "--http1-header-read-timeout": settings.SLOW_HEADER_SECONDS * 1000,  # also how long a connection may be idle
-        "--http2-max-concurrent-streams": 32,
-        "--http2-max-headers-size": 128 * 1024,
-        "--http2-keep-alive-interval": 20_000,
         # A request may take the 5 seconds of a statement; a worker that hangs longer must not hang the stop.
         "--workers-kill-timeout": 10,
     }

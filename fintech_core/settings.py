@@ -191,12 +191,9 @@ REDIS_URL: str = env.str("REDIS_URL", default="redis://localhost:6379/0" if DEVE
 # A cache that is down must not hold a request up: redis-py's own default is ten retries.
 CACHE_CLIENT = {"socket_connect_timeout": 0.3, "socket_timeout": 0.3, "retry": Retry(NoBackoff(), 0)}
 CACHES = {
-    "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": REDIS_URL,
-        "KEY_PREFIX": "fintech-core",
-        "OPTIONS": CACHE_CLIENT,
-    },
+    # What libraries would keep (Unfold's search of the admin), Django pickles: who can write to Valkey would run code
+    # here, and pages would fail while it is away. So they keep nothing.
+    "default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"},
     "counters": {
         "BACKEND": "fintech_core.counters.CounterCache",
         "LOCATION": REDIS_URL,

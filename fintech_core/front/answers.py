@@ -8,6 +8,7 @@ breaks off with the connection where the application fails or the reader is slow
 """
 
 import asyncio
+import contextlib
 import itertools
 import tempfile
 import threading
@@ -136,7 +137,8 @@ class Collector:
         if answer.rest is not None:
             answer.rest.close()
         if answer.file is not None:
-            answer.file.close()
+            with contextlib.suppress(OSError):  # a full disk, once more for what was still to be written
+                answer.file.close()
         self._room.give_back(answer.kept)
         answer.kept = 0
 

@@ -87,10 +87,10 @@ class Front:
             self._bodies.give_back(body.kept)
 
     async def _serve(self, environ: Environ, client: "_Client", send: Send) -> None:
-        after: list[Callable[[], None]] = []
-        environ[AFTER_ANSWER] = after
-        answer = await self._answer(environ, client)
+        environ[AFTER_ANSWER] = []
+        answer: Answer | None = None
         try:
+            answer = await self._answer(environ, client)
             if answer is not None:
                 gone = client.watch() if answer.file is not None else None
                 await answers.send_answer(answer, send, pace=self._limits.answer_pace, gone=gone)
@@ -102,9 +102,12 @@ class Front:
             # Where not all of it was sent, the server closes the connection, so that the reader sees that.
             client.close()
             if answer is not None:
-                self._collector.discard(answer)
-            for call in after:
-                call()
+                self._give_back(answer, environ)
+
+    def _give_back(self, answer: Answer, environ: Environ) -> None:
+        self._collector.discard(answer)
+        for call in environ[AFTER_ANSWER]:
+            call()
 
     async def _answer(self, environ: Environ, client: "_Client") -> Answer | None:
         """None if the client went away before its request had a thread."""
@@ -121,12 +124,18 @@ class Front:
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
                 if not ready.done() and work.cancel():
                     return None
-            return await ready
+            return await asyncio.shield(ready)
+        except asyncio.CancelledError:
+            ready.add_done_callback(lambda done: self._give_back(done.result(), environ))
+            raise
         finally:
             self._pending -= 1
 
     def _work(self, environ: Environ, loop: asyncio.AbstractEventLoop, ready: "asyncio.Future[Answer]") -> None:
-        """In a thread: run the application and make the answer ready. What it holds is given back before that."""
+        """In a thread: run the application and make the answer ready. What it holds is given back before that.
+
+        Whatever is raised, SystemExit too: the pool would keep it to itself, and the request would wait for ever.
+        """
         answer = Answer(HTTPStatus.INTERNAL_SERVER_ERROR, [])
 
         def start_response(status: str, headers: Headers, exc_info: Any = None) -> None:
@@ -134,7 +143,7 @@ class Front:
 
         def hand_over() -> Pipe:
             answer.rest = Pipe(loop)
-            loop.call_soon_threadsafe(ready.set_result, answer)
+            self._deliver(answer, loop, ready)
             return answer.rest
 
         final = answer
@@ -142,10 +151,16 @@ class Front:
             self._run(environ, start_response, answer, hand_over)
         except ReaderGone:
             return
-        except Exception as error:
+        except BaseException as error:
             final = self._failed(answer, error)
         if answer.rest is None:
-            loop.call_soon_threadsafe(ready.set_result, final)
+            self._deliver(final, loop, ready)
+
+    def _deliver(self, answer: Answer, loop: asyncio.AbstractEventLoop, ready: "asyncio.Future[Answer]") -> None:
+        try:
+            loop.call_soon_threadsafe(ready.set_result, answer)
+        except RuntimeError:  # the loop is closed, and its connections with it: the process ends
+            self._collector.discard(answer)
 
     def _run(
         self, environ: Environ, start_response: Callable[..., None], answer: Answer, hand_over: Callable[[], Pipe]
@@ -162,7 +177,7 @@ class Front:
         finally:
             environ["wsgi.input"].close()
 
-    def _failed(self, answer: Answer, error: Exception) -> Answer:
+    def _failed(self, answer: Answer, error: BaseException) -> Answer:
         """The answer instead; where the first half is on its way, it breaks off."""
         status, code = HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error"
         if isinstance(error, NoRoom):

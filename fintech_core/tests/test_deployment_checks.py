@@ -326,21 +326,67 @@ def test_the_network_of_the_compose_file_is_no_fault() -> None:
     assert found_in(good_for("web") | of_containers) == set()
 
 
-@pytest.mark.parametrize("service", ["web", "worker", "beat"])
-def test_the_services_of_the_compose_file_would_start(service: str) -> None:
-    """The image asks at its start: nothing that the file gives, or leaves out, may stop a service."""
-    operators = GOOD | {"POSTGRES_APP_PASSWORD": "secret", "VALKEY_PASSWORD": "secret"}
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"][service]["environment"]
+SERVICES = ["migrate", "web", "worker", "beat"]
+# Variables that the compose file doesn't pass on from its operator, and why.
+OF_COMPOSE = {
+    **dict.fromkeys(["ENVIRONMENT", "DATABASE_URL", "REDIS_URL"], "the file's own"),
+    **dict.fromkeys(["PROCESS_ROLE", "PORT"], "the image's own"),
+    **dict.fromkeys(["LEDGER_SEAL_KEY"], "worker and beat alone"),
+    **dict.fromkeys(["DATABASE_OWNER_URL", "BACKUP_KEY", "RESTORE_DATABASE_URL"], "migrate alone"),
+    **dict.fromkeys(["DEBUG", "HTTPS", "STAFF_SECOND_FACTOR", "EMAIL_VERIFICATION"], "production has one good value"),
+    **dict.fromkeys(["SMS_TEST_MODE", "SMSRU_URL", "LOG_FORMAT"], "production has one good value"),
+    **dict.fromkeys(
+        [name for name in TABLE if name.startswith("SIMULATOR_")], "the simulator is no part of production"
+    ),
+}
+
+
+def composed(service: str, operators: Mapping[str, str]) -> dict[str, str]:
+    """What a service of the compose file gets from its operator's environment or .env."""
+    file = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"][service]["environment"]
 
     def value(match: re.Match[str]) -> str:
         return operators.get(match["name"]) or (match["default"] if match["operator"] == ":-" else "")
 
-    given = {
-        name: re.sub(r"\$\{(?P<name>\w+)((?P<operator>:[-?])(?P<default>[^}]*))?\}", value, str(text))
-        for name, text in compose.items()
-    }
+    pattern = r"\$\{(?P<name>\w+)((?P<operator>:[-?])(?P<default>[^}]*))?\}"
+    by_name = {name: operators[name] for name, text in file.items() if text is None and name in operators}
+    return {name: re.sub(pattern, value, str(text)) for name, text in file.items() if text is not None} | by_name
+
+
+@pytest.mark.parametrize("service", ["web", "worker", "beat"])
+@pytest.mark.parametrize("empty", [False, True], ids=["unset", "empty"])
+def test_the_services_of_the_compose_file_would_start(service: str, empty: bool) -> None:
+    """The image asks at its start: nothing that the file gives, or leaves out, may stop a service."""
+    operators = GOOD | {"POSTGRES_APP_PASSWORD": "secret", "VALKEY_PASSWORD": "secret"}
+    if empty:  # as copied from .env.example
+        lines = re.findall(r"^([A-Z][A-Z0-9_]+)=$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+        operators = dict.fromkeys(lines, "") | operators
+
+    given = composed(service, operators)
 
     assert found_in(given | {"PROCESS_ROLE": "web" if service == "web" else "worker"}) == set()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_compose_file_passes_on_every_variable_of_its_operator(service: str) -> None:
+    operators = {name: f"of {name}" for name in TABLE}
+
+    given = composed(service, operators)
+
+    passed = {name for name in given if given[name] == operators.get(name)}
+    alone = {"worker": {"LEDGER_SEAL_KEY"}, "beat": {"LEDGER_SEAL_KEY"}, "migrate": {"BACKUP_KEY", "RESTORE_DATABASE_URL"}}
+    assert passed == (set(TABLE) - set(OF_COMPOSE)) | alone.get(service, set())
+    assert set(given) - set(TABLE) == ({"WORKER_PROCESSES"} & set(given))
+
+
+def test_whatever_the_deployment_guide_calls_the_operators_is_a_variable_that_is_passed_on() -> None:
+    guide = (ROOT / "docs" / "deployment.md").read_text()
+    table = guide.split("## Environment")[1].split("## Database roles")[0]
+    named = set(re.findall(r"`([A-Z][A-Z0-9]+_[A-Z0-9_]+)(?:=[^`]*)?`", table)) - {"ENVIRONMENT"}
+
+    passed = {name for service in SERVICES for name in composed(service, dict.fromkeys(TABLE, "x"))}
+    assert {"PII_KEYS", "UNKNOWN_PAYEES_PER_DAY"} <= named
+    assert named - passed == {"PROCESS_ROLE"}
 
 
 def test_what_follows_from_https_is_looked_at_itself() -> None:

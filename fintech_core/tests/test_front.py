@@ -1,6 +1,8 @@
 """The front without a server: what takes a thread, how long a slow peer may hold what, and what is given back."""
 
 import asyncio
+import errno
+import io
 import json
 import socket
 import threading
@@ -461,6 +463,110 @@ def test_an_application_that_fails_outright_is_a_500() -> None:
         assert (peer.status, nothing_is_kept(front)) == (500, True)
 
     run(test)
+
+
+@pytest.mark.parametrize("raised", [SystemExit, KeyboardInterrupt, GeneratorExit, BaseException, asyncio.CancelledError])
+@pytest.mark.parametrize("after", [0, 3, 30])
+def test_whatever_the_application_raises_is_an_answer(raised: type[BaseException], after: int) -> None:
+    """What isn't an Exception stayed in the thread, and its request waited for ever."""
+
+    def chunks(_: dict[str, Any]) -> Iterator[bytes]:
+        yield from [b"x" * 10 * KB] * after
+        raise raised
+
+    async def test() -> None:
+        front = Front(app(chunks), LIMITS)
+        for _ in range(2):  # the thread lives on
+            peer = reading()
+            await front(scope(), peer.receive, peer.send)
+            assert (peer.status, json.loads(peer.body)["code"], peer.complete) == (500, "internal_error", True)
+        assert nothing_is_kept(front)
+
+    run(test)
+
+
+def test_what_it_raises_once_a_part_is_sent_breaks_the_answer_off() -> None:
+    def chunks(_: dict[str, Any]) -> Iterator[bytes]:
+        yield from [b"x" * 10 * KB] * 100
+        raise SystemExit
+
+    async def test() -> None:
+        front, peer = Front(app(chunks), LIMITS), reading()
+        await front(scope(), peer.receive, peer.send)
+
+        assert (peer.status, peer.complete, nothing_is_kept(front)) == (200, False, True)
+
+    run(test)
+
+
+def test_an_answer_that_finds_the_disk_full_is_a_500(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writing fails, and closing fails again for what is still in the buffer."""
+
+    class Full(io.BytesIO):
+        def write(self, _: Any) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def close(self) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("fintech_core.front.answers.tempfile.TemporaryFile", Full)
+
+    async def test() -> None:
+        front, peer = Front(app(lambda _: iter([b"x" * 10 * KB] * 30)), LIMITS), reading()
+        await front(scope(), peer.receive, peer.send)
+
+        assert (peer.status, peer.complete, nothing_is_kept(front)) == (500, True, True)
+
+    run(test)
+
+
+@pytest.mark.parametrize("size", [1, 30, 100])
+def test_a_request_that_is_cancelled_gives_back_what_its_thread_makes_afterwards(size: int) -> None:
+    go, calls = threading.Event(), list[str]()
+
+    def slow(environ: dict[str, Any]) -> Iterator[bytes]:
+        go.wait(PATIENCE)
+        environ[AFTER_ANSWER].append(lambda: calls.append("over"))
+        yield from [b"x" * 10 * KB] * size
+
+    async def test() -> None:
+        front, peer = Front(app(slow), LIMITS), reading()
+        task = asyncio.create_task(front(scope(), peer.receive, peer.send))
+        await asyncio.sleep(0.02)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go.set()
+        again = reading()
+        await front(scope(), again.receive, again.send)  # by the same thread, so the first is over
+
+        assert (again.complete, peer.got, calls) == (True, [], ["over", "over"])
+        assert nothing_is_kept(front)
+
+    run(test)
+
+
+def test_an_answer_for_a_loop_that_is_closed_ends_its_thread_and_leaves_nothing() -> None:
+    """The process stops while the application works: connections are gone, and the thread must not hang."""
+    go = threading.Event()
+
+    def slow(_: dict[str, Any]) -> Iterator[bytes]:
+        go.wait(PATIENCE)
+        yield from [b"x" * 10 * KB] * 30
+
+    front, peer = Front(app(slow), LIMITS), reading()
+
+    async def leave() -> None:
+        task = asyncio.create_task(front(scope(), peer.receive, peer.send))
+        await asyncio.sleep(0.02)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(leave())
+    go.set()
+    front._threads.shutdown(wait=True)
+
+    assert (peer.got, nothing_is_kept(front)) == ([], True)
 
 
 def test_answers_that_nobody_reads_have_a_budget() -> None:
