@@ -48,7 +48,7 @@ def takes_large_body(large: LargeBody) -> Callable[[View], View]:
 
 
 class BodyMiddleware:
-    """411 for a body without Content-Length (chunked, or HTTP/2), 400 for one that is measured in two ways.
+    """411 for a body without Content-Length (chunked, or over HTTP/2), 400 for one that is measured in two ways.
 
     408 for one that came too slowly, 503 for one that there was no room for.
     """
@@ -77,7 +77,7 @@ def _unread(refusal: Refusal) -> DomainError:
 def _has_unmeasured_body(request: HttpRequest) -> bool:
     if "HTTP_TRANSFER_ENCODING" in request.META:
         return True
-    # HTTP/1 has no body without either header; HTTP/2 may have one, which only reading shows. The byte that was read is
+    # HTTP/1 has no body without either header; HTTP/2, which our own server doesn't speak, may have one: only reading shows. The byte that was read is
     # lost, but then the request is refused. An input that doesn't end by itself would block, and isn't read.
     if request.META.get("CONTENT_LENGTH") or request.META.get("SERVER_PROTOCOL", "").startswith("HTTP/1"):
         return False

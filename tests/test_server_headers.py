@@ -177,7 +177,11 @@ def test_http2_is_not_spoken(port: int) -> None:
             while more := connection.recv(65536):
                 answer += more
 
-    assert answer.partition(b"\r\n")[0] in {b"", b"HTTP/1.1 400 Bad Request", b"HTTP/1.1 505 HTTP Version Not Supported"}
+    assert answer.partition(b"\r\n")[0] in {
+        b"",
+        b"HTTP/1.1 400 Bad Request",
+        b"HTTP/1.1 505 HTTP Version Not Supported",
+    }
 
 
 def test_http2_is_not_spoken_after_an_upgrade_either(port: int) -> None:

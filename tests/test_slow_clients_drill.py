@@ -136,7 +136,7 @@ def connections(stack: LiveStack) -> int:
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout"
 KINDS: dict[str, tuple[bytes, bytes, bytes]] = {
     "silent ones": (b"", b"", b""),
-    "the beginning of HTTP/2": (b"PRI * HTTP/2", b"", b""),
+    "the beginning of HTTP/2": (b"PRI * HTTP/2", b"", b"HTTP/1.1 400 Bad Request"),
     "headers that stop": (b"GET /health HTTP/1.1\r\nHost: loc", b"", b""),
     "headers byte by byte": (b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Long: ", b"x", b""),
     "bodies that stop": (HEAD + b"Content-Length: 100\r\n\r\n{", b"", TOO_SLOW),

@@ -465,7 +465,9 @@ def test_an_application_that_fails_outright_is_a_500() -> None:
     run(test)
 
 
-@pytest.mark.parametrize("raised", [SystemExit, KeyboardInterrupt, GeneratorExit, BaseException, asyncio.CancelledError])
+@pytest.mark.parametrize(
+    "raised", [SystemExit, KeyboardInterrupt, GeneratorExit, BaseException, asyncio.CancelledError]
+)
 @pytest.mark.parametrize("after", [0, 3, 30])
 def test_whatever_the_application_raises_is_an_answer(raised: type[BaseException], after: int) -> None:
     """What isn't an Exception stayed in the thread, and its request waited for ever."""
