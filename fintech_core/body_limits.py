@@ -77,8 +77,9 @@ def _unread(refusal: Refusal) -> DomainError:
 def _has_unmeasured_body(request: HttpRequest) -> bool:
     if "HTTP_TRANSFER_ENCODING" in request.META:
         return True
-    # HTTP/1 has no body without either header; HTTP/2, which our own server doesn't speak, may have one: only reading shows. The byte that was read is
-    # lost, but then the request is refused. An input that doesn't end by itself would block, and isn't read.
+    # HTTP/1 has no body without either header; HTTP/2, which our own server doesn't speak, may have one: only reading
+    # shows. The byte that was read is lost, but then the request is refused. An input that doesn't end by itself would
+    # block, and isn't read.
     if request.META.get("CONTENT_LENGTH") or request.META.get("SERVER_PROTOCOL", "").startswith("HTTP/1"):
         return False
     return "wsgi.input_terminated" in request.META and bool(request.META["wsgi.input"].read(1))

@@ -57,7 +57,8 @@ class Reader:
         if "HTTP_TRANSFER_ENCODING" in environ:
             return Body(io.BytesIO(), complete=False)
         if length is None:
-            # Over HTTP/2 (our own server speaks HTTP/1 alone) only reading shows whether there is a body; the application refuses what begins to come.
+            # Over HTTP/2, which our own server doesn't speak, only reading shows whether there is a body; the
+            # application refuses what begins to come.
             return await self._collect(receive, at_least=1)
         if not (length.isascii() and length.isdigit() and len(length) <= _MAX_DIGITS):
             return Body(io.BytesIO(), complete=False)
