@@ -221,9 +221,9 @@ _COUNT: Mapping[Per, Callable[[Limit, Any], None]] = {
 
 
 def page_of(error: DomainError, request: HttpRequest) -> HttpResponse:
-    """A refusal with 429 as a page that says when to come back; anything else as a problem document."""
+    """A refusal with 429 as a page that says when to come back; anything else as its caller reads it."""
     if error.status != HTTPStatus.TOO_MANY_REQUESTS:
-        return problems.response_of(error)
+        return problems.answer(request, error)
     seconds = error.retry_after or 1
     context = {"title": error.title, "minutes": -(-seconds // 60)}
     response = render(request, "fintech_core/too_many_requests.html", context, status=error.status)

@@ -111,7 +111,9 @@ def test_no_way_in_is_counted_while_the_database_is_away(
 
 def test_nor_is_a_log_in_to_the_admin(counted: list[str]) -> None:
     with database_away():
-        answer = Browser().post("/admin/login/", {"username": "officer@staff.example", "password": PASSWORD})
+        body = {"username": "officer@staff.example", "password": PASSWORD}
+        answer = Browser().post("/admin/login/", body, headers={"Accept": "text/html"})
 
     assert unavailable(answer)
+    assert "Out of service for a moment" in answer.content.decode()
     assert counted == []

@@ -18,6 +18,8 @@ AUDIT, KEYS, BEATS = (f"/admin/fintech_core/{name}/" for name in ("auditlog", "i
 
 # Nothing but hashes; sessions, devices and challenges, which they belong to, are shown.
 HIDDEN = {"OneTimeCode", "PasswordReset", "RecoveryCode", "RefreshToken"}
+# Sums of a day by which a payment needs a code: the transactions that they are of are shown.
+HIDDEN |= {"OutflowOwner", "UnconfirmedOutflow"}
 
 
 @pytest.fixture
