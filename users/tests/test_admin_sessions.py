@@ -171,8 +171,9 @@ def test_the_key_of_the_cookie_is_new_after_every_log_in(officer: User) -> None:
     assert Session.objects.filter(ended_at__isnull=True).count() == 1
 
 
-def test_scripts_and_other_sites_do_not_get_the_cookies(officer: User) -> None:
-    browser, _ = enter(officer)
+def test_scripts_and_other_sites_do_not_get_the_cookies(admin_user: User, alice: User) -> None:
+    browser, _ = enter(admin_user)
+    act(browser, "end_sessions", alice)  # shows a message on the next page
 
     assert {name: (bool(cookie["httponly"]), cookie["samesite"]) for name, cookie in browser.cookies.items()} == {
         "sessionid": (True, "Lax"),
