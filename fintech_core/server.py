@@ -9,6 +9,7 @@ import resource
 import sys
 
 from fintech_core import settings
+from fintech_core.parsing import parse_whole_number
 
 # Descriptors of a process that aren't connections: database, cache, temporary files.
 _OTHER_FILES = 512
@@ -54,7 +55,7 @@ def _open_files() -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--port", type=parse_whole_number, default=8000)
     arguments = parser.parse_args()
     parts = command(arguments.host, arguments.port)
     os.execv(parts[0], parts)

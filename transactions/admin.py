@@ -26,6 +26,7 @@ from transactions.models import (
     SealedHead,
     Transaction,
     TransferSchedule,
+    UnconfirmedOutflow,
 )
 from transactions.selectors import headline
 from wallet.admin import AmountTextField, WalletAdmin
@@ -295,3 +296,11 @@ class MonitorAdmin(ReadOnlyModelAdmin):
     search_fields = ("=id", "=wallet__id")
     list_select_related = ("wallet",)
     ordering = ("-created_at", "-id")
+
+
+@admin.register(UnconfirmedOutflow)
+class UnconfirmedOutflowAdmin(ReadOnlyModelAdmin):
+    list_display = ("quarter", "owner", "currency", "amount")
+    list_filter = ("currency",)
+    search_fields = ("=owner__owner_id",)
+    ordering = ("-quarter", "-id")

@@ -16,10 +16,8 @@ pytestmark = pytest.mark.django_db
 
 AUDIT, KEYS, BEATS = (f"/admin/fintech_core/{name}/" for name in ("auditlog", "idempotencyrecord", "workerheartbeat"))
 
-# Nothing but hashes; sessions, devices and challenges, which they belong to, are shown.
-HIDDEN = {"OneTimeCode", "PasswordReset", "RecoveryCode", "RefreshToken"}
-# Sums of a day by which a payment needs a code: the transactions that they are of are shown.
-HIDDEN |= {"OutflowOwner", "UnconfirmedOutflow"}
+# Nothing but hashes; sessions, devices and challenges, which they belong to, are shown. And a row that is only locked.
+HIDDEN = {"OneTimeCode", "PasswordReset", "RecoveryCode", "RefreshToken", "OutflowOwner"}
 
 
 @pytest.fixture
