@@ -21,7 +21,6 @@ ROOT = Path(settings.BASE_DIR)
 PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 API = (ROOT / "API_DOCUMENTATION.md").read_text(encoding="utf-8")
 PROSE = " ".join(PAGE.split())
-WIDTH = 125
 # Upper-case words between backticks that are no variables.
 NO_VARIABLES = {"DENY", "NOT_SUBMITTED"}
 
@@ -30,12 +29,6 @@ def test_the_contents_name_every_section_in_order() -> None:
     contents = re.findall(r"^- \[(.+?)\]\(#", PAGE.split("\n## ")[0], re.MULTILINE)
 
     assert contents == re.findall(r"^## (.+)$", PAGE, re.MULTILINE)
-
-
-def test_its_lines_are_short() -> None:
-    lines = [line for line in PAGE.splitlines() if not line.startswith("|")]
-
-    assert [line for line in lines if len(line) > WIDTH] == []
 
 
 def test_every_variable_exists() -> None:
