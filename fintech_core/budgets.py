@@ -71,7 +71,7 @@ _COUNT = """
     RETURNING attempts, greatest(1, ceil(extract(epoch FROM expires_at - ledger_clock())))::integer
 """
 _USED = """
-    SELECT attempts, greatest(1, ceil(extract(epoch FROM expires_at - ledger_clock())))::integer
+    SELECT subject, attempts, greatest(1, ceil(extract(epoch FROM expires_at - ledger_clock())))::integer
     FROM fintech_core_attemptbudget WHERE scope = %s AND subject = ANY(%s) AND expires_at > ledger_clock()
 """
 
@@ -89,7 +89,8 @@ def count(*, scope: str, subject: bytes, number: int, window: timedelta) -> tupl
 
 
 def used(*, scope: str, subjects: Collection[bytes]) -> prepared.Pending:
-    """For each counter that has any: how many, and the seconds until its window ends. Inside `one_round_trip()`."""
+    """For each counter that has any: its digest, how many, and the seconds until its window ends. Inside
+    `one_round_trip()`."""
     digests = [digest for subject in subjects for digest in crypto.under_any_key(subject)]
     return prepared.Pending(_USED, [scope, digests])
 

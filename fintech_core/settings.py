@@ -400,8 +400,10 @@ PAYMENT_PROCESSING_LIFETIME = timedelta(hours=env.int("PAYMENT_PROCESSING_LIFETI
 # The KYC level asked of the wallet's owner when an operation is created (api.md).
 # `kyb_submit` is asked of the person who submits an organization's KYB.
 KYC_REQUIRED = {"deposit": 1, "transfer_out": 1, "payout": 2, "receive": 0, "kyb_submit": 1}
-# How many payments a day a person or an organization may name a destination for that can't be paid (payees.py).
+# How many payments a day a person may name a destination for that can't be paid, and all members of an organization
+# together (payees.py).
 UNKNOWN_PAYEES_PER_DAY: int = env.int("UNKNOWN_PAYEES_PER_DAY", default=50)
+ORGANIZATION_UNKNOWN_PAYEES_PER_DAY: int = env.int("ORGANIZATION_UNKNOWN_PAYEES_PER_DAY", default=500)
 # How long the law wants KYC and KYB data kept after a person was erased or an organization was closed (AMLD article 40:
 # five years).
 KYC_RETENTION = timedelta(days=env.int("KYC_RETENTION_DAYS", default=1827))

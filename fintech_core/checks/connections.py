@@ -5,15 +5,26 @@ sockets.
 """
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import phonenumbers
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
 _VERIFIED, _ENCRYPTED = {"verify-ca", "verify-full"}, {"require"}
+# Parameters of REDIS_URL that leave host and verification as they are; None: any value.
+_REDIS_PARAMETERS: Mapping[str, frozenset[str] | None] = {
+    "db": None,
+    "ssl_ca_certs": None,
+    "ssl_certfile": None,
+    "ssl_keyfile": None,
+    "ssl_cert_reqs": frozenset({"required"}),
+    "ssl_check_hostname": frozenset({"True", "true", "1"}),
+}
+_SMS_URL = "https://sms.ru"
 _MAIL_SERVERS = {"django.core.mail.backends.smtp.EmailBackend"}
 
 
@@ -27,14 +38,17 @@ def is_near(host: str) -> bool:
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
-        return "." not in name or name.startswith("/") or name.endswith(".localhost")
+        # Resolvers also take an IPv4 address as one number: 3405803783, 0xcb007107.
+        is_number = re.fullmatch(r"[0-9]+|0x[0-9a-f]*", name, re.ASCII) is not None
+        return ("." not in name and not is_number) or name.startswith("/") or name.endswith(".localhost")
 
 
 def _database() -> list[CheckMessage]:
     found: list[CheckMessage] = []
     config = settings.DATABASES["default"]
-    if config["USER"] in {settings.DATABASE_OWNER_ROLE, "postgres", "root"}:
-        message = f"DATABASE_URL logs in as {config['USER']}, who may drop the triggers that guard the ledger."
+    user = _effective(config, "user")
+    if user in {settings.DATABASE_OWNER_ROLE, "postgres", "root"}:
+        message = f"DATABASE_URL logs in as {user}, who may drop the triggers that guard the ledger."
         hint = f"Log in as {settings.DATABASE_APP_ROLE}: docs/deployment.md, Database roles."
         found.append(Error(message, hint=hint, id="fintech.E050"))
     found += _privacy("DATABASE_URL", config)
@@ -44,8 +58,13 @@ def _database() -> list[CheckMessage]:
 
 
 def _privacy(name: str, config: Mapping[str, Any]) -> list[CheckMessage]:
-    mode = config.get("OPTIONS", {}).get("sslmode", "prefer")
-    if is_near(config.get("HOST") or "") or mode in _VERIFIED:
+    if "service" in config.get("OPTIONS", {}):
+        message = f"{name} names a service, whose host and encryption can't be seen here."
+        return [Error(message, hint="Write host, user and sslmode into the URL.", id="fintech.E051")]
+    mode = _effective(config, "sslmode") or "prefer"
+    # libpq tries the hosts of a list one after another, and connects to hostaddr whatever host is called.
+    hosts = f"{_effective(config, 'host')},{_effective(config, 'hostaddr')}".split(",")
+    if all(is_near(host) for host in hosts) or mode in _VERIFIED:
         return []
     if mode in _ENCRYPTED:
         message = f"{name}: the server's certificate is not verified."
@@ -53,6 +72,12 @@ def _privacy(name: str, config: Mapping[str, Any]) -> list[CheckMessage]:
         return [Warning(message, hint=hint, id="fintech.W025")]
     message = f"{name}: what is said to the database may travel in clear."
     return [Error(message, hint="Set sslmode=verify-full as a parameter of the URL.", id="fintech.E051")]
+
+
+def _effective(config: Mapping[str, Any], parameter: str) -> str:
+    """What the driver is given: parameters of the URL (OPTIONS), and over them what Django names itself."""
+    named = config.get(parameter.upper()) if parameter in {"host", "user"} else None
+    return str(named or config.get("OPTIONS", {}).get(parameter) or "")
 
 
 def _owners_credentials() -> list[CheckMessage]:
@@ -84,7 +109,21 @@ def _redis() -> list[CheckMessage]:
     if not is_near(host) and parts.scheme != "rediss":
         message = "REDIS_URL: password, queue and cache travel in clear."
         found.append(Error(message, hint="Use rediss://.", id="fintech.E052"))
+    # Both clients (redis-py for the cache, kombu for the queue) take what they are given here.
+    odd = sorted({name for name, value in parse_qsl(parts.query, keep_blank_values=True) if not _is_kept(name, value)})
+    if odd:
+        message = f"REDIS_URL has {', '.join(odd)}: another host, or a server that isn't verified."
+        hint = "Leave such parameters out: the server's certificate is required, and its name compared."
+        found.append(Error(message, hint=hint, id="fintech.E052"))
     return found
+
+
+def _is_kept(name: str, value: str) -> bool:
+    """Whether this parameter of REDIS_URL leaves host and verification as they are."""
+    if name not in _REDIS_PARAMETERS:
+        return False
+    values = _REDIS_PARAMETERS[name]
+    return values is None or value in values
 
 
 def _mail() -> list[CheckMessage]:
@@ -122,8 +161,9 @@ def _text_messages() -> list[CheckMessage]:
     if unknown:
         message = f"SMS_COUNTRIES holds {', '.join(unknown)}, which is no country."
         found.append(Error(message, hint="Two capital letters each, like RU,KZ.", id="fintech.E055"))
-    if not settings.SMSRU_URL.startswith("https://"):
-        found.append(Error("SMSRU_URL is not https.", hint="Leave it out.", id="fintech.E017"))
+    if settings.SMSRU_URL != _SMS_URL:
+        message = f"SMSRU_URL is not {_SMS_URL}: codes and numbers go elsewhere."
+        found.append(Error(message, hint="Leave it out.", id="fintech.E017"))
     return found
 
 

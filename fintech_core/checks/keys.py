@@ -1,5 +1,8 @@
 """Every key and secret: long enough once decoded, random by the look of it, not development's, no two the same.
 
+The look of it: what repeats itself, counts up or down, has few different bytes or one of the words of examples is
+refused. A bad key that looks like noise (a digest of a word, a published key) can't be told from a good one.
+
 No message repeats a secret.
 """
 
@@ -7,7 +10,9 @@ import base64
 import binascii
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
@@ -17,6 +22,10 @@ from fintech_core import crypto
 
 BYTES = 32
 DISTINCT_CHARACTERS = 8  # 43 random characters of base64, or 64 of hex, have more
+DISTINCT_BYTES = 18  # 32 random bytes have 30, and fewer than this once in 10^10 keys
+WORDS = re.compile(
+    "change|secret|example|password|default|insecure|please|placeholder|replace|sample|qwerty|letmein", re.IGNORECASE
+)
 DEVELOPMENT_PREFIX = "development-only:"
 # By the names of the environment; in the settings some are members of a list.
 IN_FORCE = ("SECRET_KEY", "JWT_SIGNING_KEY", "IDEMPOTENCY_HMAC_KEY")
@@ -36,10 +45,11 @@ def check() -> list[CheckMessage]:
 
 def material(text: str) -> bytes:
     """The bytes that a secret was made of, as far as its spelling shows: hex and base64 are decoded."""
-    if re.fullmatch(r"([0-9a-f]{2})+|([0-9A-F]{2})+", text):
-        return bytes.fromhex(text)
-    if re.fullmatch(r"[A-Za-z0-9+/_-]+={0,2}", text):
-        stripped = text.rstrip("=").translate(str.maketrans("-_", "+/"))
+    stripped = text.strip().rstrip("=")
+    if re.fullmatch(r"([0-9A-Fa-f]{2})+", stripped):
+        return bytes.fromhex(stripped)
+    if re.fullmatch(r"[A-Za-z0-9+/_-]+", stripped):
+        stripped = stripped.translate(str.maketrans("-_", "+/"))
         try:
             return base64.b64decode(stripped + "=" * (-len(stripped) % 4))
         except binascii.Error:  # a length that base64 doesn't have
@@ -68,11 +78,29 @@ def _strength() -> list[CheckMessage]:
         if len(key) < BYTES:
             message = f"{name} has {len(key)} bytes once decoded, fewer than {BYTES}."
             found.append(Error(message, hint=_GENERATE, id="fintech.E004"))
-        elif len(set(text)) < DISTINCT_CHARACTERS:
+        elif not _looks_random(text, key):
             found.append(Error(f"{name} is not random.", hint=_GENERATE, id="fintech.E011"))
         if key in _OF_DEVELOPMENT or DEVELOPMENT_PREFIX in text or text.startswith("django-insecure-"):
             found.append(Error(f"{name} is development's, which everybody knows.", hint=_GENERATE, id="fintech.E012"))
     return found
+
+
+def _looks_random(text: str, key: bytes) -> bool:
+    if len(set(text)) < DISTINCT_CHARACTERS or len(set(key)) < DISTINCT_BYTES or WORDS.search(text):
+        return False
+    spelled = text.encode()
+    return not any(_repeats(each) or _counts(each) for each in (spelled, key))
+
+
+def _repeats(key: bytes) -> bool:
+    """Whether it is one part twice or more often, the last time perhaps cut off."""
+    return any(key[period:] == key[:-period] for period in range(1, len(key) // 2 + 1))
+
+
+def _counts(key: bytes) -> bool:
+    """Whether more than half of its steps from byte to byte are the same one: 0, 1, 2, 3..."""
+    steps = [(after - before) % 256 for before, after in pairwise(key)]
+    return 2 * max(Counter(steps).values(), default=0) > len(steps)
 
 
 def _shared() -> list[CheckMessage]:

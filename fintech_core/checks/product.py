@@ -1,13 +1,18 @@
 """Switches and figures of the product that would open it, or make a guard worthless."""
 
 import re
-from decimal import Decimal, InvalidOperation
+from collections.abc import Mapping
+from decimal import Decimal
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 
 # Production's defaults, each as many per second as development allows at most: ten times as many are no limit.
 _LOOSEST_FACTOR = 10
+_LONGEST_WINDOW = 86_400
+# LARGE_TRANSFER_FROM by default, and the largest of them for other currencies.
+_LARGE = {"USD": 10_000, "EUR": 10_000, "GBP": 10_000, "RUB": 1_000_000, "JPY": 1_500_000, "KWD": 3_000}
+_LARGE_ELSEWHERE = max(_LARGE.values())
 _RATES = {
     "api_network": (6000, 60),
     "api_principal": (1200, 60),
@@ -46,8 +51,9 @@ def _money() -> list[CheckMessage]:
     hint = "Name every currency in LARGE_TRANSFER_FROM."
     if unlimited:
         found.append(Error(f"No amount of {', '.join(unlimited)} requires a code.", hint=hint, id="fintech.E018"))
-    if not all(_is_amount(text) for text in settings.LARGE_TRANSFER_FROM.values()):
-        found.append(Error("LARGE_TRANSFER_FROM holds what is no amount.", hint="Like USD=10000.", id="fintech.E019"))
+    if not _are_amounts(settings.LARGE_TRANSFER_FROM, of_default=100):
+        message = "LARGE_TRANSFER_FROM holds what is no amount, or more than a hundred times the default."
+        found.append(Error(message, hint="Like USD=10000.", id="fintech.E019"))
     if settings.DEFAULT_CURRENCY not in settings.CURRENCIES:
         message = "DEFAULT_CURRENCY is not among CURRENCIES: no one can register."
         found.append(Error(message, hint="Add it to CURRENCIES.", id="fintech.E031"))
@@ -55,8 +61,8 @@ def _money() -> list[CheckMessage]:
         # A margin that isn't one would refuse every quote, or pay customers for exchanging.
         hint = "A fraction with up to eight decimals, like 0.005 for half a percent."
         found.append(Error("FX_SPREAD is not from 0 to below 1.", hint=hint, id="fintech.E030"))
-    if not all(_is_amount(text) for text in settings.RECONCILE_AUTO_POST_MAX.values()):
-        message = "RECONCILE_AUTO_POST_MAX holds what is no amount."
+    if not _are_amounts(settings.RECONCILE_AUTO_POST_MAX, of_default=Decimal("0.01")):
+        message = "RECONCILE_AUTO_POST_MAX holds what is no amount, or more than a hundredth of a large transfer."
         found.append(Error(message, hint="Like USD=0.05.", id="fintech.E032"))
     if not re.fullmatch(r"0(\.[0-9]{1,8})?", settings.RECONCILE_FEE_TOLERANCE, re.ASCII):
         message = "RECONCILE_FEE_TOLERANCE is not from 0 to below 1."
@@ -64,32 +70,37 @@ def _money() -> list[CheckMessage]:
     return found
 
 
-def _is_amount(text: str) -> bool:
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        return False
-    return amount.is_finite() and amount >= 0
+def _are_amounts(amounts: Mapping[str, str], *, of_default: Decimal | int) -> bool:
+    """Plain decimals (no exponent), none above this part of what is a large transfer by default."""
+    return all(
+        re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,8})?", text, re.ASCII) is not None
+        and Decimal(text) <= of_default * _LARGE.get(currency, _LARGE_ELSEWHERE)
+        for currency, text in amounts.items()
+    )
 
 
 def _rates() -> list[CheckMessage]:
-    loose = [
-        f"RATE_LIMIT_{name.upper()}"
-        for name, (most, seconds) in _RATES.items()
-        if settings.RATE_LIMITS[name][0] * seconds > _LOOSEST_FACTOR * most * settings.RATE_LIMITS[name][1]
-    ]
-    return [
-        Error(f"{name} allows more than {_LOOSEST_FACTOR} times its default.", hint="Lower it.", id="fintech.E060")
-        for name in loose
-    ]
+    """On average, and at once: the whole number may be used in the first second. Nor for longer than a day."""
+    loose = []
+    for name, (most, seconds) in _RATES.items():
+        number, window = settings.RATE_LIMITS[name]
+        is_fast = number * seconds > _LOOSEST_FACTOR * most * window
+        if is_fast or number > _LOOSEST_FACTOR * most or window > _LONGEST_WINDOW:
+            loose.append(f"RATE_LIMIT_{name.upper()}")
+    message = (
+        f"allows more than {_LOOSEST_FACTOR} times its default, on average or at once, or counts longer than a day"
+    )
+    return [Error(f"{name} {message}.", hint="Lower it.", id="fintech.E060") for name in loose]
 
 
 def _payees() -> list[CheckMessage]:
     """Up to ten times the default, as with rates; none at all would refuse who mistypes an address once."""
-    if 1 <= settings.UNKNOWN_PAYEES_PER_DAY <= _LOOSEST_FACTOR * 50:
-        return []
-    message = "UNKNOWN_PAYEES_PER_DAY is not from 1 to 500: there is no bound on asking who has an account, or no room."
-    return [Error(message, hint="Leave it out: 50.", id="fintech.E062")]
+    found: list[CheckMessage] = []
+    for name, default in (("UNKNOWN_PAYEES_PER_DAY", 50), ("ORGANIZATION_UNKNOWN_PAYEES_PER_DAY", 500)):
+        if not 1 <= getattr(settings, name) <= _LOOSEST_FACTOR * default:
+            message = f"{name} bounds no questions about who has an account, or leaves no room."
+            found.append(Error(message, hint=f"Leave it out: {default}.", id="fintech.E062"))
+    return found
 
 
 def _guesses() -> list[CheckMessage]:

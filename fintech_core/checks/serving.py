@@ -51,11 +51,16 @@ def _hosts() -> list[CheckMessage]:
     if not settings.ALLOWED_HOSTS:
         message = "ALLOWED_HOSTS is empty: every request is refused."
         return [Error(message, hint="Name the hosts that are served.", id="fintech.E043")]
-    too_wide = [host for host in settings.ALLOWED_HOSTS if "*" in host or host.strip(".") == "" or "/" in host]
+    too_wide = [host for host in settings.ALLOWED_HOSTS if "*" in host or "/" in host or _is_of_many(host)]
     if too_wide:
         message = f"ALLOWED_HOSTS holds {', '.join(map(repr, too_wide))}, which is no name of a host."
         return [Error(message, hint="Name the hosts that are served.", id="fintech.E043")]
     return []
+
+
+def _is_of_many(host: str) -> bool:
+    """`.` and `.com`: all names below one label. Which names of two labels (`.co.uk`) strangers share isn't known here."""
+    return host.startswith(".") and "." not in host.strip(".")
 
 
 def _public_url() -> list[CheckMessage]:

@@ -59,7 +59,17 @@ GOOD = {
 STOPS = "the settings refuse to load"  # ImproperlyConfigured: no process starts
 SAFE = "safe"
 SHORT = "x"
-NOT_RANDOM = "ab" * 32
+NOT_RANDOM = (
+    "ab" * 32,
+    "0123456789abcdef" * 4,
+    "abcdefgh" * 8,
+    hexadecimal("a half")[:32] * 2,
+    "please-change-me-please-change-me-please-change-me",
+    "Change-it-" + base64_of("what follows"),
+    "correct horse battery staple is my pass phrase",
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    bytes(range(1, 64, 2)).hex(),
+)
 DEVELOPMENTS = "development-only:" + hashlib.sha256(b"SECRET_KEY").hexdigest()
 ANOTHERS = GOOD["SECRET_KEY"]  # the same bytes as another secret's, here in hex
 ANOTHERS_IN_BASE64 = base64_of("SECRET_KEY")
@@ -68,12 +78,19 @@ KNOWN_RING = "1:" + base64.b64encode(hashlib.sha256(b"PII_KEYS").digest()).decod
 
 def key(name: str) -> list[tuple[str, str]]:
     """What is wrong with a secret that may be spelled in any way."""
-    values = [(SHORT, "E004"), (hexadecimal(name)[:62], "E004"), (NOT_RANDOM, "E011"), (DEVELOPMENTS, "E012")]
+    values = [(SHORT, "E004"), (hexadecimal(name)[:62], "E004"), (DEVELOPMENTS, "E012")]
+    values += [(value, "E011") for value in (NOT_RANDOM if name == "SECRET_KEY" else NOT_RANDOM[:1])]
     return [*values, (ANOTHERS if name != "SECRET_KEY" else GOOD["JWT_SIGNING_KEY"], "E003")]
 
 
-def rate(loose: str) -> list[tuple[str, str]]:
-    return [("many", STOPS), ("0/m", STOPS), (loose, "E060")]
+def rate(loose: str, *others: str) -> list[tuple[str, str]]:
+    return [("many", STOPS), ("0/m", STOPS), *((value, "E060") for value in (loose, *others))]
+
+
+def respelled(key: str) -> list[str]:
+    """The same secret, hexadecimal, as others may write it."""
+    mixed = "".join(character.upper() if at % 3 else character for at, character in enumerate(key))
+    return [key, key.upper(), mixed, f"{key}=", f" {key}", base64.b64encode(bytes.fromhex(key)).decode().rstrip("=")]
 
 
 # By variable: values and what each is answered with. `SAFE` says why there is no dangerous value.
@@ -105,13 +122,20 @@ TABLE: Mapping[str, Row] = {
         ("*", "E043"),
         ("ledger.bank.example,*", "E043"),
         (".", "E043"),
+        (".com", "E043"),
+        ("ledger.bank.example,.com", "E043"),
+        (".example", "E043"),
+        (".example.", "E043"),
         ("a.example", "E044"),
     ],
     "PORT": f"{SAFE}: where the simulator's webhooks go",
     "SECRET_KEY": [("", STOPS), *key("SECRET_KEY")],
     "SECRET_PREVIOUS_KEY": key("SECRET_PREVIOUS_KEY"),
     "JWT_SIGNING_KEY": key("JWT_SIGNING_KEY"),
-    "JWT_PREVIOUS_KEY": [*key("JWT_PREVIOUS_KEY"), (GOOD["JWT_SIGNING_KEY"], "E003")],
+    "JWT_PREVIOUS_KEY": [
+        *key("JWT_PREVIOUS_KEY"),
+        *((same, "E003") for same in respelled(GOOD["JWT_SIGNING_KEY"])),
+    ],
     "IDEMPOTENCY_HMAC_KEY": key("IDEMPOTENCY_HMAC_KEY"),
     "IDEMPOTENCY_HMAC_PREVIOUS_KEY": key("IDEMPOTENCY_HMAC_PREVIOUS_KEY"),
     "PII_KEYS": [
@@ -143,8 +167,20 @@ TABLE: Mapping[str, Row] = {
         ("postgres://fintech_app:secret@db.bank.example/fintech", "E051"),
         ("postgres://fintech_app:secret@10.0.0.7/fintech?sslmode=prefer", "E051"),
         ("postgres://fintech_app:secret@db.bank.example/fintech?sslmode=require", "W025"),
+        # What the driver is given in the end: parameters count.
+        ("postgres://fintech_app:secret@/fintech?host=db.bank.example&sslmode=disable", "E051"),
+        ("postgres://fintech_app:secret@/fintech?host=db.bank.example", "E051"),
+        ("postgres://fintech_app:secret@/fintech?host=localhost,db.bank.example", "E051"),
+        ("postgres://fintech_app:secret@db/fintech?hostaddr=203.0.113.7&sslmode=disable", "E051"),
+        ("postgres://fintech_app:secret@3405803783/fintech", "E051"),
+        ("postgres:///fintech?user=postgres&password=x", "E050"),
+        ("postgres:///fintech?host=db.bank.example&user=fintech_owner&sslmode=verify-full", "E050"),
+        ("postgres://fintech_app:secret@db/fintech?service=elsewhere", "E051"),
     ],
-    "DATABASE_OWNER_URL": [("postgres://fintech_owner:secret@db.bank.example/fintech?sslmode=disable", "E051")],
+    "DATABASE_OWNER_URL": [
+        ("postgres://fintech_owner:secret@db.bank.example/fintech?sslmode=disable", "E051"),
+        ("postgres://fintech_owner:secret@db/fintech?hostaddr=203.0.113.7", "E051"),
+    ],
     "DATABASE_POOL_SIZE": f"{SAFE}: connections that are kept",
     "DATABASE_PREPARED_STATEMENTS": f"{SAFE}: how statements are sent",
     "REDIS_URL": [
@@ -152,6 +188,12 @@ TABLE: Mapping[str, Row] = {
         ("redis://:secret@cache.bank.example:6379/0", "E052"),
         ("rediss://cache.bank.example:6379/0", "E052"),
         ("redis://valkey:6379/0", "E052"),
+        ("rediss://:secret@cache.bank.example:6379/0?ssl_cert_reqs=none", "E052"),
+        ("rediss://:secret@cache.bank.example:6379/0?ssl_cert_reqs=CERT_NONE", "E052"),
+        ("rediss://:secret@cache.bank.example:6379/0?ssl_cert_reqs=optional", "E052"),
+        ("rediss://:secret@cache.bank.example:6379/0?ssl_check_hostname=False", "E052"),
+        ("rediss://:secret@cache.bank.example:6379/0?ssl_cert_reqs=required&ssl_cert_reqs=none", "E052"),
+        ("redis://:secret@/0?host=cache.bank.example", "E052"),
     ],
     "STAFF_SECOND_FACTOR": [("off", "E013")],
     "EMAIL_URL": [
@@ -174,7 +216,16 @@ TABLE: Mapping[str, Row] = {
     "SMS_RESERVED_PERCENT": [("0", "E056"), ("100", "E056")],
     "SMS_UNCONFIRMED_ALARM": [("0", "E056"), ("1001", "E056")],
     "SMSRU_FROM": f"{SAFE}: a sender's name that the provider checks",
-    "SMSRU_URL": [("http://sms.ru", "E017"), ("", "E017")],
+    "SMSRU_URL": [
+        (value, "E017")
+        for value in (
+            "http://sms.ru",
+            "",
+            "https://sms.example",
+            "https://sms.ru.example",
+            "https://sms.ru@example.com",
+        )
+    ],
     "CURRENCIES": [("USD,CHF", "E018"), ("EUR", "E031")],
     "DEFAULT_CURRENCY": [("CHF", "E031")],
     "PAYOUT_ACCOUNT_COOL_DOWN_HOURS": [("0", "E061"), ("-1", "E061")],
@@ -184,9 +235,17 @@ TABLE: Mapping[str, Row] = {
     "KYC_RETENTION_DAYS": [("-1", "E061")],
     "INVITATION_ADDRESS_RETENTION_DAYS": [("-1", "E061")],
     "UNKNOWN_PAYEES_PER_DAY": [("0", "E062"), ("501", "E062")],
+    "ORGANIZATION_UNKNOWN_PAYEES_PER_DAY": [("0", "E062"), ("5001", "E062")],
     "FX_SPREAD": [("1", "E030"), ("-0.01", "E030"), ("free", "E030")],
     "FX_SOURCES": f"{SAFE}: an order of preference",
-    "LARGE_TRANSFER_FROM": [("USD=10000", "E018"), ("USD=no,EUR=1,GBP=1,RUB=1,JPY=1,KWD=1", "E019")],
+    "LARGE_TRANSFER_FROM": [
+        ("USD=10000", "E018"),
+        *(
+            (f"USD={text},EUR=1,GBP=1,RUB=1,JPY=1,KWD=1", "E019")
+            for text in ("no", "1e30", "1e3", "1000001", "-1", "NaN")
+        ),
+        ("USD=1,EUR=1,GBP=1,RUB=1,JPY=1,KWD=300001", "E019"),
+    ],
     "FREEZE_BLOCKS_CREDITS": f"{SAFE}: either is a rule of the house",
     "SIMULATOR_ENABLED": [("on", "E001")],
     "SIMULATOR_WEBHOOK_SECRET": [("whsec_eA==", "E004"), (f"whsec_{ANOTHERS_IN_BASE64}", "E003")],
@@ -194,7 +253,9 @@ TABLE: Mapping[str, Row] = {
     "SIMULATOR_WEBHOOK_URL": f"{SAFE}: used by the simulator alone, which is off",
     "RECONCILE_DATE_WINDOW_DAYS": [("-1", "E061")],
     "RECONCILE_FEE_TOLERANCE": [("1", "E032"), ("all", "E032")],
-    "RECONCILE_AUTO_POST_MAX": [("USD=much", "E032")],
+    "RECONCILE_AUTO_POST_MAX": [
+        (value, "E032") for value in ("USD=much", "USD=1e30", "USD=1e-2", "USD=1000000000", "USD=100.01", "KWD=30.001")
+    ],
     "STATEMENT_MAX_BYTES": [("0", "E061")],
     "HTTPS": [("off", "E041")],
     "TRUSTED_PROXY_PROTO_HEADER": [
@@ -220,7 +281,8 @@ TABLE: Mapping[str, Row] = {
     "RATE_LIMIT_LOG_IN_NETWORK": rate("301/m"),
     "RATE_LIMIT_REGISTER_NETWORK": rate("1001/h"),
     "RATE_LIMIT_SEND_NETWORK": rate("601/15m"),
-    "RATE_LIMIT_SEND_DESTINATION": rate("51/15m"),
+    # Fewer on average than ten times the default, but all of them at once, or in a window without end.
+    "RATE_LIMIT_SEND_DESTINATION": rate("51/15m", "3000/d", "9999999/9999d", "1/2d"),
     "RATE_LIMIT_SEND_DESTINATION_HOUR": rate("101/h"),
     "RATE_LIMIT_SEND_DESTINATION_DAY": rate("301/d"),
     "WIDE_NETWORK_FACTOR": [("0", "E063"), ("65", "E063")],

@@ -2,8 +2,10 @@
 
 Who pays is judged before who is paid: a payee is looked up only for a payer whose wallet, KYC level and money allow the
 payment, and all that keeps a payee from being paid is one and the same answer. Each such answer counts against a daily
-budget of the person who asked (with all their keys) and of the organization that they act in; when it is used up,
-payments to anyone whom the owner hasn't paid before are refused before anything is looked up.
+budget of the person who asked (with all their keys) and a larger one of the organization that they act in. When one is
+used up, only wallets that are named by their id and were paid before are paid: an address or number is refused before it
+is looked up, as it would say whose it is, and so is what may be answered without any of it being paid (`tentative`:
+dry runs and atomic batches), as it would say for nothing how much an earlier payee can take.
 
 An answer is counted in the same transaction that lets it out, and is not given where the count would pass the limit:
 a thousand requests at once learn about no more payees than one after another. A plain transfer that is done reads the
@@ -19,9 +21,8 @@ from http import HTTPStatus
 from django.conf import settings
 
 from compliance.services import refused_by_kyc
-from fintech_core import audit, budgets, ids, prepared
+from fintech_core import audit, budgets, crypto, ids, prepared
 from fintech_core.actors import Actor, ActorKind
-from fintech_core.crypto import keyed_digest
 from fintech_core.exceptions import DomainError
 from transactions import selectors
 
@@ -50,7 +51,7 @@ class DestinationUnavailable(DomainError):
 class TooManyUnknownPayees(DomainError):
     code = "too_many_unknown_payees"
     status = HTTPStatus.TOO_MANY_REQUESTS
-    title = "Too many payments to destinations that can't be paid. Until the day is over, only earlier payees are."
+    title = "Too many payments to destinations that can't be paid. Until the day is over, only earlier payees are, by wallet."
 
     def __init__(self, retry_after: int) -> None:
         super().__init__()
@@ -64,7 +65,28 @@ class _Subject:
 
     @property
     def digest(self) -> bytes:
-        return keyed_digest(SCOPE, str(self.id))
+        return crypto.keyed_digest(SCOPE, str(self.id))
+
+    @property
+    def limit(self) -> int:
+        of_person: int = settings.UNKNOWN_PAYEES_PER_DAY
+        of_organization: int = settings.ORGANIZATION_UNKNOWN_PAYEES_PER_DAY
+        return of_person if self.entity_type == "user" else of_organization
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """The counters of an actor: what is in them, and by their digests what they allow."""
+
+    rows: prepared.Pending
+    limits: Mapping[bytes, int]
+
+    def wait(self) -> int:
+        """Seconds until none of them is used up."""
+        return max(
+            (seconds for digest, attempts, seconds in self.rows.rows() if attempts >= self.limits[bytes(digest)]),
+            default=0,
+        )
 
 
 def may_receive(levels: Mapping[uuid.UUID, int]) -> set[uuid.UUID]:
@@ -72,60 +94,83 @@ def may_receive(levels: Mapping[uuid.UUID, int]) -> set[uuid.UUID]:
     return set(levels) - set(refused_by_kyc(levels=levels, operation="receive"))
 
 
-def used(*, actor: Actor) -> prepared.Pending | None:
+def used(*, actor: Actor) -> Counters | None:
     """The actor's counters, for `refuse_unknown`. Inside `one_round_trip()`."""
     subjects = _subjects(actor)
-    return budgets.used(scope=SCOPE, subjects=[subject.digest for subject in subjects]) if subjects else None
+    if not subjects:
+        return None
+    rows = budgets.used(scope=SCOPE, subjects=[subject.digest for subject in subjects])
+    return Counters(rows, {key: subject.limit for subject in subjects for key in crypto.under_any_key(subject.digest)})
 
 
-def used_now(*, actor: Actor) -> prepared.Pending | None:
+def used_now(*, actor: Actor) -> Counters | None:
     """`used` in a round trip of its own."""
     with prepared.one_round_trip():
         return used(actor=actor)
 
 
 def refuse_unknown(
-    counters: prepared.Pending | None, *, payers: Collection[uuid.UUID], payees: Collection[uuid.UUID]
+    counters: Counters | None,
+    *,
+    payers: Collection[uuid.UUID],
+    payees: Collection[uuid.UUID],
+    tentative: bool = False,
 ) -> None:
-    """Raises TooManyUnknownPayees where the budget is used up and one of the payees isn't known to the payers.
+    """Raises TooManyUnknownPayees where a budget is used up and one of the payees isn't known to the payers, or it is
+    `tentative` (above).
 
-    Both are ids of wallets; a payee that doesn't exist is NOWHERE. A wallet of one's own is no payee: leave it out.
+    Both are ids of wallets; a payee who is named by address or number is NOWHERE, whoever it is. A wallet of one's own
+    is no payee: leave it out. Called before any address or number is looked up.
     """
-    rows = counters.rows() if counters is not None and payees else []
-    over = [seconds for attempts, seconds in rows if attempts >= settings.UNKNOWN_PAYEES_PER_DAY]
-    if over and not set(payees) <= selectors.wallets_paid_before(payers=payers, payees=payees):
-        raise TooManyUnknownPayees(max(over))
+    wait = counters.wait() if counters is not None and payees else 0
+    if not wait:
+        return
+    named = set(payees)
+    if tentative or NOWHERE in named or not named <= selectors.wallets_paid_before(payers=payers, payees=named):
+        raise TooManyUnknownPayees(wait)
 
 
-def count_of(*, actor: Actor, outcomes: Iterable[object]) -> Callable[[], None] | None:
+def count_of(*, actor: Actor, outcomes: Iterable[object], tentative: bool = False) -> Callable[[], None] | None:
     """What has to be committed before these outcomes are answered: the count of the payees who can't be paid.
 
     It raises TooManyUnknownPayees where there are more than the budget allows: then none of them may be answered.
-    None where there is nothing to count: own wallets and earlier payees of the same wallet aren't counted.
+    None where there is nothing to count: own wallets aren't counted, nor earlier payees of the same wallet, unless it
+    is `tentative`: with payments, to find out what such a payee can take costs the payer that much.
     """
     unavailable = [outcome for outcome in outcomes if isinstance(outcome, DestinationUnavailable) and not outcome.own]
     if not unavailable or not _subjects(actor):
         return None
-    return lambda: _count_unavailable(actor, unavailable)
+    return lambda: _count_unavailable(actor, unavailable, tentative=tentative)
 
 
-def _count_unavailable(actor: Actor, lost: Collection[DestinationUnavailable]) -> None:
-    meant = {refusal.wallet for refusal in lost if refusal.wallet is not None}
-    payers = {refusal.source for refusal in lost if refusal.source is not None}
-    known = selectors.wallets_paid_before(payers=payers, payees=meant) if meant else set()
-    number = sum(refusal.wallet is None or refusal.wallet not in known for refusal in lost)
+def _count_unavailable(actor: Actor, lost: Collection[DestinationUnavailable], *, tentative: bool) -> None:
+    number = len(lost) if tentative else _unknown_among(lost)
     if not number:
         return
     over = _count(actor, number)
     if over:
         refusal = TooManyUnknownPayees(over)
-        # What is counted here is undone with the refusal; counted again, it uses the budget up for all that follows.
-        refusal.trace = lambda: _use_up(actor, number)
+        # What is counted here is undone with the refusal, which isn't free: it says that more are unknown than are left.
+        refusal.trace = lambda: _charge_refusal(actor)
         raise refusal
 
 
-def _use_up(actor: Actor, number: int) -> None:
-    _count(actor, number)
+def _unknown_among(lost: Collection[DestinationUnavailable]) -> int:
+    meant = {refusal.wallet for refusal in lost if refusal.wallet is not None}
+    payers = {refusal.source for refusal in lost if refusal.source is not None}
+    known = selectors.wallets_paid_before(payers=payers, payees=meant) if meant else set()
+    return sum(refusal.wallet is None or refusal.wallet not in known for refusal in lost)
+
+
+def _charge_refusal(actor: Actor) -> None:
+    """Half of what the person has left, rounded up, for the person and the organization: a smaller batch can be tried,
+    but only a few times, and the organization never loses more than a person has."""
+    person = _subjects(actor)[-1]
+    with prepared.one_round_trip():
+        pending = budgets.used(scope=SCOPE, subjects=[person.digest])
+    left = person.limit - max((attempts for _, attempts, _ in pending.rows()), default=0)
+    if left > 0:
+        _count(actor, (left + 1) // 2)
 
 
 def _count(actor: Actor, number: int) -> int:
@@ -133,26 +178,25 @@ def _count(actor: Actor, number: int) -> int:
 
     Audited when the first of a day is counted and when the budget is used up: how many, never who was meant.
     """
-    limit: int = settings.UNKNOWN_PAYEES_PER_DAY
     wait = 0
     for subject in _subjects(actor):
         total, seconds = budgets.count(scope=SCOPE, subject=subject.digest, number=number, window=WINDOW)
         before = total - number
-        if before < limit <= total:
+        if before < subject.limit <= total:
             _record(actor, subject, "payees.budget_used_up", total)
         elif not before:
             _record(actor, subject, "payees.unavailable", total)
-        wait = max(wait, seconds if total > limit else 0)
+        wait = max(wait, seconds if total > subject.limit else 0)
     return wait
 
 
 def _record(actor: Actor, subject: _Subject, action: str, count: int) -> None:
-    after = {"count": count, "limit": settings.UNKNOWN_PAYEES_PER_DAY}
+    after = {"count": count, "limit": subject.limit}
     audit.record(actor=actor, action=action, entity_type=subject.entity_type, entity_id=subject.id, after=after)
 
 
 def _subjects(actor: Actor) -> list[_Subject]:
-    """Whose budgets the actor uses, in the order in which they are locked. Jobs and commands, which have no
+    """Whose budgets the actor uses, in the order in which they are locked, the person last. Jobs and commands, which have no
     credential, have none: what they answer stays here."""
     if actor.user_id is None or actor.kind is ActorKind.SYSTEM or actor.credential_id is None:
         return []

@@ -91,10 +91,10 @@ class _People:
 
 
 def plan_transfers(
-    *, actor: Actor, items: Sequence[TransferItem], beside: Callable[[], object] = list
+    *, actor: Actor, items: Sequence[TransferItem], tentative: bool, beside: Callable[[], object] = list
 ) -> list[Plan | DomainError]:
     """A plan or a refusal for each item, in order. `beside` executes what travels with the first statements, ahead of
-    them.
+    them. `tentative`: it may be answered without any of it being paid (payees.py).
 
     Refusals: NotFound (a source that isn't the actor's), CurrencyMismatch, KycRequired (of the payer), SameWallet.
     Raises TooManyUnknownPayees.
@@ -108,27 +108,32 @@ def plan_transfers(
         refusals[at] is None and facts.sources[item.source_wallet].could_pay(item.amount + fees_due[at])
         for at, item in enumerate(items)
     ]
-    people = _look_up([item for at, item in enumerate(items) if able[at]])
+    payable = [item for at, item in enumerate(items) if able[at]]
+    named = {item.destination.wallet_id or payees.NOWHERE for item in payable if not _is_own(facts, item)}
+    payees.refuse_unknown(counters, payers=facts.sources.keys(), payees=named, tentative=tentative)
+    people = _look_up(payable)
     targets = [_target(facts, people, item) if able[at] else None for at, item in enumerate(items)]
     receivers = payees.may_receive({target.owner_id: target.kyc_level for target in targets if target is not None})
-    plans = [
+    return [
         refusals[at] or _plan(facts, item, fees_due[at], targets[at], receivers, looked_up=able[at])
         for at, item in enumerate(items)
     ]
-    others = [plan for plan in plans if isinstance(plan, Plan) and plan.looked_up and not plan.is_own]
-    named = {plan.meant or payees.NOWHERE for plan in others}
-    payees.refuse_unknown(counters, payers=facts.sources.keys(), payees=named)
-    return plans
+
+
+def _is_own(facts: _Facts, item: TransferItem) -> bool:
+    """Whether it names a wallet of the payer's by its id; by address nothing is looked up yet."""
+    wallet = facts.wallets.get(item.destination.wallet_id or payees.NOWHERE)
+    return wallet is not None and wallet.owner_id == facts.sources[item.source_wallet].owner_id
 
 
 def _read(
     actor: Actor, items: Sequence[TransferItem], beside: Callable[[], object]
-) -> tuple[_Facts, prepared.Pending | None]:
+) -> tuple[_Facts, payees.Counters | None]:
     """What the payers must be judged by, in one round trip, and how many unknown payees the actor has named before."""
     source_ids = {i.source_wallet for i in items}
     wallet_ids = {i.destination.wallet_id for i in items if i.destination.wallet_id is not None}
     currencies = {i.currency for i in items}
-    counters: list[prepared.Pending | None] = []
+    counters: list[payees.Counters | None] = []
 
     def along() -> None:
         beside()

@@ -324,6 +324,8 @@ def _resolve(actor: Actor, source: Wallet, destination: Destination) -> _Payee:
     counters = payees.used_now(actor=actor)
     user: User | None = None
     wallet: Wallet | None
+    if destination.wallet_id is None:
+        payees.refuse_unknown(counters, payers=[source.pk], payees=[payees.NOWHERE])
     if destination.wallet_id is not None:
         wallet = Wallet.objects.filter(pk=destination.wallet_id, account_code__isnull=True).first()
     else:

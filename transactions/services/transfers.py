@@ -50,9 +50,9 @@ def create_transfer(
 ) -> Transaction:
     """Move money from a wallet of the actor to another customer's; the fee, if there is one, comes on top.
 
-    `confirmed`: see `Outflow.of`. Raises, what is said of the payer first: StepUpRequired (it and what left
-    before), NotFound (source), CurrencyMismatch,
-    KycRequired, SameWallet, TooManyUnknownPayees, ReferenceExists, AmountTooLarge, WalletClosed, WalletFrozen,
+    `confirmed`: see `Outflow.of`. Raises, what is said of the payer first: TooManyUnknownPayees (of a payer who could
+    pay), StepUpRequired (it and what left before), NotFound (source), CurrencyMismatch,
+    KycRequired, SameWallet, ReferenceExists, AmountTooLarge, WalletClosed, WalletFrozen,
     InsufficientFunds (amount + fee), DestinationUnavailable.
     """
     item = TransferItem(
@@ -66,7 +66,8 @@ def create_transfer(
     )
     outcome = _post_batch(actor, [item], atomic=True, confirmed=confirmed)[0]
     if isinstance(outcome, DomainError):
-        raise _counted(outcome, actor, [outcome])
+        outcome.trace = count_of(actor=actor, outcomes=[outcome])
+        raise outcome
     return outcome
 
 
@@ -78,7 +79,9 @@ def create_transfers(*, actor: Actor, items: Sequence[TransferItem], atomic: boo
     """
     outcomes = _post_batch(actor, items, atomic=atomic)
     if atomic and any(isinstance(outcome, DomainError) for outcome in outcomes):
-        raise _counted(batch_refused(outcomes), actor, outcomes)
+        refusal = batch_refused(outcomes)
+        refusal.trace = count_of(actor=actor, outcomes=outcomes, tentative=_is_tentative(items, atomic))
+        raise refusal
     return outcomes
 
 
@@ -91,10 +94,10 @@ def simulate_transfers(
 ) -> list[Simulated | DomainError]:
     """What `create_transfers` would do now, item by item, from the same decision. Call inside read_only_snapshot().
 
-    Before the answer leaves, what `count_of` makes of it has to be committed. `after` has the figures that earlier
+    Before the answer leaves, what `count_of` makes of it (`tentative`) has to be committed. `after` has the figures that earlier
     simulations of the same snapshot left, for questions larger than a batch.
     """
-    plans = plan_transfers(actor=actor, items=items)
+    plans = plan_transfers(actor=actor, items=items, tentative=True)
     outcomes = _decided(
         plans,
         lambda postings: ledger.preview(postings, atomic=atomic, after=after),
@@ -128,7 +131,7 @@ def _post_batch(
 ) -> list[Transaction | DomainError]:
     """Plan, post and audit. An atomic batch with a refusal in it has posted nothing. Raises StepUpRequired."""
     outflow = Outflow.of(actor=actor, currencies={item.currency for item in items}, confirmed=confirmed)
-    plans = plan_transfers(actor=actor, items=items, beside=outflow.ask)
+    plans = plan_transfers(actor=actor, items=items, tentative=_is_tentative(items, atomic), beside=outflow.ask)
     outflow.admit(amounts_of(items))
     outcomes = _decided(
         plans,
@@ -209,7 +212,6 @@ def _created(actor: Actor, transaction: Transaction, plan: Plan) -> audit.Row:
     )
 
 
-def _counted(refusal: DomainError, actor: Actor, outcomes: Sequence[object]) -> DomainError:
-    """The refusal, which counts the payees that it names as unavailable though the use case is undone."""
-    refusal.trace = count_of(actor=actor, outcomes=outcomes)
-    return refusal
+def _is_tentative(items: Sequence[TransferItem], atomic: bool) -> bool:
+    """Whether one item may be refused, and the answer speak of the others, without any of them being paid."""
+    return atomic and len(items) > 1

@@ -27,6 +27,7 @@ from fintech_core.testing import (
     fund_wallet,
     key_client,
     kyc,
+    with_personal,
 )
 from organizations.tests.factories import approve_kyb, client_in, organization_of, wallet_for
 from transactions import ledger, services
@@ -57,6 +58,10 @@ def unknown(number: int) -> dict[str, str]:
 
 def named(user: User) -> dict[str, str]:
     return {"destination_email": str(user.email)}
+
+
+def by_wallet(user: User) -> dict[str, str]:
+    return {"destination_wallet": str(wallet_of(user).pk)}
 
 
 def codes(answer: Any) -> list[str]:
@@ -303,14 +308,15 @@ def test_after_so_many_unknown_payees_only_earlier_ones_are_paid(
     ]
     assert asked == [UNAVAILABLE] * 3
 
-    for payee in (unknown(4), unknown(1), named(mallory), {"destination_wallet": str(wallet_of(mallory).pk)}):
+    by_address = (unknown(4), unknown(1), named(mallory), named(bob), named(alice))
+    for payee in (*by_address, {"destination_wallet": str(wallet_of(mallory).pk)}):
         for changes in ({}, {"dry_run": True}):
             answer = alice_client.post(URL, item(payer, payee, **changes), key="four")
             assert code_of(answer) == (429, USED_UP)
             assert 86_000 < int(answer["Retry-After"]) <= 86_400
     assert code_of(key_client(alice, "transfers:write").post(URL, item(payer, unknown(4)), key="k")) == (429, USED_UP)
-    assert alice_client.post(URL, item(payer, named(bob)), key="after").status_code == 201
-    assert codes(alice_client.post(URL, item(payer, named(alice), dry_run=True))) == ["same_wallet"]
+    assert alice_client.post(URL, item(payer, by_wallet(bob)), key="after").status_code == 201
+    assert codes(alice_client.post(URL, item(payer, by_wallet(alice), dry_run=True))) == ["same_wallet"]
     assert set(IdempotencyRecord.objects.values_list("key", flat=True)) == {"before", "one", "three", "after"}
     assert wallet_of(mallory).balance == 0
 
@@ -340,8 +346,8 @@ def test_holds_and_schedules_spend_the_same_budget(
     assert schedule({"destination_wallet": str(uuid.uuid4())}) == (422, UNAVAILABLE)
 
     assert [capture(wallet_of(mallory).pk), capture(uuid.uuid4())] == [(429, USED_UP)] * 2
-    assert [schedule(named(mallory)), schedule(unknown(2))] == [(429, USED_UP)] * 2
-    assert [capture(wallet_of(bob).pk), schedule(named(bob))] == [(201, "")] * 2
+    assert [schedule(payee) for payee in (named(mallory), unknown(2), named(bob))] == [(429, USED_UP)] * 3
+    assert [capture(wallet_of(bob).pk), schedule(by_wallet(bob))] == [(201, "")] * 2
 
 
 def test_an_earlier_payee_who_can_not_be_paid_any_more_is_not_counted(
@@ -373,7 +379,7 @@ def test_a_wallet_of_ones_own_is_not_counted(payer: Wallet, alice: User, alice_c
 
 
 @pytest.mark.parametrize("dry", [False, True])
-def test_a_batch_with_more_than_the_budget_says_nothing_of_any_payee_and_uses_it_up(
+def test_a_batch_with_more_than_the_budget_says_nothing_of_any_payee_and_costs_half_of_it(
     payer: Wallet, bob: User, mallory: User, alice_client: Client, three_a_day: None, *, dry: bool
 ) -> None:
     items = [item(payer, named(bob)), *(item(payer, unknown(number)) for number in range(4))]
@@ -388,9 +394,12 @@ def test_a_batch_with_more_than_the_budget_says_nothing_of_any_payee_and_uses_it
     assert set(answer.json()) == {"type", "title", "status", "code", "detail", "trace_id"}
     assert wallet_of(bob).balance == 0
     assert not IdempotencyRecord.objects.exists()
-    assert [budget.attempts for budget in AttemptBudget.objects.all()] == [4]
+    assert [budget.attempts for budget in AttemptBudget.objects.all()] == [2]
     # Else whether one more makes it too many could be asked again and again.
+    assert code_of(batch(items)) == (429, USED_UP)
+    assert [budget.attempts for budget in AttemptBudget.objects.all()] == [3]
     assert code_of(batch([item(payer, named(mallory))])) == (429, USED_UP)
+    assert wallet_of(mallory).balance == 0
 
 
 def test_within_the_budget_a_batch_answers_for_each_and_an_atomic_one_counts_what_it_names(
@@ -424,8 +433,9 @@ def test_it_is_audited_when_it_begins_and_when_it_is_used_up_without_any_address
 
 
 def test_an_organization_has_one_budget_for_all_its_members_and_each_member_one_for_all_organizations(
-    alice: User, bob: User, three_a_day: None
+    alice: User, bob: User, three_a_day: None, settings: Any
 ) -> None:
+    settings.ORGANIZATION_UNKNOWN_PAYEES_PER_DAY = 3
     first, second = (approve_kyb(organization_of(alice, name, finance=bob)) for name in ("First", "Second"))
     wallets = {organization.pk: wallet_for(organization, "10.00", "USD") for organization in (first, second)}
 
@@ -438,6 +448,95 @@ def test_an_organization_has_one_budget_for_all_its_members_and_each_member_one_
     assert ask(bob, second, 5) == (422, UNAVAILABLE)
     assert ask(bob, second, 6) == (429, USED_UP)  # three of his own by now
     assert ask(alice, second, 7) == (422, UNAVAILABLE)
+
+
+def test_a_payroll_with_too_many_unknown_payees_stops_neither_the_colleagues_nor_smaller_batches(
+    alice: User, bob: User, mallory: User, settings: Any
+) -> None:
+    """The attack: one dry run of a payroll, and nobody of the organization pays anybody new for a day."""
+    settings.UNKNOWN_PAYEES_PER_DAY = 6
+    organization = approve_kyb(organization_of(alice, "Payroll", finance=bob))
+    wallet = wallet_for(organization, "10.00", "USD")
+
+    def dry(number: int) -> Any:
+        items = [item(wallet, named(mallory)), *(item(wallet, unknown(at)) for at in range(number))]
+        body = {"mode": "independent", "transfers": items, "dry_run": True}
+        return client_in(alice, organization).post(BATCH, body)
+
+    assert code_of(dry(7)) == (429, USED_UP)
+    assert codes(dry(3)) == ["accepted", *[UNAVAILABLE] * 3]
+    assert code_of(dry(1)) == (429, USED_UP)
+    assert client_in(bob, organization).post(URL, item(wallet, named(mallory)), key="new").status_code == 201
+    assert sorted(budget.attempts for budget in AttemptBudget.objects.all()) == [6, 6]
+
+
+def test_refused_batches_cost_an_organization_no_more_than_the_person_has(
+    alice: User, settings: Any, three_a_day: None
+) -> None:
+    organization = approve_kyb(organization_of(alice, "Payroll"))
+    wallet = wallet_for(organization, "10.00", "USD")
+    items = [item(wallet, unknown(at)) for at in range(20)]
+    body = {"mode": "independent", "transfers": items, "dry_run": True}
+
+    answers = [client_in(alice, organization).post(BATCH, body) for _ in range(5)]
+
+    assert [code_of(answer) for answer in answers] == [(429, USED_UP)] * 5
+    assert [budget.attempts for budget in AttemptBudget.objects.all()] == [3, 3]
+
+
+@pytest.mark.parametrize("way", ["transfer", "dry run", "batch", "schedule"])
+def test_with_the_budget_used_up_no_number_says_whose_it_is(
+    payer: Wallet, bob: User, alice_client: Client, three_a_day: None, way: str
+) -> None:
+    """The attack: pay by address, use the budget up, then try numbers: the one that passes is the payee's."""
+    with_personal(bob, phone="+12025550199")
+    User.objects.filter(pk=bob.pk).update(phone_verified_at=bob.created_at)
+    assert alice_client.post(URL, item(payer, named(bob)), key="before").status_code == 201
+    alice_client.post(
+        BATCH, {"mode": "independent", "transfers": [item(payer, unknown(at)) for at in range(3)]}, key="k"
+    )
+    rhythm = {"frequency": "WEEKLY", "start_at": "2030-01-01T00:00:00Z"}
+
+    def ask(payee: dict[str, str]) -> Any:
+        if way == "batch":
+            items = [item(payer, by_wallet(bob)), item(payer, payee)]
+            return alice_client.post(BATCH, {"mode": "independent", "transfers": items}, key="new")
+        if way == "schedule":
+            return alice_client.post("/api/v1/scheduled-transfers", item(payer, payee, **rhythm), key="new")
+        return alice_client.post(URL, item(payer, payee, **({"dry_run": True} if way == "dry run" else {})), key="new")
+
+    with CaptureQueriesContext(connection) as captured:
+        answers = [ask({"destination_phone": f"+12025550{at}"}) for at in (198, 199)] + [ask(named(bob))]
+
+    assert [code_of(answer) for answer in answers] == [(429, USED_UP)] * 3
+    assert not [query["sql"] for query in captured.captured_queries if query["sql"].startswith(LOOK_UP)]
+    assert wallet_of(bob).balance == 1
+    assert [budget.attempts for budget in AttemptBudget.objects.all()] == [3]
+
+
+def test_what_an_earlier_payee_can_take_is_not_found_out_for_nothing(
+    payer: Wallet, bob: User, alice_client: Client, three_a_day: None
+) -> None:
+    """The attack: dry runs, and atomic batches that fail at their end anyhow, halve the room below a maximum balance."""
+    Wallet.objects.filter(owner_user=bob).update(maximum_balance=Decimal("10.00"))
+    assert alice_client.post(URL, item(payer, by_wallet(bob)), key="before").status_code == 201
+
+    def atomic(amount: str) -> Any:
+        items = [item(payer, by_wallet(bob), amount), item(payer, by_wallet(bob), "99.00")]
+        return alice_client.post(BATCH, {"mode": "atomic", "transfers": items}, key="new")
+
+    def dry(amount: str) -> Any:
+        return alice_client.post(URL, item(payer, by_wallet(bob), amount, dry_run=True))
+
+    assert [codes(dry("9.01")), codes(dry("9.00"))] == [[UNAVAILABLE], ["accepted"]]
+    assert [result["error"]["code"] for result in atomic("9.01").json()["results"]] == [UNAVAILABLE, "batch_aborted"]
+    assert codes(dry("9.01")) == [UNAVAILABLE]
+    assert [budget.attempts for budget in AttemptBudget.objects.all()] == [3]
+    # Used up: only what moves money answers.
+    answers = [ask(amount) for ask in (dry, atomic) for amount in ("9.01", "9.00")]
+    assert [code_of(answer) for answer in answers] == [(429, USED_UP)] * 4
+    assert wallet_of(bob).balance == 1
+    assert alice_client.post(URL, item(payer, by_wallet(bob), "9.00"), key="after").status_code == 201
 
 
 def test_others_are_not_affected(

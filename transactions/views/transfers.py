@@ -98,7 +98,7 @@ class TransferViewSet(DomainViewSet):
         )
 
     def _count(self, simulation: Simulation) -> Any:
-        return services.count_of(actor=self.actor, outcomes=simulation.outcomes)
+        return services.count_of(actor=self.actor, outcomes=simulation.outcomes, tentative=True)
 
     def _simulated(self, items: Sequence[services.TransferItem], *, atomic: bool) -> Simulation:
         outcomes = services.simulate_transfers(actor=self.actor, items=items, atomic=atomic)
