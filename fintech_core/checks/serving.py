@@ -59,7 +59,7 @@ def _hosts() -> list[CheckMessage]:
 
 
 def _is_of_many(host: str) -> bool:
-    """`.` and `.com`: all names below one label. Which names of two labels (`.co.uk`) strangers share isn't known here."""
+    """`.` and `.com`: all names below one label. Which of two labels (`.co.uk`) strangers share isn't known here."""
     return host.startswith(".") and "." not in host.strip(".")
 
 

@@ -3,8 +3,8 @@
 Who pays is judged before who is paid: a payee is looked up only for a payer whose wallet, KYC level and money allow the
 payment, and all that keeps a payee from being paid is one and the same answer. Each such answer counts against a daily
 budget of the person who asked (with all their keys) and a larger one of the organization that they act in. When one is
-used up, only wallets that are named by their id and were paid before are paid: an address or number is refused before it
-is looked up, as it would say whose it is, and so is what may be answered without any of it being paid (`tentative`:
+used up, only wallets that are named by their id and were paid before are paid: an address or number is refused before
+it is looked up, as it would say whose it is, and so is what may be answered without any of it being paid (`tentative`:
 dry runs and atomic batches), as it would say for nothing how much an earlier payee can take.
 
 An answer is counted in the same transaction that lets it out, and is not given where the count would pass the limit:
@@ -51,7 +51,7 @@ class DestinationUnavailable(DomainError):
 class TooManyUnknownPayees(DomainError):
     code = "too_many_unknown_payees"
     status = HTTPStatus.TOO_MANY_REQUESTS
-    title = "Too many payments to destinations that can't be paid. Until the day is over, only earlier payees are, by wallet."
+    title = "Too many payments to destinations that can't be paid. Until the day is over, only wallets paid before are."
 
     def __init__(self, retry_after: int) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ def _count_unavailable(actor: Actor, lost: Collection[DestinationUnavailable], *
     over = _count(actor, number)
     if over:
         refusal = TooManyUnknownPayees(over)
-        # What is counted here is undone with the refusal, which isn't free: it says that more are unknown than are left.
+        # What is counted here is undone with the refusal. It isn't free: it says that more are unknown than are left.
         refusal.trace = lambda: _charge_refusal(actor)
         raise refusal
 
@@ -196,8 +196,8 @@ def _record(actor: Actor, subject: _Subject, action: str, count: int) -> None:
 
 
 def _subjects(actor: Actor) -> list[_Subject]:
-    """Whose budgets the actor uses, in the order in which they are locked, the person last. Jobs and commands, which have no
-    credential, have none: what they answer stays here."""
+    """Whose budgets the actor uses, in the order in which they are locked, the person last. Jobs and commands, which
+    have no credential, have none: what they answer stays here."""
     if actor.user_id is None or actor.kind is ActorKind.SYSTEM or actor.credential_id is None:
         return []
     own = _Subject("user", actor.user_id)

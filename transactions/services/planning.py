@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from compliance.services import refused_by_kyc
-from fintech_core import prepared
 from fintech_core.actors import Actor
 from fintech_core.exceptions import DomainError, KycRequired, NotFound
 from fintech_core.identifiers import InvalidIdentifier, normalise_email

@@ -80,7 +80,7 @@ def create_transfers(*, actor: Actor, items: Sequence[TransferItem], atomic: boo
     outcomes = _post_batch(actor, items, atomic=atomic)
     if atomic and any(isinstance(outcome, DomainError) for outcome in outcomes):
         refusal = batch_refused(outcomes)
-        refusal.trace = count_of(actor=actor, outcomes=outcomes, tentative=_is_tentative(items, atomic))
+        refusal.trace = count_of(actor=actor, outcomes=outcomes, tentative=_is_tentative(items, atomic=atomic))
         raise refusal
     return outcomes
 
@@ -94,8 +94,8 @@ def simulate_transfers(
 ) -> list[Simulated | DomainError]:
     """What `create_transfers` would do now, item by item, from the same decision. Call inside read_only_snapshot().
 
-    Before the answer leaves, what `count_of` makes of it (`tentative`) has to be committed. `after` has the figures that earlier
-    simulations of the same snapshot left, for questions larger than a batch.
+    Before the answer leaves, what `count_of` makes of it (`tentative`) has to be committed. `after` has the figures that
+    earlier simulations of the same snapshot left, for questions larger than a batch.
     """
     plans = plan_transfers(actor=actor, items=items, tentative=True)
     outcomes = _decided(
@@ -131,7 +131,7 @@ def _post_batch(
 ) -> list[Transaction | DomainError]:
     """Plan, post and audit. An atomic batch with a refusal in it has posted nothing. Raises StepUpRequired."""
     outflow = Outflow.of(actor=actor, currencies={item.currency for item in items}, confirmed=confirmed)
-    plans = plan_transfers(actor=actor, items=items, tentative=_is_tentative(items, atomic), beside=outflow.ask)
+    plans = plan_transfers(actor=actor, items=items, tentative=_is_tentative(items, atomic=atomic), beside=outflow.ask)
     outflow.admit(amounts_of(items))
     outcomes = _decided(
         plans,
@@ -212,6 +212,6 @@ def _created(actor: Actor, transaction: Transaction, plan: Plan) -> audit.Row:
     )
 
 
-def _is_tentative(items: Sequence[TransferItem], atomic: bool) -> bool:
+def _is_tentative(items: Sequence[TransferItem], *, atomic: bool) -> bool:
     """Whether one item may be refused, and the answer speak of the others, without any of them being paid."""
     return atomic and len(items) > 1

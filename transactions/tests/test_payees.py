@@ -517,7 +517,7 @@ def test_with_the_budget_used_up_no_number_says_whose_it_is(
 def test_what_an_earlier_payee_can_take_is_not_found_out_for_nothing(
     payer: Wallet, bob: User, alice_client: Client, three_a_day: None
 ) -> None:
-    """The attack: dry runs, and atomic batches that fail at their end anyhow, halve the room below a maximum balance."""
+    """The attack: dry runs, and atomic batches that fail at their end anyhow, halve the room below a maximum."""
     Wallet.objects.filter(owner_user=bob).update(maximum_balance=Decimal("10.00"))
     assert alice_client.post(URL, item(payer, by_wallet(bob)), key="before").status_code == 201
 
