@@ -94,8 +94,8 @@ def simulate_transfers(
 ) -> list[Simulated | DomainError]:
     """What `create_transfers` would do now, item by item, from the same decision. Call inside read_only_snapshot().
 
-    Before the answer leaves, what `count_of` makes of it (`tentative`) has to be committed. `after` has the figures that
-    earlier simulations of the same snapshot left, for questions larger than a batch.
+    Before the answer leaves, what `count_of` makes of it (`tentative`) has to be committed. `after` has the figures
+    that earlier simulations of the same snapshot left, for questions larger than a batch.
     """
     plans = plan_transfers(actor=actor, items=items, tentative=True)
     outcomes = _decided(
