@@ -10,6 +10,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from fintech_core import clock, crypto, ids, prepared
+from fintech_core.clock import DatabaseNow
 from fintech_core.exceptions import TooManyAttempts
 from fintech_core.models import SUBJECT_LENGTH, AttemptBudget
 
@@ -93,6 +94,12 @@ def used(*, scope: str, subjects: Collection[bytes]) -> prepared.Pending:
     `one_round_trip()`."""
     digests = [digest for subject in subjects for digest in crypto.under_any_key(subject)]
     return prepared.Pending(_USED, [scope, digests])
+
+
+def is_used_up(*, scope: str, subject: bytes, limit: int) -> bool:
+    """Whether another try would be refused. For what is said to the user; the decision is `take`'s."""
+    counters = AttemptBudget.objects.filter(scope=scope, subject__in=crypto.under_any_key(subject))
+    return counters.filter(expires_at__gt=DatabaseNow(), attempts__gte=limit).exists()
 
 
 def give_back(*, scope: str, subject: bytes) -> None:

@@ -334,13 +334,16 @@ SMS_TEST_MODE: bool = env.bool("SMS_TEST_MODE", default=False)
 SMSRU_API_ID: str = env.str("SMSRU_API_ID", default="")
 SMSRU_FROM: str = env.str("SMSRU_FROM", default="")
 SMSRU_URL: str = env.str("SMSRU_URL", default="https://sms.ru").rstrip("/")
-# Against SMS pumping (users/services/sms_caps.py): regions (ISO 3166) that text messages go to, how many go out in all
-# and to numbers that begin alike, and the part that is kept for numbers which an account has proved.
+# Against SMS pumping (users/services/sms_caps.py): regions (ISO 3166) that text messages go to; how many go out in all,
+# and the part of these that is kept for the owners of proved numbers; how many others get from one network and to
+# numbers that begin alike; how many one account gets.
 SMS_COUNTRIES: list[str] = env.list("SMS_COUNTRIES", default=["RU", "US"] if DEVELOPMENT else ["RU"])
 SMS_MAX_PER_HOUR: int = env.int("SMS_MAX_PER_HOUR", default=1000)
 SMS_MAX_PER_DAY: int = env.int("SMS_MAX_PER_DAY", default=5000)
 SMS_MAX_PER_PREFIX_PER_HOUR: int = env.int("SMS_MAX_PER_PREFIX_PER_HOUR", default=60)
 SMS_MAX_PER_PREFIX_PER_DAY: int = env.int("SMS_MAX_PER_PREFIX_PER_DAY", default=300)
+SMS_MAX_PER_NETWORK_PER_DAY: int = env.int("SMS_MAX_PER_NETWORK_PER_DAY", default=50)
+SMS_MAX_PER_ACCOUNT_PER_DAY: int = env.int("SMS_MAX_PER_ACCOUNT_PER_DAY", default=40)
 SMS_PREFIX_DIGITS: int = env.int("SMS_PREFIX_DIGITS", default=7)
 SMS_RESERVED_PERCENT: int = env.int("SMS_RESERVED_PERCENT", default=50)
 # So many messages to one prefix in an hour that nobody answered with their code raise an alarm.

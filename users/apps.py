@@ -11,7 +11,7 @@ class UsersConfig(AppConfig):
     verbose_name = "Users"
 
     def ready(self) -> None:
-        from users import schema  # noqa: F401 - registers the security scheme with drf-spectacular
+        from users import checks, schema  # noqa: F401 - register themselves, the latter with drf-spectacular
 
         post_migrate.connect(_ensure_roles, dispatch_uid="users.ensure_roles")
 

@@ -103,6 +103,8 @@ class SmsRefusal(models.TextChoices):
     """Why we didn't hand a text message to the provider (users.services.sms_caps)."""
 
     COUNTRY = "country", "country not served"
+    ACCOUNT_DAY = "account_day", "cap per day of the account"
+    NETWORK_DAY = "network_day", "cap per day of the network that asked"
     PREFIX_HOUR = "prefix_hour", "cap per hour of its prefix"
     PREFIX_DAY = "prefix_day", "cap per day of its prefix"
     ALL_HOUR = "all_hour", "cap per hour of all messages"

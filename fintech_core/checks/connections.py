@@ -172,10 +172,12 @@ def _sms_caps() -> list[CheckMessage]:
     wrong = [
         name
         for name, lowest, highest in (
-            ("SMS_MAX_PER_PREFIX_PER_HOUR", 1, settings.SMS_MAX_PER_HOUR),
+            ("SMS_MAX_PER_PREFIX_PER_HOUR", 2, settings.SMS_MAX_PER_HOUR),
             ("SMS_MAX_PER_PREFIX_PER_DAY", 1, settings.SMS_MAX_PER_DAY),
             ("SMS_MAX_PER_HOUR", 1, settings.SMS_MAX_PER_DAY),
             ("SMS_MAX_PER_DAY", 1, 1_000_000),
+            ("SMS_MAX_PER_NETWORK_PER_DAY", 1, settings.SMS_MAX_PER_PREFIX_PER_HOUR - 1),
+            ("SMS_MAX_PER_ACCOUNT_PER_DAY", 1, settings.SMS_MAX_PER_HOUR),
             ("SMS_PREFIX_DIGITS", 3, 10),
             ("SMS_RESERVED_PERCENT", 10, 90),
             ("SMS_UNCONFIRMED_ALARM", 1, settings.SMS_MAX_PER_HOUR),

@@ -212,6 +212,8 @@ TABLE: Mapping[str, Row] = {
     "SMS_MAX_PER_DAY": [("0", "E056"), ("1000001", "E056")],
     "SMS_MAX_PER_PREFIX_PER_HOUR": [("0", "E056"), ("1001", "E056")],
     "SMS_MAX_PER_PREFIX_PER_DAY": [("0", "E056"), ("5001", "E056")],
+    "SMS_MAX_PER_NETWORK_PER_DAY": [("0", "E056"), ("60", "E056")],
+    "SMS_MAX_PER_ACCOUNT_PER_DAY": [("0", "E056"), ("1001", "E056")],
     "SMS_PREFIX_DIGITS": [("2", "E056"), ("11", "E056")],
     "SMS_RESERVED_PERCENT": [("0", "E056"), ("100", "E056")],
     "SMS_UNCONFIRMED_ALARM": [("0", "E056"), ("1001", "E056")],

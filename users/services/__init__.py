@@ -75,7 +75,7 @@ from users.services.sessions import (
     rotate_refresh_token,
     touch_admin_session,
 )
-from users.services.step_up import StepUpInvalid, StepUpRequired, purge_challenges
+from users.services.step_up import StepUpInvalid, StepUpRequired, StepUpUnavailable, purge_challenges
 from users.services.step_up import begin as begin_step_up
 
 __all__ = [
@@ -94,6 +94,7 @@ __all__ = [
     "SecondFactorRequired",
     "StepUpInvalid",
     "StepUpRequired",
+    "StepUpUnavailable",
     "TokenPair",
     "TooManyApiKeys",
     "VerificationTokenInvalid",

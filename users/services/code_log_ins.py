@@ -27,7 +27,7 @@ SENT = messages.Sent(int(codes.LIFETIME.total_seconds()))
 
 def send_agent_code(*, actor: Actor, phone: str) -> messages.Sent:
     """A code to a normalised number. The same work whether anybody has it. Raises CountryNotServed."""
-    sms_caps.demand_served(phone)
+    sms_caps.demand_served(phone, network=actor.network)
     now = clock.now()
     codes.issue(
         actor=actor,
@@ -35,7 +35,7 @@ def send_agent_code(*, actor: Actor, phone: str) -> messages.Sent:
         subject=_subject(CodePurpose.AGENT_LOG_IN, phone),
         binding=b"",
         deliver=lambda code: messages.send_sms(
-            template=TEMPLATE, phone=phone, context={"code": code}, lifetime=codes.LIFETIME, now=now
+            actor=actor, template=TEMPLATE, phone=phone, context={"code": code}, lifetime=codes.LIFETIME, now=now
         ),
         phone=phone,
     )

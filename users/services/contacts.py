@@ -52,6 +52,7 @@ def send_phone_code(*, actor: Actor, phone: str) -> messages.Sent:
         subject=_of(user_id),
         binding=_bound_to(phone),
         deliver=lambda code: messages.send_sms(
+            actor=actor,
             template=TEMPLATE,
             phone=phone,
             context={"code": code, "user": str(user_id)},

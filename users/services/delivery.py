@@ -144,11 +144,12 @@ def prepare_message(*, message_id: uuid.UUID, now: datetime) -> Letter | None:
     ).update(attempts=F("attempts") + 1, due_at=next_try)
     if not taken:
         return None
+    # Counted before it is known whether there is anything to send, which may depend on who has the number.
+    refusal = sms_caps.refusal_of(message) if message.kind == MessageKind.SMS else None
     words = DECISIONS.get(message.template, _as_asked)(message, json.loads(message.context or "{}"), now)
     if words is None:
         _settle(message.pk, MessageState.WITHHELD, now)
         return None
-    refusal = sms_caps.refusal_of(message.recipient) if message.kind == MessageKind.SMS else None
     if refusal is not None:
         _settle(message.pk, MessageState.REFUSED, now, refusal=refusal)
         return None
@@ -162,7 +163,7 @@ def settle_message(*, message_id: uuid.UUID, delivery: Delivery, now: datetime) 
         message = Message.objects.filter(pk=message_id, state=MessageState.QUEUED).first()
         if message is not None:
             if message.kind == MessageKind.SMS and message.recipient is not None:
-                sms_caps.not_sent(message.recipient)
+                sms_caps.not_sent(message)
             delay = RETRY * 2 ** min(message.attempts - 1, MAX_DOUBLINGS)
             Message.objects.filter(pk=message.pk, state=MessageState.QUEUED).update(
                 due_at=now + delay, provider_code=delivery.code

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from fintech_core.actors import Actor
 from fintech_core.queue import enqueue
 from users.enums import CredentialChange, MessageKind
 from users.models import Message, User
+from users.services import sms_caps
 
 SEND_TASK = "users.send_message"
 NOTICE_LIFETIME = timedelta(hours=24)
@@ -44,14 +46,16 @@ def send_mail(
 
 def send_sms(
     *,
+    actor: Actor,
     template: str,
     phone: str,
     context: Mapping[str, Any] | None = None,
     lifetime: timedelta = NOTICE_LIFETIME,
     now: datetime,
 ) -> Message:
-    """A text message to an E.164 number, from users/templates/users/sms/<template>.txt."""
-    return _queue(MessageKind.SMS, template, phone, context, lifetime, now)
+    """A text message to an E.164 number, from users/templates/users/sms/<template>.txt, that the actor asked for."""
+    asked = {**(context or {}), sms_caps.ORIGIN: sms_caps.origin_of(actor)}
+    return _queue(MessageKind.SMS, template, phone, asked, lifetime, now)
 
 
 def send_to_user(
@@ -70,7 +74,7 @@ def send_to_user(
         send_mail(template=template, address=user.email, context=context, lifetime=lifetime, now=now)
         return MessageKind.EMAIL
     if user.phone is not None and user.phone_verified_at is not None:
-        send_sms(template=template, phone=user.phone, context=context, lifetime=lifetime, now=now)
+        _queue(MessageKind.SMS, template, user.phone, _to_owner(context), lifetime, now)
         return MessageKind.SMS
     raise Unreachable
 
@@ -93,7 +97,11 @@ def notify_of_guesses(*, user: User, now: datetime) -> None:
 
 def notify_contact_of_guesses(*, kind: MessageKind, contact: str, now: datetime) -> None:
     """The same to a normalised address or number: the worker sends it to who has proved it, if anybody."""
-    _queue(kind, GUESSES_OF_CONTACT, contact, _moment(now), NOTICE_LIFETIME, now)
+    _queue(kind, GUESSES_OF_CONTACT, contact, _to_owner(_moment(now)), NOTICE_LIFETIME, now)
+
+
+def _to_owner(context: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {**(context or {}), sms_caps.ORIGIN: sms_caps.origin_to_owner()}
 
 
 def _moment(now: datetime) -> dict[str, str]:

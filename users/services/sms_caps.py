@@ -1,12 +1,20 @@
 """How many text messages go out, and where to: against SMS pumping, where an attacker earns by what we send.
 
-Only countries of settings.SMS_COUNTRIES are served; a request for another one is refused, by the number alone. The
-worker counts each message before it is handed to the provider: all together, and by the first digits of the number, per
-hour and per day, in the database, so that parallel workers share one count. Numbers that no account has proved may use
-up a part alone: the rest is kept for customers. A message over a cap is refused for good, says why in its row, and the
-first one in a window raises the alarm: a log line of level error and an audit row.
+The worker counts each message before it is handed to the provider, in the database, so that parallel workers share one
+count. There are two shares that never meet, and who asked decides which one a message belongs to:
+
+- the owner's: a message to a proved number that its holder's session or account caused, or that was asked for from a
+  network familiar to the holder. Counted by account, and all together.
+- everyone else's, whether the number has an account or not: also of a customer in a new network, and of somebody who
+  says that a number is theirs, since any address of a mail makes a session. Counted by network, by the first digits of
+  the number, and all together; only to countries of settings.SMS_COUNTRIES.
+
+So strangers can't use up what customers need, and nothing in their share shows who is a customer: it is counted before
+the worker looks whether there is anything to send. A message over a cap is refused for good, says why in its row, and
+the first one in a window raises the alarm: a log line of level error and an audit row.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,22 +24,26 @@ import phonenumbers
 import structlog
 from django.conf import settings
 
-from fintech_core import audit, budgets
+from fintech_core import audit, budgets, client_address
 from fintech_core.actors import Actor
-from fintech_core.crypto import keyed_digest
+from fintech_core.crypto import Digest, keyed_digest, under_any_key
 from fintech_core.exceptions import DomainError, TooManyAttempts
 from users.enums import SmsRefusal
-from users.selectors import holder_of_phone
+from users.models import Message, User
+from users.selectors import holder_of_phone, is_familiar_network, is_familiar_to_phone
 from users.sms import test_code
 
+OWNERS, OTHERS = "owners", "others"
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 UNCONFIRMED = "sms.unconfirmed"
+ORIGIN = "_origin"  # in the context of a message; templates can't read names that begin like this
+_TO_OWNER, _NO_NETWORKS = "owner", [[""], [""]]  # the latter: of a job, or queued by the version before
 _ALARM = "sms.alarm"
 logger = structlog.get_logger(__name__)
 
 
 class CountryNotServed(DomainError):
-    """Decided by the number alone, never by whether an account has it."""
+    """Decided by the number, and for its holder by the network: never by whether an account has it."""
 
     code = "phone_country_not_served"
     status = HTTPStatus.UNPROCESSABLE_ENTITY
@@ -42,51 +54,94 @@ class CountryNotServed(DomainError):
 class Cap:
     """At most `limit` messages of what `subject` counts in `window`; one over it is marked with `refusal`."""
 
-    scope: str
+    share: str
     subject: bytes
     limit: int
     window: timedelta
     refusal: SmsRefusal
+    prefix: str = ""
+
+    @property
+    def scope(self) -> str:
+        return f"sms.{self.share}.{self.refusal.value}"
 
 
-def demand_served(phone: str) -> None:
-    """Raises CountryNotServed."""
-    if not is_served(phone):
+def origin_of(actor: Actor) -> list[list[str]]:
+    """For the context of a message: the networks of the request that asks for it, under each key of the ring."""
+    return [[digest.hex() for digest in under_any_key(network)] for network in (actor.network, actor.wide_network)]
+
+
+def origin_to_owner() -> str:
+    """For a message to the account that has proved the number, about what happened to it or in its session."""
+    return _TO_OWNER
+
+
+def demand_served(phone: str, *, network: bytes = b"") -> None:
+    """Raises CountryNotServed, unless the holder of the number is known in the network that asks.
+
+    The same statements and one log line for all numbers of such a country.
+    """
+    if is_served(phone):
+        return
+    familiar = is_familiar_to_phone(phone, network)
+    is_held = holder_of_phone(phone) is not None
+    if not familiar:
+        _log_country(phone, is_held=is_held)
         raise CountryNotServed
 
 
 def is_served(phone: str) -> bool:
     """Whether the E.164 number is of a country that text messages are sent to. A number of no known country isn't."""
-    return phonenumbers.region_code_for_number(phonenumbers.parse(phone)) in settings.SMS_COUNTRIES
+    return region_of(phone) in settings.SMS_COUNTRIES
 
 
-def refusal_of(phone: str) -> SmsRefusal | None:
-    """Count one message to the number, in the transaction that takes its try; why it isn't sent, or None.
+def region_of(phone: str) -> str | None:
+    region: str | None = phonenumbers.region_code_for_number(phonenumbers.parse(phone))
+    return region
+
+
+def reaches_owner(user: User) -> bool:
+    """Whether a text message to the account's own proved number would be sent, as far as is known."""
+    if user.phone is None or user.phone_verified_at is None:
+        return False
+    if test_code(user.phone) is not None:
+        return True
+    cap = _of_account(user)
+    used_up = budgets.is_used_up(scope=cap.scope, subject=cap.subject, limit=cap.limit)
+    return settings.SMS_PROVIDER != "none" and not used_up
+
+
+def refusal_of(message: Message) -> SmsRefusal | None:
+    """Count one message, in the transaction that takes its try; why it isn't sent, or None.
 
     A refused message leaves the counts as they were.
     """
+    phone = message.recipient or ""
     if test_code(phone) is not None:
         return None  # nothing goes out
-    if not is_served(phone):
+    owner, caps = _owner_and_caps(message)
+    if owner is None and not is_served(phone):
+        _log_country(phone, is_held=holder_of_phone(phone) is not None)
         return SmsRefusal.COUNTRY
     taken: list[Cap] = []
-    for cap in _caps(phone):
+    for cap in caps:
         try:
             budgets.take(scope=cap.scope, subject=cap.subject, limit=cap.limit, window=cap.window)
         except TooManyAttempts:
             for counted in taken:
                 budgets.give_back(scope=counted.scope, subject=counted.subject)
-            _raise_alarm(cap.refusal.value, phone, cap.window, cap.limit)
+            _raise_alarm(cap)
             return cap.refusal
         taken.append(cap)
     _count_unconfirmed(phone)
     return None
 
 
-def not_sent(phone: str) -> None:
+def not_sent(message: Message) -> None:
     """The provider surely didn't take the message, and it will be tried again: it counts once."""
+    phone = message.recipient or ""
     if test_code(phone) is None:
-        for cap in _caps(phone):
+        for cap in _owner_and_caps(message)[1]:
             budgets.give_back(scope=cap.scope, subject=cap.subject)
         budgets.give_back(scope=UNCONFIRMED, subject=_prefix_digest(phone))
 
@@ -96,21 +151,49 @@ def confirmed(phone: str) -> None:
     budgets.give_back(scope=UNCONFIRMED, subject=_prefix_digest(phone))
 
 
-def _caps(phone: str) -> Iterator[Cap]:
-    """In one order for all numbers: by prefix before all together, strangers' share before the whole."""
-    prefix, everything = _prefix_digest(phone), keyed_digest("sms.all", "")
-    limits = (
-        (prefix, settings.SMS_MAX_PER_PREFIX_PER_HOUR, HOUR, SmsRefusal.PREFIX_HOUR),
-        (prefix, settings.SMS_MAX_PER_PREFIX_PER_DAY, DAY, SmsRefusal.PREFIX_DAY),
-        (everything, settings.SMS_MAX_PER_HOUR, HOUR, SmsRefusal.ALL_HOUR),
-        (everything, settings.SMS_MAX_PER_DAY, DAY, SmsRefusal.ALL_DAY),
+def _owner_and_caps(message: Message) -> tuple[User | None, list[Cap]]:
+    """Whose share the message is counted in (None: everyone else's), and its caps in the order they are taken in."""
+    phone = message.recipient or ""
+    origin = json.loads(message.context or "{}").get(ORIGIN)
+    holder = holder_of_phone(phone)
+    if origin == _TO_OWNER:
+        return holder, list(_caps_of_owner(holder)) if holder else []  # without one there is nothing to send
+    network, wide_network = (
+        Digest.of(bytes.fromhex(digest) for digest in digests) for digests in origin or _NO_NETWORKS
     )
-    is_stranger = holder_of_phone(phone) is None
-    for subject, limit, window, refusal in limits:
-        if is_stranger:
-            share = max(1, limit * (100 - settings.SMS_RESERVED_PERCENT) // 100)
-            yield Cap(f"sms.strangers.{refusal.value}", subject, share, window, refusal)
-        yield Cap(f"sms.{refusal.value}", subject, limit, window, refusal)
+    if holder and is_familiar_network(user_id=holder.pk, network=network):
+        return holder, list(_caps_of_owner(holder))
+    return None, list(_caps_of_others(phone, network, wide_network))
+
+
+def _of_account(user: User) -> Cap:
+    subject = keyed_digest("sms.account", str(user.pk))
+    return Cap(OWNERS, subject, settings.SMS_MAX_PER_ACCOUNT_PER_DAY, DAY, SmsRefusal.ACCOUNT_DAY)
+
+
+def _caps_of_owner(owner: User) -> Iterator[Cap]:
+    """Not by prefix, where a few accounts could use up what their neighbours need."""
+    yield _of_account(owner)
+    yield from _caps_of_all(OWNERS)
+
+
+def _caps_of_others(phone: str, network: bytes, wide_network: bytes) -> Iterator[Cap]:
+    for counted, factor in client_address.counted_networks(network, wide_network) if network else ():
+        yield Cap(OTHERS, counted, settings.SMS_MAX_PER_NETWORK_PER_DAY * factor, DAY, SmsRefusal.NETWORK_DAY)
+    prefix, digits = _prefix_digest(phone), _prefix(phone)
+    yield Cap(OTHERS, prefix, settings.SMS_MAX_PER_PREFIX_PER_HOUR, HOUR, SmsRefusal.PREFIX_HOUR, digits)
+    yield Cap(OTHERS, prefix, settings.SMS_MAX_PER_PREFIX_PER_DAY, DAY, SmsRefusal.PREFIX_DAY, digits)
+    yield from _caps_of_all(OTHERS)
+
+
+def _caps_of_all(share: str) -> Iterator[Cap]:
+    everything = keyed_digest("sms.all", "")
+    for limit, window, refusal in (
+        (settings.SMS_MAX_PER_HOUR, HOUR, SmsRefusal.ALL_HOUR),
+        (settings.SMS_MAX_PER_DAY, DAY, SmsRefusal.ALL_DAY),
+    ):
+        of_owners = max(1, limit * settings.SMS_RESERVED_PERCENT // 100)
+        yield Cap(share, everything, of_owners if share == OWNERS else max(1, limit - of_owners), window, refusal)
 
 
 def _count_unconfirmed(phone: str) -> None:
@@ -119,24 +202,34 @@ def _count_unconfirmed(phone: str) -> None:
     try:
         budgets.take(scope=UNCONFIRMED, subject=_prefix_digest(phone), limit=limit, window=HOUR)
     except TooManyAttempts:
-        _raise_alarm("unconfirmed", phone, HOUR, limit)
+        _alarm_once("unconfirmed", "", _prefix(phone), HOUR, limit)
 
 
-def _raise_alarm(cap: str, phone: str, window: timedelta, limit: int) -> None:
+def _raise_alarm(cap: Cap) -> None:
+    _alarm_once(cap.refusal.value, cap.share, cap.prefix, cap.window, cap.limit)
+
+
+def _alarm_once(name: str, share: str, prefix: str, window: timedelta, limit: int) -> None:
     """Once in the cap's window: a flood of refusals isn't a flood of alarms."""
-    prefix = "" if cap in {SmsRefusal.ALL_HOUR, SmsRefusal.ALL_DAY} else _prefix(phone)
+    subject = keyed_digest(_ALARM, f"{share}:{prefix}")
     try:
-        budgets.take(scope=f"{_ALARM}.{cap}", subject=keyed_digest(_ALARM, prefix), limit=1, window=window)
+        budgets.take(scope=f"{_ALARM}.{name}", subject=subject, limit=1, window=window)
     except TooManyAttempts:
         return
-    logger.error("sms_cap_reached", cap=cap, prefix=prefix, limit=limit)
+    logger.error("sms_cap_reached", cap=name, share=share, prefix=prefix, limit=limit)
     audit.record(
         actor=Actor.system("task.send_message"),
         action="sms.cap_reached",
         entity_type="sms_cap",
-        entity_id=cap,
-        after={"prefix": prefix, "limit": limit},
+        entity_id=name,
+        after={"share": share, "prefix": prefix, "limit": limit},
     )
+
+
+def _log_country(phone: str, *, is_held: bool) -> None:
+    """A customer who is refused is an error of the configuration, most likely: SMS_COUNTRIES lacks a country."""
+    write = logger.error if is_held else logger.info
+    write("sms_country_refused", region=region_of(phone), verified_holder=is_held)
 
 
 def _prefix(phone: str) -> str:

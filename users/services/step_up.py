@@ -18,7 +18,7 @@ from fintech_core.exceptions import DomainError, PermissionDenied
 from users.enums import CodePurpose, MessageKind, StepUpChannel
 from users.models import StepUpChallenge, User
 from users.selectors import confirmed_device, is_familiar_network, open_step_up
-from users.services import codes, messages, second_factor
+from users.services import codes, messages, second_factor, sms_caps
 
 LIFETIME = timedelta(minutes=10)
 TEMPLATE = "step_up"
@@ -38,11 +38,19 @@ class StepUpInvalid(DomainError):
     title = "The code is wrong, was used before, has expired, or is for another request."
 
 
+class StepUpUnavailable(DomainError):
+    """Text messages are the only way to the user, and none would be sent. Said in the user's own session alone."""
+
+    code = "step_up_unavailable"
+    status = HTTPStatus.CONFLICT
+    title = "No code can be sent to your phone number. Try again tomorrow, or verify an email address."
+
+
 def begin(*, actor: Actor, fingerprint: bytes, title: str, payment: str = "") -> StepUpChallenge:
     """Open a challenge for a request, and send its code unless the authenticator is to be used.
 
-    `payment` is what the message says of amount and payee; "" for what isn't a payment. Raises PermissionDenied for
-    API keys.
+    `payment` is what the message says of amount and payee; "" for what isn't a payment: those have no authenticator to
+    fall back on, whose code names neither. Raises PermissionDenied for API keys, StepUpUnavailable.
     """
     now = clock.now()
     user_id, session_id = _ids(actor)
@@ -149,6 +157,8 @@ def _ids(actor: Actor) -> tuple[uuid.UUID, uuid.UUID]:
 def _send_code(actor: Actor, user: User, binding: bytes, what: str, now: datetime) -> StepUpChannel:
     sent: list[MessageKind] = []
     by_phone = user.email is None or user.email_verified_at is None
+    if by_phone and not sms_caps.reaches_owner(user):
+        raise StepUpUnavailable
     codes.issue(
         actor=actor,
         purpose=CodePurpose.STEP_UP,

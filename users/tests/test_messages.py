@@ -10,6 +10,7 @@ from django.core import mail
 from django.db import IntegrityError
 
 from fintech_core.db import unit_of_work
+from fintech_core.testing import SYSTEM
 from users import sms, tasks
 from users.enums import CredentialChange, MessageState
 from users.models import Message, User
@@ -38,7 +39,7 @@ def queue_sms(phone: str = PHONE, lifetime: timedelta = timedelta(minutes=10)) -
     context = {"what": "Something happened.", "at": "now"}
     return unit_of_work(
         lambda: messages.send_sms(
-            template="credential_changed", phone=phone, context=context, lifetime=lifetime, now=NOW
+            actor=SYSTEM, template="credential_changed", phone=phone, context=context, lifetime=lifetime, now=NOW
         )
     )
 
@@ -82,7 +83,9 @@ def test_recipient_and_words_are_ciphertexts_and_the_queue_gets_the_id_alone(
     from django.db import connection
 
     with mock.patch("fintech_core.queue.current_app") as app, django_capture_on_commit_callbacks(execute=True):
-        queued = messages.send_sms(template="credential_changed", phone=PHONE, context={"code": "987654"}, now=NOW)
+        queued = messages.send_sms(
+            actor=SYSTEM, template="credential_changed", phone=PHONE, context={"code": "987654"}, now=NOW
+        )
 
     app.send_task.assert_called_once_with("users.send_message", args=(str(queued.pk),))
     with connection.cursor() as cursor:

@@ -170,6 +170,7 @@ def test_in_test_mode_nothing_goes_to_test_numbers(server: Server, settings: Any
     from django.utils import timezone
 
     from fintech_core.db import unit_of_work
+    from fintech_core.testing import SYSTEM
     from users import tasks
     from users.models import Message
     from users.services import messages
@@ -179,7 +180,7 @@ def test_in_test_mode_nothing_goes_to_test_numbers(server: Server, settings: Any
     for phone in ("+79999123456", PHONE):
         queued = unit_of_work(
             lambda phone=phone: messages.send_sms(
-                template="credential_changed", phone=phone, context=context, now=timezone.now()
+                actor=SYSTEM, template="credential_changed", phone=phone, context=context, now=timezone.now()
             )
         )
         tasks.send_message(str(queued.pk))

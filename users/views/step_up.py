@@ -32,7 +32,7 @@ _NOT_ONE = {"field": "path", "code": "no_step_up", "message": "This is no reques
 class StepUpViewSet(DomainViewSet):
     access: ClassVar = {"create": Capability.CREDENTIALS_WRITE}
     limits: ClassVar = {"create": (STEP_UP,)}
-    problem_statuses: ClassVar = {"create": (404, 422)}
+    problem_statuses: ClassVar = {"create": (404, 409, 422)}
 
     @extend_schema(
         operation_id="auth_step_up",
@@ -53,7 +53,8 @@ class StepUpViewSet(DomainViewSet):
         """Ask for a code for one request, which is then repeated with it as `Step-Up-Code`, from the same session.
 
         A payment's code is sent, and the message names amount and payee. For the rest `channel` is `totp` for who has
-        an authenticator: nothing is sent, and its code is used.
+        an authenticator: nothing is sent, and its code is used. 409 `step_up_unavailable` where no text message would
+        be sent to the number of a user who has no verified address.
         """
         data = self.validated(StepUpInput)
         found = step_up.step_up_action_for(method=data["method"], path=data["path"])
