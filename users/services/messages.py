@@ -54,7 +54,7 @@ def send_sms(
     now: datetime,
 ) -> Message:
     """A text message to an E.164 number, from users/templates/users/sms/<template>.txt, that the actor asked for."""
-    asked = {**(context or {}), sms_caps.ORIGIN: sms_caps.origin_of(actor)}
+    asked = {**(context or {}), sms_caps.ORIGIN: sms_caps.origin_of(actor=actor)}
     return _queue(MessageKind.SMS, template, phone, asked, lifetime, now)
 
 

@@ -66,7 +66,7 @@ class Cap:
         return f"sms.{self.share}.{self.refusal.value}"
 
 
-def origin_of(actor: Actor) -> list[list[str]]:
+def origin_of(*, actor: Actor) -> list[list[str]]:
     """For the context of a message: the networks of the request that asks for it, under each key of the ring."""
     return [[digest.hex() for digest in under_any_key(network)] for network in (actor.network, actor.wide_network)]
 
