@@ -14,7 +14,8 @@ from compliance.selectors import submissions_of
 from fintech_core import prepared
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
-from transactions.enums import Direction, HoldStatus, ScheduleStatus
+from transactions import recurrence
+from transactions.enums import BusinessDayRule, Direction, Frequency, HoldStatus, ScheduleStatus
 from transactions.fx import BASE_CURRENCY, BASE_RATE
 from transactions.models import (
     ExchangeQuote,
@@ -347,9 +348,13 @@ def schedules_owned_by(actor: Actor) -> QuerySet[TransferSchedule]:
 
 
 def unconfirmed_schedules_of(actor: Actor) -> list[tuple[str, Decimal]]:
-    """What each schedule that isn't over and wasn't confirmed by a code pays at a time: at most once a day."""
+    """The most that each schedule that isn't over and wasn't confirmed by a code pays within a day."""
     rows = schedules_owned_by(actor).filter(status__in=_NOT_OVER, confirmed=False)
-    return list(rows.values_list("currency", "amount"))
+    found = rows.values_list("currency", "amount", "frequency", "business_day_rule")
+    return [
+        (currency, amount * recurrence.most_in_a_day(Frequency(frequency), BusinessDayRule(rule)))
+        for currency, amount, frequency, rule in found
+    ]
 
 
 def open_schedules_from(owner: Owner) -> list[uuid.UUID]:

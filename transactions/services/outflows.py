@@ -106,6 +106,18 @@ def needs_code(*, actor: Actor, amounts: Collection[tuple[str, Decimal]]) -> boo
     return _reaches_threshold(prepared.rows(_LEFT, [outflow.owner_id, WINDOW + QUARTER]), amounts)
 
 
+def room_at(*, owner_id: uuid.UUID, amounts: Collection[tuple[str, Decimal]], now: datetime) -> datetime | None:
+    """When these amounts would need no code any more, if nothing else left until then; None: they always need one."""
+    rows = UnconfirmedOutflow.objects.filter(owner=owner_id, quarter__gt=now - WINDOW - QUARTER)
+    counted = list(rows.order_by("quarter", "pk").values_list("quarter", "currency", "amount"))
+    free_at = now
+    while _reaches_threshold([(currency, amount) for _, currency, amount in counted], amounts):
+        if not counted:
+            return None
+        free_at = counted.pop(0)[0] + WINDOW + QUARTER
+    return free_at
+
+
 def purge_outflows(*, now: datetime) -> int:
     """Delete what no longer counts, a bounded number of rows. Returns how many."""
     over = now - WINDOW - QUARTER

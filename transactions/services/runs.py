@@ -6,8 +6,10 @@ tried again. It can't be paid twice: its transaction carries the reference `sch-
 unique per owner for ever, and commits together with the row that says POSTED.
 
 Rules of what is refused:
-- insufficient funds, too much without a fresh code (`step_up_required`), and failures of ours: again after an hour,
-  three times at most and only on the same UTC day, then REFUSED; the schedule goes on with the next occurrence.
+- insufficient funds, and failures of ours: again after an hour, three times at most and only on the same UTC day,
+  then REFUSED; the schedule goes on with the next occurrence.
+- too much without a fresh code (`step_up_required`): again as soon as enough of what was sent before no longer counts,
+  three times at most, then REFUSED. Its owner gets a message the first time.
 - anything else is REFUSED at once, a frozen wallet included; three such in a row end the schedule as FAILED.
 - after downtime each missed occurrence is run once, the oldest first, but only the newest three: older ones are
   SKIPPED.
@@ -20,11 +22,13 @@ from fintech_core import audit, clock
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import PermissionDenied
+from fintech_core.money import Money
 from organizations.selectors import acting_in
 from transactions import ledger, recurrence
 from transactions.enums import Frequency, RunStatus, ScheduleStatus, TransactionKind
 from transactions.locks import lock_transfer_schedule
 from transactions.models import LedgerEntry, ScheduledRun, Transaction, TransferSchedule
+from transactions.services import outflows
 from transactions.services.payees import DestinationUnavailable
 from transactions.services.planning import Destination
 from transactions.services.schedules import (
@@ -40,7 +44,7 @@ from transactions.services.transfers import create_transfer
 from users.enums import Role
 from users.models import User
 from users.roles import CAPABILITIES
-from users.services import StepUpRequired
+from users.services import StepUpRequired, messages
 from wallet.selectors import open_wallet_of
 
 JOB = "beat.run_schedules"
@@ -51,6 +55,7 @@ MAX_ATTEMPTS = 4
 MAX_REFUSALS_IN_A_ROW = 3
 INTERNAL_ERROR = "internal_error"
 _RETRIED = frozenset({ledger.InsufficientFunds.code, StepUpRequired.code, INTERNAL_ERROR})
+TEMPLATE = "schedule_needs_code"
 
 
 def reference_of(schedule_id: uuid.UUID, occurrence: int) -> str:
@@ -131,10 +136,11 @@ def record_refusal(*, run: ScheduledRun, code: str, detail: str) -> None:
     current = _current(schedule, run)
     if schedule is None or current is None:
         return
+    if code == StepUpRequired.code and current.error_code != code:
+        _notify_owner(schedule, now)
     current.error_code, current.detail = code, detail[:500]
-    again_at = now + RETRY_AFTER
-    same_day = again_at.date() == current.created_at.date()
-    if code in _RETRIED and current.attempts < MAX_ATTEMPTS and same_day:
+    again_at = _again_at(schedule, current, code, now)
+    if again_at is not None:
         current.status, current.next_attempt_at = RunStatus.RETRYING, again_at
         schedule.next_run_at = again_at
         schedule.save(update_fields=["next_run_at"])
@@ -152,6 +158,27 @@ def record_refusal(*, run: ScheduledRun, code: str, detail: str) -> None:
         attempt=current.attempts,
         code=code,
     )
+
+
+def _again_at(schedule: TransferSchedule, run: ScheduledRun, code: str, now: datetime) -> datetime | None:
+    """When a refused attempt is made again; None: never."""
+    if code not in _RETRIED or run.attempts >= MAX_ATTEMPTS:
+        return None
+    owner_id = schedule.source_wallet.owner_id
+    if code == StepUpRequired.code and owner_id is not None:
+        amounts = [(schedule.currency, schedule.amount)]
+        free_at = outflows.room_at(owner_id=owner_id, amounts=amounts, now=now)
+        return free_at and max(free_at, now + LEASE)
+    again_at = now + RETRY_AFTER
+    return again_at if again_at.date() == run.created_at.date() else None
+
+
+def _notify_owner(schedule: TransferSchedule, now: datetime) -> None:
+    """Whoever set the schedule up; those who can't log in aren't written to."""
+    user = User.objects.get(pk=schedule.owner_id)
+    if user.is_active and (user.email_verified_at is not None or user.phone_verified_at is not None):
+        context = {"money": str(Money(schedule.amount, schedule.currency)), "at": now.strftime("%Y-%m-%d %H:%M UTC")}
+        messages.send_to_user(user=user, template=TEMPLATE, context=context, now=now)
 
 
 def _is_due(schedule: TransferSchedule, now: datetime) -> bool:

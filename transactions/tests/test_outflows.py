@@ -305,38 +305,39 @@ def schedule(client: Client, amount: str, *, code: bool = False, **more: Any) ->
 
 
 def test_daily_schedules_add_up_when_they_are_made(client: Client) -> None:
-    first = schedule(client, "6000.00")
+    first = schedule(client, "3000.00")
     assert first.json()["confirmed"] is False
 
-    second = schedule(client, "4000.00")
-    euros = schedule(client, "4000.00", **{k: v for k, v in body("1", "EUR").items() if k != "amount"})
+    second = schedule(client, "2000.00")
+    euros = schedule(client, "2000.00", **{k: v for k, v in body("1", "EUR").items() if k != "amount"})
 
     assert [problem(answer) for answer in (second, euros)] == [ASKS] * 2
     assert TransferSchedule.objects.count() == 1
     with_code = schedule(client, "40000.00", code=True)
     assert with_code.json()["confirmed"] is True
-    assert schedule(client, "3999.99").status_code == 201
+    assert schedule(client, "1999.99").status_code == 201
     assert client.post(f"{SCHEDULES}/{first.json()['id']}/cancel", {}).status_code == 200
-    assert schedule(client, "5000.00").status_code == 201
+    assert schedule(client, "3000.00").status_code == 201
 
 
 def test_what_left_already_counts_for_a_new_schedule(client: Client) -> None:
     assert send(client, "6000.00").status_code == 201
 
-    assert asks(schedule(client, "4000.00"))
+    assert asks(schedule(client, "2000.00"))
+    assert schedule(client, "1999.99").status_code == 201
 
 
 def test_a_run_without_a_code_counts_and_waits_where_it_is_too_much(client: Client, job_at: AtTime) -> None:
-    made = schedule(client, "6000.00")
+    made = schedule(client, "3000.00")
     found = TransferSchedule.objects.get(pk=made.json()["id"])
-    assert send(client, "4000.00").status_code == 201
+    assert send(client, "7000.00").status_code == 201
     due = found.start_at + timedelta(seconds=1)
 
     job_at(due)
 
     assert runs_of(found) == [(1, "RETRYING", 1, "step_up_required")]
     assert OutboxEvent.objects.filter(type="schedule.run_retrying", owner_id=client.user.pk).exists()
-    assert counted() == {"USD": Decimal(4000)}
+    assert counted() == {"USD": Decimal(7000)}
     job_at(due + timedelta(days=2))
     assert ScheduledRun.objects.filter(status="POSTED").count() >= 1
 
