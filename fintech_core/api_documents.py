@@ -74,6 +74,7 @@ class _Negotiation(DefaultContentNegotiation):
 
 
 class SchemaView(SpectacularAPIView):
+    metadata_class = None  # OPTIONS would describe a view of the API, by the page's template
     content_negotiation_class = _Negotiation
     access: ClassVar = {"get": Capability.PUBLIC}
 
@@ -86,6 +87,7 @@ class SchemaView(SpectacularAPIView):
 
 
 class DocsView(SpectacularSwaggerView):
+    metadata_class = None
     access: ClassVar = {"get": Capability.PUBLIC}
 
     @extend_schema(exclude=True)
@@ -94,6 +96,7 @@ class DocsView(SpectacularSwaggerView):
 
 
 class RedocView(SpectacularRedocView):
+    metadata_class = None
     access: ClassVar = {"get": Capability.PUBLIC}
 
     @extend_schema(exclude=True)

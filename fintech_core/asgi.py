@@ -14,7 +14,7 @@ from fintech_core.wsgi import application as wsgi_application
 
 # isort: split
 # Which has made the applications ready. Every view is loaded before the first request.
-from fintech_core import api_documents, urls  # noqa: F401
+from fintech_core import api_documents, client_address, urls  # noqa: F401
 
 application = Front(
     wsgi_application,
@@ -25,9 +25,12 @@ application = Front(
         bodies=settings.WEB_BODIES_BYTES,
         spool=settings.WEB_ANSWER_BYTES,
         answers=settings.WEB_ANSWERS_BYTES,
+        live=min(settings.WEB_UPLOADS, settings.WEB_THREADS - 1),
+        parts=settings.WEB_NETWORK_PARTS,
         body_pace=Pace(settings.SLOW_BODY_SECONDS, settings.SLOW_BYTES_PER_SECOND),
         answer_pace=Pace(settings.SLOW_ANSWER_SECONDS, settings.SLOW_BYTES_PER_SECOND),
     ),
+    network_of=client_address.whole_network_in,
     at_first=lambda: end_stalled_connections(settings.SLOW_ANSWER_SECONDS),
 )
 

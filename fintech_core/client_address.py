@@ -8,6 +8,7 @@ neither stored nor logged; what goes on is a keyed digest of the network.
 import ipaddress
 from collections.abc import Callable
 from contextvars import ContextVar
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -29,13 +30,23 @@ _wide_network: ContextVar[bytes] = ContextVar("client_wide_network", default=b""
 
 def of(request: HttpRequest) -> str:
     """The client's address in its canonical form; "" where the server knows none (a Unix socket)."""
-    peer = _parse(request.META.get("REMOTE_ADDR", ""))
+    return _address_in(request.META)
+
+
+def whole_network_in(environ: dict[str, Any]) -> str:
+    """The widest that counts as one place: an IPv4 address, or the /48 of an IPv6 address."""
+    address = _address_in(environ, log=False)
+    return wide_network_of(address) or address
+
+
+def _address_in(environ: dict[str, Any], *, log: bool = True) -> str:
+    peer = _parse(environ.get("REMOTE_ADDR", ""))
     header: str = settings.TRUSTED_PROXY_ADDRESS_HEADER
     if header:
         # A list has parts that others wrote, so none of it is believed. Then everyone counts as the proxy, which is
         # felt: a header that can't be read must not give anyone counters of their own.
-        told = _parse(request.META.get(header, ""))
-        if told is None:
+        told = _parse(environ.get(header, ""))
+        if told is None and log:
             logger.warning("client_address_unreadable", header=header)
         peer = told or peer
     return str(peer) if peer else ""

@@ -15,6 +15,8 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response, patch_vary_headers
 
+from fintech_core.front import SHARED
+
 _GZIP = re.compile(r"(?:^|,)\s*gzip\s*(?:;\s*q=(?P<quality>[0-9.]+)\s*)?(?:,|$)", re.ASCII | re.IGNORECASE)
 
 
@@ -52,6 +54,7 @@ class Once:
 
 def respond(request: HttpRequest, document: Document, headers: Mapping[str, str] | None = None) -> HttpResponseBase:
     """The document, compressed where the client takes that; 304 where it has it already."""
+    request.META[SHARED] = True
     zipped = _takes_gzip(request)
     response = HttpResponse(document.gzipped if zipped else document.plain, content_type=document.content_type)
     if zipped:

@@ -1,7 +1,8 @@
 """Answers that are streamed: how many run at once, and the HTTP around them.
 
-An export occupies a thread while it is made, so only a few are made at once (AT_ONCE); and it takes up room until its
-reader has it, so each principal has only a few on the way (OF_ONE). The rest is told to come back. The front reads
+An export occupies a thread while it is made, so only a few are made at once (WEB_EXPORTS); and it takes up room until its
+reader has it, so each principal has only a few on the way (WEB_EXPORTS_OF_ONE), fewer than may be made at once: one can't
+keep the others out. The rest is told to come back. The front reads
 ahead of the reader (fintech_core.front), so a slow one holds neither thread nor place of the first kind. Nothing here
 holds a transaction: no reader holds a snapshot.
 """
@@ -13,14 +14,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from uuid import UUID
 
+from django.conf import settings
 from django.http import StreamingHttpResponse
 from rest_framework.request import Request
 
 from fintech_core.exceptions import DomainError
 from fintech_core.front import AFTER_ANSWER
-
-AT_ONCE = 2  # per web process, of its threads
-OF_ONE = 2  # per web process and principal
 
 
 class ExportsBusy(DomainError):
@@ -38,7 +37,7 @@ class _Places:
 
     def take(self, principal: UUID) -> "_Place":
         with self._lock:
-            if self._made >= AT_ONCE or self._of[principal] >= OF_ONE:
+            if self._made >= settings.WEB_EXPORTS or self._of[principal] >= settings.WEB_EXPORTS_OF_ONE:
                 raise ExportsBusy
             self._made += 1
             self._of[principal] += 1

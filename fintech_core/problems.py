@@ -16,6 +16,7 @@ from django.urls import reverse
 from rest_framework import exceptions as drf
 
 from fintech_core.exceptions import DomainError, NotFound, PermissionDenied, ServiceUnavailable, ValidationFailed
+from fintech_core.front import NoPlace
 
 CONTENT_TYPE = "application/problem+json"
 JSON_PATHS = ("/api", "/webhooks", "/health", "/ready")
@@ -72,6 +73,8 @@ def as_domain_error(error: Exception) -> DomainError | None:
         return ServiceUnavailable()
     if isinstance(error, RequestDataTooBig):
         return plain("payload_too_large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
+    if isinstance(error, UnreadablePostError) and isinstance(error.__cause__, NoPlace):
+        return ServiceUnavailable("Too many files are being sent. Try again in a moment.")
     if isinstance(error, UnreadablePostError):  # the front ends a large body that is slower than it may be
         return plain("request_timeout", HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time.")
     if isinstance(error, SuspiciousOperation):

@@ -27,6 +27,7 @@ def command(host: str, port: int) -> list[str]:
         # Slow and silent connections count here, so it is far above the number of requests that are worked on.
         "--backpressure": min(settings.WEB_CONNECTIONS, _open_files() - _OTHER_FILES),
         "--backlog": 2048,
+        "--http1-buffer-size": settings.WEB_HEADER_BYTES,
         "--http1-header-read-timeout": settings.SLOW_HEADER_SECONDS * 1000,  # also how long a connection may be idle
         # A request may take the 5 seconds of a statement; a worker that hangs longer must not hang the stop.
         "--workers-kill-timeout": 10,

@@ -469,6 +469,15 @@ WEB_CONNECTIONS: int = env.int("WEB_CONNECTIONS", default=4096)
 WEB_QUEUE: int = env.int("WEB_QUEUE", default=1000)
 WEB_BODIES_BYTES: int = env.int("WEB_BODIES_BYTES", default=128 * 1024 * 1024)
 WEB_ANSWERS_BYTES: int = env.int("WEB_ANSWERS_BYTES", default=512 * 1024 * 1024)
+# Of requests, bodies and answers one network (an IPv4 address, a /48) may have one of so many parts.
+WEB_NETWORK_PARTS: int = env.int("WEB_NETWORK_PARTS", default=4)
+# Of the threads of each process: how many read files of statements (always fewer than there are), and make exports. An
+# export counts for its user until it is sent.
+WEB_UPLOADS: int = env.int("WEB_UPLOADS", default=2)
+WEB_EXPORTS: int = env.int("WEB_EXPORTS", default=4)
+WEB_EXPORTS_OF_ONE: int = env.int("WEB_EXPORTS_OF_ONE", default=1)
+# Of a request, for each connection.
+WEB_HEADER_BYTES = 64 * 1024
 # The longest answer that is complete before it is sent. A longer one (a journal of large books) holds a thread while it
 # is read; a statement for customers is never longer.
 WEB_ANSWER_BYTES = 64 * 1024 * 1024

@@ -14,11 +14,15 @@ _LEVELS = frozenset({"INFO", "WARNING", "ERROR", "CRITICAL"})
 _MB = 1024 * 1024
 _OF_THE_WEB_SERVER = {
     "WEB_WORKERS": (1, 256),
-    "WEB_THREADS": (1, 64),
+    "WEB_THREADS": (2, 64),
     "WEB_CONNECTIONS": (64, 100_000),
     "WEB_QUEUE": (8, 10_000),
     "WEB_BODIES_BYTES": (4 * _MB, 4096 * _MB),
-    "WEB_ANSWERS_BYTES": (64 * _MB, 65_536 * _MB),
+    "WEB_ANSWERS_BYTES": (128 * _MB, 65_536 * _MB),
+    "WEB_NETWORK_PARTS": (2, 64),
+    "WEB_UPLOADS": (1, 32),
+    "WEB_EXPORTS": (2, 32),
+    "WEB_EXPORTS_OF_ONE": (1, 31),
     "SLOW_HEADER_SECONDS": (1, 60),
     "SLOW_BODY_SECONDS": (1, 120),
     "SLOW_ANSWER_SECONDS": (1, 300),
@@ -119,11 +123,21 @@ def _proxy_headers() -> list[CheckMessage]:
 
 def _web_server() -> list[CheckMessage]:
     """What bounds slow and many clients. Too little serves nobody, too much bounds nobody."""
-    return [
-        Error(f"{name} is not from {least} to {most}.", hint=".env.example says what it means.", id="fintech.E046")
+    found = [
+        f"{name} is not from {least} to {most}."
         for name, (least, most) in _OF_THE_WEB_SERVER.items()
         if not least <= getattr(settings, name) <= most
     ]
+    parts = max(1, settings.WEB_NETWORK_PARTS)
+    if settings.WEB_EXPORTS_OF_ONE >= settings.WEB_EXPORTS:
+        found.append("WEB_EXPORTS_OF_ONE is not less than WEB_EXPORTS: one user keeps all others from exports.")
+    if settings.WEB_QUEUE < parts:
+        found.append("WEB_QUEUE is less than WEB_NETWORK_PARTS: no network may send a request.")
+    if settings.WEB_ANSWERS_BYTES < parts * settings.WEB_ANSWER_BYTES:
+        found.append(f"WEB_ANSWERS_BYTES has no {settings.WEB_ANSWER_BYTES} bytes for each of WEB_NETWORK_PARTS.")
+    if settings.WEB_BODIES_BYTES < 2 * parts * settings.MAX_BODY_BYTES:
+        found.append(f"WEB_BODIES_BYTES has no 2 * {settings.MAX_BODY_BYTES} bytes for each of WEB_NETWORK_PARTS.")
+    return [Error(message, hint=".env.example says what it means.", id="fintech.E046") for message in found]
 
 
 def _logs() -> list[CheckMessage]:

@@ -2,26 +2,31 @@
 
 The thread collects it: up to SMALL bytes in memory, up to `spool` bytes in a temporary file. So it is complete before
 its first byte is sent, one that fails half-way is a 500, and neither the thread nor what the application holds (a
-snapshot, a slot for exports) waits for the reader. The temporary files of a process have a budget; an answer that finds
-no room is a 503. Only what is larger than `spool` is passed on piece by piece, the thread waiting for the reader, and
+snapshot, a slot for exports) waits for the reader. The temporary files of a process have a budget, of which one network
+may use a part; a reading answer that finds no room is a 503. What says that something was done is kept all the same: it
+must never look refused. What is kept anyway needs no room: a plain file, and bytes that the application shares between
+its answers (`SHARED`). Only what is larger than `spool` is passed on piece by piece, the thread waiting for the reader, and
 breaks off with the connection where the application fails or the reader is slower than `pace`.
 """
 
 import asyncio
 import contextlib
 import itertools
+import os
 import tempfile
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import IO, Any
 
-from fintech_core.front.pace import Pace
+from fintech_core.front.environ import Environ
+from fintech_core.front.pace import Budget, Pace
 
 SMALL = 64 * 1024
+SHARED = "fintech_core.front.shared"  # in the environ, once the application has put it there: it keeps these bytes
 _PIECES_AHEAD = 4
 _WITHOUT_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
+_READING = {"GET", "HEAD", "OPTIONS", "TRACE"}
 Headers = list[tuple[str, str]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -38,22 +43,26 @@ class Incomplete(Exception):
     """The application failed after a part of the answer had been sent."""
 
 
-class Room:
-    """Bytes of temporary files, of all threads together."""
+class PlainFile:
+    """An answer that is a file (`wsgi.file_wrapper`)."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit, self._used = limit, 0
-        self._lock = threading.Lock()
+    def __init__(self, file: Any, block_size: int = SMALL) -> None:
+        self._file, self._block_size = file, block_size
 
-    def take(self, count: int) -> None:
-        with self._lock:
-            if self._used + count > self._limit:
-                raise NoRoom
-            self._used += count
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(lambda: self._file.read(self._block_size), b"")
 
-    def give_back(self, count: int) -> None:
-        with self._lock:
-            self._used -= count
+    def close(self) -> None:
+        self._file.close()
+
+    def copy(self) -> IO[bytes] | None:
+        """Another descriptor of it; None where it isn't simply all of a file of the system."""
+        try:
+            if self._file.tell() != 0:
+                return None
+            return os.fdopen(os.dup(self._file.fileno()), "rb")
+        except (AttributeError, OSError):
+            return None
 
 
 @dataclass(slots=True)
@@ -62,6 +71,7 @@ class Answer:
 
     status: int
     headers: Headers
+    network: str = ""
     body: bytes = b""
     file: IO[bytes] | None = None
     kept: int = 0  # bytes of the room that the file takes
@@ -99,11 +109,25 @@ class Pipe:
 class Collector:
     """Used by the threads."""
 
-    def __init__(self, *, spool: int, room: Room) -> None:
+    def __init__(self, *, spool: int, room: Budget) -> None:
         self._spool, self._room = spool, room
 
-    def collect(self, answer: Answer, chunks: Iterable[bytes], hand_over: Callable[[], Pipe]) -> None:
+    def collect(
+        self, answer: Answer, chunks: Iterable[bytes], environ: Environ, hand_over: Callable[[], Pipe]
+    ) -> None:
         """Put all of it into the answer; once that is too much, `hand_over` the answer and pass on the rest."""
+        if isinstance(chunks, PlainFile) and (copy := chunks.copy()) is not None:
+            answer.file = copy
+        elif environ.get(SHARED):
+            answer.body = b"".join(chunks)  # of one piece: no copy
+            _measure(answer, len(answer.body))
+        else:
+            done = environ["REQUEST_METHOD"] not in _READING and answer.status < HTTPStatus.BAD_REQUEST
+            self._keep(answer, chunks, hand_over, regardless=done)
+
+    def _keep(
+        self, answer: Answer, chunks: Iterable[bytes], hand_over: Callable[[], Pipe], *, regardless: bool
+    ) -> None:
         small: list[bytes] = []
         size = 0
         pieces = iter(chunks)
@@ -112,9 +136,9 @@ class Collector:
             if size <= SMALL:
                 small.append(piece)
             elif size <= self._spool:
-                self._write(answer, small, piece)
+                self._write(answer, small, piece, regardless=regardless)
             else:
-                self._write(answer, small, b"")
+                self._write(answer, small, b"", regardless=regardless)
                 pipe = hand_over()
                 for more in itertools.chain([piece], pieces):
                     pipe.put(more)
@@ -124,11 +148,12 @@ class Collector:
             answer.body = b"".join(small)
         _measure(answer, size)
 
-    def _write(self, answer: Answer, small: list[bytes], piece: bytes) -> None:
+    def _write(self, answer: Answer, small: list[bytes], piece: bytes, *, regardless: bool) -> None:
         if answer.file is None:
             answer.file = tempfile.TemporaryFile()  # noqa: SIM115 - closed once it is sent
             piece = b"".join([*small, piece])
-        self._room.take(len(piece))
+        if not self._room.take(answer.network, len(piece), regardless=regardless):
+            raise NoRoom
         answer.kept += len(piece)
         answer.file.write(piece)
 
@@ -139,7 +164,7 @@ class Collector:
         if answer.file is not None:
             with contextlib.suppress(OSError):  # a full disk, once more for what was still to be written
                 answer.file.close()
-        self._room.give_back(answer.kept)
+        self._room.give_back(answer.network, answer.kept)
         answer.kept = 0
 
 
@@ -154,7 +179,7 @@ async def send_answer(answer: Answer, send: Send, *, pace: Pace, gone: "asyncio.
     """Raises TimeoutError for a reader that is slower than `pace`, ReaderGone once `gone` says so."""
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    if answer.file is None and answer.rest is None:
+    if answer.file is None and answer.rest is None and len(answer.body) <= SMALL:
         await send({"type": "http.response.body", "body": answer.body})
         return
     loop = asyncio.get_running_loop()
@@ -171,6 +196,8 @@ async def send_answer(answer: Answer, send: Send, *, pace: Pace, gone: "asyncio.
 
 async def _pieces(answer: Answer) -> AsyncIterator[tuple[float, bytes]]:
     """Each piece with the seconds that the application, not the reader, made us wait for it."""
+    for start in range(0, len(answer.body), SMALL):
+        yield 0.0, answer.body[start : start + SMALL]
     if answer.file is not None:
         answer.file.seek(0)
         while piece := answer.file.read(SMALL):

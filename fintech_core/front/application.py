@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 import structlog
 
 from fintech_core.front import answers
-from fintech_core.front.answers import Answer, Headers, Incomplete, NoRoom, Pipe, ReaderGone, Send
+from fintech_core.front.answers import Answer, Headers, Incomplete, NoRoom, Pipe, PlainFile, ReaderGone, Send
 from fintech_core.front.bodies import Body, Disconnected, Reader, Receive, TooMany, TooSlow
 from fintech_core.front.environ import Environ, Scope, environ_of
 from fintech_core.front.pace import Budget, Pace
@@ -23,10 +24,7 @@ WsgiApplication = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 REFUSAL = "fintech_core.front.refusal"  # in the environ: a Refusal, for the application to answer
 AFTER_ANSWER = "fintech_core.front.after_answer"  # in the environ: a list of what is called once the answer is sent
 _UNWATCHED = 0.5  # seconds that a request takes or waits before it is looked after whether its client is still there
-_DETAILS = {
-    HTTPStatus.INTERNAL_SERVER_ERROR: "Something went wrong on our side.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "Too many requests are waiting. Try again in a moment.",
-}
+_PARTS_OF_BODIES = 2  # half of the bytes for small bodies, half for larger ones
 logger = structlog.get_logger(__name__)
 
 
@@ -35,6 +33,15 @@ class Refusal(StrEnum):
 
     TOO_SLOW = "too_slow"
     TOO_MANY = "too_many"
+
+
+class Failure(StrEnum):
+    """What is answered instead: the text, by its cause."""
+
+    BUG = "Something went wrong on our side."
+    QUEUE = "Too many requests are waiting. Try again in a moment."
+    NETWORK = "Too many requests from your network are under way. Try again in a moment."
+    ANSWERS = "Too many large answers are being sent. Try again in a moment."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +54,34 @@ class Limits:
     bodies: int  # all of those together
     spool: int  # the longest answer that is complete before it is sent
     answers: int  # all of those together, in temporary files
+    live: int  # bodies that are longer than `whole_body` and hold a thread
+    parts: int  # a network may use one of so many parts of `queue`, `bodies` and `answers`
     body_pace: Pace
     answer_pace: Pace
 
 
 class Front:
     def __init__(
-        self, application: WsgiApplication, limits: Limits, *, at_first: Callable[[], object] = lambda: None
+        self,
+        application: WsgiApplication,
+        limits: Limits,
+        *,
+        network_of: Callable[[Environ], str] = lambda environ: str(environ["REMOTE_ADDR"]),
+        at_first: Callable[[], object] = lambda: None,
     ) -> None:
         """`at_first` is called with the first request, when the server listens."""
+        self._network_of = network_of
         self._at_first, self._has_begun = at_first, False
         self._application, self._limits = application, limits
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="request")
-        self._bodies = Budget(limits.bodies)
-        self._reader = Reader(whole=limits.whole_body, pace=limits.body_pace, budget=self._bodies)
-        self._collector = answers.Collector(spool=limits.spool, room=answers.Room(limits.answers))
+        self._small = Budget(limits.bodies // _PARTS_OF_BODIES, parts=limits.parts)
+        self._large = Budget(limits.bodies // _PARTS_OF_BODIES, parts=limits.parts)
+        self._reader = Reader(
+            whole=limits.whole_body, pace=limits.body_pace, small=self._small, large=self._large, live=limits.live
+        )
+        self._room = Budget(limits.answers, parts=limits.parts)
+        self._collector = answers.Collector(spool=limits.spool, room=self._room)
+        self._under_way: Counter[str] = Counter()  # requests by network, from the first byte to the last
         self._pending = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,9 +91,22 @@ class Front:
             self._has_begun = True
             self._at_first()
         environ = environ_of(scope)
+        network = self._network_of(environ)
+        if self._under_way[network] >= self._limits.queue // self._limits.parts:
+            await answers.send_answer(_problem(Failure.NETWORK, environ), send, pace=self._limits.answer_pace, gone=None)
+            return
+        self._under_way[network] += 1
+        try:
+            await self._take(environ, network, receive, send)
+        finally:
+            self._under_way[network] -= 1
+            if not self._under_way[network]:
+                del self._under_way[network]
+
+    async def _take(self, environ: Environ, network: str, receive: Receive, send: Send) -> None:
         body = Body(io.BytesIO(), complete=False)
         try:
-            body = await self._reader.read(environ, receive)
+            body = await self._reader.read(environ, receive, network)
         except TooSlow:
             environ[REFUSAL] = Refusal.TOO_SLOW
         except TooMany:
@@ -82,17 +115,18 @@ class Front:
             return
         environ["wsgi.input"] = body.stream
         try:
-            await self._serve(environ, _Client(receive, watched=body.complete), send)
+            await self._serve(environ, network, _Client(receive, watched=body.complete), send)
         finally:
-            self._bodies.give_back(body.kept)
+            self._reader.give_back(body, network)
 
-    async def _serve(self, environ: Environ, client: "_Client", send: Send) -> None:
+    async def _serve(self, environ: Environ, network: str, client: "_Client", send: Send) -> None:
         environ[AFTER_ANSWER] = []
+        environ["wsgi.file_wrapper"] = PlainFile
         answer: Answer | None = None
         try:
-            answer = await self._answer(environ, client)
+            answer = await self._answer(environ, network, client)
             if answer is not None:
-                gone = client.watch() if answer.file is not None else None
+                gone = client.watch() if answer.file is not None or len(answer.body) > answers.SMALL else None
                 await answers.send_answer(answer, send, pace=self._limits.answer_pace, gone=gone)
         except TimeoutError:
             logger.warning("reader_too_slow", path=environ["PATH_INFO"])
@@ -109,15 +143,15 @@ class Front:
         for call in environ[AFTER_ANSWER]:
             call()
 
-    async def _answer(self, environ: Environ, client: "_Client") -> Answer | None:
+    async def _answer(self, environ: Environ, network: str, client: "_Client") -> Answer | None:
         """None if the client went away before its request had a thread."""
         if self._pending >= self._limits.queue:
-            return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable", [])
+            return _problem(Failure.QUEUE, environ)
         self._pending += 1
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[Answer] = loop.create_future()
         try:
-            work = self._threads.submit(self._work, environ, loop, ready)
+            work = self._threads.submit(self._work, environ, network, loop, ready)
             await asyncio.wait({ready}, timeout=_UNWATCHED)
             if not ready.done():
                 either: set[asyncio.Future[Any]] = {ready, client.watch()}
@@ -131,12 +165,14 @@ class Front:
         finally:
             self._pending -= 1
 
-    def _work(self, environ: Environ, loop: asyncio.AbstractEventLoop, ready: "asyncio.Future[Answer]") -> None:
+    def _work(
+        self, environ: Environ, network: str, loop: asyncio.AbstractEventLoop, ready: "asyncio.Future[Answer]"
+    ) -> None:
         """In a thread: run the application and make the answer ready. What it holds is given back before that.
 
         Whatever is raised, SystemExit too: the pool would keep it to itself, and the request would wait for ever.
         """
-        answer = Answer(HTTPStatus.INTERNAL_SERVER_ERROR, [])
+        answer = Answer(HTTPStatus.INTERNAL_SERVER_ERROR, [], network)
 
         def start_response(status: str, headers: Headers, exc_info: Any = None) -> None:
             answer.status, answer.headers = int(status[:3]), list(headers)
@@ -152,7 +188,7 @@ class Front:
         except ReaderGone:
             return
         except BaseException as error:
-            final = self._failed(answer, error)
+            final = self._failed(answer, error, environ)
         if answer.rest is None:
             self._deliver(final, loop, ready)
 
@@ -169,7 +205,7 @@ class Front:
             chunks = self._application(environ, start_response)
             try:
                 if environ["REQUEST_METHOD"] != "HEAD":
-                    self._collector.collect(answer, chunks, hand_over)
+                    self._collector.collect(answer, chunks, environ, hand_over)
             finally:
                 close = getattr(chunks, "close", None)
                 if close is not None:
@@ -177,20 +213,17 @@ class Front:
         finally:
             environ["wsgi.input"].close()
 
-    def _failed(self, answer: Answer, error: BaseException) -> Answer:
+    def _failed(self, answer: Answer, error: BaseException, environ: Environ) -> Answer:
         """The answer instead; where the first half is on its way, it breaks off."""
-        status, code = HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error"
-        if isinstance(error, NoRoom):
-            status, code = HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable"
-            logger.warning("answers_take_too_much_room")
-        else:
+        failure = Failure.ANSWERS if isinstance(error, NoRoom) else Failure.BUG
+        if failure is Failure.BUG:
             logger.error("answer_failed", exc_info=error)
         if answer.rest is not None:
             with contextlib.suppress(ReaderGone):
                 answer.rest.put(Incomplete())
             return answer
         self._collector.discard(answer)
-        return _problem(status, code, answer.headers)
+        return _problem(failure, environ, answer.headers)
 
 
 class _Client:
@@ -216,18 +249,33 @@ class _Client:
             pass
 
 
-def _problem(status: HTTPStatus, code: str, headers: Headers) -> Answer:
-    """In the shape of all errors, with what the refused answer says of its request."""
+def _problem(failure: Failure, environ: Environ, headers: Headers | None = None) -> Answer:
+    """In the shape of all errors, with what the answer that isn't sent says of its request.
+
+    Logged here: the application, if it was asked, has noted the status of an answer that nobody gets.
+    """
+    bug = failure is Failure.BUG
+    status = HTTPStatus.INTERNAL_SERVER_ERROR if bug else HTTPStatus.SERVICE_UNAVAILABLE
+    code = "internal_error" if bug else "service_unavailable"
+    headers = headers or []
     request_id = next((value for name, value in headers if name.lower() == "x-request-id"), "")
     document = {
         "type": f"/api/errors#{code}",
         "title": status.phrase,
         "status": status,
         "code": code,
-        "detail": _DETAILS[status],
+        "detail": failure.value,
         "trace_id": request_id,
     }
+    logger.warning(
+        "answered_by_front",
+        method=environ["REQUEST_METHOD"],
+        path=environ["PATH_INFO"],
+        status=int(status),
+        cause=failure.name.lower(),
+        request_id=request_id,
+    )
     own = [("Content-Type", "application/problem+json"), ("Cache-Control", "no-store")]
     own += [("X-Request-Id", request_id)] if request_id else []
     own += [("Retry-After", "2")] if status == HTTPStatus.SERVICE_UNAVAILABLE else []
-    return Answer(status, own, json.dumps(document).encode())
+    return Answer(status, own, body=json.dumps(document).encode())

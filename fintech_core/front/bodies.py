@@ -1,9 +1,10 @@
 """How a request's body is read: within the deadlines of `pace`, and before the request takes a thread.
 
-- A body of at most `whole` bytes is read into memory. All of them together have a budget; those above `SMALL` bytes may
-  use half of it, so that large ones never keep small ones out.
+- A body of at most `whole` bytes is read into memory. Those of at most `SMALL` bytes have a budget together, and larger
+  ones another, so that large ones never keep small ones out, nor the other way round. Of each, one network may use a
+  part.
 - A larger one is read by the thread, when and if the application asks for it: who may send so much is decided before.
-  A few at once at most (LIVE_AT_ONCE), for they hold threads.
+  A few at once at most (`live`), fewer than there are threads, for each holds one; no thread waits for another's place.
 - One that isn't measured, or measured wrongly, isn't read: the application refuses it.
 """
 
@@ -18,12 +19,9 @@ from fintech_core.front.environ import Environ
 from fintech_core.front.pace import Budget, Pace
 
 SMALL = 64 * 1024
-LIVE_AT_ONCE = 2
-_SLOT_SECONDS = 10.0  # how long a large body waits for one of those that are under way
 _MAX_DIGITS = 18
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
-_live = threading.BoundedSemaphore(LIVE_AT_ONCE)
 
 
 class Disconnected(Exception):
@@ -38,20 +36,26 @@ class TooMany(Exception):
     """There is no room for another body."""
 
 
+class NoPlace(OSError):
+    """As many large bodies as may be are being read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Body:
-    """`kept` bytes of it are in the budget. Once it is `complete`, the next message says that the client has gone."""
+    """`kept` bytes of it are in `budget`. Once it is `complete`, the next message says that the client has gone."""
 
     stream: io.RawIOBase | io.BytesIO
     complete: bool
     kept: int = 0
+    budget: Budget | None = None
 
 
 class Reader:
-    def __init__(self, *, whole: int, pace: Pace, budget: Budget) -> None:
-        self._whole, self._pace, self._budget = whole, pace, budget
+    def __init__(self, *, whole: int, pace: Pace, small: Budget, large: Budget, live: int) -> None:
+        self._whole, self._pace, self._small, self._large = whole, pace, small, large
+        self.live = threading.BoundedSemaphore(live)
 
-    async def read(self, environ: Environ, receive: Receive) -> Body:
+    async def read(self, environ: Environ, receive: Receive, network: str) -> Body:
         """Raises Disconnected, TooSlow or TooMany."""
         length = environ.get("CONTENT_LENGTH")
         if "HTTP_TRANSFER_ENCODING" in environ:
@@ -59,14 +63,20 @@ class Reader:
         if length is None:
             # Over HTTP/2, which our own server doesn't speak, only reading shows whether there is a body; the
             # application refuses what begins to come.
-            return await self._collect(receive, at_least=1)
+            return await self._collect(receive, self._small, network, at_least=1)
         if not (length.isascii() and length.isdigit() and len(length) <= _MAX_DIGITS):
             return Body(io.BytesIO(), complete=False)
         if int(length) > self._whole:
-            return Body(LiveBody(receive, self._pace, int(length)), complete=False)
-        return await self._collect(receive)
+            return Body(LiveBody(receive, self._pace, int(length), self.live), complete=False)
+        return await self._collect(receive, self._small if int(length) <= SMALL else self._large, network)
 
-    async def _collect(self, receive: Receive, *, at_least: int | None = None) -> Body:
+    def give_back(self, body: Body, network: str) -> None:
+        if body.budget is not None:
+            body.budget.give_back(network, body.kept)
+
+    async def _collect(
+        self, receive: Receive, budget: Budget, network: str, *, at_least: int | None = None
+    ) -> Body:
         """All of the body, or its first `at_least` bytes."""
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -77,17 +87,16 @@ class Reader:
                 while True:
                     message = await receive()
                     part = _part_of(message)
-                    share = 0.5 if kept + len(part) > SMALL else 1
-                    if not self._budget.take(len(part), share=share):
+                    if not budget.take(network, len(part)):
                         raise TooMany
                     kept += len(part)
                     parts.append(part)
                     complete = not message.get("more_body")
                     if complete or (at_least is not None and kept >= at_least):
-                        return Body(io.BytesIO(b"".join(parts)), complete, kept)
+                        return Body(io.BytesIO(b"".join(parts)), complete, kept, budget)
                     timeout.reschedule(self._pace.deadline(started=started, moved=kept, now=loop.time()))
         except BaseException as error:
-            self._budget.give_back(kept)
+            budget.give_back(network, kept)
             if isinstance(error, TimeoutError):
                 raise TooSlow from None
             raise
@@ -103,8 +112,8 @@ def _part_of(message: Message) -> bytes:
 class LiveBody(io.RawIOBase):
     """A body that the thread reads while it comes. What fails is an OSError, which Django calls unreadable."""
 
-    def __init__(self, receive: Receive, pace: Pace, length: int) -> None:
-        self._receive, self._pace, self._left = receive, pace, length
+    def __init__(self, receive: Receive, pace: Pace, length: int, live: threading.BoundedSemaphore) -> None:
+        self._receive, self._pace, self._left, self._live = receive, pace, length, live
         self._loop = asyncio.get_running_loop()
         self._started = 0.0
         self._moved = 0
@@ -132,7 +141,7 @@ class LiveBody(io.RawIOBase):
         self._left = 0
         if self._has_slot:
             self._has_slot = False
-            _live.release()
+            self._live.release()
 
     def _some(self, size: int) -> bytes:
         """Up to `size` bytes, as soon as there are some."""
@@ -147,8 +156,8 @@ class LiveBody(io.RawIOBase):
 
     def _next(self) -> bytes:
         if not self._has_slot:
-            if not _live.acquire(timeout=_SLOT_SECONDS):
-                raise TimeoutError("Too many large bodies are under way")
+            if not self._live.acquire(blocking=False):
+                raise NoPlace("Too many large bodies are under way")
             self._has_slot, self._started = True, self._loop.time()
         try:
             part = asyncio.run_coroutine_threadsafe(self._part(), self._loop).result()

@@ -1,5 +1,7 @@
-"""How slow a peer may be, and how many bytes are kept for slow ones."""
+"""How slow a peer may be, and how much is kept for slow ones: of all together, and of one network."""
 
+import threading
+from collections import Counter
 from dataclasses import dataclass
 
 
@@ -20,18 +22,30 @@ class Pace:
 
 
 class Budget:
-    """Bytes that may be kept at once. Not for threads: belongs to the event loop."""
+    """What may be kept at once: bytes, or requests. One network may have a part of it, so that it can't lock out the
+    others.
+    """
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, limit: int, *, parts: int) -> None:
+        """A network may have one of the `parts`."""
+        self._limit, self._of_one = limit, limit // parts
         self.used = 0
+        self._of: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
-    def take(self, count: int, *, share: float = 1) -> bool:
-        """Whether `count` bytes more are within `share` of the limit; if so, they are used."""
-        if self.used + count > self.limit * share:
-            return False
-        self.used += count
-        return True
+    def take(self, network: str, count: int, *, regardless: bool = False) -> bool:
+        """Whether `count` more are within the limits; if so, or `regardless` of them, they are used."""
+        with self._lock:
+            over = self.used + count > self._limit or self._of[network] + count > self._of_one
+            if over and not regardless:
+                return False
+            self.used += count
+            self._of[network] += count
+            return True
 
-    def give_back(self, count: int) -> None:
-        self.used -= count
+    def give_back(self, network: str, count: int) -> None:
+        with self._lock:
+            self.used -= count
+            self._of[network] -= count
+            if not self._of[network]:
+                del self._of[network]

@@ -8,11 +8,13 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
-from fintech_core.front import AFTER_ANSWER, REFUSAL, Front, Limits, Refusal, bodies
+from fintech_core.front import AFTER_ANSWER, REFUSAL, SHARED, Front, Limits, NoPlace, Refusal
 from fintech_core.front.environ import environ_of
 from fintech_core.front.pace import Pace
 from fintech_core.front.sockets import end_stalled_connections
@@ -20,8 +22,8 @@ from fintech_core.front.sockets import end_stalled_connections
 KB = 1024
 QUICK = Pace(grace=0.1, rate=1024 * KB)
 LIMITS = Limits(
-    threads=1, queue=100, whole_body=256 * KB, bodies=512 * KB, spool=512 * KB, answers=2048 * KB,
-    body_pace=QUICK, answer_pace=QUICK,
+    threads=1, queue=100, whole_body=256 * KB, bodies=512 * KB, spool=512 * KB, answers=2048 * KB, live=2,
+    parts=1, body_pace=QUICK, answer_pace=QUICK,
 )  # fmt: skip
 PATIENCE = 5.0
 GONE = {"type": "http.disconnect"}
@@ -116,7 +118,8 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 
 def nothing_is_kept(front: Front) -> bool:
-    return (front._bodies.used, front._collector._room._used, front._pending) == (0, 0, 0)
+    used = [budget.used for budget in (front._small, front._large, front._room)]
+    return (used, front._pending, dict(front._under_way)) == ([0, 0, 0], 0, {})
 
 
 # --- What the application gets to know --------------------------------------------------------------------------------
@@ -235,7 +238,7 @@ def test_time_that_was_saved_by_a_quick_beginning_is_not_for_stalling() -> None:
     assert pace.deadline(started=100, moved=60_000, now=101) == 111
 
 
-def test_large_bodies_may_use_half_of_the_memory_and_small_ones_all_of_it() -> None:
+def test_large_bodies_may_use_half_of_the_memory_and_small_ones_the_other() -> None:
     async def test() -> None:
         front = Front(app(echo), replace(LIMITS, body_pace=Pace(1, KB)))
 
@@ -247,12 +250,12 @@ def test_large_bodies_may_use_half_of_the_memory_and_small_ones_all_of_it() -> N
 
         first, second = await held(200 * KB), await held(200 * KB)
         await second[1]
-        small = [await held(60 * KB) for _ in range(5)]
+        small = [await held(60 * KB) for _ in range(4)]
         last = await held(60 * KB)
         await last[1]
 
         assert (first[0].status, second[0].body, last[0].body) == (None, b"too_many", b"too_many")
-        assert [peer.status for peer, _ in small] == [None] * 5
+        assert [peer.status for peer, _ in small] == [None] * 4
         for peer, task in [first, *small]:
             peer.gone.set()
             await task
@@ -312,16 +315,47 @@ def test_a_large_body_that_stops_is_an_oserror_and_frees_its_place(leaves: bool)
         return [b"stopped"]
 
     async def test() -> None:
-        for _ in range(bodies.LIVE_AT_ONCE + 1):
+        front = Front(app(read), LIMITS)
+        for _ in range(LIMITS.live + 1):
             peer = Peer([part(b"x" * KB, more=True)])
             if leaves:
                 peer.gone.set()
-            await Front(app(read), LIMITS)(measured(300 * KB), peer.receive, peer.send)
+            await front(measured(300 * KB), peer.receive, peer.send)
             assert peer.body == b"stopped"
 
     run(test)
     assert [type(error) for error in found] == [ConnectionResetError if leaves else TimeoutError] * 3
-    assert bodies._live._value == bodies.LIVE_AT_ONCE  # type: ignore[attr-defined]
+
+
+def test_a_large_body_that_finds_no_place_is_refused_at_once() -> None:
+    """The attack: uploads that waited for a place held all threads meanwhile."""
+
+    def read(environ: dict[str, Any]) -> list[bytes]:
+        if environ["PATH_INFO"] == "/small":
+            return [b"small"]
+        try:
+            environ["wsgi.input"].read()
+        except NoPlace:
+            return [b"no place"]
+        except OSError:
+            return [b"slow"]
+        return []
+
+    async def test() -> None:
+        front = Front(app(read), replace(LIMITS, threads=2, live=1, body_pace=Pace(1, KB)))
+        peers = [Peer([part(b"x", more=True)]) for _ in range(8)]
+        tasks = [asyncio.create_task(front(measured(300 * KB), peer.receive, peer.send)) for peer in peers]
+        await asyncio.wait(tasks[1:], timeout=0.5)
+        quick = reading()
+        await front(scope(path=b"/small"), quick.receive, quick.send)
+
+        assert ([peer.status for peer in peers], quick.body) == ([None] + [200] * 7, b"small")
+        assert {peer.body for peer in peers[1:]} == {b"no place"}
+        peers[0].gone.set()
+        await tasks[0]
+        assert (peers[0].body, nothing_is_kept(front)) == (b"slow", True)
+
+    run(test)
 
 
 def test_a_large_body_is_read_in_the_pieces_that_are_asked_for() -> None:
@@ -578,12 +612,97 @@ def test_answers_that_nobody_reads_have_a_budget() -> None:
         stuck, refused = Peer(), reading()
         task = asyncio.create_task(front(scope(), stuck.receive, stuck.send))
         await asyncio.sleep(0.05)
-        await front(scope(), refused.receive, refused.send)
+        await front(scope(method="GET"), refused.receive, refused.send)
 
         assert (refused.status, refused.headers["retry-after"]) == (503, "2")
         stuck.reads.set()
         await task
         assert (stuck.complete, nothing_is_kept(front)) == (True, True)
+
+    run(test)
+
+
+def of_network(message: Message, address: str) -> Message:
+    return message | {"client": (address, "1")}
+
+
+def test_one_network_may_use_a_part_of_the_room_for_answers() -> None:
+    """The attack: readers that take nothing filled the room, and everyone else's answers were refused."""
+
+    async def test() -> None:
+        slow = replace(LIMITS, answers=1024 * KB, parts=2, answer_pace=Pace(1, KB))
+        front = Front(app(lambda _: iter([b"x" * 10 * KB] * 30)), slow)
+        stuck, refused, other = Peer(), reading(), reading()
+        task = asyncio.create_task(front(scope(), stuck.receive, stuck.send))
+        await asyncio.sleep(0.05)
+        await front(scope(method="GET"), refused.receive, refused.send)
+        await front(of_network(scope(method="GET"), "127.0.0.2"), other.receive, other.send)
+
+        assert (refused.status, json.loads(refused.body)["detail"]) == (
+            503, "Too many large answers are being sent. Try again in a moment.",
+        )  # fmt: skip
+        assert (other.status, len(other.body)) == (200, 300 * KB)
+        stuck.reads.set()
+        await task
+        assert (stuck.complete, nothing_is_kept(front)) == (True, True)
+
+    run(test)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_an_answer_that_something_was_done_is_never_refused_for_lack_of_room(method: str) -> None:
+    async def test() -> None:
+        front = Front(app(lambda _: iter([b"x" * 10 * KB] * 30)), replace(LIMITS, answers=KB))
+        done, failed = reading(), reading()
+        await front(scope(method=method), done.receive, done.send)
+        front._application = app(lambda _: iter([b"x" * 10 * KB] * 30), status="400 Bad Request")
+        await front(scope(method=method), failed.receive, failed.send)
+
+        assert (done.status, len(done.body), failed.status) == (200, 300 * KB, 503)
+        assert nothing_is_kept(front)
+
+    run(test)
+
+
+@pytest.mark.parametrize("kind", ["file", "shared"])
+def test_what_is_kept_anyway_needs_no_room(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x" * 300 * KB)
+    files: list[Any] = []
+
+    def serve(environ: dict[str, Any]) -> Iterable[bytes]:
+        if kind == "shared":
+            environ[SHARED] = True
+            return [b"x" * 300 * KB]
+        files.append((tmp_path / "file").open("rb"))
+        return environ["wsgi.file_wrapper"](files[-1])  # type: ignore[no-any-return]
+
+    async def test() -> None:
+        front = Front(app(serve), replace(LIMITS, answers=KB))
+        stuck, quick = Peer(), reading()
+        task = asyncio.create_task(front(scope(method="GET"), stuck.receive, stuck.send))
+        await front(scope(method="GET"), quick.receive, quick.send)
+
+        assert (quick.status, quick.body, quick.complete) == (200, b"x" * 300 * KB, True)
+        await task
+        assert (stuck.status, stuck.body, stuck.complete, nothing_is_kept(front)) == (200, b"", False, True)
+        assert all(file.closed for file in files)
+
+    run(test)
+
+
+def test_a_file_that_is_sent_in_part_is_kept_like_any_answer(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"-" * 10 + b"x" * 300 * KB)
+
+    def serve(environ: dict[str, Any]) -> Iterable[bytes]:
+        file = (tmp_path / "file").open("rb")
+        file.seek(10)
+        return environ["wsgi.file_wrapper"](file)  # type: ignore[no-any-return]
+
+    async def test() -> None:
+        front, peer = Front(app(serve), LIMITS), reading()
+        await front(scope(method="GET"), peer.receive, peer.send)
+
+        assert (peer.body, peer.headers["content-length"]) == (b"x" * 300 * KB, str(300 * KB))
 
     run(test)
 
@@ -639,6 +758,56 @@ def test_who_leaves_while_waiting_for_a_thread_is_not_served_and_too_many_are_re
         assert (refused.status, refused.headers["retry-after"]) == (503, "2")
         assert (running.body, leaving.got, served) == (b"done", [], ["/first"])
         assert nothing_is_kept(front)
+
+    run(test)
+
+
+def test_one_network_may_use_a_part_of_the_room_for_bodies_and_of_the_requests() -> None:
+    """The attack: a stranger's slow bodies filled the room, and no one could log in."""
+
+    async def test() -> None:
+        front = Front(app(echo), replace(LIMITS, queue=8, parts=2, body_pace=Pace(1, KB)))
+
+        def begin(size: int, address: str, sent: int) -> tuple[Peer, "asyncio.Task[None]"]:
+            peer = Peer([part(b"x" * sent, more=True)])
+            message = of_network(measured(size), address)
+            return peer, asyncio.create_task(front(message, peer.receive, peer.send))
+
+        mine = [begin(200 * KB, "127.0.0.1", 100 * KB), begin(200 * KB, "127.0.0.1", 100 * KB)]
+        await mine[1][1]
+        assert mine[1][0].body == b"too_many"
+        mine += [begin(2, "127.0.0.1", 1) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        over, other_large, other_small = Peer([part(b"xx")]), Peer([part(b"y" * 100 * KB)]), Peer([part(b"yy")])
+        for peer, size, address in (
+            (over, 2, "127.0.0.1"), (other_large, 100 * KB, "::1"), (other_small, 2, "::1"),
+        ):  # fmt: skip
+            peer.reads.set()
+            await front(of_network(measured(size), address), peer.receive, peer.send)
+
+        assert (over.status, json.loads(over.body)["detail"]) == (
+            503, "Too many requests from your network are under way. Try again in a moment.",
+        )  # fmt: skip
+        assert (len(other_large.body), other_small.body) == (100 * KB, b"yy")
+        for peer, task in mine:
+            peer.gone.set()
+            await task
+        assert nothing_is_kept(front)
+
+    run(test)
+
+
+def test_what_the_front_answers_itself_is_logged_as_it_is_answered() -> None:
+    async def test() -> None:
+        answers = app(lambda _: iter([b"x" * 10 * KB] * 30), headers=[("X-Request-Id", "an-id-of-it")])
+        front, peer = Front(answers, replace(LIMITS, answers=KB)), reading()
+        with capture_logs() as lines:
+            await front(scope(method="GET"), peer.receive, peer.send)
+
+        assert (peer.status, lines) == (503, [{
+            "event": "answered_by_front", "log_level": "warning", "method": "GET", "path": "/x", "status": 503,
+            "cause": "answers", "request_id": "an-id-of-it",
+        }])  # fmt: skip
 
     run(test)
 

@@ -486,8 +486,11 @@ def test_too_many_entries_for_a_format_are_refused_with_their_number(
     assert content(fetch(alice_client, march, format="csv"))  # the slot was given back
 
 
-def test_a72_more_exports_at_once_than_may_run_are_told_to_come_back(march: Wallet, alice_client: Client) -> None:
-    running = [fetch(alice_client, march, format="csv") for _ in range(exports.AT_ONCE)]
+def test_a72_more_exports_at_once_than_may_run_are_told_to_come_back(
+    march: Wallet, alice_client: Client, settings: Any
+) -> None:
+    settings.WEB_EXPORTS, settings.WEB_EXPORTS_OF_ONE = 2, 2
+    running = [fetch(alice_client, march, format="csv") for _ in range(2)]
 
     refused = fetch(alice_client, march, format="csv")
 
@@ -496,6 +499,19 @@ def test_a72_more_exports_at_once_than_may_run_are_told_to_come_back(march: Wall
         give_up()
     content(running[1])
     assert [len(table(content(fetch(alice_client, march, format="csv")))) for _ in range(3)] == [5, 5, 5]
+
+
+def test_one_user_never_takes_all_the_places_for_exports(
+    march: Wallet, alice_client: Client, auditor_client: Client
+) -> None:
+    running = fetch(alice_client, march, format="csv")
+
+    refused = [fetch(alice_client, march, format="csv") for _ in range(4)]
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [(429, "exports_busy")] * 4
+    assert len(table(content(fetch(auditor_client, march, format="csv")))) == 5
+    assert len(table(content(running))) == 5
+    assert len(table(content(fetch(alice_client, march, format="csv")))) == 5
 
 
 # --- What it costs ----------------------------------------------------------------------------------------------------
