@@ -131,11 +131,11 @@ def _web_server() -> list[CheckMessage]:
     parts = max(1, settings.WEB_NETWORK_PARTS)
     if settings.WEB_EXPORTS_OF_ONE >= settings.WEB_EXPORTS:
         found.append("WEB_EXPORTS_OF_ONE is not less than WEB_EXPORTS: one user keeps all others from exports.")
-    if settings.WEB_QUEUE < parts:
+    if parts > settings.WEB_QUEUE:
         found.append("WEB_QUEUE is less than WEB_NETWORK_PARTS: no network may send a request.")
-    if settings.WEB_ANSWERS_BYTES < parts * settings.WEB_ANSWER_BYTES:
+    if parts * settings.WEB_ANSWER_BYTES > settings.WEB_ANSWERS_BYTES:
         found.append(f"WEB_ANSWERS_BYTES has no {settings.WEB_ANSWER_BYTES} bytes for each of WEB_NETWORK_PARTS.")
-    if settings.WEB_BODIES_BYTES < 2 * parts * settings.MAX_BODY_BYTES:
+    if 2 * parts * settings.MAX_BODY_BYTES > settings.WEB_BODIES_BYTES:
         found.append(f"WEB_BODIES_BYTES has no 2 * {settings.MAX_BODY_BYTES} bytes for each of WEB_NETWORK_PARTS.")
     return [Error(message, hint=".env.example says what it means.", id="fintech.E046") for message in found]
 

@@ -1,8 +1,8 @@
 """The HTTP front: an ASGI application that runs the WSGI application in threads, and lets no slow peer hold one.
 
 A request takes a thread once all of its body is here, and gives it back once the answer is complete. What the network
-does meanwhile, the event loop waits for, with deadlines (`pace`). What is kept meanwhile has budgets, and one network may
-use a part of each: so the slow requests of a network don't matter to the others.
+does meanwhile, the event loop waits for, with deadlines (`pace`). What is kept meanwhile has budgets, and one network
+may use a part of each: so the slow requests of a network don't matter to the others.
 
 - `environ`: what the WSGI application gets to know of a request. Header names with underscores are dropped here.
 - `bodies`: how a body is read.

@@ -5,8 +5,8 @@ its first byte is sent, one that fails half-way is a 500, and neither the thread
 snapshot, a slot for exports) waits for the reader. The temporary files of a process have a budget, of which one network
 may use a part; a reading answer that finds no room is a 503. What says that something was done is kept all the same: it
 must never look refused. What is kept anyway needs no room: a plain file, and bytes that the application shares between
-its answers (`SHARED`). Only what is larger than `spool` is passed on piece by piece, the thread waiting for the reader, and
-breaks off with the connection where the application fails or the reader is slower than `pace`.
+its answers (`SHARED`). Only what is larger than `spool` is passed on piece by piece, the thread waiting for the reader,
+and breaks off with the connection where the application fails or the reader is slower than `pace`.
 """
 
 import asyncio
@@ -112,9 +112,7 @@ class Collector:
     def __init__(self, *, spool: int, room: Budget) -> None:
         self._spool, self._room = spool, room
 
-    def collect(
-        self, answer: Answer, chunks: Iterable[bytes], environ: Environ, hand_over: Callable[[], Pipe]
-    ) -> None:
+    def collect(self, answer: Answer, chunks: Iterable[bytes], environ: Environ, hand_over: Callable[[], Pipe]) -> None:
         """Put all of it into the answer; once that is too much, `hand_over` the answer and pass on the rest."""
         if isinstance(chunks, PlainFile) and (copy := chunks.copy()) is not None:
             answer.file = copy

@@ -93,7 +93,9 @@ class Front:
         environ = environ_of(scope)
         network = self._network_of(environ)
         if self._under_way[network] >= self._limits.queue // self._limits.parts:
-            await answers.send_answer(_problem(Failure.NETWORK, environ), send, pace=self._limits.answer_pace, gone=None)
+            await answers.send_answer(
+                _problem(Failure.NETWORK, environ), send, pace=self._limits.answer_pace, gone=None
+            )
             return
         self._under_way[network] += 1
         try:

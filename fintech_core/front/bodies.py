@@ -74,9 +74,7 @@ class Reader:
         if body.budget is not None:
             body.budget.give_back(network, body.kept)
 
-    async def _collect(
-        self, receive: Receive, budget: Budget, network: str, *, at_least: int | None = None
-    ) -> Body:
+    async def _collect(self, receive: Receive, budget: Budget, network: str, *, at_least: int | None = None) -> Body:
         """All of the body, or its first `at_least` bytes."""
         loop = asyncio.get_running_loop()
         started = loop.time()

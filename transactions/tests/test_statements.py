@@ -20,7 +20,6 @@ from fpdf import FPDF
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fintech_core import exports
 from fintech_core.db import unit_of_work
 from fintech_core.models import AuditLog
 from fintech_core.testing import SYSTEM, Client, actor_for, clock_at, fund_wallet, with_personal
