@@ -476,7 +476,7 @@ WEB_NETWORK_PARTS: int = env.int("WEB_NETWORK_PARTS", default=4)
 WEB_UPLOADS: int = env.int("WEB_UPLOADS", default=2)
 WEB_EXPORTS: int = env.int("WEB_EXPORTS", default=4)
 WEB_EXPORTS_OF_ONE: int = env.int("WEB_EXPORTS_OF_ONE", default=1)
-# Of a request, for each connection.
+# Of each connection; granian's buffer grows by doubling, so headers of up to twice as much pass.
 WEB_HEADER_BYTES = 64 * 1024
 # The longest answer that is complete before it is sent. A longer one (a journal of large books) holds a thread while it
 # is read; a statement for customers is never longer.
