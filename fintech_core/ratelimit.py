@@ -1,7 +1,9 @@
 """How often something may be asked for: per network for all below /api, per principal, and by what an action names.
 
 A network is counted by its /64 and its /48 (client_address.py). What is sent to an address or number is counted per
-network that asks, and in all; of that strangers' networks have a share only, so that they can't use up the owner's.
+network that asks, and in an hour and a day by who asks: strangers' networks together, the owner's together, and the
+owner's sessions. Each has a counter of its own, so that none can use up another's. A part of a whole that they share
+could be taken twice, for the windows of two counters don't end together.
 
 Counters are atomic and stand in the cache (django-ratelimit's fixed windows: over a boundary up to twice the rate
 passes). Each limit says what happens while the cache is away: ways in are counted in the database then (budgets.py),
@@ -55,9 +57,11 @@ class Limit:
 
     Per DESTINATION, `field` is the body's field and `normal_form` brings its text into the one form that is counted, or
     raises ValueError for what the action refuses anyway. The limit is then that of one network; those in `in_all` are
-    of all networks together, of which the ones that aren't `familiar` to the destination have
-    settings.SEND_FOREIGN_PERCENT. Per PRINCIPAL, `weight` says of a body, not validated yet, how many it counts as:
-    what a thousand requests could ask must not be cheaper in one.
+    of all networks together that are `familiar` to the destination, and settings.SEND_FOREIGN_PERCENT of their rates of
+    all others together. They are counted once the body was found valid (`count_sends`).
+
+    Per PRINCIPAL, `weight` says of a body, not validated yet, how many it counts as: what a thousand requests could ask
+    must not be cheaper in one.
     """
 
     name: str
@@ -96,23 +100,51 @@ def _count_principal(limit: Limit, request: Any) -> None:
         count(limit, str(actor.principal_id), request=request._request, weight=weight)
 
 
+def count_sends(limits: Iterable[Limit], request: Any) -> None:
+    """Count what a request sends, by the limits per DESTINATION among `limits`. Raises RateLimited.
+
+    Once its body was found valid: one that is refused sends nothing, and must not use up the owner's messages.
+    """
+    for limit in limits:
+        if limit.per is Per.DESTINATION:
+            _count_destination(limit, request)
+
+
+def count_send_in_session(limits: Iterable[Limit], destination: str, request: Any) -> None:
+    """Count a message that a session has sent to its own user, apart from those that networks request.
+
+    A stolen session neither floods the owner nor uses up their log-in codes. Raises RateLimited.
+    """
+    for limit in limits:
+        count(limit, f"session {destination}", request=request._request)
+
+
 def _count_destination(limit: Limit, request: Any) -> None:
-    """Strangers' requests take from their share first: one that is refused there takes nothing from the owner's."""
+    """By its /48 neither a familiar network is counted, since neighbours could use that up, nor what strangers' share
+    refuses.
+    """
     destination = _destination(limit, request)
     if destination is None:
         return
-    network, wide_network = client_address.current_network(), client_address.current_wide_network()
-    for place, factor in client_address.counted_networks(network, wide_network):
-        count(limit, f"{place.hex()} {destination}", request=request._request, factor=factor)
-    if not limit.familiar(destination, network):
-        for whole in limit.in_all:
-            count(whole, f"foreign {destination}", request=request._request, percent=settings.SEND_FOREIGN_PERCENT)
+    network = client_address.current_network()
+    familiar = limit.familiar(destination, network)
+    wide_network = b"" if familiar else client_address.current_wide_network()
+    here, *around = client_address.counted_networks(network, wide_network)
+    standing, percent = ("familiar", 100) if familiar else ("foreign", settings.SEND_FOREIGN_PERCENT)
+    _count_at(here, limit, destination, request)
     for whole in limit.in_all:
-        count(whole, destination, request=request._request)
+        count(whole, f"{standing} {destination}", request=request._request, percent=percent)
+    for place in around:
+        _count_at(place, limit, destination, request)
+
+
+def _count_at(place: tuple[bytes, int], limit: Limit, destination: str, request: Any) -> None:
+    network, factor = place
+    count(limit, f"{network.hex()} {destination}", request=request._request, factor=factor)
 
 
 def _destination(limit: Limit, request: Any) -> str | None:
-    body = request.data  # one that can't be parsed is refused here, as the view would have refused it
+    body = request.data
     text = body.get(limit.field) if isinstance(body, dict) else None
     try:
         return limit.normal_form(text) if isinstance(text, str) else None
@@ -216,7 +248,7 @@ def count_network(limit: Limit, request: HttpRequest) -> None:
 _COUNT: Mapping[Per, Callable[[Limit, Any], None]] = {
     Per.NETWORK: lambda limit, request: count_network(limit, request._request),
     Per.PRINCIPAL: _count_principal,
-    Per.DESTINATION: _count_destination,
+    Per.DESTINATION: lambda limit, request: None,  # by count_sends, once the body was found valid
 }
 
 

@@ -378,7 +378,7 @@ RATE_LIMITS: dict[str, tuple[int, int]] = {
 RATELIMIT_USE_CACHE = "counters"
 # What a /48 of IPv6 may do in the place of the one /64 for which a limit per network is meant.
 WIDE_NETWORK_FACTOR: int = env.int("WIDE_NETWORK_FACTOR", default=4)
-# How much of the messages to one address or number may be asked for from networks that its owner hasn't logged in from.
+# What networks that its owner hasn't logged in from may have sent to one address or number, in percent of the rates.
 SEND_FOREIGN_PERCENT: int = env.int("SEND_FOREIGN_PERCENT", default=80)
 # Wrong one-time codes in 24 hours per address or number, and wrong second factors per user (docs/security.md).
 CODE_FAILURES_PER_DAY: int = env.int("CODE_FAILURES_PER_DAY", default=100)

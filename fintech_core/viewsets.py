@@ -13,7 +13,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from fintech_core import db, idempotency, pagination, problems, step_up
+from fintech_core import db, idempotency, pagination, problems, ratelimit, step_up
 from fintech_core.actors import Actor
 from fintech_core.body_limits import LargeBody
 from fintech_core.capabilities import Access, Capability
@@ -109,6 +109,7 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
         render = self._renderer(output, status)
         key = single_header(self.request, IDEMPOTENCY_KEY) if takes_key else None
         self._confirm_step_up(key)
+        ratelimit.count_sends(self.limits.get(getattr(self, "action", ""), ()), self.request)
         use_case = self._spending_staffs_code(use_case)
         if key is None:
             if needs_key:

@@ -24,6 +24,7 @@ from fintech_core.db import unit_of_work
 from fintech_core.event_types import READERS
 from fintech_core.fields import TransactionIdField
 from fintech_core.models import OutboxEvent
+from fintech_core.ratelimit import Per
 from fintech_core.testing import Client
 from payments.enums import IntentStatus
 from tests import world as worlds
@@ -45,6 +46,7 @@ from tests.world import (
 )
 from users.enums import STAFF_ROLES, CodePurpose, Role
 from users.roles import CAPABILITIES
+from users.services import messages, step_up
 
 ENTITY = ids.uuid7()
 ROUTES = api_v1()
@@ -336,9 +338,21 @@ def test_owners_do_the_same_to_their_own_without_a_code(route: Route, world: Wor
 # --- Audit ------------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_done_leaves_an_audit_row(world: World, everyone: list[Caller], in_and_around: list[Caller]) -> None:
+# Messages that nobody's address is flooded by: to the caller's own, after a fresh code or a password, or once.
+UNCOUNTED_MESSAGES = {
+    f"POST {worlds.API}auth/step-up",  # counted in its view: a code isn't always sent by message
+    f"POST {worlds.API}api-keys",
+    f"DELETE {worlds.API}api-keys/<uuid:pk>",  # one for each key
+    f"POST {worlds.API}users/me/password",
+    f"PATCH {worlds.API}users/me/log-in-methods",
+}
+
+
+def test_what_is_done_leaves_an_audit_row_and_what_is_sent_is_counted(
+    world: World, everyone: list[Caller], in_and_around: list[Caller]
+) -> None:
     """Besides those of a fresh code. Some routes are refused in this world by the state of their object."""
-    done, silent = set(), set()
+    done, silent, sending = set(), set(), set()
     for route in ROUTES:
         if route.method == "GET":
             continue
@@ -347,16 +361,29 @@ def test_what_is_done_leaves_an_audit_row(world: World, everyone: list[Caller], 
         caller = next(caller for caller in askers if expectation(route, resource_of(route), caller) is None)
         if route.resource:
             world.object_of(owner, route.resource)  # made before anything is recorded
-        with mock.patch.object(audit, "record_many", wraps=audit.record_many) as record:
+        with (
+            mock.patch.object(audit, "record_many", wraps=audit.record_many) as record,
+            mock.patch.object(messages, "Message", wraps=messages.Message) as message,
+        ):
             status, answer, _ = ask(caller.client, route, world, owner)
         assert status < 300 or status in {409, 422}, (route.name, answer.content)
         rows = [row for call in record.call_args_list for row in call.args[0] if not of_fresh_code(row, route)]
         if status < 300:
             done.add(route.name)
             silent |= set() if rows else {route.name}
+            templates = {call.kwargs["template"] for call in message.call_args_list}
+            if templates - (set() if route.path.endswith("auth/step-up") else {step_up.TEMPLATE}):
+                sending.add(route.name)
 
     assert silent == set()
     assert len(done) > 40
+    counted = {route.name for route in ROUTES if limited_by_destination(route)}
+    assert {name for name in sending if name not in counted} == UNCOUNTED_MESSAGES
+    assert len(sending & counted) >= 1
+
+
+def limited_by_destination(route: Route) -> bool:
+    return any(limit.per is Per.DESTINATION for limit in route.limits)
 
 
 def of_fresh_code(row: audit.Row, route: Route) -> bool:

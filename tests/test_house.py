@@ -1,6 +1,7 @@
 """The rules of the house that ruff, mypy and import-linter can't know, held by reading the source (house.md)."""
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -16,6 +17,8 @@ from rest_framework.serializers import ModelSerializer
 from rest_framework.views import APIView
 
 from fintech_core.capabilities import Capability
+from fintech_core.ratelimit import Per
+from users.limits import REGISTER_NETWORK, SEND_NETWORK
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("fintech_core", "wallet", "users", "organizations", "compliance", "transactions", "reconciliation", "payments")
@@ -398,6 +401,23 @@ def test_no_limit_is_left_without_its_action_or_rate() -> None:
         limits = getattr(view, "limits", {})
         assert set(limits) <= set(getattr(view, "access", {})), view
         assert {limit.name for of_action in limits.values() for limit in of_action} <= set(settings.RATE_LIMITS), view
+
+
+def test_what_counts_by_destination_is_validated_and_written_once() -> None:
+    """`write` counts it, after the body was found valid."""
+    counted = {
+        (view, action)
+        for _, view, _ in api_routes()
+        for action, limits in getattr(view, "limits", {}).items()
+        if any(limit.per is Per.DESTINATION or limit in {SEND_NETWORK, REGISTER_NETWORK} for limit in limits)
+    }
+
+    assert len(counted) >= 7
+    for view, action in counted:
+        source = inspect.getsource(getattr(view, action))
+        assert any(limit.per is Per.DESTINATION for limit in view.limits[action]), (view, action)
+        assert (source.count("self.validated("), source.count("self.write(")) == (1, 1), (view, action)
+        assert source.index("self.validated(") < source.index("self.write("), (view, action)
 
 
 def test_api_paths_have_no_trailing_slash() -> None:

@@ -21,6 +21,7 @@ from compliance.tests.factories import PERSON
 from fintech_core import clock, db, ids
 from fintech_core.capabilities import Capability, alternatives
 from fintech_core.db import unit_of_work
+from fintech_core.ratelimit import Limit
 from fintech_core.step_up import StepUpAction
 from fintech_core.testing import (
     PASSWORD,
@@ -163,6 +164,7 @@ class Route:
     any_of: frozenset[Capability]  # each alone opens it
     needs_key: bool
     step_up: StepUpAction | None = None
+    limits: tuple[Limit, ...] = ()
 
     @property
     def name(self) -> str:
@@ -197,7 +199,8 @@ def api_v1() -> list[Route]:
             keyed = getattr(view, "idempotent", {}).get(action, False)
             if method != "head" and Capability.PUBLIC not in any_of:
                 confirmed = getattr(view, "step_up", {}).get(action)
-                found.append(Route(method.upper(), path, any_of, bool(keyed), confirmed))
+                limits = getattr(view, "limits", {}).get(action, ())
+                found.append(Route(method.upper(), path, any_of, bool(keyed), confirmed, limits))
     return sorted(found, key=lambda route: (route.path, route.method))
 
 

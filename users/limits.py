@@ -10,13 +10,15 @@ VERIFY_NETWORK = Limit(name="verify_network", per=Per.NETWORK)
 STEP_UP = Limit(name="step_up", per=Per.PRINCIPAL)
 SEND_HOUR = Limit(name="send_destination_hour", per=Per.DESTINATION)
 SEND_DAY = Limit(name="send_destination_day", per=Per.DESTINATION)
-# Whatever is sent for whichever reason: one address gets five messages, not five of each kind.
+SENDS_IN_ALL = (SEND_HOUR, SEND_DAY)
+# Whatever is requested for whichever reason: one network has five messages sent to an address, not five of each kind.
+# Fresh codes, which a session has sent to its own user, are counted by the same hour and day, apart from these.
 SEND_TO_EMAIL = Limit(
     name="send_destination",
     per=Per.DESTINATION,
     field="email",
     normal_form=normalise_email,
-    in_all=(SEND_HOUR, SEND_DAY),
+    in_all=SENDS_IN_ALL,
     familiar=is_familiar_to_email,
 )
 SEND_TO_PHONE = Limit(
@@ -24,6 +26,6 @@ SEND_TO_PHONE = Limit(
     per=Per.DESTINATION,
     field="phone",
     normal_form=normalise_phone,
-    in_all=(SEND_HOUR, SEND_DAY),
+    in_all=SENDS_IN_ALL,
     familiar=is_familiar_to_phone,
 )

@@ -77,6 +77,7 @@ from users.services.sessions import (
 )
 from users.services.step_up import StepUpInvalid, StepUpRequired, StepUpUnavailable, purge_challenges
 from users.services.step_up import begin as begin_step_up
+from users.services.step_up import recipient as step_up_recipient
 
 __all__ = [
     "MAIL_TASK",
@@ -144,6 +145,7 @@ __all__ = [
     "set_role",
     "settle_message",
     "start_enrolment",
+    "step_up_recipient",
     "sweep_messages",
     "touch_admin_session",
     "update_profile",

@@ -85,7 +85,7 @@ def take(
     subjects, too.
     """
     try:
-        for scope, digest, factor in _places(guard, actor, subject):
+        for scope, digest, factor in _places(guard, actor, subject, standing):
             limit = guard.tries * factor
             budgets.take(scope=scope, subject=digest, limit=limit, window=guard.window, lock_for=guard.lock_for)
         most = guard.budgets()[standing]
@@ -105,24 +105,27 @@ def forgive(*, guard: Guard, subject: bytes, standing: Standing) -> None:
         budgets.give_back(scope=_scope(guard, standing), subject=subject)
 
 
-def forgive_here(*, actor: Actor, guard: Guard, subject: bytes) -> None:
+def forgive_here(*, actor: Actor, guard: Guard, subject: bytes, standing: Standing) -> None:
     """Take back the try in its network, too: for who is right many times in a row."""
-    for scope, digest, _ in _places(guard, actor, subject):
+    for scope, digest, _ in _places(guard, actor, subject, standing):
         budgets.give_back(scope=scope, subject=digest)
 
 
-def clear_here(*, actor: Actor, guard: Guard, subject: bytes) -> None:
+def clear_here(*, actor: Actor, guard: Guard, subject: bytes, standing: Standing) -> None:
     """Forget the failures in this network after a success; of the /48 around it, which others may share, one try."""
-    (scope, digest, _), *wide = _places(guard, actor, subject)
+    (scope, digest, _), *wide = _places(guard, actor, subject, standing)
     budgets.clear(scope=scope, subject=digest)
     for wide_scope, wide_digest, _ in wide:
         budgets.give_back(scope=wide_scope, subject=wide_digest)
 
 
-def _places(guard: Guard, actor: Actor, subject: bytes) -> list[tuple[str, bytes, int]]:
+def _places(guard: Guard, actor: Actor, subject: bytes, standing: Standing) -> list[tuple[str, bytes, int]]:
+    """Where a try counts besides the day's budget. A familiar network isn't counted by the /48 around it, which others
+    could use up."""
     if not guard.by_network:
         return [(guard.here, subject, 1)]
-    networks = client_address.counted_networks(actor.network, actor.wide_network)
+    wide_network = b"" if standing is Standing.FAMILIAR else actor.wide_network
+    networks = client_address.counted_networks(actor.network, wide_network)
     return [(guard.here, _together(guard.here, network, subject), factor) for network, factor in networks]
 
 

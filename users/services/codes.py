@@ -5,8 +5,9 @@ counted before it is looked at, in a unit of work of its own, and the count outl
 a code is says `subject`: `subject_of("phone", <normalised number>)`, so that all spellings of a number share one.
 
 A subject has a code for each network that asked for one. A try is compared with one of them alone: with that of its own
-network, or where that has none with the newest. So strangers who ask for codes neither kill the owner's code nor get
-more out of a guess.
+network, or where that has none with the newest. So strangers who ask for codes don't kill the owner's code where it was
+asked for, and get no more out of a guess. An owner who types it in another network asks again there, if a stranger has
+asked meanwhile.
 """
 
 import hmac
@@ -125,9 +126,9 @@ def forgive(*, actor: Actor, purpose: CodePurpose, subject: bytes, familiar: boo
     Who confirms many requests in a row counts the wrong ones only; every try of a log-in counts in its network.
     """
     guard = GUARDS[purpose]
-    if purpose not in LOG_IN_PURPOSES:
-        attempts.forgive_here(actor=actor, guard=guard, subject=subject)
     standing = _standing(actor, purpose, subject, familiar=familiar)
+    if purpose not in LOG_IN_PURPOSES:
+        attempts.forgive_here(actor=actor, guard=guard, subject=subject, standing=standing)
     attempts.forgive(guard=guard, subject=subject, standing=standing)
 
 

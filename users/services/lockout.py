@@ -53,9 +53,9 @@ def count_try(*, actor: Actor, address: str) -> None:
 
 def succeeded(*, actor: Actor, user: User, address: str) -> None:
     """The password was right, and whatever else the log-in asks for. In the log-in's own unit of work."""
-    subject = _subject(address)
-    attempts.clear_here(actor=actor, guard=PASSWORD, subject=subject)
-    attempts.forgive(guard=PASSWORD, subject=subject, standing=_standing(actor, address))
+    subject, standing = _subject(address), _standing(actor, address)
+    attempts.clear_here(actor=actor, guard=PASSWORD, subject=subject, standing=standing)
+    attempts.forgive(guard=PASSWORD, subject=subject, standing=standing)
     remember_network(actor=actor, user_id=user.pk)
 
 

@@ -55,7 +55,6 @@ def begin(*, actor: Actor, fingerprint: bytes, title: str, payment: str = "") ->
     now = clock.now()
     user_id, session_id = _ids(actor)
     user = User.objects.get(pk=user_id)
-    by_message = bool(payment) or confirmed_device(user.pk) is None
     binding = _binding(actor, fingerprint)
     challenge = StepUpChallenge(
         user=user,
@@ -65,7 +64,7 @@ def begin(*, actor: Actor, fingerprint: bytes, title: str, payment: str = "") ->
         created_at=now,
         expires_at=now + LIFETIME,
     )
-    if by_message:
+    if _is_by_message(user, payment):
         challenge.channel = _send_code(actor, user, binding, f"{title}: {payment}" if payment else title, now)
     challenge.save(force_insert=True)
     audit.record(
@@ -76,6 +75,18 @@ def begin(*, actor: Actor, fingerprint: bytes, title: str, payment: str = "") ->
         after={"channel": challenge.channel},
     )
     return challenge
+
+
+def recipient(*, actor: Actor, payment: str) -> str | None:
+    """The address or number that `begin` sends a code to; None where the authenticator is to be used.
+
+    Raises PermissionDenied for API keys.
+    """
+    user_id, _ = _ids(actor)
+    user = User.objects.get(pk=user_id)
+    if not _is_by_message(user, payment):
+        return None
+    return user.email if user.email_verified_at is not None else user.phone
 
 
 def count_try(*, actor: Actor, fingerprint: bytes, code: str) -> None:
@@ -152,6 +163,10 @@ def _ids(actor: Actor) -> tuple[uuid.UUID, uuid.UUID]:
     if actor.kind is not ActorKind.USER or actor.user_id is None or actor.credential_id is None:
         raise PermissionDenied("Only a person with a session confirms a request.")
     return actor.user_id, actor.credential_id
+
+
+def _is_by_message(user: User, payment: str) -> bool:
+    return bool(payment) or confirmed_device(user.pk) is None
 
 
 def _send_code(actor: Actor, user: User, binding: bytes, what: str, now: datetime) -> StepUpChannel:

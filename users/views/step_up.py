@@ -12,10 +12,11 @@ from rest_framework.request import Request
 from fintech_core import step_up
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import ValidationFailed
+from fintech_core.ratelimit import count_send_in_session
 from fintech_core.viewsets import DomainViewSet
 from users import services
 from users.authentication import in_organization
-from users.limits import STEP_UP
+from users.limits import SENDS_IN_ALL, STEP_UP
 from users.serializers.step_up import StepUpInput, StepUpOutput
 
 _TRANSFER = {
@@ -64,6 +65,9 @@ class StepUpViewSet(DomainViewSet):
         acting = in_organization(self.actor, str(data["organization"])) if "organization" in data else self.actor
         payment = action.describe(acting, parameters, data["body"]) if action.describe else ""
         fingerprint = step_up.fingerprint(**data)
+        recipient = services.step_up_recipient(actor=self.actor, payment=payment)
+        if recipient is not None:
+            count_send_in_session(SENDS_IN_ALL, recipient, request)
         return self.write(
             lambda: services.begin_step_up(
                 actor=self.actor, fingerprint=fingerprint, title=action.title, payment=payment
