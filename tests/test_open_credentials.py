@@ -28,13 +28,14 @@ from users import services, tasks
 from users.enums import CodePurpose, MessageState, Role, StepUpChannel
 from users.locks import lock_user
 from users.models import ApiKey, Message, Session, StepUpChallenge, TotpDevice, User
-from users.selectors import live_session
+from users.selectors import is_familiar_network, live_session
 from users.services import (
     accounts,
     code_log_ins,
     codes,
     contacts,
     enrolment,
+    lockout,
     log_in_methods,
     passwords,
     revocation,
@@ -47,10 +48,12 @@ pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).resolve().parent.parent
 EMAIL, NEW_EMAIL = "carol@customer.example", "carol.new@customer.example"
 PHONE, NEW_PHONE = "+79161234567", "+79167654321"
+HOME, OFFICE = crypto.keyed_digest("network", "192.0.2.1"), crypto.keyed_digest("network", "192.0.2.2")
 NEW_PASSWORD = "another battery, another staple"
 COLUMNS = (
     "the session in which it is changed",
     "other sessions",
+    "other familiar networks",
     "API keys",
     "links, codes, confirmations",
     "invitations sent",
@@ -79,7 +82,8 @@ class World:
     @property
     def actor(self) -> Actor:
         """Carol in her session, with a code that was confirmed for this request."""
-        return replace(actor_for(self.carol), credential_id=self.here.pk, step_up_id=self._confirmation().pk)
+        confirmed = self._confirmation().pk
+        return replace(actor_for(self.carol), credential_id=self.here.pk, step_up_id=confirmed, network=HOME)
 
     def _confirmation(self) -> StepUpChallenge:
         return confirmation(self.carol, self.here)
@@ -161,6 +165,8 @@ def world() -> World:
         "invitation sent": sent_mail,
         "invitation received": newest_message("organization_invitation", "email"),
     }
+    for network in (HOME, OFFICE):
+        lockout.remember_network(actor=replace(own, network=network), user_id=carol.pk)
     _ask_for_codes(made)
     return made
 
@@ -224,10 +230,11 @@ def what_is_open(world: World) -> dict[str, dict[str, bool]]:
     return {
         COLUMNS[0]: {"session": alive[0]},
         COLUMNS[1]: {"session": alive[1]},
-        COLUMNS[2]: {"key": ApiKey.objects.filter(user=world.carol, revoked_at__isnull=True).exists()},
-        COLUMNS[3]: links,
-        COLUMNS[4]: {"invitation": is_open(world.sent), "message": would_be_sent(world, "invitation sent")},
-        COLUMNS[5]: {"invitation": is_open(world.received), "message": would_be_sent(world, "invitation received")},
+        COLUMNS[2]: {"network": is_familiar_network(user_id=world.carol.pk, network=OFFICE)},
+        COLUMNS[3]: {"key": ApiKey.objects.filter(user=world.carol, revoked_at__isnull=True).exists()},
+        COLUMNS[4]: links,
+        COLUMNS[5]: {"invitation": is_open(world.sent), "message": would_be_sent(world, "invitation sent")},
+        COLUMNS[6]: {"invitation": is_open(world.received), "message": would_be_sent(world, "invitation received")},
     }
 
 
@@ -341,8 +348,19 @@ def be_given_role(world: World) -> None:
     services.set_customer_role(actor=world.admin, user_id=world.carol.pk, role=Role.AGENCY_ADMIN, now=clock.now())
 
 
+def be_made_admin(world: World) -> None:
+    with_personal(world.carol, role=Role.CLIENT)
+    member = actor_for(world.stranger)
+    services.set_customer_role(actor=member, user_id=world.carol.pk, role=Role.AGENCY_ADMIN, now=clock.now())
+
+
 def lose_role(world: World) -> None:
     services.set_customer_role(actor=world.actor, user_id=world.carol.pk, role=Role.CLIENT, now=clock.now())
+
+
+def be_made_client(world: World) -> None:
+    member = actor_for(world.stranger)
+    services.set_customer_role(actor=member, user_id=world.carol.pk, role=Role.CLIENT, now=clock.now())
 
 
 def deactivate(world: World) -> None:
@@ -376,6 +394,7 @@ class Way:
 # An address or number that the account never proved isn't its own, and neither are the codes that go there to log in.
 NOT_ITS_ADDRESS = frozenset({CodePurpose.CLIENT_LOG_IN.value, "message: mail code"})
 NOT_ITS_NUMBER = frozenset({CodePurpose.AGENT_LOG_IN.value, "message: text code"})
+ROLE_OF_CUSTOMER = frozenset({accounts.set_customer_role})
 WAYS = [
     Way("password changed", change_password, frozenset({accounts.set_password})),
     Way("password reset", reset_password, frozenset({accounts.set_password})),
@@ -395,9 +414,11 @@ WAYS = [
     Way("log-in by mailed codes switched off", no_mailed_codes, frozenset({log_in_methods.set_email_code_log_in})),
     Way("log-in by mailed codes switched on", mailed_codes, frozenset({log_in_methods.set_email_code_log_in})),
     Way("role of staff changed", change_staff_role, frozenset({accounts.set_role})),
-    Way("agency admin by an act of one's own", gain_role, frozenset({accounts.set_customer_role})),
-    Way("agency admin by another's act", be_given_role, frozenset({accounts.set_customer_role})),
-    Way("agency admin no longer", lose_role, frozenset({accounts.set_customer_role})),
+    Way("agency admin by an act of one's own", gain_role, ROLE_OF_CUSTOMER),
+    Way("agency admin by staff", be_given_role, ROLE_OF_CUSTOMER),
+    Way("agency admin by another member", be_made_admin, ROLE_OF_CUSTOMER),
+    Way("agency admin no longer, by an act of one's own or by staff", lose_role, ROLE_OF_CUSTOMER),
+    Way("agency admin no longer, by another member", be_made_client, ROLE_OF_CUSTOMER),
     Way("account deactivated", deactivate, frozenset({accounts.deactivate_user})),
     Way("person erased", erase, frozenset({services.erase_person})),
     Way("sessions ended by an administrator", end_sessions, frozenset({revocation._end_sessions})),
@@ -434,6 +455,24 @@ def test_a_changed_credential_ends_what_the_table_says(way: Way, world: World) -
         if thing not in way.others and good is not expected[column]
     ]
     assert wrong == []
+
+
+OF_ONES_OWN = [way for way in WAYS if documented()[way.row][COLUMNS[0]]] + WAYS[:1]
+
+
+@pytest.mark.parametrize("way", OF_ONES_OWN, ids=lambda way: way.row)
+def test_the_network_of_who_makes_the_change_stays_familiar(way: Way, world: World) -> None:
+    unit_of_work(lambda: way.change(world))
+
+    assert is_familiar_network(user_id=world.carol.pk, network=HOME)
+
+
+def test_a_change_by_others_forgets_the_network_that_they_are_in(world: World) -> None:
+    world.admin = replace(world.admin, network=HOME)
+
+    unit_of_work(lambda: reset_factor(world))
+
+    assert not is_familiar_network(user_id=world.carol.pk, network=HOME)
 
 
 def test_the_table_names_every_way_once() -> None:
@@ -476,6 +515,18 @@ def test_whoever_writes_a_credential_ends_what_is_open_and_is_among_the_ways() -
 
     assert {name for name in writers if name not in enders} == set()
     assert enders == tried
+
+
+def test_whoever_writes_a_password_says_whether_it_is_short() -> None:
+    def assigned(function: ast.FunctionDef) -> set[str]:
+        targets = [target for node in ast.walk(function) if isinstance(node, ast.Assign) for target in node.targets]
+        return {part.attr for one in targets for part in ast.walk(one) if isinstance(part, ast.Attribute)}
+
+    writers = {name: assigned(node) for name, node in functions("users/services")}
+
+    passwords_written = {name for name, attributes in writers.items() if "password" in attributes}
+    assert passwords_written == {name for name, attributes in writers.items() if "password_is_short" in attributes}
+    assert len(passwords_written) == 4
 
 
 def test_whoever_changes_second_factors_ends_what_is_open() -> None:

@@ -1,4 +1,4 @@
-"""Every way to change a role ends API keys and sessions of the person.
+"""Every way to change a role ends API keys and sessions of the person, but for what another member does to them.
 
 Which ways there are is read from the code: each function that calls for a change of a role has to be among them.
 """
@@ -23,8 +23,9 @@ from organizations.models import Organization, OrganizationMember
 from organizations.tests.factories import member_actor, organization_of
 from tests.test_open_credentials import ROOT, called, confirmation
 from users import services, tasks
-from users.enums import Role
+from users.enums import CUSTOMER_ROLES, Role
 from users.models import ApiKey, Message, Session, User
+from users.roles import CAPABILITIES
 from users.selectors import live_session
 from users.tests.helpers import mailed_token
 
@@ -125,22 +126,26 @@ def set_role(case: Case) -> None:
 
 @dataclass(frozen=True)
 class Way:
-    """`before` is bob's place in Acme, `by` what calls for the change, `keeps` whether their session stays."""
+    """`before` is bob's place in Acme, `by` what calls for the change, `keeps` whether their session stays.
+
+    `by_a_member`: another customer makes it, so what is bob's own stays.
+    """
 
     change: Callable[[Case], None]
     by: str
     before: MemberRole | None = None
     after: Role = Role.AGENCY_ADMIN
     keeps: bool = False
+    by_a_member: bool = False
 
 
 WAYS = [
     Way(create_organization, "organizations.create_organization", keeps=True),
     Way(accept_invitation, "invitations.accept_invitation", keeps=True),
-    Way(promote, "members._end_powers", MemberRole.FINANCE),
+    Way(promote, "members._end_powers", MemberRole.FINANCE, keeps=True, by_a_member=True),
     Way(appoint, "members._end_powers", MemberRole.VIEWER),
-    Way(demote, "members._end_powers", MemberRole.ADMIN, Role.CLIENT),
-    Way(remove, "members._end_powers", MemberRole.ADMIN, Role.CLIENT),
+    Way(demote, "members._end_powers", MemberRole.ADMIN, Role.CLIENT, keeps=True, by_a_member=True),
+    Way(remove, "members._end_powers", MemberRole.ADMIN, Role.CLIENT, keeps=True, by_a_member=True),
     Way(leave, "members._end_powers", MemberRole.ADMIN, Role.CLIENT),
     Way(set_role, "admin._change_role", after=Role.AUDITOR),
 ]
@@ -158,17 +163,22 @@ def test_a_changed_role_ends_keys_and_sessions(way: Way, case: Case) -> None:
         joined(case, way.before)
     if way.change is accept_invitation:
         invite(case)
-    keys = [key_of(case.bob)]
-    if way.before == MemberRole.ADMIN:
-        keys.append(key_of(case.bob, case.acme))
+    own = key_of(case.bob)
+    in_acme = [key_of(case.bob, case.acme)] if way.before == MemberRole.ADMIN else []
 
     unit_of_work(lambda: way.change(case))
 
     case.bob.refresh_from_db()
     assert case.bob.role == way.after
-    assert [ApiKey.objects.get(pk=key.pk).revoked_at is not None for key in keys] == [True] * len(keys)
+    assert (ApiKey.objects.get(pk=own.pk).revoked_at is None) is way.by_a_member
+    assert [ApiKey.objects.get(pk=key.pk).revoked_at is None for key in in_acme] == [False] * len(in_acme)
     alive = [live_session(session_id=one.pk, user_id=case.bob.pk) is not None for one in (case.here, case.other)]
-    assert alive == [way.keeps, False]
+    assert alive == [way.keeps, way.by_a_member]
+
+
+def test_customers_have_the_same_rights_of_their_own_whatever_their_role() -> None:
+    """So no right outlives a role that another customer takes or gives."""
+    assert len({CAPABILITIES[role] for role in CUSTOMER_ROLES}) == 1
 
 
 def invite(case: Case) -> None:

@@ -20,17 +20,29 @@ TOKEN_BYTES = 32
 _GENERATED_PASSWORD_BYTES = 18  # 24 characters, 144 bits
 
 
+def normal_form(password: str) -> str:
+    """NFC (NIST SP 800-63B-4): keyboards spell the same letter in different ways."""
+    return unicodedata.normalize("NFC", password)
+
+
 def check_new_password(password: str, *, personal: Iterable[str] = (), has_second_factor: bool = False) -> None:
     """The policy (security.md 6) for a password that is being set. Raises Django's ValidationError.
 
     `personal` are words that everybody who knows the person would try: address, names.
     """
+    password = normal_form(password)  # what is hashed is what is measured
     if len(password) > MAX_PASSWORD_LENGTH:
         raise ValidationError(f"A password has at most {MAX_PASSWORD_LENGTH} characters.", code="max_length")
     validate_password(password, password_validators=_validators(has_second_factor=has_second_factor))
-    folded = unicodedata.normalize("NFC", password).casefold()
+    folded = password.casefold()
     if any(word in folded for word in _words(personal)):
         raise ValidationError("Don't use your own address or name in it.", code="password_too_personal")
+
+
+def is_short(password: str) -> bool:
+    """Whether it is good beside a second factor only."""
+    lengths = [one.min_length for one in get_default_password_validators() if isinstance(one, MinimumLengthValidator)]
+    return len(normal_form(password)) < max(lengths, default=0)
 
 
 def _validators(*, has_second_factor: bool) -> list[Any]:
@@ -46,7 +58,7 @@ def _words(personal: Iterable[str]) -> set[str]:
     """Whole addresses, their local parts, names: the short ones are parts of too many words."""
     found = set()
     for text in personal:
-        folded = unicodedata.normalize("NFC", text).casefold().strip()
+        folded = normal_form(text).casefold().strip()
         found |= {folded, folded.partition("@")[0]}
     return {word for word in found if len(word) >= MIN_PERSONAL_LENGTH}
 

@@ -52,6 +52,7 @@ class User(AbstractBaseUser):
     kyc_status = models.CharField(max_length=16, choices=KycStatus.choices, default=KycStatus.NOT_SUBMITTED)
     kyc_level = models.PositiveSmallIntegerField(default=0)
     is_active = models.BooleanField(default=True)
+    password_is_short = models.BooleanField(default=False, db_default=False)  # good beside a second factor only
     email_code_log_in = models.BooleanField(default=True, db_default=True)  # codes by mail open a session
     created_at = models.DateTimeField()
     erased_at = models.DateTimeField(null=True)  # the person asked to be forgotten: the row stays, for the books

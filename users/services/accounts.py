@@ -16,6 +16,7 @@ from fintech_core.db import LostRace
 from fintech_core.encrypted_fields import crypto_columns
 from fintech_core.exceptions import DomainError
 from fintech_core.identifiers import normalise_email
+from users.credentials import is_short
 from users.enums import CUSTOMER_ROLES, STAFF_ROLES, CredentialChange, EndReason, KycStatus, Role
 from users.locks import lock_user
 from users.models import User
@@ -143,11 +144,13 @@ def adopt_unverified(
     if locked.email_verified_at is not None:
         raise LostRace  # someone else proved it meanwhile; the second try sees that
     former_phone = locked.phone
-    locked.password, locked.phone, locked.phone_verified_at = password_hash, phone, None
+    locked.password, locked.password_is_short = password_hash, False
+    locked.phone, locked.phone_verified_at = phone, None
     locked.first_name, locked.last_name, locked.email_verified_at = first_name, last_name, now
     locked.save(
         update_fields=[
             "password",
+            "password_is_short",
             *crypto_columns("phone"),
             "phone_verified_at",
             "first_name",
@@ -253,8 +256,9 @@ def set_customer_role(*, actor: Actor, user_id: uuid.UUID, role: Role, now: date
     """Write what a customer has become by organizations; the caller (organizations' services) has decided it.
 
     Sessions and API keys end. A person who becomes an agency admin by an act of their own (creating an organization,
-    accepting an invitation) keeps the session in which they did so; one who loses the role keeps none. Staff stay staff
-    (ValueError).
+    accepting an invitation) keeps the session in which they did so; one who loses the role keeps none. By the act of
+    another customer, who administers an organization of both, nothing of the person's own ends: their own rights are
+    the same in every customers' role. Staff stay staff (ValueError).
     """
     user = lock_user(user_id)
     if user.role not in CUSTOMER_ROLES or role not in CUSTOMER_ROLES:
@@ -264,8 +268,10 @@ def set_customer_role(*, actor: Actor, user_id: uuid.UUID, role: Role, now: date
         return user
     user.role = role
     user.save(update_fields=["role"])
-    keep = actor.credential_id if role == Role.AGENCY_ADMIN else None
-    ended = end_open_credentials(actor=actor, user=user, reason=EndReason.ROLE_CHANGED, keep=keep, now=now)
+    ended: dict[str, int] = {}
+    if actor.user_id in (None, user.pk) or actor.is_staff:
+        keep = actor.credential_id if role == Role.AGENCY_ADMIN else None
+        ended = end_open_credentials(actor=actor, user=user, reason=EndReason.ROLE_CHANGED, keep=keep, now=now)
     _record(actor, user, "user.role_set", before={"role": before}, after={"role": role, **ended})
     return user
 
@@ -282,7 +288,8 @@ def set_password(*, actor: Actor, user_id: uuid.UUID, password: str, now: dateti
         has_second_factor=confirmed_device(user.pk) is not None,
         field=field,
     )
-    user.save(update_fields=["password"])
+    user.password_is_short = is_short(password)
+    user.save(update_fields=["password", "password_is_short"])
     ended = end_open_credentials(actor=actor, user=user, reason=EndReason.PASSWORD_CHANGED, now=now)
     _record(actor, user, "user.password_set", after={"fields": ["password"], **ended})
     return user

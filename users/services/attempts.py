@@ -3,7 +3,8 @@
 A try is counted before it is evaluated, by a keyed digest of what it is about (an address, a number, a user), known or
 not: once for the network that it comes from, and once in the day's budget of that network's standing. The budgets of
 one subject are apart, so that strangers who use up theirs leave the owner's networks theirs; together they are the most
-that can go wrong in 24 hours, whatever is sent in between.
+that can go wrong in 24 hours, whatever is sent in between. Each familiar network has a part of its own in the familiar
+budget: a thief who once logged in can't use up that of the owner's home.
 
 The caller counts in a unit of work of its own, and takes the try back once it was right:
 
@@ -25,7 +26,8 @@ from fintech_core.exceptions import TooManyAttempts
 
 DAY = timedelta(hours=24)
 NOTICE = "attempts.notice"
-FAMILIAR_PERCENT, ASKED_PERCENT = 20, 40
+FAMILIAR_PERCENT, ASKED_PERCENT = 40, 30
+FAMILIAR_NETWORKS = 5  # of one user at a time (lockout.remember_network): the familiar share is divided among them
 logger = structlog.get_logger(__name__)
 
 
@@ -40,9 +42,14 @@ class Standing(StrEnum):
 Budgets = Mapping[Standing, int | None]  # tries in 24 hours; None: only those of the network count
 
 
+def in_a_familiar_network() -> int:
+    """Failures in 24 hours in each."""
+    return max(1, settings.CODE_FAILURES_PER_DAY * FAMILIAR_PERCENT // 100 // FAMILIAR_NETWORKS)
+
+
 def budgets_of_user() -> Budgets:
     """Where the code isn't asked for: settings.CODE_FAILURES_PER_DAY in all."""
-    familiar = settings.CODE_FAILURES_PER_DAY * FAMILIAR_PERCENT // 100
+    familiar = FAMILIAR_NETWORKS * in_a_familiar_network()
     return {Standing.FAMILIAR: familiar, Standing.FOREIGN: settings.CODE_FAILURES_PER_DAY - familiar}
 
 
@@ -84,25 +91,24 @@ def take(
     `notify_owner` is called when the try uses up a day's budget, once in 24 hours, for unknown
     subjects, too.
     """
+    used_up = False
     try:
         for scope, digest, factor in _places(guard, actor, subject, standing):
             limit = guard.tries * factor
             budgets.take(scope=scope, subject=digest, limit=limit, window=guard.window, lock_for=guard.lock_for)
-        most = guard.budgets()[standing]
-        if most is None:
-            return
-        taken = budgets.take(scope=_scope(guard, standing), subject=subject, limit=most, window=DAY)
+        for scope, digest, most in _of_the_day(guard, actor, subject, standing):
+            used_up |= budgets.take(scope=scope, subject=digest, limit=most, window=DAY) >= most
     except TooManyAttempts:
         logger.warning("attempts_locked", guard=guard.here, subject=subject.hex()[: client_address.LOGGED_DIGITS])
         raise
-    if taken >= most:
+    if used_up:
         _notify_once(guard, subject, notify_owner)
 
 
-def forgive(*, guard: Guard, subject: bytes, standing: Standing) -> None:
+def forgive(*, actor: Actor, guard: Guard, subject: bytes, standing: Standing) -> None:
     """The try was right: it isn't one of the day's failures. Those of the network go on counting."""
-    if guard.budgets()[standing] is not None:
-        budgets.give_back(scope=_scope(guard, standing), subject=subject)
+    for scope, digest, _ in _of_the_day(guard, actor, subject, standing):
+        budgets.give_back(scope=scope, subject=digest)
 
 
 def forgive_here(*, actor: Actor, guard: Guard, subject: bytes, standing: Standing) -> None:
@@ -129,8 +135,16 @@ def _places(guard: Guard, actor: Actor, subject: bytes, standing: Standing) -> l
     return [(guard.here, _together(guard.here, network, subject), factor) for network, factor in networks]
 
 
-def _scope(guard: Guard, standing: Standing) -> str:
-    return f"{guard.daily}.{standing}"
+def _of_the_day(guard: Guard, actor: Actor, subject: bytes, standing: Standing) -> list[tuple[str, bytes, int]]:
+    """Whatever networks are familiar in the course of 24 hours, the budget of them all bounds the sum."""
+    most = guard.budgets()[standing]
+    if most is None:
+        return []
+    scope = f"{guard.daily}.{standing}"
+    if standing is not Standing.FAMILIAR:
+        return [(scope, subject, most)]
+    here = f"{scope}.network"
+    return [(here, _together(here, actor.network, subject), in_a_familiar_network()), (scope, subject, most)]
 
 
 def _notify_once(guard: Guard, subject: bytes, notify_owner: Callable[[], object]) -> None:

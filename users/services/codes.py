@@ -129,7 +129,7 @@ def forgive(*, actor: Actor, purpose: CodePurpose, subject: bytes, familiar: boo
     standing = _standing(actor, purpose, subject, familiar=familiar)
     if purpose not in LOG_IN_PURPOSES:
         attempts.forgive_here(actor=actor, guard=guard, subject=subject, standing=standing)
-    attempts.forgive(guard=guard, subject=subject, standing=standing)
+    attempts.forgive(actor=actor, guard=guard, subject=subject, standing=standing)
 
 
 def consume(*, actor: Actor, purpose: CodePurpose, subject: bytes, binding: bytes, code: str) -> bool:

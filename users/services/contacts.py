@@ -161,9 +161,9 @@ def _evict(actor: Actor, claimant: User, email: str, now: datetime) -> None:
         raise LostRace
     if claimant.email_verified_at is not None:
         raise ContactCodeInvalid  # proved by somebody else meanwhile
-    claimant.email, claimant.password = None, unusable_password()
+    claimant.email, claimant.password, claimant.password_is_short = None, unusable_password(), False
     claimant.is_active = claimant.is_active and claimant.phone_verified_at is not None
-    claimant.save(update_fields=[*crypto_columns("email"), "password", "is_active"])
+    claimant.save(update_fields=[*crypto_columns("email"), "password", "password_is_short", "is_active"])
     ended = end_open_credentials(actor=actor, user=claimant, reason=EndReason.PASSWORD_CHANGED, now=now)
     _record(actor, claimant, "user.email_lost", "email", "password", "is_active", ended=ended)
 

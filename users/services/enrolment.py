@@ -68,6 +68,14 @@ class SecondFactorMandatory(DomainError):
     title = "Staff must have a second factor: enrol another one instead."
 
 
+class PasswordTooShortAlone(DomainError):
+    """POST /users/me/password first: 15 characters or more are good without a second factor."""
+
+    code = "password_too_short_alone"
+    status = HTTPStatus.CONFLICT
+    title = "The password is good beside a second factor only. Set a longer one first."
+
+
 @dataclass(frozen=True, slots=True)
 class Enrolment:
     """What an authenticator is told, in clear once."""
@@ -122,7 +130,7 @@ def confirm_enrolment(*, actor: Actor, user_id: uuid.UUID, code: str) -> list[st
 
 
 def remove_second_factor(*, actor: Actor, user_id: uuid.UUID) -> None:
-    """Raises SecondFactorAbsent; SecondFactorMandatory for staff where they must have one."""
+    """Raises SecondFactorAbsent, PasswordTooShortAlone; SecondFactorMandatory for staff where they must have one."""
     actor.require(Capability.CREDENTIALS_WRITE)
     user = lock_user(user_id)
     now = clock.now()
@@ -130,6 +138,8 @@ def remove_second_factor(*, actor: Actor, user_id: uuid.UUID) -> None:
         raise SecondFactorAbsent
     if user.is_staff and settings.STAFF_SECOND_FACTOR:
         raise SecondFactorMandatory
+    if user.password_is_short:
+        raise PasswordTooShortAlone
     step_up.spend(actor=actor)
     delete_factors(user=user)
     _end_others(actor, user, "second_factor.removed", now)
@@ -150,7 +160,10 @@ def renew_recovery_codes(*, actor: Actor, user_id: uuid.UUID, needs_code: bool =
 
 
 def reset_second_factor(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datetime) -> User:
-    """Take a lost second factor away and end every session, by an administrator. Raises SecondFactorAbsent."""
+    """Take a lost second factor away and end every session, by an administrator. Raises SecondFactorAbsent.
+
+    A password that is short opens nothing from then on (`sessions`), until it is reset.
+    """
     actor.require(Capability.USERS_MANAGE)
     user = lock_user(user_id)
     if confirmed_device(user.pk) is None:

@@ -9,10 +9,9 @@ from datetime import datetime
 from fintech_core.actors import Actor
 from fintech_core.encrypted_fields import crypto_columns, indexed
 from users.enums import EndReason
-from users.models import ApiKey, Message, PasswordReset, Registration, Session, User
+from users.models import ApiKey, FamiliarNetwork, Message, PasswordReset, Registration, Session, User
 from users.passwords import unusable_password
 from users.services.enrolment import delete_factors
-from users.services.lockout import forget_networks
 from users.services.revocation import end_open_credentials
 
 _ERASED_NAME = "erased"
@@ -26,14 +25,14 @@ def erase_person(*, actor: Actor, user: User, now: datetime) -> dict[str, int]:
     PasswordReset.objects.filter(user=user).delete()
     ApiKey.objects.filter(user=user).update(name=_ERASED_NAME)
     delete_factors(user=user)
-    forget_networks(user_id=user.pk)
+    FamiliarNetwork.objects.filter(user=user).delete()
     if user.email:
         Registration.objects.filter(**indexed("email", user.email)).delete()
     _forget_messages(addresses)
     user.email = user.phone = None
     user.first_name = user.last_name = ""
     user.email_verified_at = user.phone_verified_at = None
-    user.password = unusable_password()
+    user.password, user.password_is_short = unusable_password(), False
     user.email_code_log_in = True  # no choice of theirs is left
     user.is_active = False
     user.erased_at = now
@@ -45,6 +44,7 @@ def erase_person(*, actor: Actor, user: User, now: datetime) -> dict[str, int]:
             "email_verified_at",
             "phone_verified_at",
             "password",
+            "password_is_short",
             "email_code_log_in",
             "is_active",
             "erased_at",

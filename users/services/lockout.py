@@ -20,7 +20,7 @@ import structlog
 from fintech_core import audit, clock
 from fintech_core.actors import Actor
 from fintech_core.client_address import LOGGED_DIGITS
-from fintech_core.crypto import keyed_digest
+from fintech_core.crypto import keyed_digest, under_any_key
 from fintech_core.exceptions import DomainError
 from users.models import FamiliarNetwork, User
 from users.selectors import is_familiar_to_email
@@ -39,6 +39,7 @@ PASSWORD = attempts.Guard(
     budgets=lambda: {Standing.FAMILIAR: None, Standing.FOREIGN: TRIES_EVERYWHERE},
 )
 NETWORK_RETENTION = timedelta(days=180)
+KEEPS_ITS_PLACE = timedelta(days=30)  # a network that was used since isn't forgotten for another one
 logger = structlog.get_logger(__name__)
 E = TypeVar("E", bound=DomainError)
 
@@ -55,14 +56,18 @@ def succeeded(*, actor: Actor, user: User, address: str) -> None:
     """The password was right, and whatever else the log-in asks for. In the log-in's own unit of work."""
     subject, standing = _subject(address), _standing(actor, address)
     attempts.clear_here(actor=actor, guard=PASSWORD, subject=subject, standing=standing)
-    attempts.forgive(guard=PASSWORD, subject=subject, standing=standing)
+    attempts.forgive(actor=actor, guard=PASSWORD, subject=subject, standing=standing)
     remember_network(actor=actor, user_id=user.pk)
 
 
 def remember_network(*, actor: Actor, user_id: uuid.UUID) -> None:
-    """The user has proved who they are in this network, by whichever way: no flood locks them out there."""
+    """The user has proved who they are in this network, by whichever way: no flood locks them out there.
+
+    There are places for attempts.FAMILIAR_NETWORKS, which networks in use keep: a thief who logs in from many can't
+    push the owner's out. The caller holds the user's lock.
+    """
     now = clock.now()
-    if actor.network:
+    if actor.network and _has_a_place(actor.network, user_id, now):
         FamiliarNetwork.objects.bulk_create(
             [FamiliarNetwork(user_id=user_id, network=actor.network, last_seen_at=now)],
             update_conflicts=True,
@@ -92,9 +97,25 @@ def record_refusal(*, actor: Actor, address: str, user: User | None) -> None:
     )
 
 
-def forget_networks(*, user_id: uuid.UUID) -> int:
-    """For the erasure of a person. Returns how many there were."""
-    deleted, _ = FamiliarNetwork.objects.filter(user_id=user_id).delete()
+def _has_a_place(network: bytes, user_id: uuid.UUID, now: datetime) -> bool:
+    """Makes one where it is taken by a network that is out of use."""
+    others = FamiliarNetwork.objects.filter(user_id=user_id).exclude(network__in=under_any_key(network))
+    newest = list(others.order_by("-last_seen_at", "-pk").values_list("pk", "last_seen_at"))
+    too_many = newest[attempts.FAMILIAR_NETWORKS - 1 :]
+    in_use = [pk for pk, seen in too_many if seen > now - KEEPS_ITS_PLACE]
+    if in_use:
+        return False
+    if too_many:
+        FamiliarNetwork.objects.filter(pk__in=[pk for pk, _ in too_many]).delete()
+    return True
+
+
+def forget_networks(*, actor: Actor, user_id: uuid.UUID) -> int:
+    """All but the one that the person is in, where it is the person who acts. Returns how many were forgotten."""
+    networks = FamiliarNetwork.objects.filter(user_id=user_id)
+    if actor.user_id == user_id and actor.network:
+        networks = networks.exclude(network__in=under_any_key(actor.network))
+    deleted, _ = networks.delete()
     return deleted
 
 

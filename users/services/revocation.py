@@ -1,4 +1,4 @@
-"""What ends when a credential of a person changes: sessions, API keys, links, codes, confirmations, invitations.
+"""What ends when a credential of a person changes: sessions, familiar networks, API keys, links, codes...
 
 A password, an address, a number, a second factor or a role that changed may have been in other hands. So every change
 calls `end_open_credentials` under the user's lock, in its own transaction; docs/security.md has the table. A link to
@@ -20,6 +20,7 @@ from users.locks import lock_user
 from users.models import PasswordReset, StepUpChallenge, TotpDevice, User
 from users.services import codes
 from users.services.api_keys import revoke_keys_of
+from users.services.lockout import forget_networks
 from users.services.sessions import close_sessions
 
 # Sessions that end for these reasons leave no doubt about the rest: keys have an end of their own.
@@ -40,7 +41,7 @@ def end_open_credentials(
     """End what is open of the user, whose lock the caller holds. Returns counts for the caller's audit row.
 
     Links, codes and confirmations always end. `reason` is why sessions end; None where a way in was added and none
-    replaced: then sessions, keys and invitations stay. `keep` is the session in which the person made the change.
+    replaced: then sessions, networks, keys and invitations stay. `keep` is the session in which the person made the change.
     `former_*` are the address and number that the account had before, where it gave them up.
 
     Requests lock a code of a confirmation, then the confirmation, then what they make with it: so does this.
@@ -53,6 +54,8 @@ def end_open_credentials(
     counts = {"links_and_codes_ended": links} if links else {}
     if reason is not None:
         counts["sessions_ended"] = close_sessions(user_id=user.pk, reason=reason, keep=keep, now=now)
+        networks = forget_networks(actor=actor, user_id=user.pk)
+        counts |= {"networks_forgotten": networks} if networks else {}
         if reason not in KEEPS_API_KEYS:
             counts["api_keys_revoked"] = revoke_keys_of(user_id=user.pk, now=now)
         if reason not in KEEPS_INVITATIONS:

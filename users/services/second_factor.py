@@ -143,7 +143,7 @@ def use_code(*, actor: Actor, device: TotpDevice, otp: str) -> Factor:
 def _forgive(actor: Actor, user_id: uuid.UUID) -> None:
     guard, subject, standing = _guard(actor), _subject(user_id), _standing(actor, user_id)
     attempts.clear_here(actor=actor, guard=guard, subject=subject, standing=standing)
-    attempts.forgive(guard=guard, subject=subject, standing=standing)
+    attempts.forgive(actor=actor, guard=guard, subject=subject, standing=standing)
 
 
 def _guard(actor: Actor) -> Guard:

@@ -24,7 +24,7 @@ from users.enums import EndReason, Role, SessionKind
 from users.locks import lock_user
 from users.models import PasswordReset, RefreshToken, Registration, Session, User
 from users.passwords import password_matches
-from users.selectors import live_sessions, refresh_token_by_hash, user_for_log_in
+from users.selectors import confirmed_device, live_sessions, refresh_token_by_hash, user_for_log_in
 from users.services import lockout, second_factor
 from users.tokens import issue_access_token
 
@@ -140,9 +140,14 @@ def may_log_in(user: User) -> bool:
 def _locked(actor: Actor, user: User, address: str) -> User:
     """Proving took a while: a deactivation or a new password in between counts (they lock the user too)."""
     fresh = lock_user(user.pk)
-    if not may_log_in(fresh) or fresh.password != user.password:
+    if not may_log_in(fresh) or fresh.password != user.password or (address and _too_short_alone(fresh)):
         raise lockout.refusal(actor=actor, error=InvalidCredentials(), address=address, user=user)
     return fresh
+
+
+def _too_short_alone(user: User) -> bool:
+    """A short password opens no session once the second factor beside it was taken away: it is reset first."""
+    return user.password_is_short and confirmed_device(user.pk) is None
 
 
 def _start(
