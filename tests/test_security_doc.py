@@ -54,8 +54,11 @@ def test_the_budgets_of_guesses_are_those_in_force() -> None:
     contact, user = attempts.budgets_of_contact(), attempts.budgets_of_user()
     familiar, asked, foreign = contact[Standing.FAMILIAR], contact[Standing.ASKED], contact[Standing.FOREIGN]
 
-    assert f"| log-in codes, per address or number | {familiar} | {asked} | {foreign} |" in PAGE
-    of_users = f"| {user[Standing.FAMILIAR]} | | {user[Standing.FOREIGN]} |"
+    each = f"{familiar}, {attempts.in_a_familiar_network()} in each"
+    assert f"| log-in codes, per address or number | {each} | {asked} | {foreign} |" in PAGE
+    assert user[Standing.FAMILIAR] == familiar == 5 * attempts.in_a_familiar_network()
+    assert (attempts.FAMILIAR_NETWORKS, lockout.KEEPS_ITS_PLACE.days) == (5, 30)
+    of_users = f"| {each} | | {user[Standing.FOREIGN]} |"
     assert len(re.findall(rf"^\|.+{re.escape(of_users)}$", PAGE, re.MULTILINE)) == 2
     assert (familiar or 0) + (asked or 0) + (foreign or 0) == settings.CODE_FAILURES_PER_DAY == 100
     tries = {codes.TRIES, second_factor.TRIES, passwords.TRIES}

@@ -1,4 +1,5 @@
-"""What ends when a credential of a person changes: sessions, familiar networks, API keys, links, codes...
+"""What ends when a credential of a person changes: sessions, familiar networks, API keys, links, codes,
+confirmations, invitations.
 
 A password, an address, a number, a second factor or a role that changed may have been in other hands. So every change
 calls `end_open_credentials` under the user's lock, in its own transaction; docs/security.md has the table. A link to
@@ -41,8 +42,8 @@ def end_open_credentials(
     """End what is open of the user, whose lock the caller holds. Returns counts for the caller's audit row.
 
     Links, codes and confirmations always end. `reason` is why sessions end; None where a way in was added and none
-    replaced: then sessions, networks, keys and invitations stay. `keep` is the session in which the person made the change.
-    `former_*` are the address and number that the account had before, where it gave them up.
+    replaced: then sessions, networks, keys and invitations stay. `keep` is the session in which the person made the
+    change. `former_*` are the address and number that the account had before, where it gave them up.
 
     Requests lock a code of a confirmation, then the confirmation, then what they make with it: so does this.
     """

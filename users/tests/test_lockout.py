@@ -23,6 +23,7 @@ from fintech_core.testing import PASSWORD, SYSTEM, Client, anonymous_client, cli
 from users import services, tasks
 from users.authentication import anonymous as nobody
 from users.models import FamiliarNetwork, Session, User
+from users.selectors import is_familiar_network
 from users.services import lockout
 from users.tests.helpers import AUTH, counted_hashes, problem
 
@@ -328,13 +329,48 @@ def test_networks_are_forgotten_after_half_a_year_and_at_an_erasure(alice: User,
         attempt(user.email, PASSWORD, at=HOME)
         attempt(user.email, PASSWORD, at=OFFICE)
 
-    assert unit_of_work(lambda: lockout.forget_networks(user_id=alice.pk)) == 2
+    assert unit_of_work(lambda: lockout.forget_networks(actor=SYSTEM, user_id=alice.pk)) == 2
     later(timedelta(days=179))
     attempt(bob.email, PASSWORD, at=OFFICE)
     later(timedelta(days=2))
     tasks.purge_credentials()
 
     assert FamiliarNetwork.objects.count() == 1
+
+
+def familiar(user: User) -> list[bool]:
+    return [is_familiar_network(user_id=user.pk, network=actor_at(place).network) for place in PLACES]
+
+
+PLACES = [f"198.51.100.{number}" for number in range(8)]
+
+
+def remember(user: User, *places: str) -> None:
+    for place in places:
+        unit_of_work(lambda place=place: lockout.remember_network(actor=actor_at(place), user_id=user.pk))
+
+
+def test_five_networks_are_familiar_and_those_in_use_give_way_to_none(alice: User, later: Any) -> None:
+    remember(alice, *PLACES[:7])
+    assert familiar(alice) == [True] * 5 + [False] * 3
+
+    later(timedelta(days=29))
+    remember(alice, *PLACES[1:6])
+    assert familiar(alice) == [True] * 5 + [False] * 3
+
+    later(timedelta(days=1))
+    remember(alice, PLACES[6], PLACES[7])
+    assert familiar(alice) == [False, True, True, True, True, False, True, False]
+
+
+def test_a_thiefs_network_is_familiar_no_longer_once_the_password_was_changed(alice: User) -> None:
+    remember(alice, PLACES[0], HOME)
+    body = {"current_password": PASSWORD, "new_password": "an entirely new one 42"}
+
+    answer = client_for(alice).post("/api/v1/users/me/password", body, REMOTE_ADDR=HOME)
+
+    assert answer.status_code == 204
+    assert [bytes(row.network) for row in FamiliarNetwork.objects.filter(user=alice)] == [actor_at(HOME).network]
 
 
 def test_a_job_makes_no_network_familiar(alice: User) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
@@ -12,15 +13,17 @@ from django.core.exceptions import FieldError
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from fintech_core import clock
 from fintech_core.db import unit_of_work
 from fintech_core.exceptions import ValidationFailed
 from fintech_core.models import AuditLog
-from fintech_core.testing import PASSWORD, SYSTEM, anonymous_client, browser_for, client_for
+from fintech_core.testing import PASSWORD, SYSTEM, actor_for, anonymous_client, browser_for, client_for
 from users import services
 from users.enums import Role
-from users.models import Registration, User
+from users.models import Registration, Session, User
+from users.selectors import confirmed_device
 from users.tests.authenticators import enrol
-from users.tests.helpers import AUTH, field_errors, register
+from users.tests.helpers import AUTH, field_errors, mailed_token, problem, register
 from users.tests.test_code_log_ins import deliver
 
 pytestmark = pytest.mark.django_db
@@ -202,3 +205,61 @@ def test_two_new_passwords_that_differ_are_no_try(auditor: User) -> None:
 
     assert {tuple(answer.context["form"].errors) for answer in answers} == {("new_password2",)}
     assert admin_change(auditor, PASSWORD, NEW).status_code == 302
+
+
+# --- Short passwords --------------------------------------------------------------------------------------------------
+
+SHORT = "kz8!qwpd"
+
+
+@pytest.fixture
+def short(alice: User, admin_user: User) -> User:
+    """alice with a second factor, and a password that is good beside one only."""
+    enrol(alice)
+    body = {"current_password": PASSWORD, "new_password": SHORT}
+    assert client_for(alice).post("/api/v1/users/me/password", body).status_code == 204
+    alice.refresh_from_db()
+    assert alice.password_is_short
+    return alice
+
+
+def log_in_with(user: User, password: str) -> Any:
+    return anonymous_client().post(f"{AUTH}/token", {"email": user.email, "password": password})
+
+
+def test_the_second_factor_beside_a_short_password_is_not_removed(short: User) -> None:
+    answer = client_for(short).delete("/api/v1/users/me/second-factor")
+
+    assert problem(answer) == (409, "password_too_short_alone")
+    assert confirmed_device(short.pk) is not None
+    body = {"current_password": SHORT, "new_password": NEW}
+    assert client_for(short).post("/api/v1/users/me/password", body).status_code == 204
+    assert client_for(short).delete("/api/v1/users/me/second-factor").status_code == 204
+    assert log_in_with(short, NEW).status_code == 200
+
+
+def test_once_staff_took_the_second_factor_a_short_password_is_reset_first(short: User, admin_user: User) -> None:
+    unit_of_work(
+        lambda: services.reset_second_factor(
+            actor=actor_for(admin_user), user_id=short.pk, reason="lost", now=clock.now()
+        )
+    )
+
+    assert problem(log_in_with(short, SHORT)) == (401, "invalid_credentials")
+    assert problem(log_in_with(short, "wrong")) == (401, "invalid_credentials")
+    assert not Session.objects.filter(user=short, ended_at__isnull=True).exists()
+    assert by_reset(short, SHORT) == [TOO_SHORT]
+    body = {"token": mailed_token(), "password": NEW}
+    assert anonymous_client().post(f"{AUTH}/password/reset/confirm", body).status_code == 204
+    assert log_in_with(short, NEW).status_code == 200
+
+
+def test_the_form_that_is_hashed_is_the_one_that_is_measured(alice: User) -> None:
+    """Eight letters are sixteen characters where the accents come apart."""
+    body = {"current_password": PASSWORD, "new_password": unicodedata.normalize("NFD", "ééééÀÀÀÀ")}
+    assert len(body["new_password"]) == 16
+
+    answer = client_for(alice).post("/api/v1/users/me/password", body)
+
+    assert codes_of(answer) == [TOO_SHORT]
+    assert log_in_with(alice, PASSWORD).status_code == 200
