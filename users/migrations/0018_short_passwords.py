@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("users", "0016_code_networks"),
+        ("users", "0017_sms_shares"),
     ]
 
     operations = [
