@@ -133,7 +133,7 @@ def test_an_admin_ends_sessions(alice: User, admin_user: User) -> None:
 
     assert "End sessions: 1 done." in done.content.decode()
     assert Session.objects.get(user=alice).end_reason == "administrator"
-    assert AuditLog.objects.get(action="user.sessions_ended").after == {"sessions_ended": 1}
+    assert AuditLog.objects.get(action="user.sessions_ended").after == {"sessions_ended": 1, "networks_forgotten": 1}
 
 
 @pytest.mark.parametrize("role", sorted(STAFF_ROLES - {Role.ADMIN}))

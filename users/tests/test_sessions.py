@@ -120,7 +120,7 @@ def test_a62_deactivation_ends_everything_at_once(anonymous: Any, alice: User, a
     assert problem(again) == (401, "invalid_credentials")
     row = AuditLog.objects.get(action="user.deactivated")
     assert row.before == {"is_active": True}
-    assert row.after == {"is_active": False, "sessions_ended": 1, "api_keys_revoked": 0}
+    assert row.after == {"is_active": False, "sessions_ended": 1, "networks_forgotten": 1, "api_keys_revoked": 0}
     assert (row.actor_id, row.reason) == (admin_user.pk, "asked for it")
 
 
