@@ -389,6 +389,11 @@ PAYOUT_ACCOUNT_COOL_DOWN = timedelta(hours=env.int("PAYOUT_ACCOUNT_COOL_DOWN_HOU
 # How long an invitation that is over (accepted, revoked, expired) keeps the address that it was sent to.
 INVITATION_ADDRESS_RETENTION = timedelta(days=env.int("INVITATION_ADDRESS_RETENTION_DAYS", default=30))
 
+# How long who was rejected for a tax number waits while another organization that was refused it has yet to submit it.
+KYB_REJECTED_WAIT = timedelta(days=env.int("KYB_REJECTED_WAIT_DAYS", default=30))
+# How long after one administrator removed or demoted another an organization can't be closed by those who are left.
+CLOSE_AFTER_ADMIN_REMOVED = timedelta(days=env.int("CLOSE_AFTER_ADMIN_REMOVED_DAYS", default=7))
+
 # --- Money ------------------------------------------------------------------------------------------------------------
 
 CURRENCIES: list[str] = env.list("CURRENCIES", default=["USD", "EUR", "GBP", "RUB", "JPY", "KWD"])

@@ -95,13 +95,19 @@ class OrganizationAdmin(ReadOnlyModelAdmin):
 
     @admin.display(description="others with this tax number")
     def other_claims(self, organization: Organization) -> str:
-        """Organizations that claim the same number and aren't closed, as links."""
+        """Organizations with the same number, in any country, as links."""
         found = selectors.other_claims_of(organization)[: selectors.MAX_OTHER_CLAIMS]
         rows = [
-            (reverse("admin:organizations_organization_change", args=[row.pk]), row.legal_name, row.kyb_status)
+            (
+                reverse("admin:organizations_organization_change", args=[row.pk]),
+                row.legal_name,
+                row.country,
+                row.kyb_status,
+                "" if row.closed_at is None else ", closed",
+            )
             for row in found
         ]
-        return format_html_join(mark_safe("<br>"), '<a href="{}">{}</a> ({})', rows) or "none"
+        return format_html_join(mark_safe("<br>"), '<a href="{}">{}</a> ({}, {}{})', rows) or "none"
 
 
 @admin.register(OrganizationMember)

@@ -46,6 +46,11 @@ class Organization(models.Model):
     kyb_status = models.CharField(max_length=16, choices=KybStatus.choices, default=KybStatus.NOT_SUBMITTED)
     created_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True)
+    # Who submitted its KYB last; when it was refused its tax number because of another's claim, until it submits; when
+    # an administrator removed or demoted another one last.
+    submitted_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    contested_at = models.DateTimeField(null=True)
+    admin_removed_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints: ClassVar = [
@@ -66,12 +71,14 @@ class Organization(models.Model):
             models.UniqueConstraint(
                 fields=["country", "tax_number_index_b"], condition=HOLDS_TAX_NUMBER, name="organization_number_held_b"
             ),
-            times_check("created_at", "closed_at", name="organization_times_finite"),
+            times_check(
+                "created_at", "closed_at", "contested_at", "admin_removed_at", name="organization_times_finite"
+            ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["-created_at", "-id"], name="organization_newest"),
-            models.Index(fields=["country", "tax_number_index_a"], name="organization_by_number_a"),
-            models.Index(fields=["country", "tax_number_index_b"], name="organization_by_number_b"),
+            models.Index(fields=["tax_number_index_a"], name="organization_number_a"),
+            models.Index(fields=["tax_number_index_b"], name="organization_number_b"),
             models.Index(
                 fields=["closed_at"],
                 condition=Q(closed_at__isnull=False, tax_number__isnull=False),

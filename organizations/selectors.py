@@ -3,16 +3,17 @@
 import uuid
 from dataclasses import replace
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet
 
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
 from fintech_core.encrypted_fields import indexed, same_index
-from organizations.enums import MemberRole
+from organizations.enums import KYB_OPEN, KybStatus, MemberRole
 from organizations.models import HOLDS_TAX_NUMBER, Invitation, Organization, OrganizationMember, PayoutAccount
 from organizations.roles import MEMBER_CAPABILITIES
 
 MAX_OTHER_CLAIMS = 20  # shown to officers
+_NEVER_SUBMITTED_AND_CLOSED = Q(kyb_status=KybStatus.NOT_SUBMITTED, closed_at__isnull=False)
 
 
 def acting_in(actor: Actor, organization_id: uuid.UUID) -> Actor | None:
@@ -49,23 +50,34 @@ def organizations_visible_to(actor: Actor) -> QuerySet[Organization]:
 
 def with_other_claims(rows: QuerySet[Organization]) -> QuerySet[Organization]:
     """`has_other_claims`: for officers alone, since it says something about other organizations."""
-    same = Organization.objects.filter(same_index("tax_number"), country=OuterRef("country"), closed_at__isnull=True)
+    same = Organization.objects.filter(same_index("tax_number")).exclude(_NEVER_SUBMITTED_AND_CLOSED)
     return rows.annotate(has_other_claims=Exists(same.exclude(pk=OuterRef("pk"))))
 
 
 def other_claims_of(organization: Organization) -> QuerySet[Organization]:
-    """Other organizations that aren't closed and claim the same tax number, whatever their KYB. For officers alone."""
-    if organization.tax_number is None:
-        return Organization.objects.none()
-    rows = Organization.objects.filter(
-        country=organization.country, closed_at__isnull=True, **indexed("tax_number", organization.tax_number)
-    )
-    return rows.exclude(pk=organization.pk).order_by("created_at", "pk")
+    """Other organizations with the same tax number, in any country, first those that have submitted KYB. For officers
+    alone. Closed ones that had are among them, so that closing one hides no rejection."""
+    rows = _others_with_number_of(organization).exclude(_NEVER_SUBMITTED_AND_CLOSED)
+    is_unproven = ExpressionWrapper(Q(kyb_status=KybStatus.NOT_SUBMITTED), output_field=BooleanField())
+    return rows.annotate(is_unproven=is_unproven).order_by("is_unproven", "created_at", "pk")
 
 
 def holder_of_tax_number(organization: Organization) -> Organization | None:
-    """The other organization whose KYB with this tax number is submitted, in review or approved."""
-    return other_claims_of(organization).filter(HOLDS_TAX_NUMBER).first()
+    """The other organization in the country whose KYB with this number is submitted, in review or approved."""
+    return _others_with_number_of(organization).filter(HOLDS_TAX_NUMBER, country=organization.country).first()
+
+
+def is_contested_by_others(organization: Organization) -> bool:
+    """Whether another open organization in the country was refused this number, and hasn't submitted it since."""
+    rows = _others_with_number_of(organization).filter(country=organization.country, contested_at__isnull=False)
+    return rows.filter(closed_at__isnull=True, kyb_status__in=KYB_OPEN).exists()
+
+
+def _others_with_number_of(organization: Organization) -> QuerySet[Organization]:
+    if organization.tax_number is None:
+        return Organization.objects.none()
+    rows = Organization.objects.filter(**indexed("tax_number", organization.tax_number))
+    return rows.exclude(pk=organization.pk)
 
 
 def members_of(organization_id: uuid.UUID) -> QuerySet[OrganizationMember]:

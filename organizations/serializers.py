@@ -98,7 +98,7 @@ class OrganizationOutput(serializers.ModelSerializer[Organization]):
         help_text="Masked: its last characters. null: erased, some years after the organization was closed."
     )
     has_other_claims = serializers.SerializerMethodField(
-        help_text="Whether another organization that isn't closed claims this tax number. Staff; else false."
+        help_text="Whether another organization gives this tax number. Staff; else false."
     )
 
     class Meta:
@@ -124,17 +124,18 @@ class OrganizationOutput(serializers.ModelSerializer[Organization]):
 
 
 class OtherClaimOutput(serializers.ModelSerializer[Organization]):
-    """Another organization with the same tax number. At most one is submitted, in review or approved."""
+    """Another organization with the same tax number. In a country at most one holds it."""
 
     class Meta:
         model = Organization
-        fields: ClassVar = ["id", "legal_name", "kyb_status", "created_at"]
+        fields: ClassVar = ["id", "legal_name", "country", "kyb_status", "created_at", "closed_at"]
         read_only_fields = fields
 
 
 class OrganizationDetailOutput(OrganizationOutput):
     other_claims = serializers.SerializerMethodField(
-        help_text="Other organizations that claim this tax number and aren't closed. Staff; else empty."
+        help_text="Other organizations with this tax number, in any country; closed ones where KYB was submitted. "
+        "Staff; else empty."
     )
 
     class Meta(OrganizationOutput.Meta):

@@ -188,7 +188,8 @@ class OrganizationViewSet(InOrganization):
     def submit_kyb(self, request: Request, organization_id: UUID) -> HttpResponse:
         """Ask for the review of who the organization is (KYB); needs a KYC level of the person who asks.
 
-        409 `tax_number_taken` while the number is under review or approved for another organization.
+        409 `tax_number_taken` while the number is under review or approved for another organization, and
+        `tax_number_contested` after a rejection, while another one that was refused the number comes first.
         """
         self.validated(StrictInput)
         return self._write(services.submit_kyb)
@@ -250,7 +251,7 @@ class MemberViewSet(InOrganization):
 
     @extend_schema(operation_id="organizations_members_remove", responses={204: None})
     def destroy(self, request: Request, organization_id: UUID, pk: UUID) -> HttpResponse:
-        """Put a member out; it takes effect at once. 409 `last_admin` for the only administrator."""
+        """Put a member out, who gets a message. 409 `last_admin` for the only administrator."""
         return self.write(
             lambda: services.remove_member(
                 actor=self.actor, organization_id=organization_id, member_id=pk, now=clock.now()

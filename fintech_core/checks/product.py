@@ -127,6 +127,8 @@ def _times() -> list[CheckMessage]:
         "PAYMENT_PROCESSING_LIFETIME_HOURS": (settings.PAYMENT_PROCESSING_LIFETIME.total_seconds(), 3600),
         "KYC_RETENTION_DAYS": (settings.KYC_RETENTION.total_seconds(), 0),
         "INVITATION_ADDRESS_RETENTION_DAYS": (settings.INVITATION_ADDRESS_RETENTION.total_seconds(), 0),
+        "KYB_REJECTED_WAIT_DAYS": (settings.KYB_REJECTED_WAIT.total_seconds(), 86_400),
+        "CLOSE_AFTER_ADMIN_REMOVED_DAYS": (settings.CLOSE_AFTER_ADMIN_REMOVED.total_seconds(), 86_400),
         "LEDGER_LANES": (settings.LEDGER_LANES, 1),
         "RECONCILE_DATE_WINDOW_DAYS": (settings.RECONCILE_DATE_WINDOW_DAYS, 0),
         "STATEMENT_MAX_BYTES": (settings.STATEMENT_MAX_BYTES, 1),

@@ -236,6 +236,8 @@ TABLE: Mapping[str, Row] = {
     "PAYMENT_PROCESSING_LIFETIME_HOURS": [("0", "E061")],
     "KYC_RETENTION_DAYS": [("-1", "E061")],
     "INVITATION_ADDRESS_RETENTION_DAYS": [("-1", "E061")],
+    "KYB_REJECTED_WAIT_DAYS": [("0", "E061")],
+    "CLOSE_AFTER_ADMIN_REMOVED_DAYS": [("0", "E061")],
     "UNKNOWN_PAYEES_PER_DAY": [("0", "E062"), ("501", "E062")],
     "ORGANIZATION_UNKNOWN_PAYEES_PER_DAY": [("0", "E062"), ("5001", "E062")],
     "FX_SPREAD": [("1", "E030"), ("-0.01", "E030"), ("free", "E030")],

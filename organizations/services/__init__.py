@@ -1,5 +1,6 @@
 """The use cases of organizations. Each locks the organization first and runs inside the caller's unit of work."""
 
+from organizations.services.claims import TaxNumberContested, TaxNumberTaken
 from organizations.services.closing import (
     OrganizationClosed,
     end_organization,
@@ -18,7 +19,7 @@ from organizations.services.invitations import (
     purge_invitation_addresses,
     revoke_invitation,
 )
-from organizations.services.kyb import TaxNumberTaken, approve_kyb, reject_kyb, start_kyb_review, submit_kyb
+from organizations.services.kyb import approve_kyb, reject_kyb, start_kyb_review, submit_kyb
 from organizations.services.members import (
     appoint_admin,
     change_member_role,
@@ -34,6 +35,7 @@ __all__ = [
     "InvitationInvalid",
     "LastAdmin",
     "OrganizationClosed",
+    "TaxNumberContested",
     "TaxNumberTaken",
     "TooManyInOrganization",
     "accept_invitation",

@@ -5,7 +5,6 @@ opens again; its row stays, because the books name it, and who it was is erased 
 """
 
 import uuid
-from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -20,12 +19,11 @@ from organizations.enums import KYB_UNDECIDED, MemberRole
 from organizations.locks import lock_closed_organizations, lock_organization
 from organizations.models import ERASED, Organization, PayoutAccount
 from organizations.selectors import members_of, open_invitations_of, payout_accounts_of
-from organizations.services.common import locked_for, tell
+from organizations.services.common import locked_for, notify_member, tell
 from organizations.services.members import end_membership
 from organizations.services.payout_accounts import archive
 from users.locks import lock_users
-from users.models import User
-from users.services import messages, step_up
+from users.services import step_up
 
 ENTITY = "organization"
 TEMPLATE = "organization_closed"
@@ -64,7 +62,8 @@ def lock_to_close(*, actor: Actor, organization_id: uuid.UUID, reason: str) -> O
 
 def obstacles_to_closing(*, actor: Actor, organization: Organization) -> list[dict[str, str]]:
     """What has to end first: an undecided KYB submission; for a member also every other administrator, who would have
-    to agree. The caller holds the organization's lock."""
+    to agree, and the time in which one who was removed or demoted may object. The caller holds the organization's lock.
+    """
     found = []
     if organization.kyb_status in KYB_UNDECIDED:
         found.append({"kind": "kyb_submission", "id": str(organization.pk)})
@@ -72,6 +71,9 @@ def obstacles_to_closing(*, actor: Actor, organization: Organization) -> list[di
         admins = members_of(organization.pk).filter(role=MemberRole.ADMIN, user__is_active=True)
         others = admins.exclude(user_id=actor.user_id or ids.NIL).order_by("pk").values_list("pk", flat=True)
         found += [{"kind": "administrator", "id": str(pk)} for pk in others]
+        removed_at = organization.admin_removed_at
+        if removed_at is not None and clock.now() < removed_at + settings.CLOSE_AFTER_ADMIN_REMOVED:
+            found.append({"kind": "administrator_removed", "id": str(organization.pk)})
     return found
 
 
@@ -87,7 +89,7 @@ def end_organization(
     invitations = open_invitations_of(organization.pk).update(revoked_at=now)
     members = list(members_of(organization.pk).order_by("user_id"))
     for member in members:
-        _notify(member.user, organization, now)
+        notify_member(user=member.user, organization=organization, template=TEMPLATE, now=now)
         end_membership(actor=actor, member=member, action="organization_member.removed", now=now)
     accounts = list(payout_accounts_of(organization.pk).filter(archived_at__isnull=True).order_by("pk"))
     for account in accounts:
@@ -109,14 +111,6 @@ def end_organization(
         reason=audit.reason_of(reason, is_own=is_own),
     )
     return organization
-
-
-def _notify(user: User, organization: Organization, now: datetime) -> None:
-    """Members who can't log in, or have never proved an address or number, aren't written to."""
-    if user.is_active and (user.email_verified_at is not None or user.phone_verified_at is not None):
-        at = now.strftime("%Y-%m-%d %H:%M UTC")
-        context = {"organization": organization.legal_name, "at": at}
-        messages.send_to_user(user=user, template=TEMPLATE, context=context, now=now)
 
 
 def erase_closed_organizations(*, limit: int) -> int:

@@ -17,7 +17,8 @@ from organizations.roles import MEMBER_CAPABILITIES
 from organizations.selectors import has_another_admin, role_in, roles_of
 from users.enums import Role
 from users.locks import lock_user
-from users.services import set_customer_role
+from users.models import User
+from users.services import messages, set_customer_role
 
 
 class LastAdmin(DomainError):
@@ -81,6 +82,14 @@ def follow_role(*, actor: Actor, user_id: uuid.UUID, now: datetime) -> None:
     else:
         role = Role.CLIENT
     set_customer_role(actor=actor, user_id=user_id, role=role, now=now)
+
+
+def notify_member(*, user: User, organization: Organization, template: str, now: datetime, role: str = "") -> None:
+    """Members who can't log in, or have never proved an address or number, aren't written to."""
+    if user.is_active and (user.email_verified_at is not None or user.phone_verified_at is not None):
+        at = now.strftime("%Y-%m-%d %H:%M UTC")
+        context = {"organization": organization.legal_name, "at": at, "role": role}
+        messages.send_to_user(user=user, template=template, context=context, now=now)
 
 
 def tell(

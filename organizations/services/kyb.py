@@ -2,51 +2,41 @@
 
 A tax number belongs to one organization while its KYB is submitted, in review or approved, and to none before: any
 customer may write any number into an organization. So the number is compared at the submission, which takes a person
-whose own KYC is approved, and officers see who else claims it.
+whose own KYC is approved, and officers see who else claims it. Whose turn it is then: `claims.py`.
 """
 
 import uuid
 from datetime import datetime
-from http import HTTPStatus
 
 from django.conf import settings
 
-from fintech_core import audit
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.encrypted_fields import crypto_columns
-from fintech_core.exceptions import DomainError, KycRequired, NotFound, PermissionDenied
+from fintech_core.exceptions import KycRequired, NotFound, PermissionDenied
 from organizations.enums import KYB_TRANSITIONS, KybStatus
 from organizations.locks import lock_organization
 from organizations.models import Organization
-from organizations.selectors import holder_of_tax_number, role_in
+from organizations.selectors import role_in
+from organizations.services.claims import refuse_out_of_turn, remember_rejection
 from organizations.services.closing import OrganizationClosed
 from organizations.services.common import locked_for, tell
 from organizations.services.organizations import ENTITY, wrong_state
 from users.locks import lock_user
 
 
-class TaxNumberTaken(DomainError):
-    """Says that there is a claim and nothing about whose; officers see both."""
-
-    code = "tax_number_taken"
-    status = HTTPStatus.CONFLICT
-    title = "The tax number is under review or approved for another organization. If it is yours, contact support."
-
-
 def submit_kyb(*, actor: Actor, organization_id: uuid.UUID, now: datetime) -> Organization:
     """Ask for the review. A refusal because of the tax number leaves an audit row for the officers.
 
-    Raises NotFound, PermissionDenied, InvalidTransition, KycRequired (of the actor), TaxNumberTaken.
+    Raises NotFound, PermissionDenied, InvalidTransition, KycRequired (of the actor), and as `refuse_out_of_turn`.
     """
     organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.ORGANIZATIONS_WRITE)
     _require_move(organization, KybStatus.SUBMITTED)
     _require_own_kyc(actor)
-    holder = holder_of_tax_number(organization)
-    if holder is not None:
-        raise _taken(actor, organization, holder)
+    refuse_out_of_turn(actor=actor, organization=organization)
+    organization.submitted_by_id, organization.contested_at = actor.user_id, None
     # With its blind indexes: while their keys rotate the number has to be held under each of them.
-    organization.save(update_fields=crypto_columns("tax_number"))
+    organization.save(update_fields=["submitted_by", "contested_at", *crypto_columns("tax_number")])
     return _move(actor, organization, KybStatus.SUBMITTED, "organization.kyb_submitted")
 
 
@@ -62,8 +52,10 @@ def approve_kyb(*, actor: Actor, organization_id: uuid.UUID, now: datetime, reas
 
 def reject_kyb(*, actor: Actor, organization_id: uuid.UUID, reason: str, now: datetime) -> Organization:
     """Refuse, or take an approval back: the organization's wallets can receive only, and another organization may
-    submit its tax number. Raises as start_kyb_review."""
-    return _decide(actor, organization_id, KybStatus.REJECTED, "organization.kyb_rejected", reason)
+    submit its tax number, before it if it has tried to. Raises as start_kyb_review."""
+    organization = _decide(actor, organization_id, KybStatus.REJECTED, "organization.kyb_rejected", reason)
+    remember_rejection(organization)
+    return organization
 
 
 def _require_own_kyc(actor: Actor) -> None:
@@ -74,19 +66,6 @@ def _require_own_kyc(actor: Actor) -> None:
     if lock_user(actor.user_id).kyc_level < required:
         detail = f"Submitting KYB needs KYC level {required} of the person who submits it."
         raise KycRequired(detail, extensions={"required_level": required})
-
-
-def _taken(actor: Actor, organization: Organization, holder: Organization) -> TaxNumberTaken:
-    """The refusal, with an audit row that stays though everything else of the request is undone."""
-    error = TaxNumberTaken()
-    error.trace = lambda: audit.record(
-        actor=actor,
-        action="organization.tax_number_contested",
-        entity_type=ENTITY,
-        entity_id=organization.pk,
-        after={"organization": str(organization.pk), "holder": str(holder.pk), "holder_kyb_status": holder.kyb_status},
-    )
-    return error
 
 
 def _decide(actor: Actor, organization_id: uuid.UUID, status: KybStatus, action: str, reason: str) -> Organization:

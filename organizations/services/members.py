@@ -11,11 +11,12 @@ from organizations.enums import MemberRole
 from organizations.locks import lock_organization, lock_organizations
 from organizations.models import Organization, OrganizationMember
 from organizations.selectors import has_other_members, members_of, open_invitations_of
-from organizations.services.common import follow_role, locked_for, refuse_the_last_admin, tell
+from organizations.services.common import follow_role, locked_for, notify_member, refuse_the_last_admin, tell
 from users.locks import lock_user
 from users.services import revoke_keys_of, step_up
 
 ENTITY = "organization_member"
+TEMPLATE = "membership_changed"
 
 
 def change_member_role(
@@ -36,6 +37,8 @@ def change_member_role(
         refuse_the_last_admin(organization.pk, member.user_id)
     member.role = role
     member.save(update_fields=["role"])
+    if before == MemberRole.ADMIN:
+        _ended_by_another(actor, organization, member, before=before, after=role, now=now)
     _end_powers(actor, member, now, "organization_member.role_changed", before=before, after=role)
     return member
 
@@ -46,7 +49,9 @@ def remove_member(*, actor: Actor, organization_id: uuid.UUID, member_id: uuid.U
     member = _member(organization, member_id)
     lock_user(member.user_id)
     step_up.spend(actor=actor)
+    before = MemberRole(member.role)
     _remove(actor, member, now, "organization_member.removed")
+    _ended_by_another(actor, organization, member, before=before, after="", now=now)
 
 
 def appoint_admin(*, actor: Actor, member_id: uuid.UUID, reason: str, now: datetime) -> OrganizationMember:
@@ -105,6 +110,25 @@ def _remove(actor: Actor, member: OrganizationMember, now: datetime, action: str
     if member.role == MemberRole.ADMIN:
         refuse_the_last_admin(member.organization_id, member.user_id)
     end_membership(actor=actor, member=member, action=action, now=now)
+
+
+def _ended_by_another(
+    actor: Actor,
+    organization: Organization,
+    member: OrganizationMember,
+    *,
+    before: MemberRole,
+    after: str,
+    now: datetime,
+) -> None:
+    """Notify a member whom another has removed, or demoted from administrator. While a former administrator may
+    object, the others can't close the organization (`obstacles_to_closing`)."""
+    if member.user_id == actor.user_id:
+        return
+    notify_member(user=member.user, organization=organization, template=TEMPLATE, now=now, role=after)
+    if before == MemberRole.ADMIN:
+        organization.admin_removed_at = now
+        organization.save(update_fields=["admin_removed_at"])
 
 
 def end_membership(*, actor: Actor, member: OrganizationMember, action: str, now: datetime) -> None:

@@ -2,10 +2,12 @@
 
 import uuid
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from fintech_core import budgets
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
+from fintech_core.crypto import keyed_digest
 from fintech_core.encrypted_fields import crypto_columns
 from fintech_core.exceptions import InvalidTransition, PermissionDenied, ValidationFailed
 from organizations import tax_numbers
@@ -16,6 +18,7 @@ from users.locks import lock_user
 
 ENTITY = "organization"
 MAX_MEMBERSHIPS = 20  # of one person
+FOUNDED_PER_DAY = 10  # by one person, with those that are closed again
 IDENTITY = frozenset({"legal_name", "country", "tax_number"})
 
 
@@ -25,7 +28,7 @@ def create_organization(*, actor: Actor, legal_name: str, country: str, tax_numb
     Its tax number may be claimed by others as well, or be another's: that is checked when its KYB is submitted, so that
     an unproven number blocks no one, and creating an organization reveals nothing about others.
 
-    Raises ValidationFailed (no tax number of the country), TooManyInOrganization.
+    Raises ValidationFailed (no tax number of the country), TooManyInOrganization, TooManyAttempts.
     """
     actor.require(Capability.ORGANIZATIONS_CREATE)
     if actor.kind is not ActorKind.USER or actor.user_id is None:
@@ -38,6 +41,8 @@ def create_organization(*, actor: Actor, legal_name: str, country: str, tax_numb
         raise PermissionDenied("The account is not active.")
     if OrganizationMember.objects.filter(user_id=actor.user_id).count() >= MAX_MEMBERSHIPS:
         raise TooManyInOrganization(f"A person is a member of at most {MAX_MEMBERSHIPS} organizations.")
+    founder = keyed_digest("organization_founder", str(actor.user_id))
+    budgets.take(scope="organizations.founded", subject=founder, limit=FOUNDED_PER_DAY, window=timedelta(days=1))
     OrganizationMember.objects.create(
         organization=organization, user_id=actor.user_id, role=MemberRole.ADMIN, created_at=now
     )
@@ -73,7 +78,9 @@ def update_organization(
         return organization
     for name in changed:
         setattr(organization, name, wanted[name])
-    organization.save(update_fields=["legal_name", "country", *crypto_columns("tax_number")])
+    if {"country", "tax_number"} & set(changed):
+        organization.contested_at = None
+    organization.save(update_fields=["legal_name", "country", "contested_at", *crypto_columns("tax_number")])
     tell(
         actor=actor,
         action="organization.updated",

@@ -13,7 +13,17 @@ from django.utils import timezone
 from fintech_core import clock
 from fintech_core.db import unit_of_work
 from fintech_core.models import AuditLog, OutboxEvent
-from fintech_core.testing import SYSTEM, Client, actor_for, browser_for, client_for, customer, fund_wallet, kyc
+from fintech_core.testing import (
+    SYSTEM,
+    Client,
+    actor_for,
+    browser_for,
+    client_for,
+    clock_at,
+    customer,
+    fund_wallet,
+    kyc,
+)
 from organizations import services
 from organizations.enums import KybStatus, MemberRole, PayoutMethod
 from organizations.models import Invitation, Organization, OrganizationMember, PayoutAccount
@@ -35,8 +45,9 @@ from transactions.enums import Frequency
 from transactions.models import TransferSchedule
 from transactions.services import Destination, close_organization, create_hold, create_schedule, create_transfer
 from transactions.tests.racing import at_once
-from users.enums import Role
+from users.enums import MessageKind, Role
 from users.models import ApiKey, Message, Session, User
+from users.services.delivery import rendered
 from wallet.models import Wallet
 from wallet.services import close_wallet, freeze_wallet, open_own_wallet
 
@@ -242,6 +253,57 @@ def test_what_is_open_refuses_it_and_is_named(alice: User, make: Callable[[User,
     assert {"kind": kind, "id": str(pk)} in found
     assert {item["kind"] for item in found} <= {kind, "claim"}  # a hold and a schedule have a claim, too
     assert snapshot(organization) == before
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("way", ["removed", "demoted"])
+def test_who_puts_another_administrator_out_closes_it_only_after_a_week(
+    alice: User, bob: User, officer_client: Client, way: str
+) -> None:
+    organization = organization_of(alice)
+    member = organization.members.create(user=bob, role=MemberRole.ADMIN, created_at=timezone.now())
+    path = f"{URL}/{organization.pk}/members/{member.pk}"
+    done = client_for(alice).delete(path) if way == "removed" else client_for(alice).patch(path, {"role": "viewer"})
+    assert done.status_code in {200, 204}
+
+    refused = close(client_for(alice), organization)
+
+    assert problem(refused) == (409, "organization_in_use")
+    assert refused.json()["obstacles"] == [{"kind": "administrator_removed", "id": str(organization.pk)}]
+    assert snapshot(organization)["closed_at"] is None
+    message = Message.objects.get(template="membership_changed")
+    assert message.recipient == "bob@customer.example"
+    role = "viewer" if way == "demoted" else ""
+    assert json.loads(message.context or "{}")["role"] == role
+    with clock_at(clock.now() + timedelta(days=7, seconds=1)):
+        assert close(client_for(alice), organization).status_code == 200
+
+
+@pytest.mark.django_db
+def test_compliance_closes_it_all_the_same_and_who_leaves_is_no_obstacle(
+    alice: User, bob: User, officer_client: Client
+) -> None:
+    one, two = organization_of(alice), organization_of(alice)
+    for organization in (one, two):
+        organization.members.create(user=bob, role=MemberRole.ADMIN, created_at=timezone.now())
+    client_for(alice).delete(f"{URL}/{one.pk}/members/{one.members.get(user=bob).pk}")
+    assert client_for(bob).post(f"{URL}/{two.pk}/leave").status_code == 204
+
+    assert close(officer_client, one, REASON).status_code == 200
+    assert close(client_for(alice), two).status_code == 200
+
+
+@pytest.mark.django_db
+def test_any_member_who_is_removed_gets_a_message(alice: User, bob: User) -> None:
+    organization = organization_of(alice, viewer=bob)
+
+    client_for(alice).delete(f"{URL}/{organization.pk}/members/{organization.members.get(user=bob).pk}")
+
+    subject, text = rendered(MessageKind.EMAIL, "membership_changed", {"organization": "Acme Ltd", "at": "now"})
+    assert subject == "You are no longer a member of Acme Ltd"
+    assert "An administrator removed you" in text
+    assert Message.objects.filter(template="membership_changed").count() == 1
+    assert close(client_for(alice), organization).status_code == 200
 
 
 @pytest.mark.django_db

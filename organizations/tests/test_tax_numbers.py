@@ -144,14 +144,22 @@ def test_a_closed_organization_holds_no_number(alice: User, bob: User, officer_c
     assert client_for(alice).post(f"{URL}/{first.pk}/close").status_code == 200
 
     assert submit(bob, second).status_code == 200
-    assert officer_client.get(f"{URL}/{second.pk}").json()["other_claims"] == []
+    shown = officer_client.get(f"{URL}/{second.pk}").json()["other_claims"]
+    assert [(claim["id"], claim["kyb_status"], bool(claim["closed_at"])) for claim in shown] == [
+        (str(first.pk), "APPROVED", True)
+    ]
 
 
 @pytest.mark.django_db
-def test_the_same_number_in_another_country_is_another_number(alice: User, bob: User) -> None:
+def test_the_same_number_in_another_country_is_another_number_and_officers_see_it(
+    alice: User, bob: User, officer_client: Client
+) -> None:
     first, second = made_by(kyc(alice, 1)), made_by(kyc(bob, 1), country="KZ")
 
     assert (submit(alice, first).status_code, submit(bob, second).status_code) == (200, 200)
+    shown = officer_client.get(f"{URL}/{first.pk}").json()
+    assert shown["has_other_claims"] is True
+    assert [(claim["id"], claim["country"]) for claim in shown["other_claims"]] == [(str(second.pk), "KZ")]
 
 
 @pytest.mark.django_db
