@@ -22,9 +22,9 @@ from fintech_core.serializers import StrictInput
 from fintech_core.viewsets import IDEMPOTENCY_KEY_PATTERN, DomainViewSet
 
 # Which answers any operation may give besides its own; views add theirs in `problem_statuses` by action.
-_ALWAYS = (500, 503)
-_BODY = (400, 408, 411, 413, 415)
-_AUTHENTICATED = (400, 401, 403)
+_ALWAYS = (400, 500, 503)  # 400: a header that is given twice
+_BODY = (408, 411, 413, 415)
+_AUTHENTICATED = (401, 403)
 _WITH_RETRY_AFTER = (429, 503)
 _KEY = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": f"^{IDEMPOTENCY_KEY_PATTERN}$"}
 _CODE = {
@@ -176,16 +176,14 @@ class ProblemSchema(AutoSchema):
 
     def _problem_statuses(self) -> list[int]:
         statuses = set(_ALWAYS)
-        if self.method not in {"GET", "DELETE"} or self._is_list_view():
-            statuses |= set(_BODY) if self.method != "GET" else {400}
+        if self.method not in {"GET", "DELETE"}:
+            statuses |= set(_BODY)
         if self.view.authentication_classes:
             statuses |= set(_AUTHENTICATED)
         if self.view.get_throttles():
             statuses.add(429)
-        if "{" in self.path:
+        if "{" in self.path or self._may_be_a_members():
             statuses.add(404)
-        if self._may_be_a_members():
-            statuses |= {400, 404}
         action = getattr(self.view, "action", None) or self.method.lower()
         if action in getattr(self.view, "idempotent", {}):
             statuses |= {409, 422}

@@ -28,6 +28,7 @@ from fintech_core.actors import Actor
 from fintech_core.crypto import keyed_digest
 from fintech_core.db import unit_of_work
 from fintech_core.encrypted_fields import crypto_columns
+from tests.documented import require_documented
 from transactions import ledger
 from transactions.enums import TransactionKind
 from users import services
@@ -63,6 +64,7 @@ class Client(APIClient):
             ]
             headers |= self.confirm(method, path, json.loads(data or "{}"), organization=named[0] if named else "")
             answer = super().generic(method, path, data, *args, headers=headers, **extra)
+        require_documented(method, answer)
         return answer
 
     def confirm(self, method: str, path: str, body: Any, *, organization: str = "") -> dict[str, str]:

@@ -53,7 +53,6 @@ class ReadyView(APIView):
     access: ClassVar = {"get": Capability.PUBLIC}
     authentication_classes = ()
     throttle_classes = ()
-    problem_statuses: ClassVar = {"get": (400,)}
 
     @extend_schema(
         parameters=[OpenApiParameter("strict", str, enum=["1"], description="503 for any failing check")],

@@ -48,7 +48,7 @@ class StatementViewSet(DomainViewSet):
         "retrieve": Capability.RECONCILIATION_READ,
         "create": Capability.RECONCILE,
     }
-    problem_statuses: ClassVar = {"create": (413,)}
+    problem_statuses: ClassVar = {"create": (409, 413)}
     body_limits: ClassVar = {"create": LargeBody("STATEMENT_MAX_BYTES")}
     parser_classes = (StrictMultiPartParser,)
     output = ExternalStatementOutput
@@ -250,7 +250,7 @@ class ProposalViewSet(_BelowAccountViewSet):
 
 @extend_schema(tags=["reconciliation"])
 class ExternalAccountViewSet(_BelowAccountViewSet):
-    problem_statuses: ClassVar = {"retire": (409,)}
+    problem_statuses: ClassVar = {"create": (409,), "retire": (409,)}
     access: ClassVar = {
         "list": Capability.RECONCILIATION_READ,
         "retrieve": Capability.RECONCILIATION_READ,
