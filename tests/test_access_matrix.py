@@ -345,6 +345,7 @@ UNCOUNTED_MESSAGES = {
     f"DELETE {worlds.API}api-keys/<uuid:pk>",  # one for each key
     f"POST {worlds.API}users/me/password",
     f"PATCH {worlds.API}users/me/log-in-methods",
+    f"DELETE {worlds.API}organizations/<uuid:organization_id>/members/<uuid:pk>",  # once: the membership is over
 }
 
 

@@ -529,6 +529,9 @@ COLUMN_UPDATES: dict[str, set[str]] = {
         "tax_number_index_b",
         "kyb_status",
         "closed_at",
+        "submitted_by_id",
+        "contested_at",
+        "admin_removed_at",
     },
     "organizations_organizationmember": {"role"},
     "organizations_invitation": {

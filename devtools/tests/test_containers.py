@@ -46,7 +46,7 @@ def test_no_secret_has_a_default() -> None:
     lenient = set(re.findall(r"(?<!\$)\$\{([A-Z_]+):-", COMPOSE))
 
     named = {name for name in lenient if any(word in name for word in SECRET_WORDS)}
-    assert named == {"JWT_PREVIOUS_KEY", "LEDGER_SEAL_PUBLIC_KEYS"}  # neither is needed, and public keys are no secret
+    assert named == set()
 
 
 def test_only_who_seals_has_the_key_of_the_seals() -> None:
