@@ -183,7 +183,8 @@ def _payer_refusal(facts: _Facts, item: TransferItem) -> DomainError | None:
         return NotFound("There is no such source wallet.")
     if source.currency != item.currency:
         return ledger.CurrencyMismatch()
-    return facts.may_not_send.get(source.owner_id)
+    same = ledger.SameWallet() if item.destination.wallet_id == source.pk else None
+    return facts.may_not_send.get(source.owner_id) or same
 
 
 def _fee(facts: _Facts, item: TransferItem) -> Decimal:

@@ -318,6 +318,12 @@ def test_a_transfer_has_exactly_one_destination(rich: Wallet, alice_client: Clie
 # --- Rules: 404 and 422 -----------------------------------------------------------------------------------------------
 
 
+def test_a04_a_wallet_cannot_pay_itself_whatever_is_in_it(rich: Wallet, alice_client: Client) -> None:
+    with nothing_moves():
+        request = body(rich, rich, amount="100.01")
+        problem(alice_client.post(URL, request, key="new"), 422, "same_wallet")
+
+
 def test_a04_source_and_destination_differ_also_by_email(rich: Wallet, alice_client: Client) -> None:
     for request in (body(rich, rich), body(rich, destination_email="alice@customer.example")):
         with nothing_moves():
