@@ -30,7 +30,7 @@ from fintech_core.tasks import seal_audit
 actor, handed = Actor.system("drill"), []
 def write():
     audit.record(actor=actor, action="thing.done", entity_type="thing", entity_id="1")
-    outbox.publish(type="thing.done", entity_type="thing", entity_id=ids.uuid7())
+    outbox.publish(type="transaction.posted", entity_type="thing", entity_id=ids.uuid7())
 for _ in range(int(sys.argv[1])):
     unit_of_work(write)
 handler = lambda events, now: handed.extend(str(event.event_id) for event in events)
