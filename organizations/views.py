@@ -189,7 +189,7 @@ class OrganizationViewSet(InOrganization):
 
     @extend_schema(operation_id="organizations_kyb_submit", request=None, responses=OrganizationOutput)
     def submit_kyb(self, request: Request, organization_id: UUID) -> HttpResponse:
-        """Ask for the review of who the organization is (KYB); needs a KYC level of the person who asks.
+        """Submit the organization for review (KYB); needs a KYC level of the person who submits it.
 
         409 `tax_number_taken` while the number is under review or approved for another organization, and
         `tax_number_contested` after a rejection, while another one that was refused the number comes first.
