@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
 
@@ -108,7 +108,17 @@ class BodyLimitMiddleware:
         large = _of_view(view, request.method)
         if large is None or (large.allowed is not None and not large.allowed(request)):
             return _refusal(settings.MAX_BODY_BYTES)
-        return None
+        return None if large.allowed is None else _refusal_of_form(request)
+
+
+def _refusal_of_form(request: HttpRequest) -> HttpResponse | None:
+    """Of a form that can't be read: CsrfViewMiddleware would take it for one without a token, and answer 403."""
+    try:
+        request.POST  # noqa: B018 - reads it, once
+    except UnreadablePostError as error:
+        refusal = problems.as_domain_error(error)
+        return problems.answer(request, refusal) if refusal else None
+    return None
 
 
 def _refusal(limit: int) -> HttpResponse:

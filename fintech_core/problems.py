@@ -155,6 +155,7 @@ _PAGES = {
     HTTPStatus.BAD_REQUEST: ("Bad request", "The server could not make sense of this request."),
     HTTPStatus.FORBIDDEN: ("Not allowed", "You may not open this page, or you are not logged in."),
     HTTPStatus.NOT_FOUND: ("Page not found", "There is nothing at this address."),
+    HTTPStatus.REQUEST_TIMEOUT: ("Too slow", "What was sent did not arrive in time. Send it again."),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("Too large", "What was sent is larger than the server accepts."),
     HTTPStatus.INTERNAL_SERVER_ERROR: ("An error on our side", "It has been logged. Try again later."),
     HTTPStatus.SERVICE_UNAVAILABLE: ("Out of service for a moment", "Try again in a few seconds."),

@@ -1,5 +1,6 @@
 """How large a file may be and for whom, and that what the product exports can be imported."""
 
+import io
 import time
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,6 +11,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 
+from fintech_core.front import NoPlace
 from fintech_core.testing import Client, browser_for, fund_wallet
 from reconciliation import parsing, services
 from reconciliation.models import Statement
@@ -66,6 +68,36 @@ def test_others_may_not_send_that_much(
     ]
     assert send(browser_for(auditor), IMPORT, LARGE).status_code == 413
     assert send(Client(), IMPORT, LARGE).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "code", "words"),
+    [
+        (NoPlace, 503, "service_unavailable", "Out of service for a moment"),
+        (TimeoutError, 408, "request_timeout", "What was sent did not arrive in time"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_answered_by_its_cause(
+    operator_client: Client, operator: User, failure: type[OSError], status: int, code: str, words: str
+) -> None:
+    """In the admin, too, where the check of the CSRF token reads the form first: it took this for a missing token."""
+
+    class Broken(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            raise failure
+
+    browser = browser_for(operator)
+    browser.handler.enforce_csrf_checks = True
+    browser.get(IMPORT)
+    large: dict[str, Any] = {"wsgi.input": Broken(), "CONTENT_LENGTH": str(2 * MIB)}
+
+    api = operator_client.post(STATEMENTS, FORM, format="multipart", **large)
+    page = browser.post(IMPORT, {**FORM, "csrfmiddlewaretoken": browser.cookies["csrftoken"].value}, **large)
+
+    assert (api.status_code, api.json()["code"], page.status_code) == (status, code, status)
+    assert words in page.content.decode()
+    assert [answer.get("Retry-After") for answer in (api, page)] == ["2" if status == 503 else None] * 2
+    assert not Statement.objects.exists()
 
 
 def test_other_routes_keep_their_limit(operator_client: Client, operator: User) -> None:
