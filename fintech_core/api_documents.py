@@ -64,7 +64,7 @@ _OF_PAGES = {"Cross-Origin-Opener-Policy": "unsafe-none"}
 
 
 class _Negotiation(DefaultContentNegotiation):
-    """By `?format=yaml|json` or Accept, else YAML: nobody who asks for something else goes away with nothing."""
+    """By `?format=yaml|json` or Accept, else YAML: a client that accepts neither gets YAML, not a 406."""
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
         try:

@@ -45,10 +45,10 @@ def _address_in(environ: dict[str, Any], *, log: bool = True) -> str:
     if header:
         # A list has parts that others wrote, so none of it is believed. Then everyone counts as the proxy, which is
         # felt: a header that can't be read must not give anyone counters of their own.
-        told = _parse(environ.get(header, ""))
-        if told is None and log:
+        named = _parse(environ.get(header, ""))
+        if named is None and log:
             logger.warning("client_address_unreadable", header=header)
-        peer = told or peer
+        peer = named or peer
     return str(peer) if peer else ""
 
 

@@ -1,4 +1,4 @@
-"""Public documents that are the same for everybody: made once per process, compressed once, and sent with an ETag.
+"""Public documents that are the same for all clients: made once per process, compressed once, and sent with an ETag.
 
 They depend on code and settings alone. Each may cost a second to make, so a request never makes one that is there, and
 of several first requests one makes it while the others wait.

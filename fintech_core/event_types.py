@@ -2,7 +2,7 @@
 
 The feed shows what other routes show as well, so each type names the capabilities of the route that shows the same
 thing: `own` opens it to the customer whom it concerns (in an organization by the member's role, for an API key by its
-scopes), `everybodys` to staff. A type that isn't declared can't be published, and is shown to no one.
+scopes), `all` to staff. A type that isn't declared can't be published, and is shown to no one.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,10 +13,10 @@ from fintech_core.capabilities import Capability
 
 @dataclass(frozen=True, slots=True)
 class Readers:
-    """With which capability an actor reads events about their own things, and with which those about everybody's."""
+    """With which capability an actor reads events about their own things, and with which those about all owners' things."""
 
     own: Capability
-    everybodys: Capability
+    all: Capability
 
 
 _WALLET = Readers(Capability.WALLETS_READ, Capability.WALLETS_READ_ALL)
@@ -96,12 +96,12 @@ READERS: Mapping[str, Readers] = {
 
 # What opens the feed's route: any right to read anything in it.
 OPENS_THE_FEED = frozenset(
-    capability for readers in READERS.values() for capability in (readers.own, readers.everybodys)
+    capability for readers in READERS.values() for capability in (readers.own, readers.all)
 )
 
 
 def readable_types(capabilities: Collection[Capability]) -> tuple[list[str], list[str]]:
-    """The types that these capabilities read about one's own things alone, and about everybody's."""
-    everybodys = [name for name, readers in READERS.items() if readers.everybodys in capabilities]
-    own = [name for name, readers in READERS.items() if readers.own in capabilities and name not in everybodys]
-    return own, everybodys
+    """The types that these capabilities read about one's own things alone, and about all owners' things."""
+    of_all = [name for name, readers in READERS.items() if readers.all in capabilities]
+    own = [name for name, readers in READERS.items() if readers.own in capabilities and name not in of_all]
+    return own, of_all

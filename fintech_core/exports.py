@@ -2,7 +2,7 @@
 
 An export occupies a thread while it is made, so only a few are made at once (WEB_EXPORTS); and it takes up room until
 its reader has it, so each principal has only a few on the way (WEB_EXPORTS_OF_ONE), fewer than may be made at once: one
-can't keep the others out. The rest is told to come back. The front reads ahead of the reader (fintech_core.front), so a
+can't keep the others out. Others get 429 and try again. The front reads ahead of the reader (fintech_core.front), so a
 slow one holds neither thread nor place of the first kind. Nothing here holds a transaction: no reader holds a snapshot.
 """
 

@@ -171,7 +171,7 @@ def forget(*, principals: Collection[uuid.UUID]) -> int:
 
 
 def forget_staff_answers_naming(named: Collection[uuid.UUID]) -> int:
-    """Delete answers to staff in which one of the ids stands: they may repeat an erased person's words.
+    """Delete answers to staff that contain one of the ids: they may repeat an erased person's words.
 
     A request that is sent again afterwards is judged anew, by what has become of its object.
     """

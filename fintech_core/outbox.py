@@ -94,9 +94,9 @@ def _insert(events: list[Event]) -> None:
 
 
 def events_visible_to(actor: Actor) -> QuerySet[OutboxEvent]:
-    """The settled events of the types that the actor may read: about the actor's own things, or (staff) everybody's."""
-    own, everybodys = event_types.readable_types(actor.capabilities)
-    readable = Q(type__in=everybodys)
+    """The settled events of the types that the actor may read: about the actor's own things, or (staff) all owners'."""
+    own, of_all = event_types.readable_types(actor.capabilities)
+    readable = Q(type__in=of_all)
     if actor.owner_id is not None:
         readable |= Q(owner_id=actor.owner_id, type__in=own)
     return OutboxEvent.objects.filter(readable, txid__lt=Horizon())

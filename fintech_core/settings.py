@@ -312,7 +312,7 @@ SIMPLE_JWT = {
     "LEEWAY": 0,
 }
 # Whether staff get in only with a second factor. `check --deploy` refuses off, which also means that staff without an
-# authenticator aren't asked for fresh codes.
+# authenticator need no fresh codes.
 STAFF_SECOND_FACTOR: bool = env.bool("STAFF_SECOND_FACTOR", default=not DEVELOPMENT)
 # Staff log in again after this long without a sign of life, and after this long whatever they do (security.md 12).
 ADMIN_IDLE = timedelta(minutes=15)
@@ -346,7 +346,7 @@ SMS_MAX_PER_NETWORK_PER_DAY: int = env.int("SMS_MAX_PER_NETWORK_PER_DAY", defaul
 SMS_MAX_PER_ACCOUNT_PER_DAY: int = env.int("SMS_MAX_PER_ACCOUNT_PER_DAY", default=40)
 SMS_PREFIX_DIGITS: int = env.int("SMS_PREFIX_DIGITS", default=7)
 SMS_RESERVED_PERCENT: int = env.int("SMS_RESERVED_PERCENT", default=50)
-# So many messages to one prefix in an hour that nobody answered with their code raise an alarm.
+# So many messages to one prefix in an hour whose codes were not entered raise an alarm.
 SMS_UNCONFIRMED_ALARM: int = env.int("SMS_UNCONFIRMED_ALARM", default=20)
 LOGIN_URL = reverse_lazy("admin:login")
 

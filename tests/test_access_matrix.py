@@ -231,13 +231,13 @@ def types_read(client: Client) -> Counter[str] | None:
 
 
 def types_expected(caller: Caller, owners: int) -> Counter[str] | None:
-    """By event_types.py: of one's own things one each, of everybody's one per owner and one about no customer."""
+    """By event_types.py: of one's own things one each, of all owners' one per owner and one about no customer."""
     rights = caller.capabilities
-    if not {right for readers in READERS.values() for right in (readers.own, readers.everybodys)} & rights:
+    if not {right for readers in READERS.values() for right in (readers.own, readers.all)} & rights:
         return None
     found: Counter[str] = Counter()
     for name, readers in READERS.items():
-        if readers.everybodys in rights:
+        if readers.all in rights:
             found[name] = owners + 1
         elif readers.own in rights and caller.owns:
             found[name] = 1

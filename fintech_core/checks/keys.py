@@ -1,7 +1,7 @@
 """Every key and secret: long enough once decoded, random by the look of it, not development's, no two the same.
 
 The look of it: what repeats itself, counts up or down, has few different bytes or one of the words of examples is
-refused. A bad key that looks like noise (a digest of a word, a published key) can't be told from a good one.
+refused. A bad key that looks like noise (a digest of a word, a published key) can't be distinguished from a good one.
 
 No message repeats a secret.
 """
@@ -33,7 +33,7 @@ ACCEPTED = ("JWT_PREVIOUS_KEY", "IDEMPOTENCY_HMAC_PREVIOUS_KEY")
 WEBHOOK_SECRETS = ("SIMULATOR_WEBHOOK_SECRET", "SIMULATOR_WEBHOOK_PREVIOUS_SECRET")
 RINGS = ("PII_KEYS", "PII_INDEX_KEYS")
 _NAMES = (*IN_FORCE, *RINGS, "LEDGER_SEAL_KEY")
-# What the settings use in development where nothing is set: derived from the variable's name, so known to everybody.
+# What the settings use in development where nothing is set: derived from the variable's name, so publicly known.
 _OF_DEVELOPMENT = frozenset(hashlib.sha256(name.encode()).digest() for name in _NAMES)
 _GENERATE = "Generate it: openssl rand -hex 32."
 _GENERATE_BASE64 = "Generate it: openssl rand -base64 32."
@@ -81,7 +81,7 @@ def _strength() -> list[CheckMessage]:
         elif not _looks_random(text, key):
             found.append(Error(f"{name} is not random.", hint=_GENERATE, id="fintech.E011"))
         if key in _OF_DEVELOPMENT or DEVELOPMENT_PREFIX in text or text.startswith("django-insecure-"):
-            found.append(Error(f"{name} is development's, which everybody knows.", hint=_GENERATE, id="fintech.E012"))
+            found.append(Error(f"{name} is development's, which is public.", hint=_GENERATE, id="fintech.E012"))
     return found
 
 
@@ -134,7 +134,7 @@ def _rings() -> list[CheckMessage]:
 
 
 def _seal_keys() -> list[CheckMessage]:
-    """The seals' keys have their form, and who verifies seals has one to tell good ones from others."""
+    """The seals' keys have their form, and a process that verifies seals has one to verify them with."""
     found: list[CheckMessage] = []
     if settings.LEDGER_SEAL_KEY and not _is_bytes(settings.LEDGER_SEAL_KEY, decode=_strict_base64):
         message = "LEDGER_SEAL_KEY is not the base64 of 32 bytes."

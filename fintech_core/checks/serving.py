@@ -122,7 +122,7 @@ def _proxy_headers() -> list[CheckMessage]:
 
 
 def _web_server() -> list[CheckMessage]:
-    """What bounds slow and many clients. Too little serves nobody, too much bounds nobody."""
+    """What bounds slow and many clients. Too low a limit refuses everyone, too high a one no one."""
     found = [
         f"{name} is not from {least} to {most}."
         for name, (least, most) in _OF_THE_WEB_SERVER.items()

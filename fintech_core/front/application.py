@@ -25,6 +25,14 @@ REFUSAL = "fintech_core.front.refusal"  # in the environ: a Refusal, for the app
 AFTER_ANSWER = "fintech_core.front.after_answer"  # in the environ: a list of what is called once the answer is sent
 _UNWATCHED = 0.5  # seconds that a request takes or waits before it is looked after whether its client is still there
 _PARTS_OF_BODIES = 2  # half of the bytes for small bodies, half for larger ones
+# The headers of security that middleware gives the application's answers.
+_OF_EVERY_ANSWER: Headers = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+]
 logger = structlog.get_logger(__name__)
 
 
@@ -254,7 +262,7 @@ class _Client:
 def _problem(failure: Failure, environ: Environ, headers: Headers | None = None) -> Answer:
     """In the shape of all errors, with what the answer that isn't sent says of its request.
 
-    Logged here: the application, if it was asked, has noted the status of an answer that nobody gets.
+    Logged here: the application, if it was asked, has noted the status of an answer that is not sent.
     """
     bug = failure is Failure.BUG
     status = HTTPStatus.INTERNAL_SERVER_ERROR if bug else HTTPStatus.SERVICE_UNAVAILABLE
@@ -277,7 +285,7 @@ def _problem(failure: Failure, environ: Environ, headers: Headers | None = None)
         cause=failure.name.lower(),
         request_id=request_id,
     )
-    own = [("Content-Type", "application/problem+json"), ("Cache-Control", "no-store")]
+    own = [("Content-Type", "application/problem+json"), ("Cache-Control", "no-store"), *_OF_EVERY_ANSWER]
     own += [("X-Request-Id", request_id)] if request_id else []
     own += [("Retry-After", "2")] if status == HTTPStatus.SERVICE_UNAVAILABLE else []
     return Answer(status, own, body=json.dumps(document).encode())

@@ -3,7 +3,7 @@
 - A body of at most `whole` bytes is read into memory. Those of at most `SMALL` bytes have a budget together, and larger
   ones another, so that large ones never keep small ones out, nor the other way round. Of each, one network may use a
   part.
-- A larger one is read by the thread, when and if the application asks for it: who may send so much is decided before.
+- A larger one is read by the thread, if and when the application reads it: who may send so much is decided before.
   A few at once at most (`live`), fewer than there are threads, for each holds one; no thread waits for another's place.
 - One that isn't measured, or measured wrongly, isn't read: the application refuses it.
 """
@@ -25,7 +25,7 @@ Receive = Callable[[], Awaitable[Message]]
 
 
 class Disconnected(Exception):
-    """The client has gone: there is nobody to answer."""
+    """The client has gone: there is no one to answer."""
 
 
 class TooSlow(Exception):

@@ -1,4 +1,4 @@
-"""The public documents: made once, the same for everybody, and cheap from then on."""
+"""The public documents: made once, the same for all clients, and cheap from then on."""
 
 import gzip
 import json

@@ -386,6 +386,18 @@ def test_a_process_is_warned_of_what_it_does_not_use(role: str, given: str, mess
     assert found_in(good_for(role) | {given: value}) == {message}
 
 
+def test_every_network_has_its_part_of_what_the_web_server_keeps() -> None:
+    """A request, a body and an answer of the largest size each; and with one less, the check refuses."""
+    mib = 1024 * 1024
+    exact = {"WEB_QUEUE": 64, "WEB_BODIES_BYTES": 128 * mib, "WEB_ANSWERS_BYTES": 64 * 64 * mib}
+    good = GOOD | {"WEB_NETWORK_PARTS": "64"} | {name: str(value) for name, value in exact.items()}
+
+    assert found_in(good) == set()
+    assert {name: found_in(good | {name: str(value - 1)}) for name, value in exact.items()} == {
+        name: {"E046"} for name in exact
+    }
+
+
 def test_the_network_of_the_compose_file_is_no_fault() -> None:
     of_containers = {
         "DATABASE_URL": "postgres://fintech_app:secret@postgres:5432/fintech",

@@ -15,6 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from fintech_core.front import AFTER_ANSWER, REFUSAL, SHARED, Front, Limits, NoPlace, Refusal
+from fintech_core.front.application import _OF_EVERY_ANSWER
 from fintech_core.front.environ import environ_of
 from fintech_core.front.pace import Pace
 from fintech_core.front.sockets import end_stalled_connections
@@ -808,6 +809,10 @@ def test_what_the_front_answers_itself_is_logged_as_it_is_answered() -> None:
             "event": "answered_by_front", "log_level": "warning", "method": "GET", "path": "/x", "status": 503,
             "cause": "answers", "request_id": "an-id-of-it",
         }])  # fmt: skip
+        assert peer.headers == {
+            "content-type": "application/problem+json", "cache-control": "no-store", "retry-after": "2",
+            "x-request-id": "an-id-of-it", **{name.lower(): value for name, value in _OF_EVERY_ANSWER},
+        }  # fmt: skip
 
     run(test)
 

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 
 from fintech_core import api_documents, middleware, problems
+from fintech_core.front.application import _OF_EVERY_ANSWER
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 PROGRAM = {"Accept": "application/json"}
@@ -168,6 +169,13 @@ def test_every_answer_has_the_headers_of_security_and_none_of_cors(
     assert {name: answer[name] for name in ALWAYS} == ALWAYS
     assert directives(answer)["frame-ancestors"] == "'none'"
     assert [name for name in answer.headers if name.lower().startswith("access-control-")] == []
+
+
+def test_answers_of_the_front_have_the_same_headers(db: None, browser: Client) -> None:
+    answer = browser.get("/health")
+
+    assert ALWAYS.items() <= dict(_OF_EVERY_ANSWER).items()
+    assert {name: answer[name] for name, _ in _OF_EVERY_ANSWER} == dict(_OF_EVERY_ANSWER)
 
 
 def test_no_other_site_may_ask_first(db: None, browser: Client) -> None:

@@ -24,9 +24,9 @@ from users.scopes import scopes_with
 _INTRODUCTION = """# Who may call what
 
 Made by `manage.py access_table > docs/access.md` from the routes, `users.roles` and `users.scopes`. Whose objects a
-caller reaches is the next question: customers reach their own, staff with a `read_all` everybody's; all else is 404.
+caller reaches is the next question: customers reach their own, staff with a `read_all` all owners'; all else is 404.
 *Members* are those who act in an organization, by the header X-Organization or in a path below it.
-`tests/test_access_matrix.py` asks every route as everybody.
+`tests/test_access_matrix.py` calls every route as each of them.
 
 | route | verb | capability | roles | scopes | members |
 |---|---|---|---|---|---|
@@ -35,9 +35,9 @@ _EVENTS = """
 ## Events
 
 Made from `fintech_core.event_types`. The feed shows a caller the events of these types only: about their own things by
-the first capability, about everybody's by the second.
+the first capability, about all owners' by the second.
 
-| type | one's own | roles | scopes | members | everybody's | staff |
+| type | one's own | roles | scopes | members | all owners' | staff |
 |---|---|---|---|---|---|---|
 """
 
@@ -83,10 +83,10 @@ def _rows_of_view(pattern: URLPattern, path: str) -> Iterator[tuple[str, ...]]:
 
 
 def _event_rows() -> Iterator[tuple[str, ...]]:
-    """By type: what reads it about one's own things, who has that, and what reads it about everybody's."""
+    """By type: what reads it about one's own things, who has that, and what reads it about all owners'."""
     for name, readers in READERS.items():
-        staff = [role.value for role in Role if readers.everybodys in CAPABILITIES[role]]
-        yield (f"`{name}`", *_who(readers.own, STAFF_ROLES), f"`{readers.everybodys}`", ", ".join(staff))
+        staff = [role.value for role in Role if readers.all in CAPABILITIES[role]]
+        yield (f"`{name}`", *_who(readers.own, STAFF_ROLES), f"`{readers.all}`", ", ".join(staff))
 
 
 def _who(access: Access, without: Collection[Role] = ()) -> tuple[str, str, str, str]:
