@@ -78,7 +78,7 @@ class Reader:
         """All of the body, or its first `at_least` bytes."""
         loop = asyncio.get_running_loop()
         started = loop.time()
-        parts: list[bytes] = []
+        stream = io.BytesIO()  # takes no more memory for many small parts than for a few large ones
         kept = 0
         try:
             async with asyncio.timeout_at(started + self._pace.grace) as timeout:
@@ -88,10 +88,11 @@ class Reader:
                     if not budget.take(network, len(part)):
                         raise TooMany
                     kept += len(part)
-                    parts.append(part)
+                    stream.write(part)
                     complete = not message.get("more_body")
                     if complete or (at_least is not None and kept >= at_least):
-                        return Body(io.BytesIO(b"".join(parts)), complete, kept, budget)
+                        stream.seek(0)
+                        return Body(stream, complete, kept, budget)
                     timeout.reschedule(self._pace.deadline(started=started, moved=kept, now=loop.time()))
         except BaseException as error:
             budget.give_back(network, kept)

@@ -6,6 +6,7 @@ import io
 import json
 import socket
 import threading
+import tracemalloc
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -261,6 +262,34 @@ def test_large_bodies_may_use_half_of_the_memory_and_small_ones_the_other() -> N
             peer.gone.set()
             await task
         assert nothing_is_kept(front)
+
+    run(test)
+
+
+def test_many_small_parts_take_no_more_memory_than_the_body_has() -> None:
+    """The attack: of two bytes each, a body took twenty times the memory that its budget counts."""
+    parts, peaks = 10_000, list[int]()
+
+    class Trickle(Peer):
+        async def receive(self) -> Message:
+            await asyncio.sleep(0)
+            self.count = getattr(self, "count", 0) + 1
+            return part(str(self.count % 90 + 10).encode(), more=self.count < parts)
+
+    def measure(environ: dict[str, Any]) -> list[bytes]:
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        return echo(environ)
+
+    async def test() -> None:
+        front, peer = Front(app(measure), replace(LIMITS, body_pace=Pace(PATIENCE, KB))), Trickle()
+        tracemalloc.start()
+        try:
+            await front(measured(2 * parts), peer.receive, peer.send)
+        finally:
+            tracemalloc.stop()
+
+        assert (peer.body[:6], len(peer.body)) == (b"111213", 2 * parts)
+        assert peaks[0] < 8 * parts
 
     run(test)
 
