@@ -94,7 +94,7 @@ class ReadOnlyModelAdmin(ModelAdmin):
     personal_search: Sequence[str] = ()
     # Parameters that links to the list have besides those of its filters: ("wallet__id__exact",).
     extra_lookups: Sequence[str] = ()
-    # Columns named like a secret that are none: digests of what the page shows anyway, or of files that its readers have.
+    # Columns named like a secret that are none: digests of what the readers of the page have anyway.
     public_digests: Sequence[str] = ()
 
     @cached_property

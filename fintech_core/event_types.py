@@ -13,7 +13,7 @@ from fintech_core.capabilities import Capability
 
 @dataclass(frozen=True, slots=True)
 class Readers:
-    """With which capability an actor reads events about their own things, and with which those about all owners' things."""
+    """With which capability an actor reads events about their own things, and with which those about all owners'."""
 
     own: Capability
     all: Capability
@@ -95,9 +95,7 @@ READERS: Mapping[str, Readers] = {
 }
 
 # What opens the feed's route: any right to read anything in it.
-OPENS_THE_FEED = frozenset(
-    capability for readers in READERS.values() for capability in (readers.own, readers.all)
-)
+OPENS_THE_FEED = frozenset(capability for readers in READERS.values() for capability in (readers.own, readers.all))
 
 
 def readable_types(capabilities: Collection[Capability]) -> tuple[list[str], list[str]]:
