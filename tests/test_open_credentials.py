@@ -475,6 +475,21 @@ def test_a_change_by_others_forgets_the_network_that_they_are_in(world: World) -
     assert not is_familiar_network(user_id=world.carol.pk, network=HOME)
 
 
+def test_a_reset_that_was_requested_while_a_change_waited_for_its_lock_is_not_mailed(world: World) -> None:
+    before_the_lock = clock.now()
+    unit_of_work(lambda: passwords.request_reset(actor=SYSTEM, email=EMAIL, now=clock.now()))
+    waiting = newest_message("password_reset", "email")
+    mail.outbox.clear()
+
+    unit_of_work(
+        lambda: services.end_sessions(actor=world.admin, user_id=world.carol.pk, reason="asked", now=before_the_lock)
+    )
+    tasks.send_message(str(waiting.pk))
+
+    waiting.refresh_from_db()
+    assert (waiting.state, mail.outbox) == (MessageState.WITHHELD, [])
+
+
 def test_the_table_names_every_way_once() -> None:
     assert list(documented()) == [way.row for way in WAYS]
 

@@ -2,7 +2,7 @@
 
 A try is counted before it is evaluated (`attempts`). Ten failures for one address from one network lock it there for
 half an hour. A hundred within a day from networks that the user hasn't logged in from lock it for all of those;
-familiar ones stay open. What proves something else (a code, a reset password) makes a network familiar.
+familiar ones stay open. What proves something else (a code, a reset password) makes a network familiar as well.
 
 What is counted is the digest of the address that was typed in, so that an address nobody has locks in the same way.
 The caller counts in a unit of work of its own:
@@ -66,14 +66,14 @@ def remember_network(*, actor: Actor, user_id: uuid.UUID) -> None:
     There are places for attempts.FAMILIAR_NETWORKS, which networks in use keep: a thief who logs in from many can't
     push the owner's out. The caller holds the user's lock.
     """
+    if not actor.network:
+        return
     now = clock.now()
-    if actor.network and _has_a_place(actor.network, user_id, now):
-        FamiliarNetwork.objects.bulk_create(
-            [FamiliarNetwork(user_id=user_id, network=actor.network, last_seen_at=now)],
-            update_conflicts=True,
-            unique_fields=["user", "network"],
-            update_fields=["last_seen_at"],
-        )
+    # One row, whichever key of the ring it was stored under: a network that is familiar already keeps its place.
+    known = FamiliarNetwork.objects.filter(user_id=user_id, network__in=under_any_key(actor.network))
+    was_known = known.delete()[0] > 0
+    if was_known or _has_a_place(user_id, now):
+        FamiliarNetwork.objects.create(user_id=user_id, network=actor.network, last_seen_at=now)
 
 
 def refusal(*, actor: Actor, error: E, address: str, user: User | None) -> E:
@@ -97,10 +97,10 @@ def record_refusal(*, actor: Actor, address: str, user: User | None) -> None:
     )
 
 
-def _has_a_place(network: bytes, user_id: uuid.UUID, now: datetime) -> bool:
-    """Makes one where it is taken by a network that is out of use."""
-    others = FamiliarNetwork.objects.filter(user_id=user_id).exclude(network__in=under_any_key(network))
-    newest = list(others.order_by("-last_seen_at", "-pk").values_list("pk", "last_seen_at"))
+def _has_a_place(user_id: uuid.UUID, now: datetime) -> bool:
+    """Whether another network has one. Makes one where it is taken by a network that is out of use."""
+    known = FamiliarNetwork.objects.filter(user_id=user_id)
+    newest = list(known.order_by("-last_seen_at", "-pk").values_list("pk", "last_seen_at"))
     too_many = newest[attempts.FAMILIAR_NETWORKS - 1 :]
     in_use = [pk for pk, seen in too_many if seen > now - KEEPS_ITS_PLACE]
     if in_use:

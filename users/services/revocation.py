@@ -12,7 +12,7 @@ from datetime import datetime
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from fintech_core import audit
+from fintech_core import audit, clock
 from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import NotFound
@@ -27,6 +27,8 @@ from users.services.sessions import close_sessions
 # Sessions that end for these reasons leave no doubt about the rest: keys have an end of their own.
 KEEPS_API_KEYS = frozenset({EndReason.LOGOUT, EndReason.ADMINISTRATOR})
 KEEPS_INVITATIONS = frozenset({EndReason.LOGOUT})
+# A stolen session alone can cause these. Its thief must not take from the owner the networks that a flood leaves open.
+KEEPS_NETWORKS = frozenset({EndReason.LOGOUT, EndReason.ROLE_CHANGED})
 
 
 def end_open_credentials(
@@ -55,14 +57,16 @@ def end_open_credentials(
     counts = {"links_and_codes_ended": links} if links else {}
     if reason is not None:
         counts["sessions_ended"] = close_sessions(user_id=user.pk, reason=reason, keep=keep, now=now)
-        networks = forget_networks(actor=actor, user_id=user.pk)
-        counts |= {"networks_forgotten": networks} if networks else {}
+        if reason not in KEEPS_NETWORKS:
+            networks = forget_networks(actor=actor, user_id=user.pk)
+            counts |= {"networks_forgotten": networks} if networks else {}
         if reason not in KEEPS_API_KEYS:
             counts["api_keys_revoked"] = revoke_keys_of(user_id=user.pk, now=now)
         if reason not in KEEPS_INVITATIONS:
             invitations = _end_invitations(actor, user, reason, former_email, now)
             counts |= {"invitations_revoked": invitations} if invitations else {}
-    user.credentials_changed_at = now
+    # Under the lock: `now` may be older, and what was requested while the caller waited must not outlive the change.
+    user.credentials_changed_at = clock.now()
     user.save(update_fields=["credentials_changed_at"])
     return counts
 
