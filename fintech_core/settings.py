@@ -336,7 +336,7 @@ SMSRU_FROM: str = env.str("SMSRU_FROM", default="")
 SMSRU_URL: str = env.str("SMSRU_URL", default="https://sms.ru").rstrip("/")
 # Against SMS pumping (users/services/sms_caps.py): regions (ISO 3166) that text messages go to; how many go out in all,
 # and the part of these that is kept for the owners of proved numbers; how many others get from one network and to
-# numbers that begin alike; how many one account gets.
+# numbers that begin alike; how many one account causes in its sessions, and as many that are requested for it.
 SMS_COUNTRIES: list[str] = env.list("SMS_COUNTRIES", default=["RU", "US"] if DEVELOPMENT else ["RU"])
 SMS_MAX_PER_HOUR: int = env.int("SMS_MAX_PER_HOUR", default=1000)
 SMS_MAX_PER_DAY: int = env.int("SMS_MAX_PER_DAY", default=5000)

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Tags, Warning, register
 from django.db import DEFAULT_DB_ALIAS, connection
 
+from fintech_core.crypto import DecryptionFailed
 from fintech_core.encrypted_fields import crypto_columns
 from users.models import User
 from users.services.sms_caps import region_of
@@ -20,7 +21,11 @@ def numbers_not_served(app_configs: Any, databases: Any = None, **kwargs: Any) -
     """Run by `migrate` and by `check --database default`: verified numbers of countries that aren't served."""
     if DEFAULT_DB_ALIAS not in (databases or ()) or settings.SMS_PROVIDER == "none" or not _is_migrated():
         return []
-    regions = Counter(region_of(phone) or "unknown" for phone in _verified_numbers())
+    try:
+        regions = Counter(region_of(phone) or "unknown" for phone in _verified_numbers())
+    except DecryptionFailed as error:  # a warning must not stop `migrate`
+        message = f"Whether customers have phone numbers outside of SMS_COUNTRIES can't be said: {error}."
+        return [Warning(message, id="fintech.W028")]
     outside = {region: count for region, count in regions.items() if region not in settings.SMS_COUNTRIES}
     if not outside:
         return []

@@ -4,9 +4,10 @@ The worker counts each message before it is handed to the provider, in the datab
 count. There are two shares that never meet, and who asked decides which one a message belongs to:
 
 - the owner's: a message to a proved number that its holder's session or account caused, or that was asked for from a
-  network familiar to the holder. Counted by account, and all together.
-- everyone else's, whether the number has an account or not: also of a customer in a new network, and of somebody who
-  says that a number is theirs, since any address of a mail makes a session. Counted by network, by the first digits of
+  network familiar to the holder. Counted by account, each of these two apart, so that a stolen session leaves the
+  log-in its codes; and all together.
+- everyone else's, whether the number has an account or not: also of a customer in a new network, and of a user who
+  proves a new number, since an email address is all that a session takes. Counted by network, by the first digits of
   the number, and all together; only to countries of settings.SMS_COUNTRIES.
 
 So strangers can't use up what customers need, and nothing in their share shows who is a customer: it is counted before
@@ -37,7 +38,8 @@ OWNERS, OTHERS = "owners", "others"
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 UNCONFIRMED = "sms.unconfirmed"
 ORIGIN = "_origin"  # in the context of a message; templates can't read names that begin like this
-_TO_OWNER, _NO_NETWORKS = "owner", [[""], [""]]  # the latter: of a job, or queued by the version before
+_TO_OWNER, _REQUESTED = "owner", "requested"
+_NO_NETWORKS = [[""], [""]]  # of a job, or queued by the version before
 _ALARM = "sms.alarm"
 logger = structlog.get_logger(__name__)
 
@@ -106,7 +108,7 @@ def reaches_owner(user: User) -> bool:
         return False
     if test_code(user.phone) is not None:
         return True
-    cap = _of_account(user)
+    cap = _of_account(user, _TO_OWNER)
     used_up = budgets.is_used_up(scope=cap.scope, subject=cap.subject, limit=cap.limit)
     return settings.SMS_PROVIDER != "none" and not used_up
 
@@ -157,23 +159,24 @@ def _owner_and_caps(message: Message) -> tuple[User | None, list[Cap]]:
     origin = json.loads(message.context or "{}").get(ORIGIN)
     holder = holder_of_phone(phone)
     if origin == _TO_OWNER:
-        return holder, list(_caps_of_owner(holder)) if holder else []  # without one there is nothing to send
+        return holder, list(_caps_of_owner(holder, _TO_OWNER)) if holder else []  # without one nothing is sent
     network, wide_network = (
         Digest.of(bytes.fromhex(digest) for digest in digests) for digests in origin or _NO_NETWORKS
     )
     if holder and is_familiar_network(user_id=holder.pk, network=network):
-        return holder, list(_caps_of_owner(holder))
+        return holder, list(_caps_of_owner(holder, _REQUESTED))
     return None, list(_caps_of_others(phone, network, wide_network))
 
 
-def _of_account(user: User) -> Cap:
-    subject = keyed_digest("sms.account", str(user.pk))
+def _of_account(user: User, cause: str) -> Cap:
+    """`cause` is _TO_OWNER or _REQUESTED."""
+    subject = keyed_digest("sms.account", f"{cause}:{user.pk}")
     return Cap(OWNERS, subject, settings.SMS_MAX_PER_ACCOUNT_PER_DAY, DAY, SmsRefusal.ACCOUNT_DAY)
 
 
-def _caps_of_owner(owner: User) -> Iterator[Cap]:
+def _caps_of_owner(owner: User, cause: str) -> Iterator[Cap]:
     """Not by prefix, where a few accounts could use up what their neighbours need."""
-    yield _of_account(owner)
+    yield _of_account(owner, cause)
     yield from _caps_of_all(OWNERS)
 
 

@@ -1,5 +1,6 @@
 """SMS pumping: countries, caps on all text messages and by prefix, the part that is kept for customers, the alarm."""
 
+import base64
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -219,6 +220,25 @@ def test_one_account_uses_up_nothing_of_the_others(settings: Any) -> None:
     assert send(number(2), HOME) == SENT
 
 
+def test_what_a_stolen_session_has_sent_leaves_the_log_in_its_codes_and_the_other_way_round(settings: Any) -> None:
+    settings.SMS_MAX_PER_ACCOUNT_PER_DAY = 2
+    user = known(number(1), home=HOME)
+    User.objects.filter(pk=user.pk).update(email_verified_at=None)
+    user.refresh_from_db()
+
+    def send_to_owner() -> tuple[str, str]:
+        sent = unit_of_work(
+            lambda: messages.send_to_user(user=user, template="credential_changed", context=NOTICE, now=clock.now())
+        )
+        assert sent == MessageKind.SMS
+        deliver()
+        newest = Message.objects.order_by("-id")[0]
+        return newest.state, newest.refusal
+
+    assert [send_to_owner() for _ in range(3)] == [SENT, SENT, refused(SmsRefusal.ACCOUNT_DAY)]
+    assert [send(number(1), HOME) for _ in range(3)] == [SENT, SENT, refused(SmsRefusal.ACCOUNT_DAY)]
+
+
 def test_a_session_is_no_way_into_the_owners_share() -> None:
     """Anyone with an address of a mail has one, and may say that any number is theirs."""
     user = customer("mallory")
@@ -285,7 +305,10 @@ def test_no_code_is_promised_that_would_not_be_sent(why: str, settings: Any) -> 
         settings.SMS_PROVIDER = "none"
     else:
         settings.SMS_MAX_PER_ACCOUNT_PER_DAY = 1
-        send(number(1), HOME)
+        assert client.post("/api/v1/auth/step-up", STEP_UP).status_code == 202
+        deliver()
+        StepUpChallenge.objects.all().delete()
+        OneTimeCode.objects.all().delete()
     before = Message.objects.count()
 
     assert problem(client.post("/api/v1/auth/step-up", STEP_UP)) == (409, "step_up_unavailable")
@@ -308,6 +331,17 @@ def test_the_operator_hears_of_customers_whose_country_is_not_served(settings: A
     settings.SMS_COUNTRIES = ["RU", "KZ", "DE"]
     assert checks.numbers_not_served(None, databases=["default"]) == []
     assert checks.numbers_not_served(None) == []
+
+
+def test_a_number_that_no_key_opens_stops_no_migration(settings: Any) -> None:
+    user = known(KZ)
+    settings.PII_KEYS = "9:" + base64.b64encode(b"9" * 32).decode()
+
+    found = checks.numbers_not_served(None, databases=["default"])
+
+    assert [(one.id, one.is_serious()) for one in found] == [("fintech.W028", False)]
+    assert found[0].msg.endswith("can't be said: no key 1 in PII_KEYS.")
+    assert str(user.pk) not in found[0].msg
 
 
 # --- What is counted ---
