@@ -44,7 +44,7 @@ class CounterClient(RedisCacheClient):
         return self._kept
 
     def add(self, key: Any, value: Any, timeout: Any) -> bool:
-        """Count `value` and say whether the number is `value` now; else `incr` has to be asked for it."""
+        """Count `value` and say whether the number is `value` now; else `incr` returns it."""
         count = int(self.get_client().eval(_COUNT, 1, key, value * _weight.get(), timeout))
         self._counted = (key, count)
         return count == value

@@ -115,7 +115,7 @@ class UserAdmin(ReadOnlyModelAdmin):
 
 @admin.register(Session)
 class SessionAdmin(ReadOnlyModelAdmin):
-    """From which device and address somebody is logged in is shown to its owner alone, by the API."""
+    """User agent and address of a session are shown to its owner alone, by the API."""
 
     list_display = ("id", "user", "kind", "created_at", "last_used_at", "expires_at", "ended_at", "end_reason")
     list_filter = ("kind", "end_reason")

@@ -5,7 +5,6 @@ by the worker: none goes to staff and to accounts that are switched off, and wit
 """
 
 import uuid
-from datetime import datetime
 from typing import Any
 
 from fintech_core import clock
@@ -95,7 +94,6 @@ def proved(*, actor: Actor, purpose: CodePurpose, contact: str, code: str) -> uu
 
 def log_in_agent(*, actor: Actor, phone: str, code: str, otp: str = "", user_agent: str, ip: str) -> TokenPair:
     """Spend the code for a session of the number's holder; where there is none, of a new agent. Raises InvalidCode."""
-    now = clock.now()
     subject = _subject(CodePurpose.AGENT_LOG_IN, phone)
     if not codes.matches(actor=actor, purpose=CodePurpose.AGENT_LOG_IN, subject=subject, binding=b"", code=code):
         raise _refusal(actor, phone)  # before any lock: a wrong code costs the same for known and unknown numbers
@@ -107,8 +105,8 @@ def log_in_agent(*, actor: Actor, phone: str, code: str, otp: str = "", user_age
         raise _refusal(actor, phone)
     sms_caps.confirmed(phone)
     if user is None:
-        user = create_agent(actor=actor, phone=phone, now=now)
-    return _open(actor, user, phone, otp, user_agent, ip, now)
+        user = create_agent(actor=actor, phone=phone, now=clock.now())
+    return _open(actor, user, phone, otp, user_agent, ip)
 
 
 def log_in_client(*, actor: Actor, email: str, code: str, otp: str = "", user_agent: str, ip: str) -> TokenPair:
@@ -116,7 +114,6 @@ def log_in_client(*, actor: Actor, email: str, code: str, otp: str = "", user_ag
 
     An account whose address nobody had proved is theirs now, and its password is dead, as are pending registrations.
     """
-    now = clock.now()
     subject = _subject(CodePurpose.CLIENT_LOG_IN, email)
     if not codes.matches(actor=actor, purpose=CodePurpose.CLIENT_LOG_IN, subject=subject, binding=b"", code=code):
         raise _refusal(actor, email)  # before any lock: a wrong code costs the same for known and unknown addresses
@@ -127,17 +124,17 @@ def log_in_client(*, actor: Actor, email: str, code: str, otp: str = "", user_ag
         raise _refusal(actor, email)  # the latter: given up in this moment
     if not codes.consume(actor=actor, purpose=CodePurpose.CLIENT_LOG_IN, subject=subject, binding=b"", code=code):
         raise _refusal(actor, email)
-    user = owner if owner is not None and owner.email_verified_at is not None else _prove(actor, owner, email, now)
-    return _open(actor, user, email, otp, user_agent, ip, now)
+    user = owner if owner is not None and owner.email_verified_at is not None else _prove(actor, owner, email)
+    return _open(actor, user, email, otp, user_agent, ip)
 
 
-def _prove(actor: Actor, unproved: User | None, email: str, now: datetime) -> User:
+def _prove(actor: Actor, unproved: User | None, email: str) -> User:
     account: dict[str, Any] = {
         "password_hash": unusable_password(),
         "phone": None,
         "first_name": "",
         "last_name": "",
-        "now": now,
+        "now": clock.now(),
     }
     if unproved is None:
         user = _create(actor, email, account)
@@ -154,7 +151,7 @@ def _create(actor: Actor, email: str, account: dict[str, Any]) -> User:
         raise LostRace from error  # since we looked; the second try sees whose it is
 
 
-def _open(actor: Actor, user: User, contact: str, otp: str, user_agent: str, ip: str, now: datetime) -> TokenPair:
+def _open(actor: Actor, user: User, contact: str, otp: str, user_agent: str, ip: str) -> TokenPair:
     if not may_have_code(user):
         raise _refusal(actor, contact)
     return open_session(actor=actor, user=user, otp=otp, user_agent=user_agent, ip=ip)
