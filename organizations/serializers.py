@@ -89,7 +89,7 @@ class CloseOrganizationInput(StrictInput):
         required=False,
         min_length=3,
         max_length=500,
-        help_text="Required of compliance, for the audit log. An administrator needs none, and none is kept.",
+        help_text="Required of staff, for the audit log. Its own administrator needs none, and none is kept.",
     )
 
 

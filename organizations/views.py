@@ -172,7 +172,7 @@ class OrganizationViewSet(InOrganization):
 
     @extend_schema(operation_id="organizations_close", request=CloseOrganizationInput, responses=OrganizationOutput)
     def close(self, request: Request, organization_id: UUID) -> HttpResponse:
-        """Close it for good, with its empty wallets and its memberships. Its only administrator, or compliance.
+        """Close it for good, with its empty wallets and its memberships. Its only administrator, compliance or admins.
 
         409 `organization_in_use` names what has to end first.
         """
