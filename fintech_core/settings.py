@@ -270,7 +270,7 @@ MESSAGES_WORTH_SENDING = {"organization_invitation": "organizations.services.mai
 BEFORE_A_USER_LEAVES = ["organizations.services.refuse_without_an_admin"]  # asked before deactivation and erasure
 # What rooms above the ledger know to be open of a person who is to be erased or an organization that is to be closed:
 # each is called with the wallet.owners.Owner and returns obstacles.
-OWNER_OBSTACLES = ["payments.selectors.reviews_in_the_way"]
+OWNER_OBSTACLES = ["payments.selectors.reviews_of"]
 # The use case behind the route and the admin action of organizations; it lies above them, where the money is.
 CLOSE_ORGANIZATION = "transactions.services.close_organization"
 # How rooms above the ledger erase what an erased person wrote: (user id, at most so many) -> how many it were.

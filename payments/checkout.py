@@ -1,7 +1,7 @@
 """The address of our own checkout page: a signed token names the intent, so that the page needs no log-in.
 
-The token carries the intent's id and nothing else; who has it may pay, which hurts nobody. It has no time of its own:
-the intent's `expires_at` says, by the database's clock, until when it can be paid.
+The token carries the intent's id and nothing else; anyone who has it may pay, which does no harm. It has no time of
+its own: the intent's `expires_at` says, by the database's clock, until when it can be paid.
 """
 
 import uuid

@@ -45,7 +45,7 @@ def intent_by_id(intent_id: uuid.UUID) -> PaymentIntent | None:
     return PaymentIntent.objects.filter(pk=intent_id).first()
 
 
-def reviews_in_the_way(owner: Owner) -> list[dict[str, str]]:
+def reviews_of(owner: Owner) -> list[dict[str, str]]:
     """Money of the owner's lies in suspense until staff end the review, also where the wallet was closed before
     (settings.OWNER_OBSTACLES)."""
     rows = PaymentIntent.objects.filter(owner.owns("wallet__"), status=IntentStatus.REQUIRES_REVIEW)

@@ -47,16 +47,11 @@ def due_at(rule: Rule, occurrence: int) -> datetime | None:
     return datetime.combine(_within(rule, nominal), rule.start_at.timetz())
 
 
-def most_in_a_day(frequency: Frequency, business_day_rule: BusinessDayRule) -> int:
+def most_in_a_day(frequency: Frequency) -> int:
     """How many occurrences can fall into 24 hours and a little more, in which one that was paid minutes late still
-    counts beside the next.
-
-    Daily: two. With a business-day rule six: four days off in a row (Easter, Christmas before a weekend) move to the
-    day of a fifth, and the day before or after has its own. Weekly and monthly ones stay days apart.
+    counts beside the next. Daily: two. Others stay days apart, whatever their business-day rule (daily ones have none).
     """
-    if frequency != Frequency.DAILY:
-        return 1
-    return 2 if business_day_rule == BusinessDayRule.NONE else 6
+    return 2 if frequency == Frequency.DAILY else 1
 
 
 def _within(rule: Rule, nominal: date) -> date:

@@ -15,7 +15,7 @@ from fintech_core import prepared
 from fintech_core.actors import Actor, ActorKind
 from fintech_core.capabilities import Capability
 from transactions import recurrence
-from transactions.enums import BusinessDayRule, Direction, Frequency, HoldStatus, ScheduleStatus
+from transactions.enums import Direction, Frequency, HoldStatus, ScheduleStatus
 from transactions.fx import BASE_CURRENCY, BASE_RATE
 from transactions.models import (
     ExchangeQuote,
@@ -173,7 +173,7 @@ _PARTIES_OF_PERSONS = """
     FROM wallet_wallet w JOIN users_user u ON u.id = w.owner_user_id
     WHERE w.owner_user_id = ANY(%s) AND w.currency = ANY(%s) AND w.status <> 'CLOSED'
 """
-# Of each payer's payments the newest: a bound for who has made very many.
+# The newest payments of each payer: a bound for payers with very many.
 _PAID_BEFORE = """
     SELECT DISTINCT credit.wallet_id FROM unnest(%s::uuid[]) AS payer (id)
     CROSS JOIN LATERAL (
@@ -208,7 +208,7 @@ def parties_and_fees(
     *, wallet_ids: Collection[uuid.UUID], kind: str, currencies: Collection[str], along: Callable[[], object] = list
 ) -> tuple[dict[uuid.UUID, Party], Schedules]:
     """Customers' wallets among these ids, whoever owns them, and the fee schedules for `kind` at this moment by
-    currency and KYC level (None: every level without its own). Every transfer asks for both, so they travel together,
+    currency and KYC level (None: every level without its own). Every transfer needs both, so they travel together,
     with what `along` makes `prepared.Pending`.
     """
     with prepared.one_round_trip():
@@ -350,10 +350,9 @@ def schedules_owned_by(actor: Actor) -> QuerySet[TransferSchedule]:
 def unconfirmed_schedules_of(actor: Actor) -> list[tuple[str, Decimal]]:
     """The most that each schedule that isn't over and wasn't confirmed by a code pays within a day."""
     rows = schedules_owned_by(actor).filter(status__in=_NOT_OVER, confirmed=False)
-    found = rows.values_list("currency", "amount", "frequency", "business_day_rule")
+    found = rows.values_list("currency", "amount", "frequency")
     return [
-        (currency, amount * recurrence.most_in_a_day(Frequency(frequency), BusinessDayRule(rule)))
-        for currency, amount, frequency, rule in found
+        (currency, amount * recurrence.most_in_a_day(Frequency(frequency))) for currency, amount, frequency in found
     ]
 
 

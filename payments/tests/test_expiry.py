@@ -283,9 +283,9 @@ def test_being_processed_revives_no_intent_whose_wallet_is_closed(
 ) -> None:
     close(alice)
 
-    told = deliver(event(due.pk, kind="payment.processing"))
+    ignored = deliver(event(due.pk, kind="payment.processing"))
 
-    assert (told.status, told.error) == ("IGNORED", "wallet_closed")
+    assert (ignored.status, ignored.error) == ("IGNORED", "wallet_closed")
     assert reloaded(due).status == "requires_payment"
     assert reloaded(due).expires_at == due.expires_at
     tasks.expire_intents()

@@ -7,7 +7,7 @@ from fintech_core.serializers import MoneyInput, StrictInput, TextField
 
 
 class ForfeitInput(MoneyInput):
-    """What is given up: exactly the wallet's balance, and no more than a transfer of one unit costs."""
+    """What is given up: exactly the wallet's balance. It is refused where a part of it could be transferred."""
 
 
 class CloseWalletInput(StrictInput):

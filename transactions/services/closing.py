@@ -34,13 +34,14 @@ class RemainderTransferable(DomainError):
 def close_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str = "", forfeit: Money | None = None) -> Wallet:
     """Close for good. Its owner or compliance may. `forfeit` is the exact remainder that is given up on the way.
 
-    Raises NotFound, PermissionDenied, InvalidTransition (frozen, closed), CurrencyMismatch, WalletNotEmpty (no
-    `forfeit`, another balance than that, or an active hold), RemainderTransferable, WalletInUse, InsufficientFunds (a
-    minimum balance keeps it), StepUpRequired (it is too much without a code). A wallet is closed once, so a remainder
+    Raises NotFound, PermissionDenied, ValidationFailed (compliance without a reason), InvalidTransition (frozen,
+    closed), CurrencyMismatch, WalletNotEmpty (no `forfeit`, another balance than that, or an active hold),
+    RemainderTransferable, WalletInUse, InsufficientFunds (a minimum balance keeps it), StepUpRequired (it is too much
+    without a code). A wallet is closed once, so a remainder
     is forfeited once, with or without a key.
     """
     if forfeit is not None:
-        if not actor.is_staff:  # they have confirmed it by a code of their own
+        if not actor.is_staff:  # staff have confirmed it with their authenticator
             outflow = outflows.locked(actor=actor, currencies=[forfeit.currency])
             outflow.admit([(forfeit.currency, forfeit.amount)])
             outflow.count([(forfeit.currency, forfeit.amount)])

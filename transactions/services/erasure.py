@@ -63,8 +63,8 @@ def erase_user(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datetime) 
     What others have set up (scheduled transfers to this person, or for an organization that the person has left) is
     canceled: nothing that another person did may keep this one from being erased.
 
-    Raises NotFound (nobody, or erased already), ErasureBlocked: money, holds, schedules, payments under way or under
-    review, a frozen wallet, an open KYC submission, a membership, a staff role.
+    Raises NotFound (no such user, or erased already), ErasureBlocked: money, holds, schedules, payments under way or
+    under review, a frozen wallet, an open KYC submission, a membership, a staff role.
     """
     actor.require(Capability.USERS_ERASE)
     owner = Owner.person(user_id)

@@ -1,7 +1,7 @@
-"""What keeps an owner of wallets from ending: the erasure of a person and the closing of an organization ask the same.
+"""What keeps an owner of wallets open: the same for the erasure of a person and the closing of an organization.
 
 Money, holds, claims, a frozen wallet and schedules that pay from the owner's wallets are the owner's to end, and rooms
-above add what they know of (settings.OWNER_OBSTACLES). What others have set up is canceled: it never stands in the way.
+above add what they know of (settings.OWNER_OBSTACLES). What others have set up is canceled: it is never an obstacle.
 """
 
 import uuid
@@ -33,18 +33,18 @@ def obstacles_of(owner: Owner, wallets: dict[uuid.UUID, Wallet], now: datetime) 
     for path in settings.OWNER_OBSTACLES:
         found += import_string(path)(owner)
     for wallet_id in sorted(wallets):
-        found += _in_the_way(wallets[wallet_id], now)
+        found += _obstacles_of_wallet(wallets[wallet_id], now)
     return found
 
 
-def _in_the_way(wallet: Wallet, now: datetime) -> list[Obstacle]:
+def _obstacles_of_wallet(wallet: Wallet, now: datetime) -> list[Obstacle]:
     reasons = {
         "wallet_frozen": wallet.status == WalletStatus.FROZEN,
         "balance": wallet.balance != 0,
         "hold": wallet.held != 0,
         "claim": wallet.claims.exclude(expires_at__lte=now).exists(),
     }
-    return [{"kind": kind, "id": str(wallet.pk)} for kind, stands in reasons.items() if stands]
+    return [{"kind": kind, "id": str(wallet.pk)} for kind, applies in reasons.items() if applies]
 
 
 def close_wallets(*, actor: Actor, wallets: dict[uuid.UUID, Wallet], reason: str, now: datetime) -> None:

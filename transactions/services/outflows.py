@@ -5,8 +5,8 @@ schedules and a forfeited remainder. Currencies are added up as shares of their 
 isn't counted, nor what stays with its owner (exchange). Nothing is given back: a reversal is a payment of its own.
 
 The owner's row (OutflowOwner) is locked before any wallet and held until COMMIT, so that of two payments at once the
-second one sees the first. Amounts are kept by the quarter of an hour, which keeps the sum cheap for who pays all day;
-so each counts for 24 hours, and for a quarter of an hour more at most.
+second one sees the first. Amounts are kept by the quarter of an hour, which keeps the sum cheap however many payments
+there are; so each counts for 24 hours, and for a quarter of an hour more at most.
 """
 
 import uuid
@@ -124,7 +124,7 @@ def purge_outflows(*, now: datetime) -> int:
     old = UnconfirmedOutflow.objects.filter(quarter__lte=over).order_by("quarter", "id")
     counted = UnconfirmedOutflow.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:PURGED_AT_ONCE]))
     deleted = counted.delete()[0]
-    # Who was asked before that has nothing left that counts. Rows that a payment holds are in use.
+    # Owners locked before that time have nothing left that counts. Rows that a payment has locked are in use.
     idle = OutflowOwner.objects.filter(asked_at__lte=over).order_by("asked_at", "owner_id")
     free = list(idle.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True)[:PURGED_AT_ONCE])
     used = UnconfirmedOutflow.objects.filter(owner__in=free).values_list("owner", flat=True)

@@ -1,11 +1,11 @@
 """What a payer may find out about payees, and how much of it in a day.
 
-Who pays is judged before who is paid: a payee is looked up only for a payer whose wallet, KYC level and money allow the
+The payer is judged before the payee: a payee is looked up only for a payer whose wallet, KYC level and money allow the
 payment, and all that keeps a payee from being paid is one and the same answer. Each such answer counts against a daily
-budget of the person who asked (with all their keys) and a larger one of the organization that they act in. When one is
-used up, only wallets that are named by their id and were paid before are paid: an address or number is refused before
-it is looked up, as it would say whose it is, and so is what may be answered without any of it being paid (`tentative`:
-dry runs and atomic batches), as it would say for nothing how much an earlier payee can take.
+budget of the person who made the request (with all their keys) and a larger one of the organization that they act in.
+When one is used up, only wallets that are named by their id and were paid before are paid: an address or number is
+refused before it is looked up, as it would say whose it is, and so is what may be answered without any of it being paid
+(`tentative`: dry runs and atomic batches), as it would say for nothing how much an earlier payee can take.
 
 An answer is counted in the same transaction that lets it out, and is not given where the count would pass the limit:
 a thousand requests at once learn about no more payees than one after another. A plain transfer that is done reads the
@@ -119,7 +119,7 @@ def refuse_unknown(
     """Raises TooManyUnknownPayees where a budget is used up and one of the payees isn't known to the payers, or it is
     `tentative` (above).
 
-    Both are ids of wallets; a payee who is named by address or number is NOWHERE, whoever it is. A wallet of one's own
+    Both are ids of wallets; a payee who is named by address or number is NOWHERE in any case. A wallet of one's own
     is no payee: leave it out. Called before any address or number is looked up.
     """
     wait = counters.wait() if counters is not None and payees else 0

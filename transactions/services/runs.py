@@ -174,7 +174,7 @@ def _again_at(schedule: TransferSchedule, run: ScheduledRun, code: str, now: dat
 
 
 def _notify_owner(schedule: TransferSchedule, now: datetime) -> None:
-    """Whoever set the schedule up; those who can't log in aren't written to."""
+    """Write to the user who set the schedule up, unless that user can't log in."""
     user = User.objects.get(pk=schedule.owner_id)
     if user.is_active and (user.email_verified_at is not None or user.phone_verified_at is not None):
         context = {"money": str(Money(schedule.amount, schedule.currency)), "at": now.strftime("%Y-%m-%d %H:%M UTC")}

@@ -87,11 +87,11 @@ def create_schedule(
     description: str = "",
     now: datetime,
 ) -> TransferSchedule:
-    """Set up a transfer for later, from a wallet of the actor. The gates are asked now and again at every run, but for
-    the money, which needn't be there before the first one.
+    """Set up a transfer for later, from a wallet of the actor. All gates but that of the money are checked now, and all
+    of them at every run.
 
     A fresh code confirms all runs. Without one each run counts as an unconfirmed outflow, and the most that all
-    schedules without one pay within a day is asked about now, so that they never exceed the threshold by themselves.
+    schedules without one pay within a day is checked now, so that they never exceed the threshold by themselves.
 
     Raises, what is said of the payer first: ValidationFailed (`start_at` not in the future or too far in it),
     StepUpRequired, NotFound (source), CurrencyMismatch, WalletClosed, WalletFrozen, KycRequired,
@@ -102,7 +102,7 @@ def create_schedule(
     if actor.user_id is None:
         raise NotFound("There is no such source wallet.")
     outflow = outflows.locked(actor=actor, currencies=[currency])
-    a_day = amount * recurrence.most_in_a_day(frequency, business_day_rule)
+    a_day = amount * recurrence.most_in_a_day(frequency)
     outflow.admit([(currency, a_day), *unconfirmed_schedules_of(actor)])
     source, payee = _parties(actor, source_wallet, destination, currency)
     schedule = TransferSchedule(

@@ -637,8 +637,8 @@ def test_texts_are_erased_whole_or_not_at_all(stage: Scene) -> None:
     blank = update.format("description = '', metadata = '{}', salt = NULL")
     with stage.forge.refused(REFUSED, "not erased", constraint="transaction_texts"):
         stage.forge(blank, [transaction["id"]])
-    nobody = [f"{name} = NULL" for name in ("email", "email_index_a", "email_index_b", "first_name", "last_name")]
-    erase = f"UPDATE users_user SET erased_at = now(), is_active = false, {', '.join(nobody)} WHERE id = %s"
+    unnamed = [f"{name} = NULL" for name in ("email", "email_index_a", "email_index_b", "first_name", "last_name")]
+    erase = f"UPDATE users_user SET erased_at = now(), is_active = false, {', '.join(unnamed)} WHERE id = %s"
     stage.forge(erase, [stage.alice])
     stage.forge(blank, [transaction["id"]])
     with stage.forge.refused(REFUSED, constraint="transaction_texts"):

@@ -43,7 +43,7 @@ def test_an_entry_may_repeat_the_newest_time_of_its_wallets_after_the_clock_was_
 def test_an_entry_is_dated_back_by_a_minute_at_most_however_old_its_transaction_is(
     as_owner: psycopg.Connection,
 ) -> None:
-    """A transaction waited without an id, while others were told that the times since its start are final."""
+    """A transaction waited without an id, while the times since its start were reported as final."""
     with as_owner.transaction(force_rollback=True):
         stage = scene(Forge(as_owner, "fintech_owner"))
         payer = stage.forge.user()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import uuid
+from collections import Counter
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -42,7 +43,7 @@ def wallet_of(name: str) -> uuid.UUID:
     return Wallet.objects.get(owner_user=user, currency="USD").pk
 
 
-def daily(payer: User, amount: Decimal, start: datetime, rule: BusinessDayRule = NONE) -> TransferSchedule:
+def daily(payer: User, amount: Decimal, start: datetime) -> TransferSchedule:
     actor = dataclasses.replace(actor_for(payer), credential_id=uuid.uuid4())
     return unit_of_work(
         lambda: create_schedule(
@@ -53,7 +54,6 @@ def daily(payer: User, amount: Decimal, start: datetime, rule: BusinessDayRule =
             currency="USD",
             frequency=Frequency.DAILY,
             start_at=start,
-            business_day_rule=rule,
             now=start - timedelta(hours=1),
         )
     )
@@ -73,17 +73,14 @@ def send(payer: User, amount: str, at: datetime) -> None:
         )
 
 
-@pytest.mark.parametrize(("amount", "rule"), [("5000", NONE), ("1666.67", BusinessDayRule.FOLLOWING)])
-def test_a_daily_schedule_needs_a_code_from_its_share_of_the_amount_on(
-    payer: User, amount: str, rule: BusinessDayRule
-) -> None:
+def test_a_daily_schedule_needs_a_code_from_half_of_the_amount_on(payer: User) -> None:
     start = datetime.combine(MONDAY, time(9, 5), UTC)
 
     with pytest.raises(StepUpRequired):
-        daily(payer, Decimal(amount), start, rule)
+        daily(payer, Decimal("5000.00"), start)
 
     assert not TransferSchedule.objects.exists()
-    assert daily(payer, Decimal(amount) - Decimal("0.01"), start, rule).confirmed is False
+    assert daily(payer, ALMOST_HALF, start).confirmed is False
 
 
 @pytest.mark.parametrize("hour", [9, 22, 23])
@@ -141,17 +138,21 @@ def test_the_message_says_what_waits() -> None:
     assert "10.00 USD was not made on 2027-01-11 09:05 UTC" in text
 
 
-@pytest.mark.parametrize("rule", list(BusinessDayRule))
-def test_no_more_runs_come_together_than_are_counted(rule: BusinessDayRule) -> None:
-    """Over forty years of Easters and Christmases: the runs of a day with those of the day before."""
-    start = datetime(2026, 1, 1, tzinfo=UTC)
-    asked = recurrence.Rule(frequency=Frequency.DAILY, start_at=start, business_day_rule=rule)
-    a_day: dict[date, int] = {}
-    for number in range(1, 40 * 365):
-        due = recurrence.due_at(asked, number)
-        assert due is not None
-        a_day[due.date()] = a_day.get(due.date(), 0) + 1
+@pytest.mark.parametrize(
+    ("frequency", "rule"),
+    [
+        (Frequency.DAILY, NONE),
+        *((each, rule) for each in (Frequency.WEEKLY, Frequency.MONTHLY) for rule in BusinessDayRule),
+    ],
+)
+def test_no_more_runs_come_together_than_are_counted(frequency: Frequency, rule: BusinessDayRule) -> None:
+    """Over ten years of Easters and Christmases, from any day of a month: the runs of a day and of the day before."""
+    most = 0
+    for first in range(1 if frequency == Frequency.DAILY else 31):
+        start = datetime(2026, 1, 1 + first, tzinfo=UTC)
+        asked = recurrence.Rule(frequency=frequency, start_at=start, business_day_rule=rule)
+        days = Counter(due.date() for number in range(1, 522) if (due := recurrence.due_at(asked, number)) is not None)
+        assert days.total() == 521
+        most = max([most, *(count + days[day - timedelta(days=1)] for day, count in days.items())])
 
-    most = max(count + a_day.get(day - timedelta(days=1), 0) for day, count in a_day.items())
-
-    assert most <= recurrence.most_in_a_day(Frequency.DAILY, rule)
+    assert most == recurrence.most_in_a_day(frequency)

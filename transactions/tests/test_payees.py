@@ -150,7 +150,7 @@ PAYERS: dict[str, tuple[Callable[[Wallet], None], dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", PAYERS)
-def test_who_can_not_pay_learns_the_same_of_every_payee(
+def test_a_payer_who_can_not_pay_learns_the_same_of_every_payee(
     payer: Wallet, fee: None, payees: Payees, alice_client: Client, case: str
 ) -> None:
     """The attack: an account without KYC or money asks dry runs, a thousand at a time, who has an account."""
@@ -453,7 +453,7 @@ def test_an_organization_has_one_budget_for_all_its_members_and_each_member_one_
 def test_a_payroll_with_too_many_unknown_payees_stops_neither_the_colleagues_nor_smaller_batches(
     alice: User, bob: User, mallory: User, settings: Any
 ) -> None:
-    """The attack: one dry run of a payroll, and nobody of the organization pays anybody new for a day."""
+    """The attack: one dry run of a payroll, and no member of the organization can pay a new payee for a day."""
     settings.UNKNOWN_PAYEES_PER_DAY = 6
     organization = approve_kyb(organization_of(alice, "Payroll", finance=bob))
     wallet = wallet_for(organization, "10.00", "USD")
