@@ -96,7 +96,7 @@ def notify_of_guesses(*, user: User, now: datetime) -> None:
 
 
 def notify_contact_of_guesses(*, kind: MessageKind, contact: str, now: datetime) -> None:
-    """The same to a normalised address or number: the worker sends it to who has proved it, if anybody."""
+    """The same to a normalised address or number: the worker sends it to the account that has proved it, if any."""
     _queue(kind, GUESSES_OF_CONTACT, contact, _to_owner(_moment(now)), NOTICE_LIFETIME, now)
 
 

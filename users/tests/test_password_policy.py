@@ -4,6 +4,7 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 from unittest import mock
 
@@ -11,6 +12,7 @@ import pytest
 from django.core import mail
 from django.core.exceptions import FieldError
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from fintech_core import clock
@@ -21,6 +23,7 @@ from fintech_core.testing import PASSWORD, SYSTEM, actor_for, anonymous_client, 
 from users import services
 from users.enums import Role
 from users.models import Registration, Session, User
+from users.passwords import unusable_password
 from users.selectors import confirmed_device
 from users.tests.authenticators import enrol
 from users.tests.helpers import AUTH, field_errors, mailed_token, problem, register
@@ -252,6 +255,20 @@ def test_once_staff_took_the_second_factor_a_short_password_is_reset_first(short
     body = {"token": mailed_token(), "password": NEW}
     assert anonymous_client().post(f"{AUTH}/password/reset/confirm", body).status_code == 204
     assert log_in_with(short, NEW).status_code == 200
+
+
+def test_passwords_from_before_count_as_short_beside_a_second_factor(alice: User, bob: User, auditor: User) -> None:
+    """What the migration does; bob has no password, and an enrolment under way is no second factor."""
+    for user in (alice, bob):
+        enrol(user)
+    User.objects.filter(pk=bob.pk).update(password=unusable_password())
+    unit_of_work(lambda: services.start_enrolment(actor=actor_for(auditor), user_id=auditor.pk))
+    statement = import_module("users.migrations.0018_short_passwords").Migration.operations[1].sql
+
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+    assert list(User.objects.filter(password_is_short=True)) == [alice]
 
 
 def test_the_form_that_is_hashed_is_the_one_that_is_measured(alice: User) -> None:
