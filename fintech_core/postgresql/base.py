@@ -4,8 +4,8 @@ psycopg_pool connects in the background and pauses longer after each failure, up
 seconds: the first one after an outage got 503 although the database was back, and while it was away each took the whole
 wait. Here a request finds out at once. There is no upper bound, since the server's threads are one.
 
-Connections that stay with their threads (CONN_MAX_AGE) would be simpler. But granian ends idle threads, and what they
-leave behind stays open until the garbage collector comes by.
+Connections that stay with their threads (CONN_MAX_AGE) would be simpler. The front's threads stay, but those of WSGI
+servers may end when they are idle, and what they leave behind stays open until the garbage collector comes by.
 """
 
 import math

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import UnreadablePostError
 from structlog.testing import capture_logs
 
 from fintech_core.front import AFTER_ANSWER, REFUSAL, SHARED, Front, Limits, NoPlace, Refusal
@@ -403,6 +405,34 @@ def test_a_large_body_is_read_in_the_pieces_that_are_asked_for() -> None:
         await Front(app(read), LIMITS)(measured(300 * KB), peer.receive, peer.send)
 
         assert peer.body == repr([70 * KB] * 4 + [20 * KB]).encode() + b"{120}"
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("sent", "live", "expected"), [(31, 1, b"300 KB of x"), (20, 1, b"TimeoutError"), (31, 0, b"NoPlace")]
+)
+def test_django_reads_a_large_file_while_it_comes_and_says_why_it_could_not(
+    sent: int, live: int, expected: bytes
+) -> None:
+    head = b'--end\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    body = head + b"x" * 300 * KB + b"\r\n--end--\r\n"
+
+    def upload(environ: dict[str, Any]) -> list[bytes]:
+        try:
+            content = WSGIRequest(environ).FILES["file"].read()
+        except UnreadablePostError as error:
+            return [type(error.__cause__).__name__.encode()]
+        return [f"{len(content) // KB} KB of {bytes({*content}).decode()}".encode()]
+
+    async def test() -> None:
+        pieces = [body[start : start + 10 * KB] for start in range(0, len(body), 10 * KB)]
+        front, peer = Front(app(upload), replace(LIMITS, live=live)), reading()
+        peer.sends = [part(piece, more=piece is not pieces[-1]) for piece in pieces[:sent]]
+        headers = [(b"content-length", str(len(body)).encode())]
+        await front(scope(*headers, (b"content-type", b"multipart/form-data; boundary=end")), peer.receive, peer.send)
+
+        assert (peer.body, nothing_is_kept(front)) == (expected, True)
 
     run(test)
 
