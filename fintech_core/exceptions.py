@@ -81,7 +81,7 @@ class InvalidTransition(DomainError):
 
 
 class KycRequired(DomainError):
-    """The gate of an operation (settings.KYC_REQUIRED). `required_level` is the level that it asks for."""
+    """The gate of an operation (settings.KYC_REQUIRED). `required_level` is the level that it requires."""
 
     code = "kyc_required"
     title = "This needs a higher KYC level."

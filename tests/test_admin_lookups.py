@@ -215,7 +215,7 @@ def test_views_of_django_that_find_rows_of_other_models_are_gone(admin_user: Use
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_the_history_and_the_delete_page_do_not_tell_whether_a_row_exists(
+def test_the_history_and_the_delete_page_do_not_show_whether_a_row_exists(
     operator: User, alice: User, *, exists: bool
 ) -> None:
     pk = alice.pk if exists else Session().pk

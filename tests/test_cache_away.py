@@ -41,7 +41,7 @@ def test_readiness_says_that_the_cache_of_the_limits_is_away(anonymous: Client) 
 
 
 def test_libraries_keep_nothing_in_the_cache() -> None:
-    """Django pickles what it keeps: reading it back would run whatever somebody had written to Valkey."""
+    """Django pickles what it keeps: reading it back would run whatever another had written to Valkey."""
     cache.set("key", "value")
 
     assert cache.get("key") is None

@@ -147,7 +147,7 @@ KINDS: dict[str, tuple[bytes, bytes, bytes]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_fifty_slow_connections_hold_up_nobody_and_are_ended(stack: LiveStack, kind: str) -> None:
+def test_fifty_slow_connections_do_not_delay_others_and_are_ended(stack: LiveStack, kind: str) -> None:
     begin, then, ends = KINDS[kind]
     slow = [connected(stack, begin) for _ in range(MANY)]
     began = time.monotonic()

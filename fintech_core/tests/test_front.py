@@ -180,7 +180,7 @@ def test_a_body_in_parts_arrives_whole() -> None:
     run(test)
 
 
-def test_fifty_slow_bodies_hold_up_nobody_with_one_thread() -> None:
+def test_fifty_slow_bodies_do_not_delay_others_with_one_thread() -> None:
     """The attack: each sent one byte and held a thread."""
 
     async def test() -> None:
@@ -665,7 +665,7 @@ def test_an_answer_for_a_loop_that_is_closed_ends_its_thread_and_leaves_nothing(
     assert (peer.got, nothing_is_kept(front)) == ([], True)
 
 
-def test_answers_that_nobody_reads_have_a_budget() -> None:
+def test_answers_that_are_not_read_have_a_budget() -> None:
     async def test() -> None:
         slow = replace(LIMITS, answers=400 * KB, answer_pace=Pace(1, KB))
         front = Front(app(lambda _: iter([b"x" * 10 * KB] * 30)), slow)
