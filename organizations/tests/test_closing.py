@@ -257,14 +257,14 @@ def test_what_is_open_refuses_it_and_is_named(alice: User, make: Callable[[User,
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("way", ["removed", "demoted"])
-def test_who_puts_another_administrator_out_closes_it_only_after_a_week(
+def test_an_administrator_who_removed_another_closes_it_only_after_a_week(
     alice: User, bob: User, officer_client: Client, way: str
 ) -> None:
     organization = organization_of(alice)
     member = organization.members.create(user=bob, role=MemberRole.ADMIN, created_at=timezone.now())
     path = f"{URL}/{organization.pk}/members/{member.pk}"
     done = client_for(alice).delete(path) if way == "removed" else client_for(alice).patch(path, {"role": "viewer"})
-    assert done.status_code in {200, 204}
+    assert done.status_code == (204 if way == "removed" else 200)
 
     refused = close(client_for(alice), organization)
 
@@ -389,8 +389,8 @@ def test_staff_say_why_and_it_is_closed_once(alice: User, officer_client: Client
     assert close(officer_client, organization, REASON).status_code == 200
     before = snapshot(organization)
     assert problem(close(officer_client, organization, REASON)) == (409, "organization_closed")
-    for deed in ("approve", "reject"):
-        answer = officer_client.post(f"{URL}/{organization.pk}/kyb/{deed}", REASON if deed == "reject" else {})
+    for decision in ("approve", "reject"):
+        answer = officer_client.post(f"{URL}/{organization.pk}/kyb/{decision}", REASON if decision == "reject" else {})
         assert problem(answer) == (409, "organization_closed")
     assert snapshot(organization) == before
 
