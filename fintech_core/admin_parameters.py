@@ -80,7 +80,7 @@ def record_refusal(*, actor: Actor, model: type[models.Model], names: Iterable[s
 
 def refusal_page(request: HttpRequest, names: Iterable[str]) -> Any:
     """400, with the reason."""
-    text = gettext("This list is filtered and searched by what its page offers, and not by: %(names)s.")
+    text = gettext("This list can't be filtered by: %(names)s. Use the search and the filters of its page.")
     return _page(request, text % {"names": ", ".join(_harmless(names))})
 
 

@@ -4,6 +4,7 @@ what lies below it within it alone; anything else is 404.
 No Idempotency-Key here: bodies and answers hold addresses and numbers, and answers to a key are stored.
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from fintech_core.serializers import ReasonInput, StrictInput
 from fintech_core.step_up import StepUpAction
 from fintech_core.viewsets import DomainViewSet
 from organizations import selectors, services
+from organizations.models import Organization
 from organizations.serializers import (
     AcceptInput,
     CloseOrganizationInput,
@@ -83,6 +85,11 @@ def _organizations_for(actor: Actor) -> Any:
     """Staff also see whether others claim the tax number; members learn nothing of other organizations."""
     rows = selectors.organizations_visible_to(actor)
     return selectors.with_other_claims(rows) if _is_staff(actor) else rows
+
+
+def _shown_to(actor: Actor, organization: Organization) -> Organization:
+    """What a write answers with: what reading the organization shows the caller."""
+    return _organizations_for(actor).get(pk=organization.pk) if _is_staff(actor) else organization
 
 
 def _is_staff(actor: Actor) -> bool:
@@ -178,15 +185,11 @@ class OrganizationViewSet(InOrganization):
         """
         data = self.validated(CloseOrganizationInput)
         close_organization = import_string(settings.CLOSE_ORGANIZATION)
-        return self.write(
-            lambda: close_organization(actor=self.actor, organization_id=organization_id, **data),
-            OrganizationOutput,
-            takes_key=False,
-        )
+        return self._answer(lambda: close_organization(actor=self.actor, organization_id=organization_id, **data))
 
     @extend_schema(operation_id="organizations_kyb_submit", request=None, responses=OrganizationOutput)
     def submit_kyb(self, request: Request, organization_id: UUID) -> HttpResponse:
-        """Ask for the review of who the organization is (KYB); needs a KYC level of the person who asks.
+        """Submit the organization for review (KYB); needs a KYC level of the person who submits it.
 
         409 `tax_number_taken` while the number is under review or approved for another organization, and
         `tax_number_contested` after a rejection, while another one that was refused the number comes first.
@@ -207,11 +210,12 @@ class OrganizationViewSet(InOrganization):
 
     def _write(self, service: Any, **arguments: Any) -> HttpResponse:
         organization_id = self.organization_id
-        return self.write(
-            lambda: service(actor=self.actor, organization_id=organization_id, now=clock.now(), **arguments),
-            OrganizationOutput,
-            takes_key=False,
+        return self._answer(
+            lambda: service(actor=self.actor, organization_id=organization_id, now=clock.now(), **arguments)
         )
+
+    def _answer(self, use_case: Callable[[], Organization]) -> HttpResponse:
+        return self.write(lambda: _shown_to(self.actor, use_case()), OrganizationOutput, takes_key=False)
 
 
 @extend_schema(tags=["organizations"])
@@ -251,7 +255,7 @@ class MemberViewSet(InOrganization):
 
     @extend_schema(operation_id="organizations_members_remove", responses={204: None})
     def destroy(self, request: Request, organization_id: UUID, pk: UUID) -> HttpResponse:
-        """Put a member out, who gets a message. 409 `last_admin` for the only administrator."""
+        """Remove a member, who gets a message. 409 `last_admin` for the only administrator."""
         return self.write(
             lambda: services.remove_member(
                 actor=self.actor, organization_id=organization_id, member_id=pk, now=clock.now()

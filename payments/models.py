@@ -332,6 +332,7 @@ class SimulatorDelivery(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
+        verbose_name_plural = "simulator deliveries"
         constraints: ClassVar = [models.UniqueConstraint(fields=["event_id"], name="simulator_event_once")]
         indexes: ClassVar = [
             models.Index(fields=["next_attempt_at"], condition=Q(delivered_at__isnull=True), name="simulator_due"),

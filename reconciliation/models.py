@@ -209,6 +209,7 @@ class Match(models.Model):
     reason = models.CharField(max_length=500, blank=True, default="")
 
     class Meta:
+        verbose_name_plural = "matches"
         constraints: ClassVar = [
             enum_check("rule", MatchRule, "recon_match_rule_known"),
             models.CheckConstraint(
@@ -252,6 +253,7 @@ class MatchedEntry(models.Model):
     live = models.BooleanField(default=True)
 
     class Meta:
+        verbose_name_plural = "matched entries"
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["entry"], condition=Q(live=True), name="recon_mentry_live_once"),
             models.UniqueConstraint(fields=["match", "entry"], name="recon_mentry_once"),

@@ -12,7 +12,7 @@ from fintech_core.actors import Actor
 from fintech_core.admin_base import ReadOnlyModelAdmin, ReasonForm, reason_action
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import ValidationFailed
-from fintech_core.money import InvalidAmount, Money, format_amount, parse_amount
+from fintech_core.money import InvalidAmount, Money, exponent_of, format_amount, parse_amount
 from transactions import services
 from transactions.models import (
     ExchangeQuote,
@@ -300,7 +300,11 @@ class MonitorAdmin(ReadOnlyModelAdmin):
 
 @admin.register(UnconfirmedOutflow)
 class UnconfirmedOutflowAdmin(ReadOnlyModelAdmin):
-    list_display = ("quarter", "owner", "currency", "amount")
+    list_display = ("quarter", "owner", "sent")
     list_filter = ("currency",)
     search_fields = ("=owner__owner_id",)
     ordering = ("-quarter", "-id")
+
+    @admin.display(ordering="amount")
+    def sent(self, outflow: UnconfirmedOutflow) -> str:
+        return f"{format_amount(outflow.amount, exponent_of(outflow.currency))} {outflow.currency}"

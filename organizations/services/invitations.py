@@ -99,10 +99,10 @@ def revoke_invitation(*, actor: Actor, organization_id: uuid.UUID, invitation_id
     if status != InvitationStatus.OPEN:
         raise InvalidTransition(f"The invitation is {status}.", extensions={"invitation_status": status})
     open_invitations_of(organization.pk).filter(pk=invitation.pk).update(revoked_at=now)
-    _tell_revoked(actor, invitation)
+    _record_revoked(actor, invitation)
 
 
-def _tell_revoked(actor: Actor, invitation: Invitation) -> None:
+def _record_revoked(actor: Actor, invitation: Invitation) -> None:
     tell(
         actor=actor,
         action="organization_invitation.revoked",
@@ -126,7 +126,7 @@ def end_invitations_of(*, actor: Actor, user_id: uuid.UUID, email: str | None, n
     found = list(still_open.filter(expires_at__gt=now).select_for_update(of=("self",), no_key=True).order_by("pk"))
     Invitation.objects.filter(pk__in=[invitation.pk for invitation in found]).update(revoked_at=now)
     for invitation in found:
-        _tell_revoked(actor, invitation)
+        _record_revoked(actor, invitation)
     if email is not None:
         _forget(Q(**indexed("email", email)), now)
     return len(found)

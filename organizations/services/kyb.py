@@ -1,4 +1,4 @@
-"""KYB ("know your business"): an organization asks for the review, and officers decide.
+"""KYB ("know your business"): an organization submits it, and officers decide.
 
 A tax number belongs to one organization while its KYB is submitted, in review or approved, and to none before: any
 customer may write any number into an organization. So the number is compared at the submission, which takes a person
@@ -26,7 +26,7 @@ from users.locks import lock_user
 
 
 def submit_kyb(*, actor: Actor, organization_id: uuid.UUID, now: datetime) -> Organization:
-    """Ask for the review. A refusal because of the tax number leaves an audit row for the officers.
+    """Submit it for review. A refusal because of the tax number leaves an audit row for the officers.
 
     Raises NotFound, PermissionDenied, InvalidTransition, KycRequired (of the actor), and as `refuse_out_of_turn`.
     """

@@ -31,7 +31,8 @@ def change_member_role(
     before = MemberRole(member.role)
     if before == role:
         return member
-    lock_user(member.user_id)  # before the confirmation, which may be theirs (the lock order)
+    # Before the confirmation, which may be theirs (the lock order); the message goes to the address of today.
+    member.user = lock_user(member.user_id)
     step_up.spend(actor=actor)
     if before == MemberRole.ADMIN:
         refuse_the_last_admin(organization.pk, member.user_id)
@@ -47,7 +48,7 @@ def remove_member(*, actor: Actor, organization_id: uuid.UUID, member_id: uuid.U
     """Remove a member, with a fresh code. Raises NotFound, PermissionDenied, StepUpRequired, LastAdmin."""
     organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.MEMBERS_WRITE)
     member = _member(organization, member_id)
-    lock_user(member.user_id)
+    member.user = lock_user(member.user_id)
     step_up.spend(actor=actor)
     before = MemberRole(member.role)
     _remove(actor, member, now, "organization_member.removed")

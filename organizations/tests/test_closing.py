@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -106,20 +106,21 @@ def test_its_only_administrator_closes_it_with_all_that_hung_on_it(alice: User, 
     made = client_in(alice, organization).post("/api/v1/api-keys", {"name": "Shop", "scopes": ["wallets:read"]})
     assert made.status_code == 201
 
-    answer = close(client_for(alice), organization, {"reason": "Sold to my aunt Ottilie"})
+    now = clock.now()
+    with clock_at(now):
+        answer = close(client_for(alice), organization, {"reason": "Sold to my aunt Ottilie"})
 
     assert answer.status_code == 200, answer.content
     connection.check_constraints()  # the deferred triggers
     organization.refresh_from_db()
-    assert json.loads(answer.content)["closed_at"] is not None
-    assert organization.closed_at is not None
+    assert datetime.fromisoformat(answer.json()["closed_at"]) == organization.closed_at == now
     assert not organization.members.exists()
     wallet.refresh_from_db()
     assert wallet.status == "CLOSED"
-    assert Invitation.objects.get().revoked_at == organization.closed_at
+    assert Invitation.objects.get().revoked_at == now
     account.refresh_from_db()
-    assert (account.archived_at, account.archived_by_id) == (organization.closed_at, alice.pk)
-    assert ApiKey.objects.get().revoked_at is not None
+    assert (account.archived_at, account.archived_by_id) == (now, alice.pk)
+    assert ApiKey.objects.get().revoked_at == now
     alice.refresh_from_db()
     assert alice.role == Role.CLIENT
     row = AuditLog.objects.get(action="organization.closed")
@@ -263,7 +264,9 @@ def test_an_administrator_who_removed_another_closes_it_only_after_a_week(
     organization = organization_of(alice)
     member = organization.members.create(user=bob, role=MemberRole.ADMIN, created_at=timezone.now())
     path = f"{URL}/{organization.pk}/members/{member.pk}"
-    done = client_for(alice).delete(path) if way == "removed" else client_for(alice).patch(path, {"role": "viewer"})
+    client, removed_at = client_for(alice), clock.now()
+    with clock_at(removed_at):
+        done = client.delete(path) if way == "removed" else client.patch(path, {"role": "viewer"})
     assert done.status_code == (204 if way == "removed" else 200)
 
     refused = close(client_for(alice), organization)
@@ -275,7 +278,9 @@ def test_an_administrator_who_removed_another_closes_it_only_after_a_week(
     assert message.recipient == "bob@customer.example"
     role = "viewer" if way == "demoted" else ""
     assert json.loads(message.context or "{}")["role"] == role
-    with clock_at(clock.now() + timedelta(days=7, seconds=1)):
+    with clock_at(removed_at + timedelta(days=7, seconds=-1)):
+        assert problem(close(client_for(alice), organization)) == (409, "organization_in_use")
+    with clock_at(removed_at + timedelta(days=7)):
         assert close(client_for(alice), organization).status_code == 200
 
 
@@ -399,10 +404,13 @@ def test_staff_say_why_and_it_is_closed_once(alice: User, officer_client: Client
 def test_the_admin_closes_one_with_a_reason(alice: User, officer: User) -> None:
     organization = organization_of(alice)
 
-    assert act(browser_for(officer), "organization", "close_organization", organization)[-1].endswith("1 done.")
+    now = clock.now()
+    with clock_at(now):
+        done = act(browser_for(officer), "organization", "close_organization", organization)
 
+    assert done[-1].endswith("1 done.")
     organization.refresh_from_db()
-    assert organization.closed_at is not None
+    assert organization.closed_at == now
     assert AuditLog.objects.get(action="organization.closed").actor_id == officer.pk
 
 

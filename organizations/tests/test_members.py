@@ -14,15 +14,16 @@ from fintech_core.actors import Actor
 from fintech_core.db import unit_of_work
 from fintech_core.exceptions import DomainError, PermissionDenied
 from fintech_core.models import AuditLog
-from fintech_core.testing import SYSTEM, Client, actor_for, client_for, customer
+from fintech_core.testing import SYSTEM, Client, actor_for, client_for, customer, with_personal
 from organizations import services
 from organizations.enums import MemberRole
 from organizations.models import Organization, OrganizationMember
-from organizations.services import LastAdmin
+from organizations.services import LastAdmin, members
 from organizations.tests.factories import member_actor, organization_of, problem
 from tests.forge import Forge
 from users.enums import Role
-from users.models import ApiKey, User
+from users.locks import lock_user
+from users.models import ApiKey, Message, User
 from users.services import deactivate_user
 
 URL = "/api/v1/organizations"
@@ -421,7 +422,7 @@ def test_a_person_is_a_member_once_and_in_a_known_role(alice: User, acme: Organi
 # --- Fresh codes ------------------------------------------------------------------------------------------------------
 
 
-def test_a_token_alone_removes_nobody_and_leaves_nothing(alice: User, bob: User, acme: Organization) -> None:
+def test_a_token_alone_removes_no_member_and_leaves_no_organization(alice: User, bob: User, acme: Organization) -> None:
     """As it changes no role; the code is bound to the member."""
     before = list(OrganizationMember.objects.order_by("pk").values_list("pk", "role"))
     clients = [client_for(alice), client_for(bob)]
@@ -438,3 +439,24 @@ def test_a_token_alone_removes_nobody_and_leaves_nothing(alice: User, bob: User,
     header = clients[0].confirm("DELETE", path(acme, bob), {})
     assert problem(clients[0].delete(path(acme, alice), headers=header)) == (403, "step_up_required")
     assert clients[0].delete(path(acme, bob), headers=header).status_code == 204
+
+
+@pytest.mark.parametrize("way", ["removed", "demoted"])
+def test_the_message_goes_to_the_address_that_the_member_has_under_the_lock(
+    alice: User, bob: User, acme: Organization, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """They change it between the look at the membership and the lock."""
+    OrganizationMember.objects.filter(organization=acme, user=bob).update(role=MemberRole.ADMIN)
+
+    def changed_meanwhile(user_id: uuid.UUID) -> User:
+        with_personal(bob, email="bob@elsewhere.example")
+        return lock_user(user_id)
+
+    monkeypatch.setattr(members, "lock_user", changed_meanwhile)
+    client = client_for(alice)
+    target = path(acme, bob)
+
+    answer = client.delete(target) if way == "removed" else client.patch(target, {"role": "viewer"})
+
+    assert answer.status_code == (204 if way == "removed" else 200)
+    assert Message.objects.get(template="membership_changed").recipient == "bob@elsewhere.example"

@@ -10,8 +10,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from fintech_core import clock
 from fintech_core.models import AuditLog, OutboxEvent
-from fintech_core.testing import Client
+from fintech_core.testing import Client, clock_at
 from organizations.models import Organization, PayoutAccount
 from organizations.tests.factories import problem
 from tests.forge import NOW, Forge
@@ -70,13 +71,14 @@ def test_its_number_stands_nowhere_in_clear(bob_in_acme: Client, acme: Organizat
 def test_one_takes_the_place_of_another(bob: User, bob_in_acme: Client, acme: Organization) -> None:
     first = add(bob_in_acme, acme)
 
-    second = add(
-        bob_in_acme, acme, replaces=first["id"], method="card_token", details={"token": "tok_12345678", "last4": "4242"}
-    )
+    now = clock.now()
+    with clock_at(now):
+        card = {"token": "tok_12345678", "last4": "4242"}
+        second = add(bob_in_acme, acme, replaces=first["id"], method="card_token", details=card)
 
     assert second["replaces"] == first["id"]
     old = PayoutAccount.objects.get(pk=first["id"])
-    assert (old.archived_at is not None, old.archived_by_id) == (True, bob.pk)
+    assert (old.archived_at, old.archived_by_id) == (now, bob.pk)
     assert [row["id"] for row in bob_in_acme.get(path(acme) + "?archived=false").json()["results"]] == [second["id"]]
     again = bob_in_acme.post(path(acme), {**BODY, "replaces": first["id"]})
     assert problem(again) == (409, "invalid_transition")
@@ -86,9 +88,11 @@ def test_one_takes_the_place_of_another(bob: User, bob_in_acme: Client, acme: Or
 def test_one_is_archived_once(bob_in_acme: Client, acme: Organization) -> None:
     account = add(bob_in_acme, acme)["id"]
 
-    assert bob_in_acme.delete(path(acme, account)).status_code == 204
+    now = clock.now()
+    with clock_at(now):
+        assert bob_in_acme.delete(path(acme, account)).status_code == 204
     assert problem(bob_in_acme.delete(path(acme, account))) == (409, "invalid_transition")
-    assert PayoutAccount.objects.get().archived_at is not None
+    assert PayoutAccount.objects.get().archived_at == now
 
 
 def test_there_is_no_editing(bob_in_acme: Client, acme: Organization) -> None:

@@ -1,4 +1,4 @@
-"""A tax number is an organization's from the submission of its KYB on, and nobody's before: no squatting, no leak."""
+"""A tax number is an organization's from the submission of its KYB on, and not before: no squatting, no leak."""
 
 import base64
 from typing import Any
@@ -8,6 +8,7 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from fintech_core.crypto import index_digest, index_key_ids
 from fintech_core.db import unit_of_work
 from fintech_core.models import AuditLog
 from fintech_core.testing import Client, browser_for, client_for, customer, kyc
@@ -61,7 +62,7 @@ def test_an_unproven_claim_keeps_no_one_from_the_number(
 
 @pytest.mark.django_db
 def test_who_has_not_proved_who_they_are_submits_nothing(mallory: User) -> None:
-    """So that the number of a stranger can't be held, nor asked after, by an account that anybody may make."""
+    """So that an account which anyone can register neither holds a stranger's number nor learns whether it is taken."""
     squatted = made_by(mallory)
 
     refused = submit(mallory, squatted)
@@ -121,6 +122,21 @@ def test_a_second_submission_is_refused_and_officers_see_both(
 
 
 @pytest.mark.django_db
+def test_officers_see_other_claims_in_the_answers_to_their_decisions(
+    alice: User, mallory: User, officer_client: Client
+) -> None:
+    rejected, other = made_by(kyc(mallory, 1)), made_by(kyc(alice, 1))
+    submit(mallory, rejected)
+    decisions = [decide(officer_client, rejected, "reject")]
+    closed = officer_client.post(f"{URL}/{rejected.pk}/close", {"reason": "not theirs"})
+    submit(alice, other)
+    decisions.append(decide(officer_client, other, "approve"))
+
+    for answer in (*decisions, closed):
+        assert (answer.status_code, answer.json()["has_other_claims"]) == (200, True)
+
+
+@pytest.mark.django_db
 def test_a_refused_submission_frees_the_number_for_its_owner(
     alice: User, mallory: User, officer_client: Client
 ) -> None:
@@ -171,8 +187,8 @@ def test_a_number_is_held_under_every_index_key(alice: User, mallory: User, sett
     settings.PII_INDEX_KEYS = f"{newer}:{base64.b64encode(b'n' * 32).decode()},{ring}"
     assert submit(alice, first).status_code == 200
     first.refresh_from_db()
-    assert first.tax_number_index_a is not None
-    assert first.tax_number_index_b is not None
+    stored = {key_id % 2: index_digest("tax_number", NUMBER, key_id=key_id) for key_id in index_key_ids()}
+    assert (bytes(first.tax_number_index_a or b""), bytes(first.tax_number_index_b or b"")) == (stored[1], stored[0])
 
     assert problem(submit(mallory, second)) == (409, "tax_number_taken")
 

@@ -109,6 +109,7 @@ class LedgerEntry(models.Model):
     hash = models.BinaryField(max_length=32)
 
     class Meta:
+        verbose_name_plural = "ledger entries"
         constraints: ClassVar = [
             enum_check("direction", Direction, "entry_direction_known"),
             models.CheckConstraint(condition=Q(amount__gt=0), name="entry_amount_positive"),
