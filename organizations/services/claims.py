@@ -1,8 +1,9 @@
 """Whose turn it is when several organizations claim one tax number.
 
 A claim that is undecided or approved keeps all others out. An organization that is refused because of it has contested
-it, and comes first once it is rejected: the organization that was rejected, and the person who submitted it, can't submit the same
-number again for settings.KYB_REJECTED_WAIT while another organization that contested it waits for its turn.
+it, and comes first once it is rejected: the organization that was rejected, and the person who submitted it, can't
+submit the same number again for settings.KYB_REJECTED_WAIT while another organization that contested it waits for its
+turn.
 """
 
 import uuid
