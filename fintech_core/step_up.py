@@ -28,7 +28,7 @@ class StepUpAction:
     """`title` is what the message names. A payment has `describe`, and always gets a message (dynamic linking).
 
     `of_staff`: every member of staff needs a code, which the frame spends in the action's unit of work. An owner who
-    may do the same by the same route isn't asked for one by the frame; `of_owners` says that the service always does.
+    may do the same by the same route needs none for the frame; `of_owners` says that the service always does.
     """
 
     title: str

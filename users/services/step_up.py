@@ -49,8 +49,8 @@ class StepUpUnavailable(DomainError):
 def begin(*, actor: Actor, fingerprint: bytes, title: str, payment: str = "") -> StepUpChallenge:
     """Open a challenge for a request, and send its code unless the authenticator is to be used.
 
-    `payment` is what the message says of amount and payee; "" for what isn't a payment: those have no authenticator to
-    fall back on, whose code names neither. Raises PermissionDenied for API keys, StepUpUnavailable.
+    `payment` is what the message says of amount and payee; "" for what isn't a payment. A payment can't fall back on
+    an authenticator, whose code names neither. Raises PermissionDenied for API keys, StepUpUnavailable.
     """
     now = clock.now()
     user_id, session_id = _ids(actor)
