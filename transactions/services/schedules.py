@@ -5,7 +5,7 @@ the payee neither sees it nor can end it, so it must not keep their wallet open.
 """
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -324,24 +324,20 @@ def _resolve(actor: Actor, source: Wallet, destination: Destination) -> _Payee:
     the one answer that a transfer gives, too, and counted like it."""
     counters = payees.used_now(actor=actor)
     user: User | None = None
-    wallet: Wallet | None
-    if destination.wallet_id is None:
-        payees.refuse_unknown(counters, payers=[source.pk], payees=[payees.NOWHERE])
     if destination.wallet_id is not None:
         wallet = Wallet.objects.filter(pk=destination.wallet_id, account_code__isnull=True).first()
+        if wallet is None or wallet.owner_id != actor.owner_id:
+            named = wallet.pk if wallet is not None else payees.NOWHERE
+            payees.refuse_unknown(counters, payers=[source.pk], payees=[named])
     else:
-        find: Callable[[], User | None] = (
-            (lambda: user_by_verified_email(destination.email or ""))
-            if destination.email is not None
-            else (lambda: user_by_verified_phone(destination.phone or ""))
-        )
-        user = find()
+        payees.refuse_unknown(counters, payers=[source.pk], payees=[payees.NOWHERE])
+        if destination.email is not None:
+            user = user_by_verified_email(destination.email)
+        else:
+            user = user_by_verified_phone(destination.phone or "")
         wallet = open_wallet_of(user.pk, source.currency) if user is not None else None
     if wallet is not None and wallet.pk == source.pk:
         raise ledger.SameWallet
-    if wallet is None or wallet.owner_id != actor.owner_id:
-        named = wallet.pk if wallet is not None else payees.NOWHERE
-        payees.refuse_unknown(counters, payers=[source.pk], payees=[named])
     if wallet is None or wallet.owner_id is None or wallet.status == WalletStatus.CLOSED:
         raise _unavailable(actor, source, wallet)
     if wallet.currency != source.currency:

@@ -338,6 +338,18 @@ def test_daily_schedules_add_up_when_they_are_made(client: Client) -> None:
     assert schedule(client, "3000.00").status_code == 201
 
 
+@pytest.mark.django_db(transaction=True)
+def test_of_daily_schedules_made_at_once_those_together_stay_below_the_amount(client: Client) -> None:
+    def make() -> None:
+        answer = schedule(bare(client_for(client.user)), "2000.00")
+        if answer.status_code != 201:
+            assert needs_code(answer)
+            raise StepUpRequired
+
+    assert at_once(make, make, make, make) == ["done"] * 2 + ["step_up_required"] * 2
+    assert TransferSchedule.objects.count() == 2
+
+
 def test_what_left_already_counts_for_a_new_schedule(client: Client) -> None:
     assert send(client, "6000.00").status_code == 201
 

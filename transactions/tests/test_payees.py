@@ -34,6 +34,7 @@ from transactions import ledger, services
 from transactions.enums import TransactionKind
 from transactions.models import Hold, Transaction, TransferSchedule
 from transactions.selectors import Party
+from transactions.services.payees import NOWHERE
 from users.models import User
 from wallet.models import Wallet
 
@@ -114,6 +115,7 @@ def payees(bob: User, mallory: User, officer: User) -> Payees:
         "unknown address": unknown(1),
         "unknown number": {"destination_phone": "+12025550123"},
         "unknown wallet": {"destination_wallet": str(uuid.uuid4())},
+        "no wallet's id": {"destination_wallet": str(NOWHERE)},
         "closed": {"destination_wallet": str(wallet_of(closed).pk)},
         "closed, by address": named(closed),
         "unverified": named(mallory),
