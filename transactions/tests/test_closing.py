@@ -14,7 +14,7 @@ from fintech_core import clock
 from fintech_core.db import unit_of_work
 from fintech_core.models import AuditLog, OutboxEvent
 from fintech_core.money import Money
-from fintech_core.testing import Client, actor_for, browser_for, fund_wallet, kyc
+from fintech_core.testing import SYSTEM, Client, actor_for, browser_for, fund_wallet, kyc
 from organizations.tests.factories import approve_kyb, client_in, organization_of, wallet_for
 from tests.invariants import check_invariants, deadlocks
 from transactions import services
@@ -100,6 +100,43 @@ def test_without_a_fee_nothing_is_forfeited(alice: User, alice_client: Client) -
 
     with nothing_moves():
         refused = problem(close(alice_client, wallet, "0.01"), 409, "remainder_transferable")
+
+    assert refused["at_most"] == "0.00"
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+def test_what_a_frozen_payer_sent_is_forfeited_only_where_frozen_wallets_take_nothing(
+    alice: User, bob: User, alice_client: Client, bob_client: Client, settings: Any, *, blocks: bool
+) -> None:
+    for user in (alice, bob):
+        kyc(user, 1)
+    source, wallet = fund_wallet(bob, "1.00"), wallet_of(alice)
+    assert bob_client.post("/api/v1/transfers", body(source, wallet, "0.05"), key="new").status_code == 201
+    Wallet.objects.filter(pk=source.pk).update(status="FROZEN")
+    settings.FREEZE_BLOCKS_CREDITS = blocks
+
+    answer = close(alice_client, wallet, "0.05")
+
+    if blocks:
+        assert answer.json()["status"] == "CLOSED"
+    else:
+        assert problem(answer, 409, "remainder_transferable")["at_most"] == "0.00"
+
+
+def test_what_was_exchanged_out_of_a_wallet_that_is_closed_now_is_not_forfeited(
+    alice: User, alice_client: Client
+) -> None:
+    kyc(alice, 1)
+    source, wallet = fund_wallet(alice, "10.00", "EUR"), wallet_of(alice)
+    rates = {"EUR": Decimal(1), "USD": Decimal("1.00")}
+    unit_of_work(lambda: services.load_rates(actor=SYSTEM, source="ecb", as_of=clock.now().date(), rates=rates))
+    asked = {**body(source, wallet, "10.00"), "currency": "EUR"}
+    quote = alice_client.post("/api/v1/exchange-quotes", asked).json()["id"]
+    assert alice_client.post("/api/v1/exchanges", {"quote": quote}, key="new").status_code == 201
+    assert close(alice_client, source).json()["status"] == "CLOSED"
+    wallet.refresh_from_db()
+
+    refused = problem(close(alice_client, wallet, f"{wallet.balance:.2f}"), 409, "remainder_transferable")
 
     assert refused["at_most"] == "0.00"
 
