@@ -58,7 +58,12 @@ class SubmissionInput(StrictInput):
     document_type = serializers.ChoiceField(choices=DocumentType.choices, error_messages=_NO_ECHO)
     document_number = PersonalTextField(
         max_length=32,
-        validators=[RegexValidator(r"\A\w[\w ./-]{3,}\Z", "4 to 32 letters, digits, spaces, dots, slashes, hyphens.")],
+        # Begins with a letter or digit: the number is compared by these alone.
+        validators=[
+            RegexValidator(
+                r"\A[^\W_](?:[^\W_]|[ ./-]){3,}\Z", "4 to 32 letters, digits, spaces, dots, slashes, hyphens."
+            )
+        ],
     )
 
     def validate_date_of_birth(self, value: date) -> date:
