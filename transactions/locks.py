@@ -3,6 +3,8 @@
 import uuid
 from collections.abc import Iterable
 
+from django.db import connection
+
 from transactions.models import ExchangeQuote, FeeSchedule, Hold, Transaction, TransferSchedule
 
 
@@ -57,3 +59,12 @@ def lock_transfer_schedules(schedule_ids: Iterable[uuid.UUID]) -> list[TransferS
     """Several schedules in primary-key order, before any user or wallet."""
     rows = TransferSchedule.objects.filter(pk__in=set(schedule_ids)).select_related("source_wallet").order_by("pk")
     return list(rows.select_for_update(of=("self",), no_key=True))
+
+
+def lock_rates() -> None:
+    """One load of exchange rates after another, until COMMIT. An advisory lock: loads share no row that is always there.
+
+    Two sources may load one day, and each set is compared with what is loaded.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('transactions.exchange_rates', 0))")

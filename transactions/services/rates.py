@@ -20,6 +20,7 @@ from fintech_core.actors import Actor
 from fintech_core.capabilities import Capability
 from fintech_core.exceptions import DomainError, ValidationFailed
 from transactions import fx
+from transactions.locks import lock_rates
 from transactions.models import ExchangeRate
 from transactions.selectors import rates_near
 
@@ -68,8 +69,9 @@ def load_rates(
     value pass. Raises ValidationFailed, RatesExist, RatesJump.
     """
     actor.require(Capability.RATES_MANAGE)
-    now = clock.now()
     _check(rates)
+    lock_rates()
+    now = clock.now()
     _check_day(as_of, today=now.date())
     if ExchangeRate.objects.filter(source=source, as_of=as_of).exists():
         raise RatesExist

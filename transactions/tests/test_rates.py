@@ -536,6 +536,14 @@ def test_the_database_refuses_a_wrong_rate(forge: Forge, currency: str, rate: st
 
 
 @pytest.mark.django_db(transaction=True)
+def test_of_two_sources_at_once_the_later_one_is_compared_with_the_earlier() -> None:
+    first, second = (lambda: load({"USD": "1.0"}, source="one"), lambda: load({"USD": "5.0"}, source="two"))
+
+    assert at_once(first, second) == ["done", "rates_jump"]
+    assert ExchangeRate.objects.filter(currency="USD").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
 def test_of_many_loads_of_one_day_at_once_one_is_loaded_whole() -> None:
     sets = [{"USD": "1.1", "GBP": "0.8"}, {"JPY": "160"}, {"USD": "1.1"}, {"KWD": "0.36"}]
 
