@@ -62,7 +62,7 @@ def lock_transfer_schedules(schedule_ids: Iterable[uuid.UUID]) -> list[TransferS
 
 
 def lock_rates() -> None:
-    """One load of exchange rates after another, until COMMIT. An advisory lock: loads share no row that is always there.
+    """One load of exchange rates after another, until COMMIT. An advisory lock, as loads share no row that always exists.
 
     Two sources may load one day, and each set is compared with what is loaded.
     """
