@@ -62,7 +62,7 @@ def lock_transfer_schedules(schedule_ids: Iterable[uuid.UUID]) -> list[TransferS
 
 
 def lock_rates() -> None:
-    """One load of exchange rates after another, until COMMIT. An advisory lock, as loads share no row that always exists.
+    """One load of exchange rates after another, until COMMIT: an advisory lock, as loads share no permanent row.
 
     Two sources may load one day, and each set is compared with what is loaded.
     """
