@@ -1,62 +1,42 @@
-"""The cache that rates are counted in: one round trip per count, where django-ratelimit's two calls would be three.
+"""Counters of rates in Valkey: fixed windows, one atomic command per count.
 
-It asks `add(key, 1)`, and where there is such a key `incr(key)`. Here `add` does both at once, atomically, and `incr`
-hands out what came of it. So this cache is for counters alone. An instance belongs to one thread (Django's `caches`).
-django-ratelimit counts one at a time; inside `weighing(n)` that one counts as n, in the same command.
+They go by this process's clock. Any function raises RedisError or OSError while Valkey is away.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any
+import functools
+import time
 
-from django.core.cache.backends.redis import RedisCache, RedisCacheClient
+from django.conf import settings
+from redis import Redis
 
-# The counter's lifetime begins with its first count and isn't prolonged by others.
+# A counter's lifetime begins with its first count and isn't prolonged by later ones.
 _COUNT = """
 local count = redis.call('INCRBY', KEYS[1], ARGV[1])
 if count == tonumber(ARGV[1]) then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
 return count
 """
+_MARGIN = 5  # seconds that a counter outlives its window: the clocks of the processes differ
 
 
-_weight: ContextVar[int] = ContextVar("weight_of_a_count", default=1)
+def count(name: str, subject: bytes, *, rate: tuple[int, int], number: int) -> tuple[int, int]:
+    """Count `number`. Returns how many there are in the window now, and the seconds until it ends."""
+    most, seconds = rate
+    end = window_end(subject, seconds)
+    key = f"fintech-core:rate:{name}:{most}/{seconds}:{subject.hex()}:{end}"
+    return int(_client(settings.REDIS_URL).eval(_COUNT, 1, key, number, seconds + _MARGIN)), end - int(time.time())
 
 
-@contextmanager
-def weighing(number: int) -> Iterator[None]:
-    """What is counted inside counts `number` times."""
-    token = _weight.set(number)
-    try:
-        yield
-    finally:
-        _weight.reset(token)
+def window_end(subject: bytes, seconds: int) -> int:
+    """Each subject has an offset of its own, so that not all windows end at the same time."""
+    now, offset = int(time.time()), int.from_bytes(subject[:8])
+    return now + (offset - now) % seconds
 
 
-class CounterClient(RedisCacheClient):
-    _counted: tuple[str, int] | None = None
-    _kept: Any = None
-
-    def get_client(self, key: Any = None, *, write: bool = False) -> Any:
-        """One client, kept: making one for every command, as Django does, takes longer than the command."""
-        if self._kept is None:
-            self._kept = super().get_client(key, write=True)
-        return self._kept
-
-    def add(self, key: Any, value: Any, timeout: Any) -> bool:
-        """Count `value` and say whether the number is `value` now; else `incr` returns it."""
-        count = int(self.get_client().eval(_COUNT, 1, key, value * _weight.get(), timeout))
-        self._counted = (key, count)
-        return count == value
-
-    def incr(self, key: Any, delta: Any) -> int:
-        """The number of the count that `add` has just made. Raises ValueError for any other key."""
-        if self._counted is None or self._counted[0] != key:
-            raise ValueError("this cache counts by add()")
-        return self._counted[1]
+def are_writable() -> bool:
+    return bool(_client(settings.REDIS_URL).set("fintech-core:ready", 1, ex=10))
 
 
-class CounterCache(RedisCache):
-    def __init__(self, server: Any, params: Any) -> None:
-        super().__init__(server, params)
-        self._class = CounterClient
+@functools.cache
+def _client(url: str) -> Redis:
+    """One for all threads: making one takes longer than a command."""
+    return Redis.from_url(url, **settings.REDIS_CLIENT)

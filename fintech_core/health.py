@@ -3,12 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from django.core.cache import caches
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Value
 
-from fintech_core import transaction_ids
+from fintech_core import counters, transaction_ids
 from fintech_core.clock import DatabaseNow
 from fintech_core.models import WorkerHeartbeat
 
@@ -93,9 +92,7 @@ def _clock() -> bool:
 
 def _cache() -> bool:
     try:
-        counters = caches["counters"]
-        counters.set("ready", 1, 10)
-        return bool(counters.get("ready") == 1)
+        return counters.are_writable()
     except Exception as error:
         logger.warning("cache_unavailable", error=type(error).__name__)
         return False

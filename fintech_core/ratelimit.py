@@ -5,10 +5,10 @@ network that asks, and in an hour and a day by who asks: strangers' networks tog
 owner's sessions. Each has a counter of its own, so that none can use up another's. A part of a whole that they share
 could be taken twice, for the windows of two counters don't end together.
 
-Counters are atomic and stand in the cache (django-ratelimit's fixed windows: over a boundary up to twice the rate
-passes). Each limit says what happens while the cache is away: ways in are counted in the database then (budgets.py),
-money and reads go on. While the database is away nothing is counted of the ways in, for nothing is done: a client that
-tries again must not find its tries, or the messages to its address, used up. Rates are settings.RATE_LIMITS.
+Counters are atomic and stand in the cache (counters.py; fixed windows: over a boundary up to twice the rate passes).
+Each limit says what happens while the cache is away: ways in are counted in the database then (budgets.py), money and
+reads go on. While the database is away nothing is counted of the ways in, for nothing is done: a client that tries
+again must not find its tries, or the messages to its address, used up. Rates are settings.RATE_LIMITS.
 """
 
 import time
@@ -24,7 +24,6 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
-from django_ratelimit.core import get_usage
 from redis.exceptions import RedisError
 from rest_framework.throttling import BaseThrottle
 
@@ -97,7 +96,7 @@ def _count_principal(limit: Limit, request: Any) -> None:
     actor = request.auth
     if isinstance(actor, Actor):
         weight = limit.weight(request.data) if limit.weight is not None else 1
-        count(limit, str(actor.principal_id), request=request._request, weight=weight)
+        count(limit, str(actor.principal_id), weight=weight)
 
 
 def count_sends(limits: Iterable[Limit], request: Any) -> None:
@@ -110,13 +109,13 @@ def count_sends(limits: Iterable[Limit], request: Any) -> None:
             _count_destination(limit, request)
 
 
-def count_send_in_session(limits: Iterable[Limit], destination: str, request: Any) -> None:
+def count_send_in_session(limits: Iterable[Limit], destination: str) -> None:
     """Count a message that a session has sent to its own user, apart from those that networks request.
 
     A stolen session neither floods the owner nor uses up their log-in codes. Raises RateLimited.
     """
     for limit in limits:
-        count(limit, f"session {destination}", request=request._request)
+        count(limit, f"session {destination}")
 
 
 def _count_destination(limit: Limit, request: Any) -> None:
@@ -131,16 +130,16 @@ def _count_destination(limit: Limit, request: Any) -> None:
     wide_network = b"" if familiar else client_address.current_wide_network()
     here, *around = client_address.counted_networks(network, wide_network)
     standing, percent = ("familiar", 100) if familiar else ("foreign", settings.SEND_FOREIGN_PERCENT)
-    _count_at(here, limit, destination, request)
+    _count_at(here, limit, destination)
     for whole in limit.in_all:
-        count(whole, f"{standing} {destination}", request=request._request, percent=percent)
+        count(whole, f"{standing} {destination}", percent=percent)
     for place in around:
-        _count_at(place, limit, destination, request)
+        _count_at(place, limit, destination)
 
 
-def _count_at(place: tuple[bytes, int], limit: Limit, destination: str, request: Any) -> None:
+def _count_at(place: tuple[bytes, int], limit: Limit, destination: str) -> None:
     network, factor = place
-    count(limit, f"{network.hex()} {destination}", request=request._request, factor=factor)
+    count(limit, f"{network.hex()} {destination}", factor=factor)
 
 
 def _destination(limit: Limit, request: Any) -> str | None:
@@ -152,9 +151,7 @@ def _destination(limit: Limit, request: Any) -> str | None:
         return None  # the action refuses it, and writes to nobody
 
 
-def count(
-    limit: Limit, value: str, *, request: HttpRequest, weight: int = 1, factor: int = 1, percent: int = 100
-) -> None:
+def count(limit: Limit, value: str, *, weight: int = 1, factor: int = 1, percent: int = 100) -> None:
     """Count `weight` at once, of `factor` times the rate or of `percent` of it. Raises RateLimited.
 
     Not inside a unit of work: a refusal, too, has to be counted.
@@ -162,12 +159,11 @@ def count(
     most, seconds = settings.RATE_LIMITS[limit.name]
     rate = max(1, most * factor * percent // 100), seconds
     subject = keyed_digest(f"rate_limit.{limit.name}", value)
-    with counters.weighing(weight):
-        usage = _usage(limit, subject, rate, request)
-    if usage is None:
+    counted = _count_in_cache(limit, subject, rate, weight)
+    if counted is None:
         _count_without_cache(limit, subject, rate, weight)
-    elif usage["should_limit"]:
-        raise RateLimited(max(1, usage["time_left"]))
+    elif counted[0] > rate[0]:
+        raise RateLimited(max(1, counted[1]))
 
 
 _cache_asked_again_at: list[float] = [0]
@@ -178,19 +174,16 @@ def forget_failure() -> None:
     _cache_asked_again_at[0] = 0
 
 
-def _usage(limit: Limit, subject: bytes, rate: tuple[int, int], request: HttpRequest) -> dict[str, Any] | None:
-    """What django-ratelimit counted; None while the cache is away."""
+def _count_in_cache(limit: Limit, subject: bytes, rate: tuple[int, int], weight: int) -> tuple[int, int] | None:
+    """How many there are now, and the seconds until the window ends; None while the cache is away."""
     if time.monotonic() < _cache_asked_again_at[0]:
         return None
     try:
-        usage: dict[str, Any] | None = get_usage(
-            request, group=limit.name, key=lambda *_: subject.hex(), rate=rate, increment=True
-        )
+        return counters.count(limit.name, subject, rate=rate, number=weight)
     except (RedisError, OSError) as error:
         _cache_asked_again_at[0] = time.monotonic() + CACHE_PAUSE
         logger.warning("rate_limit_cache_unavailable", error=type(error).__name__)
         return None
-    return usage if usage and usage["limit"] else None  # that is how it says that it could not count
 
 
 def _count_without_cache(limit: Limit, subject: bytes, rate: tuple[int, int], weight: int) -> None:
@@ -218,7 +211,7 @@ class RateLimitMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if request.path_info.startswith(COUNTED_PATHS) and request.path_info not in UNCOUNTED_PATHS:
             try:
-                count_network(API_NETWORK, request)
+                count_network(API_NETWORK)
             except DomainError as error:
                 return problems.response_of(error)
         return self.get_response(request)
@@ -228,7 +221,7 @@ class RateLimitMiddleware:
         if request.method == "POST" and match is not None and match.view_name == ADMIN_LOG_IN:
             try:
                 refuse_while_away()
-                count_network(LOG_IN_NETWORK, request)
+                count_network(LOG_IN_NETWORK)
             except DomainError as error:
                 return page_of(error, request)
         return None
@@ -238,15 +231,15 @@ class RateLimitMiddleware:
         return page_of(exception, request) if isinstance(exception, DomainError) else None
 
 
-def count_network(limit: Limit, request: HttpRequest) -> None:
+def count_network(limit: Limit) -> None:
     """Count one by the request's network, and by the /48 around it. Raises RateLimited."""
     network, wide_network = client_address.current_network(), client_address.current_wide_network()
     for place, factor in client_address.counted_networks(network, wide_network):
-        count(limit, place.hex(), request=request, factor=factor)
+        count(limit, place.hex(), factor=factor)
 
 
 _COUNT: Mapping[Per, Callable[[Limit, Any], None]] = {
-    Per.NETWORK: lambda limit, request: count_network(limit, request._request),
+    Per.NETWORK: lambda limit, request: count_network(limit),
     Per.PRINCIPAL: _count_principal,
     Per.DESTINATION: lambda limit, request: None,  # by count_sends, once the body was found valid
 }

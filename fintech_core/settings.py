@@ -189,18 +189,10 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL: str = env.str("REDIS_URL", default="redis://localhost:6379/0" if DEVELOPMENT else environ.Env.NOTSET)
 # A cache that is down must not hold a request up: redis-py's own default is ten retries.
-CACHE_CLIENT = {"socket_connect_timeout": 0.3, "socket_timeout": 0.3, "retry": Retry(NoBackoff(), 0)}
-CACHES = {
-    # What libraries would keep (Unfold's search of the admin), Django pickles: who can write to Valkey would run code
-    # here, and pages would fail while it is away. So they keep nothing.
-    "default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"},
-    "counters": {
-        "BACKEND": "fintech_core.counters.CounterCache",
-        "LOCATION": REDIS_URL,
-        "KEY_PREFIX": "fintech-core",
-        "OPTIONS": CACHE_CLIENT,
-    },
-}
+REDIS_CLIENT = {"socket_connect_timeout": 0.3, "socket_timeout": 0.3, "retry": Retry(NoBackoff(), 0)}
+# What libraries would keep (Unfold's search of the admin), Django pickles: who can write to Valkey would run code here,
+# and pages would fail while it is away. So they keep nothing.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 
 
 def celery_broker_url(redis_url: str) -> str:
@@ -375,7 +367,6 @@ RATE_LIMITS: dict[str, tuple[int, int]] = {
     "step_up": rate(env.str("RATE_LIMIT_STEP_UP", default="20/15m")),
     "verify_network": rate(env.str("RATE_LIMIT_VERIFY_NETWORK", default="300/m" if DEVELOPMENT else "30/m")),
 }
-RATELIMIT_USE_CACHE = "counters"
 # What a /48 of IPv6 may do in the place of the one /64 for which a limit per network is meant.
 WIDE_NETWORK_FACTOR: int = env.int("WIDE_NETWORK_FACTOR", default=4)
 # What networks that its owner hasn't logged in from may have sent to one address or number, in percent of the rates.

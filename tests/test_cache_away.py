@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def _cache_is_down(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ratelimit, "_cache_asked_again_at", [0])
-    settings.CACHES = {name: {**one, "LOCATION": "redis://127.0.0.1:9/0"} for name, one in settings.CACHES.items()}
+    settings.REDIS_URL = "redis://127.0.0.1:9/0"
 
 
 @pytest.mark.usefixtures("_cache_is_down")

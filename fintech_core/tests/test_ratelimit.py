@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 import redis
-from django.core.cache import caches
 from django.http import HttpResponse
 from django.test import Client as Browser
 from drf_spectacular.generators import SchemaGenerator
 
-from fintech_core import client_address, ratelimit
+from fintech_core import client_address, counters, ratelimit
 from fintech_core.exceptions import RateLimited
 from fintech_core.models import AttemptBudget
 from fintech_core.ratelimit import Limit, Per, WithoutCache
@@ -50,7 +49,7 @@ def rates(settings: Any) -> Any:
 @pytest.fixture
 def cache_is_down(settings: Any) -> None:
     """Valkey's port is closed."""
-    settings.CACHES = {name: {**cache, "LOCATION": "redis://127.0.0.1:9/0"} for name, cache in settings.CACHES.items()}
+    settings.REDIS_URL = "redis://127.0.0.1:9/0"
 
 
 def refused(answer: Any, code: str = "rate_limited") -> int:
@@ -161,7 +160,7 @@ def test_a_host_with_a_48_has_four_networks_and_not_65536(rates: Any, rf: Any, l
     def ask(address: str) -> str:
         def view(request: Any) -> HttpResponse:
             try:
-                ratelimit.count_network(limit, request)
+                ratelimit.count_network(limit)
             except RateLimited:
                 return HttpResponse("limited")
             return HttpResponse("passed")
@@ -223,18 +222,33 @@ def test_the_count_is_atomic(alice: User, rates: Any) -> None:
     assert found == {200: 10, 429: 30}
 
 
-def test_a_counter_ends_by_itself_and_gives_its_number_once_it_counted(settings: Any) -> None:
-    counters: Any = caches["counters"]
+def test_a_counter_ends_by_itself_and_counts_once_per_call(settings: Any) -> None:
+    rate = (10, 60)
 
-    found = [counters.add("key", 1, 60), counters.add("key", 1, 60), counters.incr("key"), counters.add("other", 1, 60)]
+    found = [counters.count("things", subject, rate=rate, number=1)[0] for subject in (b"alice", b"alice", b"bob")]
 
-    assert found == [True, False, 2, True]
+    assert found == [1, 2, 1]
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         lifetimes = [client.ttl(key) for key in client.keys("*")]
     assert len(lifetimes) == 2
-    assert all(0 < seconds <= 60 for seconds in lifetimes)
-    with pytest.raises(ValueError, match="add"):
-        counters.incr("key")
+    assert all(60 <= seconds <= 65 for seconds in lifetimes)
+
+
+def test_a_window_has_one_end_for_a_subject_and_another_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted once per second for three windows: each of them has 60 seconds, and the counts begin anew."""
+    begin, now = 1_800_000_000, [0]
+    monkeypatch.setattr(counters.time, "time", lambda: now[0] + 0.9)
+    ends: dict[bytes, list[int]] = {b"alice": [], b"bob": []}
+    for now[0] in range(begin, begin + 180):
+        for subject, found in ends.items():
+            found.append(counters.window_end(subject, 60))
+
+    for found in ends.values():
+        assert all(0 <= end - (begin + second) < 60 for second, end in enumerate(found))
+        assert [number for end, number in sorted(Counter(found).items())][1:-1] == [60, 60]
+        assert len({end % 60 for end in found}) == 1
+    assert set(ends[b"alice"]).isdisjoint(ends[b"bob"])
+    assert counters.window_end(b"alice", 1) == now[0]
 
 
 # --- Per destination --------------------------------------------------------------------------------------------------
@@ -345,7 +359,7 @@ def test_a_cache_that_hangs_is_waited_for_once(anonymous: Client, rates: Any, se
     rates()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         where = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
-        settings.CACHES = {name: {**cache, "LOCATION": where} for name, cache in settings.CACHES.items()}
+        settings.REDIS_URL = where
         started = time.monotonic()
 
         assert statuses(4, lambda: anonymous.get(ME)) == [401] * 4
@@ -360,7 +374,7 @@ def test_a_cache_that_hangs_is_waited_for_once(anonymous: Client, rates: Any, se
 @pytest.mark.usefixtures("cache_is_down")
 def test_the_cache_is_asked_again_after_a_pause(anonymous: Client, rates: Any, monkeypatch: Any) -> None:
     asked = []
-    monkeypatch.setattr(ratelimit, "get_usage", lambda *_, **__: asked.append(1) or {"limit": 1, "should_limit": False})
+    monkeypatch.setattr(counters, "count", lambda *_, **__: asked.append(1) or (1, 60))
     monkeypatch.setattr(ratelimit, "_cache_asked_again_at", [time.monotonic() + 1000])
     anonymous.get(ME)
     assert asked == []

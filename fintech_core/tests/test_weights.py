@@ -8,9 +8,8 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from django.core.cache import caches
+import redis
 from django.db import connection
-from django.test import RequestFactory
 
 from fintech_core import budgets, counters, ratelimit
 from fintech_core.db import unit_of_work
@@ -35,7 +34,7 @@ def _cache_is_asked(settings: Any) -> Iterator[None]:
 
 @pytest.fixture
 def cache_is_down(settings: Any) -> None:
-    settings.CACHES = {name: {**cache, "LOCATION": "redis://127.0.0.1:9/0"} for name, cache in settings.CACHES.items()}
+    settings.REDIS_URL = "redis://127.0.0.1:9/0"
 
 
 def ask(client: Client, transfers: Any, **more: Any) -> tuple[int, str]:
@@ -60,27 +59,24 @@ def test_what_names_no_items_counts_one(alice_client: Client, transfers: Any) ->
     assert [ask(alice_client, transfers)[0] for _ in range(6)] == [400] * 5 + [429]
 
 
-def test_a_weighed_count_is_one_command_and_ends_by_itself() -> None:
-    cache: Any = caches["counters"]
+def test_a_weighed_count_is_one_command_and_ends_by_itself(settings: Any) -> None:
+    found = [counters.count("things", SUBJECT, rate=(5, 60), number=number)[0] for number in (1000, 1)]
 
-    with counters.weighing(1000):
-        first = (cache.add("key", 1, 60), cache.incr("key"))
-    then = (cache.add("key", 1, 60), cache.incr("key"))
-
-    assert (first, then) == ((False, 1000), (False, 1001))
-    assert 0 < cache._cache.get_client().ttl(cache.make_and_validate_key("key")) <= 60
+    assert found == [1000, 1001]
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        (key,) = client.keys("*")
+        assert 60 <= client.ttl(key) <= 65
 
 
 @pytest.mark.usefixtures("cache_is_down")
 def test_without_the_cache_it_weighs_in_the_database(settings: Any) -> None:
     settings.RATE_LIMITS = {"things": (5, 3600)}
     limit = Limit(name="things", per=Per.PRINCIPAL, without_cache=WithoutCache.DATABASE)
-    request = RequestFactory().post("/")
 
-    ratelimit.count(limit, "alice", request=request, weight=4)
+    ratelimit.count(limit, "alice", weight=4)
     with pytest.raises(RateLimited):
-        ratelimit.count(limit, "alice", request=request, weight=2)
-    ratelimit.count(limit, "alice", request=request, weight=1)
+        ratelimit.count(limit, "alice", weight=2)
+    ratelimit.count(limit, "alice", weight=1)
 
     assert [budget.attempts for budget in AttemptBudget.objects.all()] == [5]
 

@@ -7,8 +7,8 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from django_ratelimit import core
 
+from fintech_core import counters
 from fintech_core.crypto import keyed_digest
 from fintech_core.testing import PASSWORD, anonymous_client, client_for
 from users.models import Message, Session, User
@@ -26,14 +26,13 @@ UNKNOWN = "nobody@customer.example"
 def moment() -> Iterator[list[float]]:
     """The time by which the windows of rates begin and end; `moment[0] += 60` moves it."""
     now = [time.time()]
-    with mock.patch.object(core.time, "time") as read:
+    with mock.patch.object(counters.time, "time") as read:
         read.side_effect = lambda: now[0]
         yield now
 
 
 def window_ends(limit: str, value: str, seconds: int) -> int:
-    end: int = core._get_window(bytes(keyed_digest(f"rate_limit.{limit}", value)).hex(), seconds)
-    return end
+    return counters.window_end(keyed_digest(f"rate_limit.{limit}", value), seconds)
 
 
 @pytest.mark.parametrize(("limit", "seconds", "share"), [("hour", 3600, 4), ("day", 86_400, 4)])

@@ -67,7 +67,7 @@ class StepUpViewSet(DomainViewSet):
         fingerprint = step_up.fingerprint(**data)
         recipient = services.step_up_recipient(actor=self.actor, payment=payment)
         if recipient is not None:
-            count_send_in_session(SENDS_IN_ALL, recipient, request)
+            count_send_in_session(SENDS_IN_ALL, recipient)
         return self.write(
             lambda: services.begin_step_up(
                 actor=self.actor, fingerprint=fingerprint, title=action.title, payment=payment
