@@ -79,6 +79,10 @@ format: dev ## Format the code and apply the safe fixes
 schema: dev ## Write openapi.yaml from the code
 	$(TOOLS) $(BIN)/python -m devtools.schema write
 
+.PHONY: test-cases
+test-cases: dev ## Write into docs/test-cases.md where the tests of each case are
+	@$(BIN)/python -m devtools.test_cases write
+
 # --- Keep ---
 
 .PHONY: lock
