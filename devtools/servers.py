@@ -161,7 +161,7 @@ def wait_for_postgres(servers: Servers, *, seconds: float, alive: Callable[[], b
 
 
 def bootstrap_roles(servers: Servers) -> None:
-    """The two log-ins of ledger.md, neither a superuser. Only the superuser can make them; done again, does nothing."""
+    """The log-ins of the two roles, neither a superuser. Only the superuser can make them; done again, does nothing."""
     with connect(servers) as connection:
         for role in (OWNER_ROLE, APP_ROLE):
             if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():

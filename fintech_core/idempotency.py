@@ -1,6 +1,7 @@
-"""Idempotency keys: the stored answer commits together with the effect, in one transaction (ledger.md, Idempotency).
+"""Idempotency keys: the stored answer commits together with the effect, in one transaction.
 
-A 2xx and a 422 are stored and final for their key. Every other refusal rolls everything back, the claim of the key too.
+docs/api-contract.md, Idempotency, is what clients rely on. A 2xx and a 422 are stored and final for their key. Every
+other refusal rolls everything back, the claim of the key too.
 """
 
 import hashlib

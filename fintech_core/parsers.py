@@ -100,7 +100,10 @@ def _number(text: str) -> Any:
 
 
 class JSONOnlyNegotiation(DefaultContentNegotiation):
-    """Answers are JSON whatever `Accept` says, so that a replay is the stored bytes (ledger.md, Idempotency)."""
+    """Answers are JSON whatever `Accept` says, so that a replay is the stored bytes.
+
+    See docs/api-contract.md, Idempotency.
+    """
 
     def select_renderer(self, request: Any, renderers: Any, format_suffix: str | None = None) -> Any:
         return renderers[0], renderers[0].media_type

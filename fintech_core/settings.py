@@ -145,8 +145,8 @@ DATABASE_OWNER_URL: str = env.str("DATABASE_OWNER_URL", default=DATABASE_URL)
 DATABASE_APP_ROLE = "fintech_app"
 DATABASE_OWNER_ROLE = "fintech_owner"
 
-# statement, lock, idle-in-transaction timeouts in milliseconds; 0 is none (house.md: one place). A command may read the
-# whole books in a statement, but waits for no lock for long: what it has begun holds up what others call final.
+# statement, lock, idle-in-transaction timeouts in milliseconds; 0 is none (ARCHITECTURE.md, Processes). A command may
+# read the whole books in a statement, but waits for no lock for long: what it has begun delays what others call final.
 DATABASE_TIMEOUTS = {
     "web": (5_000, 3_000, 10_000),
     "worker": (60_000, 10_000, 60_000),
@@ -279,7 +279,7 @@ PASSWORD_HASHERS = (
     if ENVIRONMENT == "test"
     else ["users.hashers.Argon2Hasher", "django.contrib.auth.hashers.ScryptPasswordHasher"]
 )
-PASSWORD_MIN_LENGTH = 15  # security.md 6, NIST SP 800-63B rev. 4: a password that stands alone
+PASSWORD_MIN_LENGTH = 15  # requirement 6, NIST SP 800-63B rev. 4: a password that stands alone
 PASSWORD_MIN_LENGTH_WITH_SECOND_FACTOR = 8
 AUTH_PASSWORD_VALIDATORS = [
     {
@@ -306,7 +306,7 @@ SIMPLE_JWT = {
 # Whether staff get in only with a second factor. `check --deploy` refuses off, which also means that staff without an
 # authenticator need no fresh codes.
 STAFF_SECOND_FACTOR: bool = env.bool("STAFF_SECOND_FACTOR", default=not DEVELOPMENT)
-# Staff log in again after this long without a sign of life, and after this long whatever they do (security.md 12).
+# Staff log in again after this long without a sign of life, and after this long whatever they do (requirement 12).
 ADMIN_IDLE = timedelta(minutes=15)
 ADMIN_SESSION_LIFETIME = timedelta(hours=12)
 # A sensitive deed in the admin asks for the password and the second factor when they were given longer ago.
@@ -389,14 +389,14 @@ CLOSE_AFTER_ADMIN_REMOVED = timedelta(days=env.int("CLOSE_AFTER_ADMIN_REMOVED_DA
 
 CURRENCIES: list[str] = env.list("CURRENCIES", default=["USD", "EUR", "GBP", "RUB", "JPY", "KWD"])
 DEFAULT_CURRENCY: str = env.str("DEFAULT_CURRENCY", default="USD")
-# Wallets behind one system account code (ledger.md): more lanes, less waiting on clearing and fee accounts.
+# Lanes of each system account (docs/ledger.md, Vocabulary): more of them, less waiting on clearing and fee accounts.
 LEDGER_LANES: int = env.int("LEDGER_LANES", default=8)
 PAYMENT_GATEWAYS = ["simulator"]  # each has its clearing account, also while it is switched off
 # How long a payment intent waits for its payer, and for the provider's word once the payer has decided. Afterwards it
 # is canceled and keeps no wallet open; money that arrives nevertheless is booked.
 PAYMENT_INTENT_LIFETIME = timedelta(hours=env.int("PAYMENT_INTENT_LIFETIME_HOURS", default=24))
 PAYMENT_PROCESSING_LIFETIME = timedelta(hours=env.int("PAYMENT_PROCESSING_LIFETIME_HOURS", default=168))
-# The KYC level asked of the wallet's owner when an operation is created (api.md).
+# The KYC level asked of the wallet's owner when an operation is created (docs/api-contract.md, KYC gates).
 # `kyb_submit` is asked of the person who submits an organization's KYB.
 KYC_REQUIRED = {"deposit": 1, "transfer_out": 1, "payout": 2, "receive": 0, "kyb_submit": 1}
 # How many payments a day a person may name a destination for that can't be paid, and all members of an organization
@@ -565,7 +565,7 @@ USE_I18N = False
 
 HTTPS: bool = env.bool("HTTPS", default=not DEVELOPMENT)
 SECURE_SSL_REDIRECT = HTTPS
-# Set by the proxy in front, which must strip the client's own (docs/deployment); empty means: nobody is believed.
+# Set by the proxy in front, which must strip the client's own (docs/deployment.md, Proxy); empty: none is.
 TRUSTED_PROXY_PROTO_HEADER: str = env.str("TRUSTED_PROXY_PROTO_HEADER", default="")
 SECURE_PROXY_SSL_HEADER = (TRUSTED_PROXY_PROTO_HEADER, "https") if TRUSTED_PROXY_PROTO_HEADER else None
 # Likewise the header with the client's address, one address and nothing else. Empty: the peer counts.
@@ -591,7 +591,7 @@ X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'self'"],
-        # Unfold's admin needs both (libraries.md 3); Swagger UI and Redoc start from an inline script.
+        # Unfold's admin needs both; Swagger UI and Redoc start from an inline script.
         "script-src": ["'self'", "'unsafe-eval'", "'unsafe-inline'"],
         "style-src": ["'self'", "'unsafe-inline'"],
         "img-src": ["'self'", "data:"],

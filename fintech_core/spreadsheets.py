@@ -1,4 +1,4 @@
-"""CSV for people who open it in a spreadsheet: text never becomes a formula, numbers stay numbers (security.md 60).
+"""CSV for people who open it in a spreadsheet: text never becomes a formula, numbers stay numbers (requirement 60).
 
 RFC 4180 with a byte order mark, without which spreadsheets take UTF-8 for something else.
 """

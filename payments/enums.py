@@ -6,7 +6,7 @@ from django.db import models
 
 
 class IntentStatus(models.TextChoices):
-    """Lower case, as payment providers spell them (api.md)."""
+    """Lower case, as payment providers spell them (docs/api-contract.md, Names of values)."""
 
     REQUIRES_PAYMENT = "requires_payment"
     PROCESSING = "processing"
@@ -19,7 +19,7 @@ class IntentStatus(models.TextChoices):
 
 
 _INTENT = IntentStatus
-# A late success after `failed` or `canceled` is booked by the rule of ledger.md: to the wallet (succeeded), or, where
+# A late success after `failed` or `canceled` is booked like any other: to the wallet (succeeded), or, where
 # it doesn't match the intent, to suspense (requires_review).
 TRANSITIONS: Mapping[IntentStatus, frozenset[IntentStatus]] = {
     _INTENT.REQUIRES_PAYMENT: frozenset(

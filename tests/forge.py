@@ -1,6 +1,6 @@
 """Raw SQL for tests that attack the books: it writes rows as an intruder with a database password would.
 
-Nothing here uses the application's code, not even to hash: the formats are written down a second time, from ledger.md.
+Nothing here uses the application's code, not even to hash: the formats are written down a second time.
 Every attack starts from rows that the database accepts and changes one thing.
 """
 

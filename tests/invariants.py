@@ -1,5 +1,6 @@
-"""check_invariants: is what the database holds right? By SQL alone, never by the application's code (test-cases.md).
+"""check_invariants: is what the database holds right? By SQL alone, never by the application's code.
 
+The list is in docs/test-cases.md, Invariants.
 Covers INV-1 to INV-4, INV-7, INV-8 and the chain; INV-6 and INV-14 by `Snapshot`: what was there is there unchanged,
 or nothing changed at all.
 """

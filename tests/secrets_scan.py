@@ -1,6 +1,6 @@
 """Finds secrets in text: private keys, tokens by their issuers' forms, random literals under telling names.
 
-Used by tests/test_secrets.py on every tracked file (security.md 53). It reads; it never prints what it found whole.
+Used by tests/test_secrets.py on every tracked file (requirement 53). It reads; it never prints what it found whole.
 """
 
 import math

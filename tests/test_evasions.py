@@ -278,7 +278,7 @@ def test_the_app_changes_no_trigger_and_no_function_of_ours(app: Forge) -> None:
 
 
 def test_our_functions_work_on_no_other_table(app: Forge, owner: Forge) -> None:
-    """A stock trigger would move a wallet's figures for the rows of a temporary table (tried, ledger.md)."""
+    """A stock trigger would move a wallet's figures for the rows of a temporary table (tried)."""
     for _, table, function, *_ in app(OURS).fetchall():
         for intruder, state, message in ((app, "42501", "permission denied"), (owner, REFUSED, "only")):
             steps = [

@@ -1,4 +1,4 @@
-"""The rules of the house that ruff, mypy and import-linter can't know, held by reading the source (house.md)."""
+"""The rules of docs/development.md, House style, that ruff, mypy and import-linter can't know: read off the source."""
 
 import ast
 import inspect
@@ -297,7 +297,7 @@ def api_routes() -> list[tuple[str, type[APIView], dict[str, str] | None]]:
 
 
 def test_every_action_of_every_route_names_its_capability() -> None:
-    """Default deny: what isn't named is refused, and here it isn't forgotten either (security.md 16)."""
+    """Default deny: what isn't named is refused, and here it isn't forgotten either (requirement 16)."""
     missing = set()
     listed = api_routes()
     assert len(listed) > 20
@@ -381,7 +381,7 @@ UNGUESSABLE = {"refresh", "log_out"}
 
 
 def test_every_way_in_has_limits_of_its_own() -> None:
-    """Of the public API everything is a try of something, or sends something (security.md 40)."""
+    """Of the public API everything is a try of something, or sends something (requirement 40)."""
     unlimited = {
         f"{path} {action}"
         for path, view, actions in api_routes()

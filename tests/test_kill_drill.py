@@ -1,4 +1,4 @@
-"""Kills at any moment of the demo: nothing acknowledged is lost, nothing happens twice, the books are right."""
+"""Kills at any moment of the demo: nothing acknowledged is lost, nothing happens twice, the books are right (INV-5)."""
 
 import itertools
 import random

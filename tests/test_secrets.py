@@ -148,7 +148,7 @@ def test_a_column_for_card_data_would_be_seen(name: str) -> None:
 
 
 def test_no_model_has_a_column_for_card_data() -> None:
-    """Providers hold cards and give tokens (security.md 52)."""
+    """Providers hold cards and give tokens (requirement 52)."""
     columns = {
         f"{model._meta.label}.{field.column}"
         for model in apps.get_models(include_auto_created=True)

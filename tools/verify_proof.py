@@ -66,7 +66,7 @@ def field(mapping: Any, name: str, kind: type, what: str) -> Any:
 
 
 def entry_line(entry: Any) -> str:
-    """The line of ledger.md, from the fields of the proof."""
+    """The line of docs/ledger.md, The hash chain, from the fields of the proof."""
     texts = {
         name: field(entry, name, str, "entry")
         for name in ("id", "transaction", "facts", "wallet", "direction", "amount", "currency", "balance_after")

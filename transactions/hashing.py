@@ -1,4 +1,4 @@
-"""The format of the hash chain (ledger.md, Tamper evidence). The insert trigger computes the same in SQL.
+"""The format of the hash chain (docs/ledger.md, The hash chain). The insert trigger computes the same in SQL.
 
 Pure functions. The test vectors in tests/test_hashing.py are shared by both implementations.
 """

@@ -1,4 +1,4 @@
-"""What the database guarantees of transactions, entries and holds, whoever writes (ledger.md, guarantees 1 to 3).
+"""What the database guarantees of transactions, entries and holds, whichever client writes.
 
 Read together with `decision.py`, which decides the same in Python before anything is written: every invariant is
 checked twice, by two implementations.

@@ -1,4 +1,4 @@
-"""The locks of identity. A user is a business row, locked before any wallet (ledger.md, lock order)."""
+"""The locks of identity. A user is a business row, locked before any wallet (ARCHITECTURE.md, Lock order)."""
 
 import uuid
 from collections.abc import Collection

@@ -16,7 +16,7 @@ from wallet.triggers import GENESIS_PREFIX, wallet_triggers
 
 
 def genesis(wallet_id: uuid.UUID) -> bytes:
-    """The head of a wallet without entries: SHA-256 over a fixed prefix and the id (ledger.md, Tamper evidence)."""
+    """The head of a wallet without entries: SHA-256 over a fixed prefix and the id (docs/ledger.md, The hash chain)."""
     return hashlib.sha256(f"{GENESIS_PREFIX}{wallet_id}".encode()).digest()
 
 

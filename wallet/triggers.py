@@ -1,4 +1,4 @@
-"""What the database guarantees of wallets, whoever writes (ledger.md, guarantee 2).
+"""What the database guarantees of wallets, whichever client writes.
 
 Names of the ledger's tables appear in SQL here: a wallet's figures are nothing but what its entries and holds say.
 """

@@ -104,7 +104,10 @@ def _payees() -> list[CheckMessage]:
 
 
 def _guesses() -> list[CheckMessage]:
-    """Shares that leave something to strangers and to the owner, and a cap that a guesser feels (security.md)."""
+    """Shares that leave something to strangers and to the owner, and a cap that a guesser feels.
+
+    See docs/security.md, Guessing codes.
+    """
     wrong = [
         name
         for name, lowest, highest in (

@@ -1,4 +1,4 @@
-"""Nothing personal and no credential reaches a log line; ids, times and amounts do (security.md 52, 58)."""
+"""Nothing personal and no credential reaches a log line; ids, times and amounts do (requirements 52 and 58)."""
 
 import datetime as dt
 import io

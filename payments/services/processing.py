@@ -1,4 +1,4 @@
-"""What an event does: money that arrived is always booked (ledger.md), once per payment of the provider.
+"""What an event does: money that arrived is always booked, once per payment of the provider.
 
 An authentic success is booked to the intent's wallet where everything matches, to suspense otherwise. Only the amount
 and the intent that the event names count; metadata is never looked at. States never go back.

@@ -177,7 +177,7 @@ def test_the_encoding_is_given_to_the_command_and_in_the_admin(
 
 @pytest.mark.slow
 def test_ten_thousand_entries_of_real_size_are_imported(tmp_path: Path) -> None:
-    """More than 40 MiB in seconds of CPU: docs/reconciliation.md (Size), with room for slower machines."""
+    """More than 40 MiB in seconds of CPU: docs/reconciliation.md, Size, with room for slower machines."""
     details = (
         f"<RltdPties>{'<Nm>Somebody</Nm>' * 60}</RltdPties><RmtInf>{f'<Ustrd>{chr(119) * 140}</Ustrd>' * 20}</RmtInf>"
     )

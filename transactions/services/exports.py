@@ -1,4 +1,4 @@
-"""Exports leave a trace: one audit row each, committed before the first byte leaves (security 60)."""
+"""Exports leave a trace: one audit row each, committed before the first byte leaves (requirement 60)."""
 
 import uuid
 from collections.abc import Mapping

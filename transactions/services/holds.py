@@ -1,7 +1,7 @@
 """Holds: money that its owner sets aside and takes later, or not.
 
 Authorising reserves and posts nothing; a capture posts through the ledger; voiding and expiring release. Every change
-of a hold is made under its wallet's lock, which is taken before the hold's (ledger.md, lock order).
+of a hold is made under its wallet's lock, which is taken before the hold's (ARCHITECTURE.md, Lock order).
 
 Each open hold has a claim on its wallet with the hold's own `expires_at`. The claim is removed in the transaction that
 ends the hold, save one case: the ledger turns due holds into EXPIRED when it posts, and leaves the claim. So a claim

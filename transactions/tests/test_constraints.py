@@ -1,6 +1,6 @@
-"""What the database refuses, whoever writes: guarantees 1, 3 and 4 of ledger.md, attacked by raw SQL.
+"""What the database refuses, whoever writes: docs/ledger.md, Guarantees and what holds them, attacked by raw SQL.
 
-Each test runs as the app's role and as the owner's. Wallets (guarantee 2) are attacked in wallet/tests.
+Each test runs as the app's role and as the owner's. Wallets are attacked in wallet/tests.
 """
 
 import uuid
@@ -36,7 +36,7 @@ def test_raw_rows_that_keep_every_rule_are_accepted_and_move_the_wallets(stage: 
     assert heads == {alices["head"]}
 
 
-# --- Guarantee 1: the legs --------------------------------------------------------------------------------------------
+# --- The legs ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -425,7 +425,7 @@ def test_a02_no_column_of_an_entry_is_ever_updated(stage: Scene, column: str) ->
         stage.forge(sql.SQL("UPDATE transactions_ledgerentry SET {0} = {0}").format(sql.Identifier(column)))
 
 
-# --- Guarantee 3: transactions ----------------------------------------------------------------------------------------
+# --- Transactions -----------------------------------------------------------------------------------------------------
 
 
 def test_a_posted_transaction_without_entries_is_refused_at_commit(stage: Scene) -> None:
@@ -645,7 +645,7 @@ def test_texts_are_erased_whole_or_not_at_all(stage: Scene) -> None:
         stage.forge(update.format("description = 'Rent'"), [transaction["id"]])
 
 
-# --- Guarantee 4: uniqueness ------------------------------------------------------------------------------------------
+# --- Uniqueness -------------------------------------------------------------------------------------------------------
 
 
 def test_a_reference_is_used_once_per_owner_of_the_source_wallet(stage: Scene) -> None:

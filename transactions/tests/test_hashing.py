@@ -23,7 +23,7 @@ ENTRY = uuid.UUID("0192e4a0-0000-7000-8000-000000000003")
 INITIATOR = uuid.UUID("0192e4a0-0000-7000-8000-000000000004")
 AT = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 
-# Computed once, by hand from ledger.md; they never change, or every stored chain would break.
+# Computed once, by hand from docs/ledger.md, The hash chain; they never change, or every stored chain would break.
 GENESIS = "f88f58bdbd03b1656acdcc97d99619928cc344a0c955c3b7899d505b74656f58"
 DIGEST = "7e6522a1a01e70876877426571e4495f2cc04cbdf709394d92d8ac6e9c3ad66c"
 FACTS = "b57ddc8b568a4bab51592f46ae3113a6880eb406a56a43cb6980a9a1bf5a1a56"

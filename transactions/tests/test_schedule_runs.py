@@ -187,7 +187,7 @@ def test_a_lowered_kyc_level_refuses_and_the_third_time_in_a_row_ends_the_schedu
 def test_a_frozen_wallet_pays_nothing_until_it_is_unfrozen(
     weekly: TransferSchedule, rich: Wallet, officer: User, job_at: AtTime
 ) -> None:
-    """Security 30: freeze beats every automatic job."""
+    """Requirement 30: a freeze beats every automatic job."""
     change: dict[str, Any] = {"actor": actor_for(officer), "wallet_id": rich.pk, "reason": "test", "now": START}
     unit_of_work(lambda: freeze_wallet(**change))
 

@@ -1,4 +1,4 @@
-"""One-time codes: six digits that confirm one thing, to one subject, once (security.md 9).
+"""One-time codes: six digits that confirm one thing, to one subject, once (requirement 9).
 
 Stored as a keyed digest over purpose, subject and binding; the digits themselves are in the message alone. A try is
 counted before it is looked at, in a unit of work of its own, and the count outlives codes, resends and restarts. Whose

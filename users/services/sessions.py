@@ -260,7 +260,7 @@ def _close(condition: Q, reason: EndReason, now: datetime) -> int:
 
 def _issue(session: Session, now: datetime) -> TokenPair:
     refresh = new_token()
-    # Staff who are idle for as long as that log in again, as in the admin (security.md 12).
+    # Staff who are idle for as long as that log in again, as in the admin (requirement 12).
     lifetime = settings.ADMIN_IDLE if session.user.is_staff else settings.REFRESH_TOKEN_LIFETIME
     RefreshToken.objects.create(
         session=session,

@@ -1,4 +1,4 @@
-"""A fresh code before sensitive deeds (security.md 9 and 11): begin, try, spend.
+"""A fresh code before sensitive deeds (requirements 9 and 11): begin, try, spend.
 
 A challenge is one request of one session. For a payment a code goes out that names amount and payee; for the rest the
 authenticator is used where there is one. A try is counted and committed before it is looked at; a right code marks the

@@ -1,4 +1,4 @@
-"""Password reset by mail, change by the owner, and the policy that needs the account (A-64, security.md 6 and 15)."""
+"""Password reset by mail, change by the owner, and the policy that needs the account (A-64, requirements 6 and 15)."""
 
 import re
 from datetime import timedelta

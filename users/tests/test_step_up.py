@@ -1,4 +1,4 @@
-"""Fresh codes before sensitive requests (security.md 9, 11): what they are bound to, spent on, and refused for."""
+"""Fresh codes before sensitive requests (requirements 9 and 11): what they are bound to, spent on, and refused for."""
 
 import re
 import threading

@@ -1,4 +1,4 @@
-"""Access tokens in their final form (A-60, security.md 1-3)."""
+"""Access tokens in their final form (A-60, requirements 1 to 3)."""
 
 import base64
 import json

@@ -1,4 +1,7 @@
-"""What the database refuses of wallets, whoever writes: guarantee 2 of ledger.md, attacked by raw SQL as both roles."""
+"""What the database refuses of wallets, attacked by raw SQL as both roles.
+
+See docs/ledger.md, Guarantees and what holds them.
+"""
 
 import uuid
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""`setup_database_roles`: the two roles of ledger.md, before the first migrate. Idempotent."""
+"""`setup_database_roles`: the two roles (ARCHITECTURE.md, Two database roles), before the first migrate. Idempotent."""
 
 from typing import Any
 

@@ -1,0 +1,177 @@
+"""Pointers in code, tests and docs: what they name exists.
+
+docs/development.md, House style, says how a pointer is written. Links of Markdown are tested in test_docs.py.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from devtools import test_cases
+from tests.secrets_scan import tracked_files
+
+ROOT = Path(settings.BASE_DIR)
+KINDS = {".md", ".py", ".sh", ".sql", ".toml", ".yaml", ".yml"}
+UNSPELLED = {"Makefile", "Dockerfile"}
+# Files that aren't in the repository, and this one, whose samples point nowhere.
+ELSEWHERE = {"sitecustomize.py", "ordinary.py"}
+THIS = "tests/test_pointers.py"
+
+LINK = re.compile(r"\[[^\]]*\]\([^)\s]+\)")
+PAGE = re.compile(r"(?<![\w/.-])((?:[\w.-]+/)*[A-Za-z][\w-]*\.md)\b(?:#([\w-]+))?")
+MODULE = re.compile(r"(?<![\w/.*<>{}-])((?:[\w.-]+/)*[A-Za-z]\w*\.py)\b")
+HEADING_AFTER = re.compile(r"(?:, | \()[\"“]?(?=[A-Z])")
+REQUIREMENT = re.compile(r"\b[Rr]equirements? (\d+(?:(?:, | and | to )\d+)*)\b(?![.\d])")
+DECISION = re.compile(r"\bADRs? (\d+)\b")
+
+
+@cache
+def names() -> frozenset[str]:
+    return frozenset(path.relative_to(ROOT).as_posix() for path in tracked_files(ROOT))
+
+
+@cache
+def headings(page: str) -> tuple[str, ...]:
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return tuple(re.findall(r"^#{1,6} (.+)$", text, re.MULTILINE))
+
+
+@cache
+def anchors(page: str) -> frozenset[str]:
+    return frozenset(re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings(page))
+
+
+@cache
+def requirements() -> frozenset[int]:
+    text = (ROOT / "docs" / "security-requirements.md").read_text(encoding="utf-8")
+    return frozenset(int(number) for number in re.findall(r"^\| (\d+) \|", text, re.MULTILINE))
+
+
+@cache
+def cases() -> dict[str, str]:
+    return test_cases.rows(test_cases.PAGE.read_text(encoding="utf-8"))
+
+
+def prose(text: str, name: str) -> str:
+    """A file in one line: pointers go over line ends, in docstrings and in comments."""
+    if name.endswith(".md"):
+        text = LINK.sub("", text)
+    text = text.replace('" / "', "/")  # paths that pathlib puts together
+    return re.sub(r"\s*\n\s*(?:#+ |-- |\| )?", " ", text)
+
+
+def unresolved(text: str, name: str) -> list[str]:
+    """The pointers in a file's text that lead nowhere."""
+    text = prose(text, name)
+    return [*_pages(text, name), *_modules(text), *_numbers(text)]
+
+
+def _pages(text: str, name: str) -> Iterator[str]:
+    for found in PAGE.finditer(text):
+        page, anchor = found[1], found[2]
+        beside = (Path(name).parent / page).as_posix()
+        if name.endswith(".md") and page not in names() and beside in names():
+            page = beside
+        if page not in names():
+            yield f"{found[0]}: no such file from the root of the repository"
+        elif anchor and anchor not in anchors(page):
+            yield f"{found[0]}: no such heading"
+        elif after := HEADING_AFTER.match(text, found.end()):
+            rest = text[after.end() :]
+            if not rest.startswith(headings(page)) and not PAGE.match(rest):
+                yield f"{page}, {rest[:40]}: no such heading"
+
+
+def _modules(text: str) -> Iterator[str]:
+    for found in MODULE.finditer(text):
+        module = found[1].removeprefix("./")
+        if module not in ELSEWHERE and not any(name == module or name.endswith(f"/{module}") for name in names()):
+            yield f"{module}: no such module"
+
+
+def _numbers(text: str) -> Iterator[str]:
+    for found in REQUIREMENT.finditer(text):
+        yield from (f"requirement {n}" for n in re.findall(r"\d+", found[1]) if int(n) not in requirements())
+    for found in DECISION.finditer(text):
+        if not any(name.startswith(f"docs/adr/{int(found[1]):04}-") for name in names()):
+            yield f"ADR {found[1]}: no such page"
+    yield from (f"{case}: no such case" for case in test_cases.named_in(text) if case not in cases())
+
+
+@pytest.mark.parametrize("name", sorted(name for name in names() if Path(name).suffix in KINDS or name in UNSPELLED))
+def test_every_pointer_leads_somewhere(name: str) -> None:
+    if name != THIS:
+        assert unresolved((ROOT / name).read_text(encoding="utf-8"), name) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see docs/no-such-page.md",
+        "see security.md",  # from the root it is docs/security.md
+        "docs/security.md, No such heading",
+        "docs/security.md,\n    # No such heading",
+        "(docs/security.md (No such heading))",
+        'ARCHITECTURE.md, "Life of nothing"',
+        "docs/security.md#no-such-heading",
+        "as fintech_core/no_such_module.py does",
+        "(requirement 99)",
+        "requirements 9, 11 and 63",
+        "ADR 99",
+        "(A-99)",
+        "INV-15",
+        "INV-13 to INV-15",
+        "def test_a00_nothing() -> None:",
+    ],
+)
+def test_a_made_up_pointer_is_found(text: str) -> None:
+    assert len(unresolved(text, "wallet/models.py")) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "docs/security.md, Erasure",
+        "docs/security.md,\n# Secrets and their rotation).",
+        'ARCHITECTURE.md, "Lock order".',
+        "docs/security.md has a table",
+        "README.md, ARCHITECTURE.md",
+        'ROOT / "docs" / "security.md"',
+        "docs/security.md#erasure",
+        "wallet/locks.py, locks.py",
+        "requirements 1 to 3, and requirement 62",
+        "ADR 1",
+        "A-14, INV-1 to INV-4, def test_a25_a26_same() -> None:",
+        "the invoice INV-2026-000123",
+    ],
+)
+def test_a_good_pointer_is_left_alone(text: str) -> None:
+    assert unresolved(text, "wallet/models.py") == []
+
+
+# --- The catalogue of test cases --------------------------------------------------------------------------------------
+
+
+def test_the_catalogue_says_where_the_tests_are() -> None:
+    text = test_cases.PAGE.read_text(encoding="utf-8")
+
+    assert text == test_cases.filled(text, test_cases.tested()), "make test-cases"
+
+
+def test_a_case_is_planned_until_a_test_names_it() -> None:
+    statuses = cases()
+    planned = {case for case, status in statuses.items() if status == test_cases.PLANNED}
+
+    assert set(statuses) - set(test_cases.tested()) == planned
+    assert {s for s in statuses.values() if s not in {"built", "planned"} and not s.startswith("in part: ")} == set()
+
+
+def test_requirements_are_numbered_without_gaps_and_say_what_is_built() -> None:
+    text = (ROOT / "docs" / "security-requirements.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| [^|]+ \| (built|in part: |planned)[^|]*\|$", text, re.MULTILINE)
+
+    assert [int(number) for number, _ in rows] == list(range(1, 63))
