@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from django.conf import settings
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.fields import empty
@@ -292,6 +291,3 @@ class MoneyOutput(serializers.ReadOnlyField):
         if value is None:
             return None
         return money.format_amount(value, money.exponent_of(getattr(instance, self.currency_field)))
-
-
-DATE_TIME = OpenApiTypes.DATETIME

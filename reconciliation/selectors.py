@@ -309,16 +309,6 @@ def break_summary(account: ReconciledAccount) -> list[dict[str, Any]]:
     return [dict(row) for row in rows]
 
 
-def line_totals(account: ReconciledAccount) -> dict[str, tuple[int, Decimal]]:
-    """Per status of the account's lines: how many and their sum."""
-    rows = (
-        StatementLine.objects.filter(account_code=account.account_code, currency=account.currency)
-        .values("status")
-        .annotate(count=Count("pk"), total=Sum("amount"))
-    )
-    return {row["status"]: (row["count"], row["total"]) for row in rows}
-
-
 def reconciled_account(account_code: str, currency: str) -> ReconciledAccount | None:
     return ReconciledAccount.objects.filter(Q(account_code=account_code, currency=currency)).first()
 

@@ -142,7 +142,7 @@ def test_a_wallet_that_is_locked_before_its_owner_is_found() -> None:
     [wrong] = tree.body
     assert isinstance(wrong, ast.FunctionDef)
 
-    assert out_of_order(list(locked_by(wrong, "x.py"))) == ["lock_user at x.py:3 after lock_wallets at x.py:2"]
+    assert out_of_order(list(locked_by(wrong, "made-up"))) == ["lock_user at made-up:3 after lock_wallets at made-up:2"]
 
 
 def test_rows_are_locked_in_locks_alone_but_for_what_the_table_names() -> None:

@@ -38,10 +38,6 @@ class TooManyInOrganization(DomainError):
     title = "There are as many of these as there may be."
 
 
-# What gives power over money or members.
-POWERFUL = frozenset({MemberRole.ADMIN, MemberRole.FINANCE})
-
-
 def locked_for(*, actor: Actor, organization_id: uuid.UUID, capability: Capability) -> Organization:
     """The organization, locked, for an actor who acts in it and may do this.
 
