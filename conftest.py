@@ -39,14 +39,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[CLUSTER] = cluster
     testing.set_environment(cluster.servers, database="fintech_tests", redis_number=0)
     django.setup()
-    config.pluginmanager.import_plugin("fintech_core.testing")  # the cast; it imports models, so not before the setup
+    config.pluginmanager.import_plugin("tests.cast")  # the cast; it imports models, so not before the setup
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
     """While tests are collected, ids follow a fixed seed: those among the parameters of a test are part of its name,
     and xdist shares tests out only if every process has the same names."""
-    from fintech_core import ids
+    from fintech_core.db import ids
 
     dice = random.Random(0)  # noqa: S311 - names of tests, no secrets
 
@@ -96,7 +96,7 @@ def django_db_setup(
 @pytest.fixture
 def types_of_tests() -> Iterator[None]:
     """Tests of the outbox itself publish "thing.done" and the like, which customers read as they read transactions."""
-    from fintech_core import event_types
+    from fintech_core.outbox import event_types
 
     names = [f"thing.{name}" for name in (*THINGS, "a", "b", "c")]
     readers = dict.fromkeys(names, event_types.READERS["transaction.posted"])

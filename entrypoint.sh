@@ -51,7 +51,7 @@ web)
     export PROCESS_ROLE=web
     refuse_bad_settings
     wait_for_database
-    exec python -m fintech_core.server --host 0.0.0.0 --port "${PORT:-8000}"
+    exec python -m fintech_core.ops.server --host 0.0.0.0 --port "${PORT:-8000}"
     ;;
 worker)
     export PROCESS_ROLE=worker

@@ -15,7 +15,7 @@ AMOUNT = Decimal("1.25")
 
 
 def _actor(user_id: uuid.UUID) -> Any:
-    from fintech_core.actors import Actor, ActorKind
+    from fintech_core.security.actors import Actor, ActorKind
     from users.enums import Role
     from users.roles import CAPABILITIES
 
@@ -29,15 +29,16 @@ def _actor(user_id: uuid.UUID) -> Any:
 
 
 def _answer(outcome: Any) -> Any:
-    from fintech_core.idempotency import Answer
+    from fintech_core.db.idempotency import Answer
 
     return Answer(201, "application/json", f'{{"id": "{outcome.pk}"}}'.encode())
 
 
 def service_transfers(people: People, count: int, dice: random.Random, target: uuid.UUID | None = None) -> None:
     """Single transfers: idempotency key, gates, ledger, audit, stored answer."""
-    from fintech_core import idempotency
-    from transactions.services import Destination, create_transfer
+    from fintech_core.db import idempotency
+    from transactions.transfers.services.planning import Destination
+    from transactions.transfers.services.transfers import create_transfer
 
     for _ in range(count):
         (user, source), (_, other) = dice.sample(people, 2)
@@ -72,8 +73,9 @@ def rival_transfers(people: People, count: int, dice: random.Random, schema: str
 
 def service_batches(people: People, count: int, dice: random.Random, size: int = 1_000) -> None:
     """`count` transfers in batches of `size` out of one person's wallet, as `POST /transfers/batch` does them."""
-    from fintech_core import idempotency
-    from transactions.services import Destination, TransferItem, create_transfers
+    from fintech_core.db import idempotency
+    from transactions.transfers.services.planning import Destination, TransferItem
+    from transactions.transfers.services.transfers import create_transfers
 
     for _ in range(max(1, count // size)):
         user, source = dice.choice(people)
@@ -95,7 +97,7 @@ def service_batches(people: People, count: int, dice: random.Random, size: int =
 def _batch_answer(outcomes: Any) -> Any:
     import json
 
-    from fintech_core.idempotency import Answer
+    from fintech_core.db.idempotency import Answer
 
     return Answer(200, "application/json", json.dumps([str(outcome) for outcome in outcomes]).encode())
 
@@ -113,10 +115,10 @@ def rival_batches(people: People, count: int, dice: random.Random, size: int = 1
 
 def deposits(people: People, count: int, dice: random.Random, lane: int | None = None) -> None:
     """Deposits from clearing: over random lanes, or (spread out) from a lane of this process alone."""
-    from fintech_core.actors import Actor
-    from fintech_core.db import unit_of_work
-    from transactions import ledger
-    from transactions.enums import TransactionKind
+    from fintech_core.db.work import unit_of_work
+    from fintech_core.security.actors import Actor
+    from transactions.ledger import engine as ledger
+    from transactions.ledger.enums import TransactionKind
 
     actor = Actor.system("bench")
     for _ in range(count):

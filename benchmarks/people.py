@@ -5,11 +5,12 @@ from decimal import Decimal
 
 from django.conf import settings
 
-from fintech_core import clock, ids, money
-from fintech_core.actors import Actor
-from fintech_core.db import unit_of_work
-from transactions import ledger
-from transactions.enums import TransactionKind
+from fintech_core.db import clock, ids
+from fintech_core.db.work import unit_of_work
+from fintech_core.security.actors import Actor
+from fintech_core.values import money
+from transactions.ledger import engine as ledger
+from transactions.ledger.enums import TransactionKind
 from users.models import Session, User
 from users.tokens import issue_access_token
 from wallet.models import Wallet, genesis

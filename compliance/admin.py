@@ -16,10 +16,10 @@ from unfold.widgets import UnfoldBooleanWidget
 
 from compliance import selectors, services
 from compliance.models import KycSubmission
-from fintech_core.actors import Actor
-from fintech_core.admin_base import ReadOnlyModelAdmin, ReasonForm, actor_of_request, reason_action
-from fintech_core.capabilities import Capability
-from fintech_core.db import unit_of_work
+from fintech_core.admin.base import ReadOnlyModelAdmin, ReasonForm, actor_of_request, reason_action
+from fintech_core.db.work import unit_of_work
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 
 
 def _start_review(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:

@@ -9,9 +9,9 @@ from django.db.models import F, Q
 from compliance.documents import normal_number
 from compliance.enums import MAX_LEVEL, MIN_LEVEL, OPEN, DocumentType, SubmissionStatus
 from compliance.triggers import PERSONAL, submission_triggers
-from fintech_core import ids
-from fintech_core.encrypted_fields import BlindIndexField, EncryptedDateField, EncryptedTextField
-from fintech_core.fields import enum_check
+from fintech_core.db import ids
+from fintech_core.db.fields import enum_check
+from fintech_core.security.encrypted_fields import BlindIndexField, EncryptedDateField, EncryptedTextField
 
 DOCUMENT_PURPOSE = "kyc_document"
 _VISIBLE_DIGITS = 4

@@ -7,11 +7,11 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from compliance.enums import OPEN, SubmissionStatus
 from compliance.models import DOCUMENT_PURPOSE, KycSubmission
-from fintech_core import prepared
-from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
-from fintech_core.encrypted_fields import indexed, same_index
-from fintech_core.models import AuditLog
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import prepared
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
+from fintech_core.security.encrypted_fields import indexed, same_index
 
 
 def submissions_visible_to(actor: Actor) -> QuerySet[KycSubmission]:

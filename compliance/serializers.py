@@ -10,10 +10,10 @@ from rest_framework import serializers
 from compliance import selectors
 from compliance.enums import MAX_LEVEL, MIN_LEVEL, DocumentType, SubmissionStatus
 from compliance.models import KycSubmission
-from fintech_core import clock, json_schema
-from fintech_core.countries import COUNTRIES
-from fintech_core.models import AuditLog
-from fintech_core.serializers import (
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import clock
+from fintech_core.http import json_schema
+from fintech_core.http.serializers import (
     DayField,
     FlagField,
     IdField,
@@ -22,6 +22,7 @@ from fintech_core.serializers import (
     TextField,
     WholeNumberField,
 )
+from fintech_core.values.countries import COUNTRIES
 
 _EARLIEST_BIRTH = date(1900, 1, 1)
 _NO_ECHO: dict[str, Any] = {"invalid_choice": "Not one of the choices."}

@@ -16,9 +16,7 @@ from compliance import locks, selectors
 from compliance.enums import MIN_LEVEL, OPEN, TRANSITIONS, SubmissionStatus
 from compliance.models import KycSubmission
 from compliance.triggers import INDEXES, PERSONAL
-from fintech_core import audit, outbox
-from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
+from fintech_core.audit import records as audit
 from fintech_core.exceptions import (
     DomainError,
     InvalidTransition,
@@ -27,6 +25,9 @@ from fintech_core.exceptions import (
     PermissionDenied,
     ValidationFailed,
 )
+from fintech_core.outbox import events as outbox
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 from users.enums import KycStatus
 from users.locks import lock_user
 from users.services import set_kyc

@@ -3,8 +3,8 @@
 from celery import shared_task
 
 from compliance import services
-from fintech_core import clock
-from fintech_core.db import unit_of_work
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
 
 BATCH = 100
 MAX_BATCHES = 50

@@ -15,7 +15,7 @@ Two updates are no moves, and change the encrypted columns alone:
 import pgtrigger
 
 from compliance.enums import OPEN, TRANSITIONS
-from fintech_core.dbtriggers import SealedTrigger, refuse
+from fintech_core.db.triggers import SealedTrigger, refuse
 
 _FACTS = (
     "id",

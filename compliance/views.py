@@ -20,11 +20,11 @@ from compliance.serializers import (
     SubmissionOutput,
     SubmissionSummaryOutput,
 )
-from fintech_core import clock
-from fintech_core.capabilities import Capability
-from fintech_core.serializers import ReasonInput
-from fintech_core.step_up import StepUpAction
-from fintech_core.viewsets import DomainViewSet
+from fintech_core.db import clock
+from fintech_core.http.serializers import ReasonInput
+from fintech_core.http.viewsets import DomainViewSet
+from fintech_core.security.capabilities import Capability
+from fintech_core.security.step_up import StepUpAction
 
 
 @extend_schema(tags=["kyc"])

@@ -12,7 +12,7 @@ TASK_PROCESSES = 2
 
 
 def web(port: int) -> list[str]:
-    return [sys.executable, "-m", "fintech_core.server", "--port", str(port)]
+    return [sys.executable, "-m", "fintech_core.ops.server", "--port", str(port)]
 
 
 def worker() -> list[str]:

@@ -6,4 +6,8 @@ class FintechCoreConfig(AppConfig):
     verbose_name = "Kernel"
 
     def ready(self) -> None:
-        from fintech_core import checks  # noqa: F401 - registers the deployment checks
+        from fintech_core import composition, wiring
+        from fintech_core.admin import pages  # noqa: F401 - registers the kernel's tables in the admin
+        from fintech_core.ops import checks  # noqa: F401 - registers the deployment checks
+
+        wiring.install(composition.WIRING)

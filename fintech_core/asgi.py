@@ -1,20 +1,21 @@
 """ASGI entry point, which is what the product is served by: the front around the WSGI application.
 
-Only a request that is complete takes a thread. `python -m fintech_core.server` serves it with granian.
+Only a request that is complete takes a thread. `python -m fintech_core.ops.server` serves it with granian.
 """
 
 import threading
 
 from django.conf import settings
 
-from fintech_core.front import Front, Limits
-from fintech_core.front.pace import Pace
-from fintech_core.front.sockets import end_stalled_connections
+from fintech_core.http.front import Front, Limits
+from fintech_core.http.front.pace import Pace
+from fintech_core.http.front.sockets import end_stalled_connections
 from fintech_core.wsgi import application as wsgi_application
 
 # isort: split
 # Which has made the applications ready. Every view is loaded before the first request.
-from fintech_core import api_documents, client_address, urls  # noqa: F401
+from fintech_core import urls  # noqa: F401
+from fintech_core.http import api_documents, client_address
 
 application = Front(
     wsgi_application,

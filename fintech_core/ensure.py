@@ -1,6 +1,6 @@
 """What must exist in a migrated database: roles for the admin, system accounts. Idempotent; run after every migrate."""
 
-from transactions.accounts import ensure_accounts
+from transactions.ledger.accounts import ensure_accounts
 from users.roles import ensure_roles
 
 

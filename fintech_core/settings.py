@@ -52,7 +52,7 @@ IDEMPOTENCY_HMAC_PREVIOUS_KEY: str = env.str("IDEMPOTENCY_HMAC_PREVIOUS_KEY", de
 
 
 def key_ring(name: str) -> str:
-    """A ring of keys (fintech_core/crypto.py) from the environment; in development one key from the variable's name."""
+    """A ring of keys (security/crypto.py) from the environment; in development one key from the variable's name."""
     if DEVELOPMENT:
         return env.str(name, default="1:" + base64.b64encode(hashlib.sha256(name.encode()).digest()).decode())
     return env.str(name)
@@ -74,7 +74,7 @@ INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",  # its other one puts its own site in the place of ours
     "unfold.contrib.filters",
     "unfold.contrib.forms",
-    "users.admin_config.AdminConfig",
+    "users.admin_auth.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -94,26 +94,27 @@ INSTALLED_APPS = [
     "transactions",
     "reconciliation",
     "payments",
+    "offboarding",
 ]
 
 MIDDLEWARE = [
-    "fintech_core.middleware.TrailingSlashMiddleware",
-    "fintech_core.middleware.RequestContextMiddleware",
+    "fintech_core.http.middleware.TrailingSlashMiddleware",
+    "fintech_core.http.middleware.RequestContextMiddleware",
     # Before whatever may answer by itself: refusals and static files have these headers, too.
     "django.middleware.security.SecurityMiddleware",
-    "fintech_core.middleware.ContentSecurityMiddleware",
+    "fintech_core.http.middleware.ContentSecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "fintech_core.single_values.SingleValuesMiddleware",
-    "fintech_core.body_limits.BodyMiddleware",
-    "fintech_core.client_address.ClientAddressMiddleware",
+    "fintech_core.http.single_values.SingleValuesMiddleware",
+    "fintech_core.http.body_limits.BodyMiddleware",
+    "fintech_core.http.client_address.ClientAddressMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "fintech_core.ratelimit.RateLimitMiddleware",
-    "fintech_core.body_limits.BodyLimitMiddleware",
+    "fintech_core.limits.ratelimit.RateLimitMiddleware",
+    "fintech_core.http.body_limits.BodyLimitMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "users.middleware.AdminSessionMiddleware",
+    "users.admin_auth.middleware.AdminSessionMiddleware",
     "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
 ]
@@ -170,13 +171,16 @@ def database_config(url: str, role: str) -> dict[str, Any]:
     options["application_name"] = f"fintech-core-{PROCESS_ROLE}"
     options.setdefault("connect_timeout", 3)
     options.setdefault("tcp_user_timeout", 5_000)  # a host that is gone without a word: no answer to a packet in 5 s
-    # Only fintech_core/prepared.py binds on the server; None keeps psycopg from preparing anything.
+    # Only fintech_core/db/prepared.py binds on the server; None keeps psycopg from preparing anything.
     options["prepare_threshold"] = 1 if env.bool("DATABASE_PREPARED_STATEMENTS", default=True) else None
     config["ENGINE"] = "django.db.backends.postgresql"
     config["CONN_MAX_AGE"] = None
     config["CONN_HEALTH_CHECKS"] = True
     if PROCESS_ROLE == "web" and role == DATABASE_APP_ROLE:
-        config["ENGINE"], config["CONN_MAX_AGE"] = "fintech_core.postgresql", 0  # each request returns its connection
+        config["ENGINE"], config["CONN_MAX_AGE"] = (
+            "fintech_core.db.postgresql",
+            0,
+        )  # each request returns its connection
         options["pool"] = env.int("DATABASE_POOL_SIZE", default=10)
     return config
 
@@ -231,7 +235,7 @@ CELERY_BEAT_SCHEDULE = {
     "purge-idempotency-records": {"task": "fintech_core.purge_idempotency_records", "schedule": crontab(minute="30")},
     "purge-attempt-budgets": {"task": "fintech_core.purge_attempt_budgets", "schedule": 600.0},
     "drain-outbox": {"task": "fintech_core.drain_outbox", "schedule": 2.0, "options": {"expires": 10}},
-    "erase-texts": {"task": "transactions.erase_texts", "schedule": 60.0, "options": {"expires": 60}},
+    "erase-texts": {"task": "offboarding.erase_texts", "schedule": 60.0, "options": {"expires": 60}},
     "erase-kyc": {"task": "compliance.erase_kyc", "schedule": crontab(hour="3", minute="20")},
     "purge-invitations": {"task": "organizations.purge_invitations", "schedule": crontab(minute="40")},
     "erase-organizations": {"task": "organizations.erase_closed", "schedule": crontab(hour="3", minute="50")},
@@ -254,7 +258,7 @@ OUTBOX_CONSUMERS: dict[str, str] = {}
 # --- Identity ---------------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "users.User"
-AUTHENTICATION_BACKENDS = ["users.backends.RoleBackend"]
+AUTHENTICATION_BACKENDS = ["users.admin_auth.backends.RoleBackend"]
 ACTING_IN = "organizations.selectors.acting_in"  # how authentication puts an Actor into an organization
 INVITATIONS_END = "organizations.services.end_invitations_of"  # called by every change of a credential
 # By template of a message that carries a link: whether it is still good when the worker sends it.
@@ -264,16 +268,16 @@ BEFORE_A_USER_LEAVES = ["organizations.services.refuse_without_an_admin"]  # ask
 # each is called with the wallet.owners.Owner and returns obstacles.
 OWNER_OBSTACLES = ["payments.selectors.reviews_of"]
 # The use case behind the route and the admin action of organizations; it lies above them, where the money is.
-CLOSE_ORGANIZATION = "transactions.services.close_organization"
+CLOSE_ORGANIZATION = "offboarding.services.organizations.close_organization"
 # How rooms above the ledger erase what an erased person wrote: (user id, at most so many) -> how many it were.
 TEXT_ERASERS = ["payments.services.erase_return_addresses"]
 MEMBER_CAPABILITIES = "organizations.roles.MEMBER_CAPABILITIES"  # for the OpenAPI file and the tables of the docs
 ADMIN_ACTOR_OF_USER = "users.authentication.actor_of_user"  # how the kernel's admin helper makes its Actor
-# Who checks a Step-Up-Code, and who spends that of a member of staff (fintech_core.step_up).
+# Who checks a Step-Up-Code, and who spends that of a member of staff (fintech_core.security.step_up).
 STEP_UP_CONFIRM = "users.step_up_gate.confirm"
 STEP_UP_SPEND_FOR_STAFF = "users.step_up_gate.spend_for_staff"
-# What a sensitive action in the admin asks besides its reason (fintech_core.admin_base).
-ADMIN_REAUTHENTICATION = "users.reauthentication.form_for"
+# What a sensitive action in the admin asks besides its reason (fintech_core.admin.base).
+ADMIN_REAUTHENTICATION = "users.admin_auth.reauthentication.form_for"
 PASSWORD_HASHERS = (
     ["django.contrib.auth.hashers.MD5PasswordHasher"]
     if ENVIRONMENT == "test"
@@ -342,7 +346,7 @@ SMS_RESERVED_PERCENT: int = env.int("SMS_RESERVED_PERCENT", default=50)
 SMS_UNCONFIRMED_ALARM: int = env.int("SMS_UNCONFIRMED_ALARM", default=20)
 LOGIN_URL = reverse_lazy("admin:login")
 
-# --- Limits (fintech_core/ratelimit.py) -----------------------------------------------------------------------------
+# --- Limits (fintech_core/limits/ratelimit.py) ------------------------------------------------------------------------
 
 
 def rate(text: str) -> tuple[int, int]:
@@ -456,7 +460,7 @@ STATEMENT_MAX_BYTES: int = env.int("STATEMENT_MAX_BYTES", default=64 * 1024 * 10
 # --- HTTP -------------------------------------------------------------------------------------------------------------
 
 MAX_BODY_BYTES = 1024 * 1024
-# The web server (fintech_core/server.py): processes, and threads of each. A request takes a thread once it is complete.
+# The web server (ops/server.py): processes, and threads of each. A request takes a thread once it is complete.
 WEB_WORKERS: int = env.int("WEB_WORKERS", default=2)
 WEB_THREADS: int = env.int("WEB_THREADS", default=8)
 # Of each process (fintech_core/front): connections, requests that wait for a thread or have one, bodies in memory,
@@ -489,13 +493,13 @@ REST_FRAMEWORK = {
         "users.authentication.AccessTokenAuthentication",
         "users.api_key_authentication.ApiKeyAuthentication",
     ],
-    "DEFAULT_THROTTLE_CLASSES": ["fintech_core.ratelimit.Throttle"],
-    "DEFAULT_PERMISSION_CLASSES": ["fintech_core.permissions.HasAccess"],
-    "DEFAULT_PARSER_CLASSES": ["fintech_core.parsers.StrictJSONParser"],
+    "DEFAULT_THROTTLE_CLASSES": ["fintech_core.limits.ratelimit.Throttle"],
+    "DEFAULT_PERMISSION_CLASSES": ["fintech_core.security.permissions.HasAccess"],
+    "DEFAULT_PARSER_CLASSES": ["fintech_core.http.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "fintech_core.parsers.JSONOnlyNegotiation",
-    "DEFAULT_SCHEMA_CLASS": "fintech_core.schema.ProblemSchema",
-    "EXCEPTION_HANDLER": "fintech_core.problems.exception_handler",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "fintech_core.http.parsers.JSONOnlyNegotiation",
+    "DEFAULT_SCHEMA_CLASS": "fintech_core.http.schema.ProblemSchema",
+    "EXCEPTION_HANDLER": "fintech_core.http.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,
     "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
     "COERCE_DECIMAL_TO_STRING": True,
@@ -517,24 +521,24 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "COMPONENT_SPLIT_PATCH": False,  # what a PATCH needs, its input says itself
     "ENUM_NAME_OVERRIDES": {
-        "CheckResult": "fintech_core.health.CHECK_RESULTS",
+        "CheckResult": "fintech_core.ops.health.CHECK_RESULTS",
         "Currency": "fintech_core.settings.CURRENCIES",
         "WalletStatus": "wallet.enums.WalletStatus",
-        "TransactionStatus": "transactions.enums.TransactionStatus",
-        "TransactionKind": "transactions.enums.TransactionKind",
-        "HoldStatus": "transactions.enums.HoldStatus",
+        "TransactionStatus": "transactions.ledger.enums.TransactionStatus",
+        "TransactionKind": "transactions.ledger.enums.TransactionKind",
+        "HoldStatus": "transactions.ledger.enums.HoldStatus",
         "ExternalStatementFormat": "reconciliation.enums.StatementFormat",
         "StatementLineStatus": "reconciliation.enums.LineStatus",
         "BreakClass": "reconciliation.enums.BreakClass",
         "BreakStatus": "reconciliation.enums.BreakStatus",
         "BreakAction": "reconciliation.enums.BreakAction",
-        "MonitorState": "transactions.enums.MonitorState",
-        "MonitorCondition": "transactions.enums.MonitorCondition",
-        "EntryDirection": "transactions.enums.Direction",
-        "ScheduleStatus": "transactions.enums.ScheduleStatus",
-        "ScheduledRunStatus": "transactions.enums.RunStatus",
-        "Frequency": "transactions.enums.Frequency",
-        "BusinessDayRule": "transactions.enums.BusinessDayRule",
+        "MonitorState": "transactions.monitors.enums.MonitorState",
+        "MonitorCondition": "transactions.monitors.enums.MonitorCondition",
+        "EntryDirection": "transactions.ledger.enums.Direction",
+        "ScheduleStatus": "transactions.schedules.enums.ScheduleStatus",
+        "ScheduledRunStatus": "transactions.schedules.enums.RunStatus",
+        "Frequency": "transactions.schedules.enums.Frequency",
+        "BusinessDayRule": "transactions.schedules.enums.BusinessDayRule",
         "IntentStatus": "payments.enums.IntentStatus",
         "SubmissionStatus": "compliance.enums.SubmissionStatus",
         "KycStatus": "users.enums.KycStatus",
@@ -547,8 +551,8 @@ SPECTACULAR_SETTINGS = {
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "fintech_core.schema.add_error_codes",
-        "fintech_core.schema_texts.add_texts",
+        "fintech_core.http.schema.add_error_codes",
+        "fintech_core.http.schema_texts.add_texts",
     ],
 }
 
@@ -585,7 +589,7 @@ CSRF_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_NAME = "__Host-csrftoken" if HTTPS else "csrftoken"
 CSRF_TRUSTED_ORIGINS: list[str] = [PUBLIC_URL]
-CSRF_FAILURE_VIEW = "fintech_core.problems.csrf_failure"
+CSRF_FAILURE_VIEW = "fintech_core.http.problems.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 # Of the admin and of the API's documentation; ContentSecurityMiddleware says which answer gets which policy.
 CONTENT_SECURITY_POLICY = {
@@ -615,7 +619,7 @@ UNFOLD = {"SITE_TITLE": "Fintech Core", "SITE_HEADER": "Fintech Core", "SHOW_HIS
 
 LOG_FORMAT: str = env.str("LOG_FORMAT", default="console" if DEVELOPMENT else "json")
 LOG_LEVEL: str = env.str("LOG_LEVEL", default="INFO")
-LOGGING_CONFIG = "fintech_core.logging_config.configure"
+LOGGING_CONFIG = "fintech_core.ops.logging_config.configure"
 LOGGING = {"format": LOG_FORMAT, "level": LOG_LEVEL}
 
 # The address that people log in with is encrypted; its blind index is what is unique, and our own backend finds by it.

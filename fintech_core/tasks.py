@@ -4,8 +4,12 @@ from celery import shared_task
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from fintech_core import audit_chain, budgets, clock, health, idempotency, outbox
-from fintech_core.db import unit_of_work
+from fintech_core.audit import chain as audit_chain
+from fintech_core.db import clock, idempotency
+from fintech_core.db.work import unit_of_work
+from fintech_core.limits import budgets
+from fintech_core.ops import health
+from fintech_core.outbox import events as outbox
 
 _DRAINS = 20  # a beat tick hands over this many batches of one consumer at most
 

@@ -3,12 +3,12 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from fintech_core import api_documents, views
+from fintech_core.http import api_documents, views
 
-handler400 = "fintech_core.problems.bad_request"
-handler403 = "fintech_core.problems.permission_denied"
-handler404 = "fintech_core.problems.page_not_found"
-handler500 = "fintech_core.problems.server_error"
+handler400 = "fintech_core.http.problems.bad_request"
+handler403 = "fintech_core.http.problems.permission_denied"
+handler404 = "fintech_core.http.problems.page_not_found"
+handler500 = "fintech_core.http.problems.server_error"
 
 urlpatterns = [
     path("", views.start_page, name="start"),
@@ -29,6 +29,7 @@ urlpatterns = [
     path("api/v1/", include("transactions.urls")),
     path("api/v1/", include("reconciliation.urls")),
     path("api/v1/", include("payments.urls")),
+    path("api/v1/", include("offboarding.urls")),
     path("", include("payments.public_urls")),
     path("admin/", admin.site.urls),
 ]

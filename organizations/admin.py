@@ -13,9 +13,9 @@ from django.utils.html import format_html_join
 from django.utils.module_loading import import_string
 from django.utils.safestring import mark_safe
 
-from fintech_core.actors import Actor
-from fintech_core.admin_base import ReadOnlyModelAdmin, reason_action
-from fintech_core.capabilities import Capability
+from fintech_core.admin.base import ReadOnlyModelAdmin, reason_action
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 from organizations import selectors, services, tax_numbers
 from organizations.models import Invitation, Organization, OrganizationMember, PayoutAccount
 

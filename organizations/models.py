@@ -7,9 +7,9 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
-from fintech_core import ids
-from fintech_core.encrypted_fields import BlindIndexField, EncryptedTextField
-from fintech_core.fields import enum_check, times_check
+from fintech_core.db import ids
+from fintech_core.db.fields import enum_check, times_check
+from fintech_core.security.encrypted_fields import BlindIndexField, EncryptedTextField
 from organizations.enums import (
     KYB_HOLDING,
     KYB_UNDECIDED,

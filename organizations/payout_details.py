@@ -11,7 +11,7 @@ from stdnum import iban
 from stdnum.exceptions import ValidationError
 from stdnum.us import rtn
 
-from fintech_core.identifiers import InvalidIdentifier, normalise_phone
+from fintech_core.values.identifiers import InvalidIdentifier, normalise_phone
 from organizations.enums import PayoutMethod
 from organizations.tax_numbers import masked
 

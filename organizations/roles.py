@@ -7,7 +7,7 @@ KYC, API keys of one's own) is reached outside of it.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from fintech_core.capabilities import Capability
+from fintech_core.security.capabilities import Capability
 from organizations.enums import MemberRole
 
 _AGENT = {

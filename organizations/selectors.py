@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet
 
-from fintech_core.actors import Actor, ActorKind
-from fintech_core.capabilities import Capability
-from fintech_core.encrypted_fields import indexed, same_index
+from fintech_core.security.actors import Actor, ActorKind
+from fintech_core.security.capabilities import Capability
+from fintech_core.security.encrypted_fields import indexed, same_index
 from organizations.enums import KYB_OPEN, KybStatus, MemberRole
 from organizations.models import HOLDS_TAX_NUMBER, Invitation, Organization, OrganizationMember, PayoutAccount
 from organizations.roles import MEMBER_CAPABILITIES

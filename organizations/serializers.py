@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from fintech_core import json_schema
-from fintech_core.countries import COUNTRIES
-from fintech_core.serializers import IdField, StrictInput, TextField, shown_at
+from fintech_core.http import json_schema
+from fintech_core.http.serializers import IdField, StrictInput, TextField, shown_at
+from fintech_core.values.countries import COUNTRIES
 from organizations import payout_details, selectors, tax_numbers
 from organizations.enums import InvitationStatus, KybStatus, MemberRole, PayoutMethod
 from organizations.models import Invitation, Organization, OrganizationMember, PayoutAccount

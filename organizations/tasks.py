@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from fintech_core.db import unit_of_work
+from fintech_core.db.work import unit_of_work
 from organizations import services
 
 BATCH = 100

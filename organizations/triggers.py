@@ -4,7 +4,7 @@ while an organization is open, and that a closed one is empty and stays as it is
 
 import pgtrigger
 
-from fintech_core.dbtriggers import SealedTrigger, refuse
+from fintech_core.db.triggers import SealedTrigger, refuse
 from wallet.triggers import refuse_of_closed_organization
 
 _KYB_MOVES = """

@@ -15,13 +15,13 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from fintech_core import clock
-from fintech_core.actors import Actor, ActorKind
-from fintech_core.capabilities import Capability
+from fintech_core.db import clock
 from fintech_core.exceptions import NotFound
-from fintech_core.serializers import ReasonInput, StrictInput
-from fintech_core.step_up import StepUpAction
-from fintech_core.viewsets import DomainViewSet
+from fintech_core.http.serializers import ReasonInput, StrictInput
+from fintech_core.http.viewsets import DomainViewSet
+from fintech_core.security.actors import Actor, ActorKind
+from fintech_core.security.capabilities import Capability
+from fintech_core.security.step_up import StepUpAction
 from organizations import selectors, services
 from organizations.models import Organization
 from organizations.serializers import (

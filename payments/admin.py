@@ -9,9 +9,9 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from fintech_core.actors import Actor
-from fintech_core.admin_base import ReadOnlyModelAdmin, reason_action
-from fintech_core.capabilities import Capability
+from fintech_core.admin.base import ReadOnlyModelAdmin, reason_action
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 from payments import services
 from payments.enums import Destination, IntentStatus, Resolution
 from payments.models import IncomingPayment, PaymentIntent, SimulatorDelivery, SimulatorPayment, WebhookEvent

@@ -12,9 +12,9 @@ import pgtrigger
 from django.db import models
 from django.db.models import Q
 
-from fintech_core import ids
-from fintech_core.dbtriggers import REFUSED, SealedTrigger, append_only, refuse
-from fintech_core.fields import enum_check, times_check
+from fintech_core.db import ids
+from fintech_core.db.fields import enum_check, times_check
+from fintech_core.db.triggers import REFUSED, SealedTrigger, append_only, refuse
 from payments.enums import (
     EVENT_TRANSITIONS,
     EXPIRING,

@@ -13,11 +13,11 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from fintech_core import clock
-from fintech_core.actors import Actor
-from fintech_core.db import unit_of_work
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import InvalidTransition
-from fintech_core.money import exponent_of, format_amount
+from fintech_core.security.actors import Actor
+from fintech_core.values.money import exponent_of, format_amount
 from payments import selectors, services
 from payments.checkout import intent_id_of
 from payments.enums import IntentStatus, SimulatorOutcome

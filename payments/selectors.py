@@ -7,8 +7,8 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from fintech_core.actors import Actor, ActorKind
-from fintech_core.capabilities import Capability
+from fintech_core.security.actors import Actor, ActorKind
+from fintech_core.security.capabilities import Capability
 from payments.enums import IntentStatus
 from payments.models import IncomingPayment, PaymentIntent, SimulatorDelivery
 from wallet.owners import Owner

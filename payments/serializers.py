@@ -8,8 +8,16 @@ from django.core.validators import URLValidator
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from fintech_core import json_schema
-from fintech_core.serializers import IdField, InstantField, MoneyInput, MoneyOutput, StrictInput, TextField, shown_at
+from fintech_core.http import json_schema
+from fintech_core.http.serializers import (
+    IdField,
+    InstantField,
+    MoneyInput,
+    MoneyOutput,
+    StrictInput,
+    TextField,
+    shown_at,
+)
 from payments.enums import IntentStatus, ReviewReason, SimulatorOutcome
 from payments.gateways import enabled_gateway, enabled_names
 from payments.models import PaymentIntent

@@ -5,10 +5,10 @@ import uuid
 import structlog
 from celery import shared_task
 
-from fintech_core import clock
-from fintech_core.actors import Actor
-from fintech_core.db import unit_of_work
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import DomainError
+from fintech_core.security.actors import Actor
 from payments import services
 from payments.services import simulator, webhooks
 

@@ -11,11 +11,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from fintech_core import clock
-from fintech_core.capabilities import Capability
-from fintech_core.db import unit_of_work
-from fintech_core.step_up import StepUpAction
-from fintech_core.viewsets import DomainViewSet
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
+from fintech_core.http.viewsets import DomainViewSet
+from fintech_core.security.capabilities import Capability
+from fintech_core.security.step_up import StepUpAction
 from payments import selectors, services
 from payments.serializers import (
     CancelIntentInput,

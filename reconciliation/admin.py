@@ -22,12 +22,12 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
-from fintech_core import clock, db
-from fintech_core.actors import Actor
-from fintech_core.admin_base import REASON_LENGTHS, ReadOnlyModelAdmin, actor_of_request, reason_action
-from fintech_core.body_limits import LargeBody, takes_large_body
-from fintech_core.capabilities import Capability
+from fintech_core.admin.base import REASON_LENGTHS, ReadOnlyModelAdmin, actor_of_request, reason_action
+from fintech_core.db import clock, work
 from fintech_core.exceptions import DomainError
+from fintech_core.http.body_limits import LargeBody, takes_large_body
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 from reconciliation import services
 from reconciliation.enums import BreakAction, StatementFormat
 from reconciliation.models import (
@@ -160,7 +160,7 @@ class StatementAdmin(FormPageAdmin):
             encoding = data.pop("encoding") or None
             confirmed = {name: data.pop(name) for name in ("confirm_account", "confirm_repeat")}
             file = services.read_statements(raw=raw, encoding=encoding, **data)
-            statements = db.unit_of_work(
+            statements = work.unit_of_work(
                 lambda: services.import_statements(
                     actor=actor, account_code=account, file=file, now=clock.now(), **confirmed
                 )
@@ -213,7 +213,7 @@ class ExternalAccountAdmin(FormPageAdmin):
 
         def call(data: dict[str, Any]) -> str:
             account = data.pop("account")
-            added = db.unit_of_work(lambda: services.add_external_account(actor=actor, account_code=account, **data))
+            added = work.unit_of_work(lambda: services.add_external_account(actor=actor, account_code=account, **data))
             return f"{added} was added."
 
         return self.form_page(request, "Add an external account", ExternalAccountForm, call)

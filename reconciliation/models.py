@@ -11,8 +11,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
-from fintech_core import ids
-from fintech_core.fields import enum_check, times_check
+from fintech_core.db import ids
+from fintech_core.db.fields import enum_check, times_check
 from reconciliation import triggers
 from reconciliation.enums import (
     TRANSITIONS,
@@ -24,7 +24,7 @@ from reconciliation.enums import (
     ProposalStatus,
     StatementFormat,
 )
-from transactions.models import LedgerEntry, Transaction
+from transactions.ledger.models import LedgerEntry, Transaction
 
 
 class ReconciledAccount(models.Model):

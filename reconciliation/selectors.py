@@ -11,9 +11,9 @@ from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, QuerySet,
 from django.db.models.functions import Abs, Concat, Least, Left
 from django.db.models.lookups import In
 
-from fintech_core import clock
-from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
+from fintech_core.db import clock
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 from reconciliation.coverage import Coverage, Span, coverage_of
 from reconciliation.enums import (
     DIFFERENCES,
@@ -39,8 +39,8 @@ from reconciliation.models import (
     StatementLine,
 )
 from reconciliation.references import is_cut
-from transactions.enums import Direction
-from transactions.models import LedgerEntry
+from transactions.ledger.enums import Direction
+from transactions.ledger.models import LedgerEntry
 
 _CUT_WINDOW = timedelta(days=31)
 _NAMES = 10_000  # of one query

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from fintech_core import json_schema, money
-from fintech_core.serializers import (
+from fintech_core.http import json_schema
+from fintech_core.http.serializers import (
     AmountField,
     CurrencyField,
     DayField,
@@ -18,6 +18,7 @@ from fintech_core.serializers import (
     StrictInput,
     TextField,
 )
+from fintech_core.values import money
 from reconciliation.enums import (
     RESOLUTIONS,
     BreakAction,

@@ -4,10 +4,10 @@ import uuid
 
 from celery import shared_task
 
-from fintech_core import clock
-from fintech_core.actors import Actor
-from fintech_core.db import unit_of_work
-from fintech_core.queue import enqueue
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
+from fintech_core.outbox.queue import enqueue
+from fintech_core.security.actors import Actor
 from reconciliation import selectors, services
 
 

@@ -9,7 +9,7 @@ the parts follow their match. A proposal is decided once; an external account is
 
 import pgtrigger
 
-from fintech_core.dbtriggers import SealedTrigger, append_only, refuse
+from fintech_core.db.triggers import SealedTrigger, append_only, refuse
 from reconciliation.enums import TRANSITIONS
 
 _LINE_FACTS = (

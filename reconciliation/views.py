@@ -10,13 +10,13 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from fintech_core import clock
-from fintech_core.body_limits import LargeBody
-from fintech_core.capabilities import Capability
-from fintech_core.parsers import StrictMultiPartParser
-from fintech_core.serializers import ReasonInput
-from fintech_core.step_up import StepUpAction
-from fintech_core.viewsets import DomainViewSet
+from fintech_core.db import clock
+from fintech_core.http.body_limits import LargeBody
+from fintech_core.http.parsers import StrictMultiPartParser
+from fintech_core.http.serializers import ReasonInput
+from fintech_core.http.viewsets import DomainViewSet
+from fintech_core.security.capabilities import Capability
+from fintech_core.security.step_up import StepUpAction
 from reconciliation import selectors, services
 from reconciliation.serializers import (
     AssignInput,

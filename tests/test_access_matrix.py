@@ -18,16 +18,18 @@ from django.db import connection
 from django.db.models import Value
 from drf_spectacular.generators import SchemaGenerator
 
-from fintech_core import audit, ids, outbox
-from fintech_core.capabilities import Capability
-from fintech_core.db import unit_of_work
-from fintech_core.event_types import READERS
-from fintech_core.fields import TransactionIdField
-from fintech_core.models import OutboxEvent
-from fintech_core.ratelimit import Per
-from fintech_core.testing import Client
+from fintech_core.audit import records as audit
+from fintech_core.db import ids
+from fintech_core.db.fields import TransactionIdField
+from fintech_core.db.work import unit_of_work
+from fintech_core.limits.ratelimit import Per
+from fintech_core.outbox import events as outbox
+from fintech_core.outbox.event_types import READERS
+from fintech_core.outbox.models import OutboxEvent
+from fintech_core.security.capabilities import Capability
 from payments.enums import IntentStatus
 from tests import world as worlds
+from tests.cast import Client
 from tests.world import (
     BODIES,
     NESTED,

@@ -19,11 +19,11 @@ from django.test import Client as Browser
 from django.test import RequestFactory
 from django.urls import NoReverseMatch, resolve, reverse
 
-from fintech_core.admin_base import ReadOnlyModelAdmin
-from fintech_core.admin_parameters import is_secret
-from fintech_core.capabilities import Capability
-from fintech_core.models import AuditLog
-from fintech_core.testing import browser_for, staff
+from fintech_core.admin.base import ReadOnlyModelAdmin
+from fintech_core.admin.parameters import is_secret
+from fintech_core.audit.models import AuditLog
+from fintech_core.security.capabilities import Capability
+from tests.cast import browser_for, staff
 from users.enums import STAFF_ROLES, Role
 from users.models import Session, User
 from users.roles import CAPABILITIES

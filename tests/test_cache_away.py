@@ -7,8 +7,9 @@ from django.contrib import admin
 from django.core.cache import cache
 from django.urls import reverse
 
-from fintech_core import health, ratelimit
-from fintech_core.testing import Client, browser_for
+from fintech_core.limits import ratelimit
+from fintech_core.ops import health
+from tests.cast import Client, browser_for
 from users.models import User
 
 pytestmark = pytest.mark.django_db

@@ -18,7 +18,7 @@ import pytest
 from devtools import live as live_stacks
 from devtools import places, processes, programs
 from devtools.live import LiveStack
-from fintech_core.testing import PASSWORD
+from tests.cast import PASSWORD
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +51,7 @@ time.time_ns = lambda: _time_ns() + _SKEW * 10**9
 datetime.datetime = datetime_
 """
 _SET_UP = """
-from fintech_core.testing import customer, fund_wallet, kyc
+from tests.cast import customer, fund_wallet, kyc
 for name in ("alice", "bob"):
     kyc(customer(name), 1)
 from users.selectors import user_by_verified_email

@@ -11,9 +11,9 @@ from django.db import OperationalError, connections
 from django.http import HttpResponseBase
 from django.test import Client as Browser
 
-from fintech_core import ratelimit
-from fintech_core.ratelimit import WithoutCache
-from fintech_core.testing import PASSWORD, Client, client_for
+from fintech_core.limits import ratelimit
+from fintech_core.limits.ratelimit import WithoutCache
+from tests.cast import PASSWORD, Client, client_for
 from tests.test_house import api_routes
 from users.models import Registration, User
 
@@ -43,7 +43,7 @@ def standby() -> Iterator[None]:
     """A database that answers, and takes no writes: it says so, and a real one refuses them."""
     cursor = mock.MagicMock()
     cursor.return_value.__enter__.return_value.fetchone.return_value = (True,)
-    with mock.patch("fintech_core.db.connection.cursor", cursor):
+    with mock.patch("fintech_core.db.work.connection.cursor", cursor):
         yield
 
 

@@ -10,14 +10,14 @@ from django.apps import apps
 from django.db import models
 from django.utils.module_loading import import_string
 
-from fintech_core.encrypted_fields import BlindIndexField, EncryptedTextField
+from fintech_core.security.encrypted_fields import BlindIndexField, EncryptedTextField
 
 SHORT = 64  # codes, states, digests; a shorter text is looked at with its model
 PERSON = "users.services.erasure.erase_person"
 INVITATION = "organizations.services.invitations.forget_invitations"
 ORGANIZATION = "organizations.services.closing.erase_closed_organizations"
 SUBMISSION = "compliance.services.erase_submissions"
-LEDGER = "transactions.services.erasure"
+LEDGER = "offboarding.services.erasure"
 
 # What erases an encrypted column or its blind index: of an erased person, or of an organization past its retention.
 SEALED = {

@@ -18,12 +18,21 @@ from drf_spectacular.generators import SchemaGenerator
 
 from compliance.services import submit_kyc
 from compliance.tests.factories import said
-from fintech_core import clock
-from fintech_core.capabilities import Capability
-from fintech_core.db import unit_of_work
-from fintech_core.encrypted_fields import EncryptedTextField
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import DomainError
-from fintech_core.testing import (
+from fintech_core.security.capabilities import Capability
+from fintech_core.security.encrypted_fields import EncryptedTextField
+from offboarding.services import erasure
+from offboarding.services.erasure import erase_user
+from offboarding.tasks import erase_texts
+from organizations.roles import MEMBER_CAPABILITIES
+from organizations.services import accept_invitation
+from organizations.tasks import erase_closed, purge_invitations
+from organizations.tests.factories import organization_of
+from payments.services import create_intent
+from tests import leaks
+from tests.cast import (
     Client,
     actor_for,
     anonymous_client,
@@ -34,16 +43,12 @@ from fintech_core.testing import (
     kyc,
     with_personal,
 )
-from organizations.roles import MEMBER_CAPABILITIES
-from organizations.services import accept_invitation
-from organizations.tasks import erase_closed, purge_invitations
-from organizations.tests.factories import organization_of
-from payments.services import create_intent
-from tests import leaks
 from tests.world import Route, api_v1
-from transactions.models import TransferSchedule
-from transactions.services import Destination, create_hold, create_monitor, create_schedule, erase_user, erasure
-from transactions.tasks import erase_texts
+from transactions.holds.services import create_hold
+from transactions.monitors.services import create_monitor
+from transactions.schedules.models import TransferSchedule
+from transactions.schedules.services.schedules import create_schedule
+from transactions.transfers.services.planning import Destination
 from users.enums import CUSTOMER_ROLES
 from users.models import Message, User
 from users.roles import CAPABILITIES

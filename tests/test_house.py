@@ -16,12 +16,22 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.serializers import ModelSerializer
 from rest_framework.views import APIView
 
-from fintech_core.capabilities import Capability
-from fintech_core.ratelimit import Per
+from fintech_core.limits.ratelimit import Per
+from fintech_core.security.capabilities import Capability
 from users.limits import REGISTER_NETWORK, SEND_NETWORK
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("fintech_core", "wallet", "users", "organizations", "compliance", "transactions", "reconciliation", "payments")
+ROOMS = (
+    "fintech_core",
+    "wallet",
+    "users",
+    "organizations",
+    "compliance",
+    "transactions",
+    "reconciliation",
+    "payments",
+    "offboarding",
+)
 
 
 @cache
@@ -34,7 +44,7 @@ def _sources() -> Iterator[tuple[str, ast.Module]]:
     for room in ROOMS:
         for path in sorted((ROOT / room).rglob("*.py")):
             relative = path.relative_to(ROOT).as_posix()
-            if "/tests/" in relative or "/migrations/" in relative or relative == "fintech_core/testing.py":
+            if "/tests/" in relative or "/migrations/" in relative or relative == "tests/cast.py":
                 continue
             yield relative, ast.parse(path.read_text())
 
@@ -58,12 +68,12 @@ def test_transactions_are_opened_in_the_kernel_alone() -> None:
             if imported or used:
                 found.add(path)
 
-    assert found == {"fintech_core/db.py", "fintech_core/idempotency.py"}
+    assert found == {"fintech_core/db/work.py", "fintech_core/db/idempotency.py"}
 
 
 # A unique violation is a lost race by the one rule of unit_of_work. These answer a constraint in another way: the CHECK
 # of a trigger as a lost race, and a second sealer with a refusal instead of a retry.
-CATCH_CONSTRAINTS = {"fintech_core/db.py", "transactions/services/fee_schedules.py", "transactions/services/seals.py"}
+CATCH_CONSTRAINTS = {"fintech_core/db/work.py", "transactions/fees/services.py", "transactions/seals/services.py"}
 
 
 def test_a_unique_violation_is_translated_in_one_place() -> None:
@@ -89,7 +99,7 @@ def test_atomic_requests_are_off() -> None:
 
 
 # Whole seconds and rates are no money; each use here says what it is.
-FLOATS = {"fintech_core/logging_config.py", "fintech_core/middleware.py"}
+FLOATS = {"fintech_core/ops/logging_config.py", "fintech_core/http/middleware.py"}
 
 
 def test_no_float_comes_near_money() -> None:
@@ -104,7 +114,7 @@ def test_no_float_comes_near_money() -> None:
 
 
 def test_money_is_never_a_float_literal() -> None:
-    rooms = ("wallet/", "transactions/", "fintech_core/money.py")
+    rooms = ("wallet/", "transactions/", "fintech_core/values/money.py")
     found = {
         f"{path}:{node.lineno}"
         for path, tree in sources()
@@ -128,20 +138,20 @@ def test_stock_pgtrigger_triggers_are_used_nowhere() -> None:
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pgtrigger"):
                 assert {alias.name for alias in node.names}.isdisjoint(stock), path
 
-    assert found == {"fintech_core/dbtriggers.py"}
+    assert found == {"fintech_core/db/triggers.py"}
 
 
 # Who else reads a request's headers than `single_values.single_header`, which refuses repetitions, and why.
 HEADER_READERS = {
-    "fintech_core/body_limits.py",  # the length of the body (single_values refuses a repetition)
-    "fintech_core/documents.py",  # Accept-Encoding, a list
-    "fintech_core/exports.py",  # what the front put there, no header
-    "fintech_core/client_address.py",  # the peer's address, and the trusted header (single_values knows it)
-    "fintech_core/middleware.py",  # the request's id, before anything can be refused
-    "fintech_core/parsers.py",  # Content-Encoding is a list
-    "fintech_core/single_values.py",
+    "fintech_core/http/body_limits.py",  # the length of the body (single_values refuses a repetition)
+    "fintech_core/http/documents.py",  # Accept-Encoding, a list
+    "fintech_core/http/exports.py",  # what the front put there, no header
+    "fintech_core/http/client_address.py",  # the peer's address, and the trusted header (single_values knows it)
+    "fintech_core/http/middleware.py",  # the request's id, before anything can be refused
+    "fintech_core/http/parsers.py",  # Content-Encoding is a list
+    "fintech_core/http/single_values.py",
     "payments/views.py",  # the signature's headers, for the gateway that checks them
-    "users/forms.py",  # User-Agent is free text
+    "users/admin_auth/forms.py",  # User-Agent is free text
     "users/views/code_log_ins.py",  # likewise
 }
 
@@ -160,14 +170,14 @@ def test_headers_are_read_where_repetitions_are_refused() -> None:
 
 # Who else writes rows, and why.
 WRITERS = {
-    "fintech_core/audit.py",  # the audit log's one writer
-    "fintech_core/budgets.py",  # counters of attempts
-    "fintech_core/health.py",  # the canary's row
-    "fintech_core/idempotency.py",  # stored answers
-    "fintech_core/outbox.py",  # events, in the transaction of the deed
-    "transactions/accounts.py",  # ensure_accounts
-    "transactions/journal.py",  # the ledger's statements
-    "transactions/ledger.py",
+    "fintech_core/audit/records.py",  # the audit log's one writer
+    "fintech_core/limits/budgets.py",  # counters of attempts
+    "fintech_core/ops/health.py",  # the canary's row
+    "fintech_core/db/idempotency.py",  # stored answers
+    "fintech_core/outbox/events.py",  # events, in the transaction of the deed
+    "transactions/ledger/accounts.py",  # ensure_accounts
+    "transactions/ledger/journal.py",  # the ledger's statements
+    "transactions/ledger/engine.py",
     "users/roles.py",  # ensure_roles
 }
 WRITES = {"create", "bulk_create", "get_or_create", "update_or_create", "bulk_update", "save", "asave", "acreate"}
@@ -488,10 +498,12 @@ def test_requirement_files_are_hashed_and_name_no_index(name: str) -> None:
 
 # --- One clock --------------------------------------------------------------------------------------------------------
 
-# Who asks the process what time it is, and why. Everything else asks the database (fintech_core/clock.py).
+# Who asks the process what time it is, and why. Everything else asks the database (fintech_core/db/clock.py).
 PROCESS_CLOCKS = {
-    "fintech_core/counters.py": {"time"},  # windows of rates: no round trip to the database for each request (ADR 16)
-    "fintech_core/health.py": {"now"},  # compares it with the database's
+    "fintech_core/limits/counters.py": {
+        "time"
+    },  # windows of rates: no round trip to the database for each request (ADR 16)
+    "fintech_core/ops/health.py": {"now"},  # compares it with the database's
 }
 _CLOCKS = {
     "datetime": {"now", "utcnow", "today"},
@@ -550,13 +562,13 @@ def test_no_column_is_filled_with_the_time_of_a_process() -> None:
 
 # What decides about money and credentials reads the clock itself, after its locks: nobody passes it a time.
 DECIDES_BY_TIME = (
-    "transactions/ledger.py",
-    "transactions/services/exchange.py",
-    "transactions/services/holds.py",
-    "transactions/services/planning.py",
-    "transactions/services/reversals.py",
-    "transactions/services/runs.py",
-    "transactions/services/transfers.py",
+    "transactions/ledger/engine.py",
+    "transactions/exchange/services/exchanges.py",
+    "transactions/holds/services.py",
+    "transactions/transfers/services/planning.py",
+    "transactions/ledger/services.py",
+    "transactions/schedules/services/runs.py",
+    "transactions/transfers/services/transfers.py",
     "users/services/codes.py",
     "users/services/step_up.py",
 )

@@ -20,12 +20,14 @@ from django.core.management import call_command
 from django.db import IntegrityError, connection
 from django.utils import timezone
 
-from fintech_core import budgets, crypto, idempotency
-from fintech_core.actors import Actor
-from fintech_core.db import unit_of_work
+from fintech_core.db import idempotency
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import TooManyAttempts
-from fintech_core.testing import PASSWORD, Client, anonymous_client, client_for, customer, written_log
+from fintech_core.limits import budgets
+from fintech_core.security import crypto
+from fintech_core.security.actors import Actor
 from payments.gateways import simulator
+from tests.cast import PASSWORD, Client, anonymous_client, client_for, customer, written_log
 from users.enums import CodePurpose
 from users.models import FamiliarNetwork, User
 from users.selectors import is_familiar_network, user_for_log_in, users_by_verified_emails

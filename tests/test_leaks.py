@@ -23,7 +23,7 @@ import redis
 
 from devtools import servers
 from devtools.live import LiveStack
-from fintech_core import backups
+from fintech_core.ops import backups
 from tests import leaks
 
 # Unmistakable, and with letters beyond ASCII so that escaping shows.

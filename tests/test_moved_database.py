@@ -23,9 +23,11 @@ BURNT = 300_000
 RELAY = """
 import json, sys, django
 django.setup()
-from fintech_core import audit, clock, ids, outbox
-from fintech_core.actors import Actor
-from fintech_core.db import unit_of_work
+from fintech_core.audit import records as audit
+from fintech_core.db import clock, ids
+from fintech_core.outbox import events as outbox
+from fintech_core.security.actors import Actor
+from fintech_core.db.work import unit_of_work
 from fintech_core.tasks import seal_audit
 actor, handed = Actor.system("drill"), []
 def write():

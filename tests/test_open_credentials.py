@@ -16,14 +16,15 @@ from typing import Any
 import pytest
 from django.core import mail
 
-from fintech_core import clock, crypto
-from fintech_core.actors import Actor
-from fintech_core.db import unit_of_work
-from fintech_core.testing import PASSWORD, SYSTEM, actor_for, customer, staff, with_personal
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
+from fintech_core.security import crypto
+from fintech_core.security.actors import Actor
 from organizations import services as organizations
 from organizations.enums import InvitationStatus, MemberRole
 from organizations.models import Invitation, OrganizationMember
 from organizations.tests.factories import member_actor, organization_of
+from tests.cast import PASSWORD, SYSTEM, actor_for, customer, staff, with_personal
 from users import services, tasks
 from users.enums import CodePurpose, MessageState, Role, StepUpChannel
 from users.locks import lock_user

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rest_framework import serializers
 
-from fintech_core import json_schema, money, schema_texts
-from fintech_core.serializers import StrictInput, TextField
-from transactions.serializers.transfers import TransferInput
+from fintech_core.http import json_schema, schema_texts
+from fintech_core.http.serializers import StrictInput, TextField
+from fintech_core.values import money
+from transactions.transfers.serializers import TransferInput
 from users.serializers.fields import LineField, PasswordField
 
 METHODS = {"get", "post", "put", "patch", "delete"}

@@ -18,13 +18,15 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from django.db import connection, models
 
-from fintech_core import clock, cursors
-from fintech_core.fields import Horizon, TransactionIdField
-from fintech_core.testing import Client
+from fintech_core.db import clock
+from fintech_core.db.fields import Horizon, TransactionIdField
+from fintech_core.http import cursors
 from tests import world as worlds
+from tests.cast import Client
 from tests.test_house import api_routes
 from tests.world import API, BODIES, World, undone
-from transactions.models import ExchangeRate, ScheduledRun
+from transactions.exchange.models import ExchangeRate
+from transactions.schedules.models import ScheduledRun
 from users.enums import Role
 
 EXPORT = f"{API}users/me/export"  # a page of transactions inside of something else

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from django.db import connection, connections
 
-from fintech_core.testing import Client, client_for
 from tests import world as worlds
+from tests.cast import Client, client_for
 from tests.world import API, BODIES, RESOURCES, Owner, Route, World, api_v1, call
 from users.roles import CAPABILITIES, Role
 

@@ -6,23 +6,15 @@ from typing import Any
 
 import pytest
 
-from fintech_core import clock
-from fintech_core.db import unit_of_work
-from fintech_core.encrypted_fields import indexed
-from fintech_core.models import AuditLog, OutboxEvent
-from fintech_core.testing import (
-    SYSTEM,
-    Client,
-    anonymous_client,
-    client_for,
-    customer,
-    fund_wallet,
-    kyc,
-    with_personal,
-)
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
+from fintech_core.outbox.models import OutboxEvent
+from fintech_core.security.encrypted_fields import indexed
+from offboarding.services import erasure
 from organizations.tests.factories import approve_kyb, client_in, organization_of, wallet_for
-from transactions.models import TransferSchedule
-from transactions.services import erasure
+from tests.cast import SYSTEM, Client, anonymous_client, client_for, customer, fund_wallet, kyc, with_personal
+from transactions.schedules.models import TransferSchedule
 from users.models import Registration, User
 from wallet.models import Claim, Wallet
 from wallet.services import open_wallet
@@ -230,7 +222,7 @@ def test_erasure_starts_again_where_a_schedule_came_in_between(
     bob: User, source: Wallet, target: Wallet, mallory_client: Client, officer_client: Client, monkeypatch: Any
 ) -> None:
     """Schedules are locked before the user; one that is made after that look is found by the second look."""
-    found = erasure.selectors.open_schedules_of_others_naming
+    found = erasure.open_schedules_of_others_naming
     looks: list[int] = []
 
     def first_without(user_id: Any) -> Any:
@@ -238,7 +230,7 @@ def test_erasure_starts_again_where_a_schedule_came_in_between(
         return found(user_id) if len(looks) > 1 else []
 
     schedule(mallory_client, source, destination_wallet=str(target.pk))
-    monkeypatch.setattr(erasure.selectors, "open_schedules_of_others_naming", first_without)
+    monkeypatch.setattr(erasure, "open_schedules_of_others_naming", first_without)
 
     done(officer_client.post(f"/api/v1/users/{bob.pk}/erase", REASON))
 

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 from django.core import mail
 
-from fintech_core import clock
-from fintech_core.actors import Actor
-from fintech_core.db import unit_of_work
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import NotFound, PermissionDenied
-from fintech_core.testing import actor_for, client_for, staff, with_personal
+from fintech_core.security.actors import Actor
 from organizations import services as organizations
 from organizations.enums import MemberRole
 from organizations.models import Organization, OrganizationMember
 from organizations.tests.factories import member_actor, organization_of
+from tests.cast import actor_for, client_for, staff, with_personal
 from tests.test_open_credentials import ROOT, called, confirmation
 from users import services, tasks
 from users.enums import CUSTOMER_ROLES, Role

@@ -24,11 +24,11 @@ from compliance.models import KycSubmission
 from compliance.selectors import possible_duplicates_of, with_possible_duplicates
 from compliance.tests.factories import approve, submit
 from devtools import places, servers, testing
-from fintech_core import crypto, rotation
-from fintech_core.db import as_owner
-from fintech_core.encrypted_fields import indexed
-from fintech_core.models import AuditLog
-from fintech_core.testing import PASSWORD, Client, anonymous_client, with_personal
+from fintech_core.audit.models import AuditLog
+from fintech_core.db.work import as_owner
+from fintech_core.security import crypto, rotation
+from fintech_core.security.encrypted_fields import indexed
+from tests.cast import PASSWORD, Client, anonymous_client, with_personal
 from users.models import Registration, User
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -30,10 +30,10 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.openapi.checks import RejectedPositiveData
 
-from fintech_core import ids
-from fintech_core.testing import client_for
+from fintech_core.db import ids
 from fintech_core.wsgi import application
 from tests import world as worlds
+from tests.cast import client_for
 from tests.world import BODIES, NESTED, QUERIES, RESOURCES, Owner, Route, World, api_v1
 from users.enums import Role
 from users.models import Session, User

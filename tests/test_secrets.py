@@ -215,8 +215,8 @@ def test_the_quick_hasher_is_for_tests_alone() -> None:
 
 # Who may use `random`, for what: nothing secret may come of it.
 RANDOM = {
-    "fintech_core/db.py": "jitter",
-    "transactions/accounts.py": "spreading load over lanes",
+    "fintech_core/db/work.py": "jitter",
+    "transactions/ledger/accounts.py": "spreading load over lanes",
     "payments/services/processing.py": "jitter",
     "payments/services/simulator.py": "jitter",
 }
@@ -243,10 +243,10 @@ COMPARED = {
         "row.token_hash == token_hash",
     ): "SHA-256 of 256 random bits: no use in guessing",
     ("users/management/commands/create_staff_user.py", "getpass.getpass('Again: ') != password"): "typed twice",
-    ("fintech_core/encrypted_fields.py", "other.token == self.token"): "ciphertexts, for the ORM",
-    ("transactions/verification.py", "digest != transaction.text_digest"): "public to whoever verifies",
+    ("fintech_core/security/encrypted_fields.py", "other.token == self.token"): "ciphertexts, for the ORM",
+    ("transactions/seals/verification.py", "digest != transaction.text_digest"): "public to whoever verifies",
     (
-        "transactions/seal_verification.py",
+        "transactions/seals/seal_verification.py",
         "bytes(seal.hash) != hashlib.sha256(sealing.statement(seal)).digest()",
     ): "public",
 }

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from fintech_core.checks import product
-from fintech_core.checks.keys import IN_FORCE
+from fintech_core.ops.checks import product
+from fintech_core.ops.checks.keys import IN_FORCE
 from fintech_core.settings import rate
 from tests.test_house import api_routes
 from users.services import attempts, codes, lockout, passwords, second_factor

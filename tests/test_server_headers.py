@@ -204,7 +204,7 @@ def test_http2_is_not_spoken_after_an_upgrade_either(port: int) -> None:
 
 PEOPLE = """
 import json
-from fintech_core.testing import client_for, customer, fund_wallet, kyc
+from tests.cast import client_for, customer, fund_wallet, kyc
 from wallet.models import Wallet
 alice, bob = customer("alice"), customer("bob")
 kyc(alice, 1)

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from fintech_core.models import IdempotencyRecord
-from fintech_core.single_values import HEADERS
-from fintech_core.testing import Client, fund_wallet, kyc
+from fintech_core.db.models import IdempotencyRecord
+from fintech_core.http.single_values import HEADERS
 from reconciliation.models import Statement
-from transactions.models import Transaction
+from tests.cast import Client, fund_wallet, kyc
+from transactions.ledger.models import Transaction
 from users.models import User
 from wallet.models import Wallet
 

@@ -37,10 +37,10 @@ HEAD = b"POST /api/v1/auth/token HTTP/1.1\r\nHost: localhost\r\nContent-Type: ap
 PEOPLE = """
 import json
 from decimal import Decimal
-from fintech_core.db import unit_of_work
-from fintech_core.testing import SYSTEM, client_for, customer, fund_wallet, kyc
-from transactions import ledger
-from transactions.enums import TransactionKind
+from fintech_core.db.work import unit_of_work
+from tests.cast import SYSTEM, client_for, customer, fund_wallet, kyc
+from transactions.ledger import engine as ledger
+from transactions.ledger.enums import TransactionKind
 alice, bob = customer("alice"), customer("bob")
 kyc(alice, 1)
 wallet, other = fund_wallet(alice, "100000.00"), fund_wallet(bob, "1.00")

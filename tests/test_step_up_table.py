@@ -8,9 +8,9 @@ import pytest
 from django.conf import settings
 from django.contrib import admin
 
-from fintech_core.admin_base import ReasonAction
-from fintech_core.capabilities import Capability
-from fintech_core.step_up import StepUpAction
+from fintech_core.admin.base import ReasonAction
+from fintech_core.security.capabilities import Capability
+from fintech_core.security.step_up import StepUpAction
 from tests.test_house import api_routes
 from users.enums import STAFF_ROLES
 from users.roles import CAPABILITIES

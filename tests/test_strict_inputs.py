@@ -16,8 +16,7 @@ from django.core.management import CommandError, call_command
 from django.urls import get_resolver
 from rest_framework import serializers
 
-from fintech_core import parsing
-from fintech_core.serializers import (
+from fintech_core.http.serializers import (
     DayField,
     DayOrInstantField,
     FlagField,
@@ -27,10 +26,11 @@ from fintech_core.serializers import (
     StrictInput,
     WholeNumberField,
 )
-from fintech_core.testing import Client, fund_wallet, kyc
+from fintech_core.values import parsing
 from reconciliation.tests.samples import ACCOUNT
+from tests.cast import Client, fund_wallet, kyc
 from tests.test_house import ROOMS, calls, sources
-from transactions.models import Hold
+from transactions.ledger.models import Hold
 from users.models import User
 from wallet.admin import PolicyForm
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from devtools import places, servers, testing
-from fintech_core import crypto
+from fintech_core.security import crypto
 from reconciliation.services.identity import lines_digest
 
 pytestmark = pytest.mark.slow

@@ -18,22 +18,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 
 from compliance.tests.factories import PERSON
-from fintech_core import clock, db, ids
-from fintech_core.capabilities import Capability, alternatives
-from fintech_core.db import unit_of_work
-from fintech_core.ratelimit import Limit
-from fintech_core.step_up import StepUpAction
-from fintech_core.testing import (
-    PASSWORD,
-    SYSTEM,
-    Client,
-    anonymous_client,
-    client_for,
-    customer,
-    key_client,
-    kyc,
-    staff,
-)
+from fintech_core.db import clock, ids, work
+from fintech_core.db.work import unit_of_work
+from fintech_core.limits.ratelimit import Limit
+from fintech_core.security.capabilities import Capability, alternatives
+from fintech_core.security.step_up import StepUpAction
 from organizations.enums import MemberRole
 from organizations.models import Organization, OrganizationMember
 from organizations.roles import MEMBER_CAPABILITIES
@@ -44,11 +33,14 @@ from reconciliation.matching import Matched
 from reconciliation.models import Break, Match, Proposal, StatementLine
 from reconciliation.services.proposals import keep_proposals
 from reconciliation.tests.samples import ACCOUNT, OLD, TODAY, account, csv_of, import_, reconcile
+from tests.cast import PASSWORD, SYSTEM, Client, anonymous_client, client_for, customer, key_client, kyc, staff
 from tests.test_house import api_routes
-from transactions import ledger, services
-from transactions.accounts import clearing
-from transactions.enums import TransactionKind
-from transactions.models import LedgerEntry
+from transactions.exchange.services.rates import load_rates
+from transactions.ledger import engine as ledger
+from transactions.ledger.accounts import clearing
+from transactions.ledger.enums import TransactionKind
+from transactions.ledger.models import LedgerEntry
+from transactions.seals.services import seal_ledger
 from users.enums import STAFF_ROLES, Role, Scope
 from users.models import Session, User
 from users.roles import CAPABILITIES
@@ -100,7 +92,7 @@ def build() -> World:
     """Alice, bob (who deals with her) and mallory (who doesn't), Acme and Evil, each with money; staff; rates."""
     day = clock.now().date()
     rates = {"EUR": Decimal(1), "USD": Decimal("1.0837")}
-    unit_of_work(lambda: services.load_rates(actor=SYSTEM, source="ecb", as_of=day, rates=rates))
+    unit_of_work(lambda: load_rates(actor=SYSTEM, source="ecb", as_of=day, rates=rates))
     alice, bob, mallory = (owner(name) for name in ("alice", "bob", "mallory"))
     acme, evil = (organization(name) for name in ("Acme", "Evil"))
     return World(alice, bob, mallory, acme, evil, {role: client_for(staff(role)) for role in sorted(STAFF_ROLES)})
@@ -141,7 +133,7 @@ def undone() -> Iterator[None]:
     """What happens inside is rolled back; use cases may open their durable transactions, as in a `db` test."""
     block = transaction.atomic()
     block._from_testcase = True  # type: ignore[attr-defined]
-    with mock.patch.object(db, "read_only_snapshot", _snapshot), block:
+    with mock.patch.object(work, "read_only_snapshot", _snapshot), block:
         try:
             yield
         finally:
@@ -316,7 +308,7 @@ def _proposal(world: World, owner: Owner) -> dict[str, Any]:
 
 
 def _seal(world: World, owner: Owner) -> dict[str, Any]:
-    return {"pk": unit_of_work(lambda: services.seal_ledger(actor=SYSTEM, now=clock.now())).pk}
+    return {"pk": unit_of_work(lambda: seal_ledger(actor=SYSTEM, now=clock.now())).pk}
 
 
 def _organization(world: World, owner: Owner) -> dict[str, Any]:

@@ -7,6 +7,7 @@ class TransactionsConfig(AppConfig):
     verbose_name = "Ledger"
 
     def ready(self) -> None:
-        from transactions.accounts import ensure_after_migrate
+        from transactions.ledger.accounts import ensure_after_migrate
+        from transactions.seals import services  # noqa: F401 - no view imports it; its refusals are error codes, too
 
         post_migrate.connect(ensure_after_migrate, sender=self, dispatch_uid="transactions.ensure_accounts")

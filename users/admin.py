@@ -14,10 +14,10 @@ from django.contrib.auth.models import Group
 from django.http import HttpRequest
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from fintech_core.actors import Actor
-from fintech_core.admin_base import ReadOnlyModelAdmin, ReasonForm, actor_of_request, reason_action
-from fintech_core.capabilities import Capability
-from fintech_core.db import unit_of_work
+from fintech_core.admin.base import ReadOnlyModelAdmin, ReasonForm, actor_of_request, reason_action
+from fintech_core.db.work import unit_of_work
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 from users import services
 from users.enums import STAFF_ROLES, Role
 from users.models import ApiKey, FamiliarNetwork, Message, Registration, Session, StepUpChallenge, TotpDevice, User

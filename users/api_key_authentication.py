@@ -12,9 +12,10 @@ from django.utils.module_loading import import_string
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 
-from fintech_core import client_address, clock
-from fintech_core.actors import Actor, ActorKind
-from fintech_core.single_values import ORGANIZATION, single_header
+from fintech_core.db import clock
+from fintech_core.http import client_address
+from fintech_core.http.single_values import ORGANIZATION, single_header
+from fintech_core.security.actors import Actor, ActorKind
 from users.authentication import current_request_id, in_organization
 from users.credentials import hash_token
 from users.enums import CUSTOMER_ROLES, Role

@@ -10,10 +10,11 @@ from django.utils.module_loading import import_string
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 
-from fintech_core import client_address, ids
-from fintech_core.actors import Actor, ActorKind
+from fintech_core.db import ids
 from fintech_core.exceptions import NotFound, ValidationFailed
-from fintech_core.single_values import ORGANIZATION, single_header
+from fintech_core.http import client_address
+from fintech_core.http.single_values import ORGANIZATION, single_header
+from fintech_core.security.actors import Actor, ActorKind
 from users.enums import STAFF_ROLES, Role
 from users.models import User
 from users.roles import CAPABILITIES

@@ -8,8 +8,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Tags, Warning, register
 from django.db import DEFAULT_DB_ALIAS, connection
 
-from fintech_core.crypto import DecryptionFailed
-from fintech_core.encrypted_fields import crypto_columns
+from fintech_core.security.crypto import DecryptionFailed
+from fintech_core.security.encrypted_fields import crypto_columns
 from users.models import User
 from users.services.sms_caps import region_of
 

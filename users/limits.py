@@ -1,7 +1,7 @@
 """The limits of the ways in: per network, and per address or number that something is sent to."""
 
-from fintech_core.identifiers import normalise_email, normalise_phone
-from fintech_core.ratelimit import Limit, Per
+from fintech_core.limits.ratelimit import Limit, Per
+from fintech_core.values.identifiers import normalise_email, normalise_phone
 from users.selectors import is_familiar_to_email, is_familiar_to_phone
 
 REGISTER_NETWORK = Limit(name="register_network", per=Per.NETWORK)

@@ -3,8 +3,8 @@
 import uuid
 from collections.abc import Collection
 
-from fintech_core.encrypted_fields import indexed
 from fintech_core.exceptions import NotFound
+from fintech_core.security.encrypted_fields import indexed
 from users.models import Registration, User
 
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from django.contrib.auth.models import Group, Permission
 
-from fintech_core.capabilities import Capability
+from fintech_core.security.capabilities import Capability
 from users.enums import CUSTOMER_ROLES, Role
 
 _PROFILE = {

@@ -4,7 +4,7 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
-from fintech_core.capabilities import alternatives
+from fintech_core.security.capabilities import alternatives
 from users.scopes import scopes_with
 
 

@@ -8,7 +8,7 @@ credentials, sessions, keys, KYC, the profile, an organization's members or payo
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 
-from fintech_core.capabilities import Capability
+from fintech_core.security.capabilities import Capability
 from users.enums import Scope
 
 SCOPES: Mapping[Scope, frozenset[Capability]] = MappingProxyType(

@@ -7,11 +7,11 @@ from datetime import datetime
 from django.conf import settings
 from django.db.models import Q, QuerySet, Value
 
-from fintech_core.actors import Actor
-from fintech_core.clock import DatabaseNow
-from fintech_core.crypto import under_any_key
-from fintech_core.encrypted_fields import indexed, indexed_in
-from fintech_core.identifiers import InvalidIdentifier, normalise_email
+from fintech_core.db.clock import DatabaseNow
+from fintech_core.security.actors import Actor
+from fintech_core.security.crypto import under_any_key
+from fintech_core.security.encrypted_fields import indexed, indexed_in
+from fintech_core.values.identifiers import InvalidIdentifier, normalise_email
 from users.enums import MessageState, SessionKind
 from users.models import (
     ApiKey,

@@ -4,8 +4,8 @@ import uuid
 
 from django.conf import settings
 
-from fintech_core.actors import Actor
-from fintech_core.db import unit_of_work, unit_of_work_with_trace
+from fintech_core.db.work import unit_of_work, unit_of_work_with_trace
+from fintech_core.security.actors import Actor
 from users.selectors import confirmed_device
 from users.services import step_up
 

@@ -15,7 +15,7 @@ import jwt
 from django.conf import settings
 from rest_framework_simplejwt.backends import TokenBackend
 
-from fintech_core import ids
+from fintech_core.db import ids
 
 ALGORITHM = "HS256"
 CLAIMS = frozenset({"sub", "sid", "aud", "iss", "iat", "exp", "jti"})

@@ -13,12 +13,12 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
-from fintech_core import clock
-from fintech_core.actors import Actor
-from fintech_core.admin_base import ReadOnlyModelAdmin, ReasonAction, ReasonedCall, ReasonForm, reason_action
-from fintech_core.capabilities import Capability
+from fintech_core.admin.base import ReadOnlyModelAdmin, ReasonAction, ReasonedCall, ReasonForm, reason_action
+from fintech_core.db import clock
 from fintech_core.exceptions import ValidationFailed
-from fintech_core.money import InvalidAmount, format_amount, parse_limit
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
+from fintech_core.values.money import InvalidAmount, format_amount, parse_limit
 from wallet import selectors, services
 from wallet.models import Claim, Wallet
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from fintech_core import clock, prepared
+from fintech_core.db import clock, prepared
 from wallet.models import Wallet
 from wallet.owners import Owner
 

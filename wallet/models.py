@@ -9,8 +9,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
-from fintech_core import ids
-from fintech_core.fields import enum_check, times_check
+from fintech_core.db import ids
+from fintech_core.db.fields import enum_check, times_check
 from wallet.enums import WalletStatus
 from wallet.triggers import GENESIS_PREFIX, wallet_triggers
 

@@ -8,8 +8,8 @@ from typing import Any
 from django.db.models import DecimalField, F, OuterRef, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
-from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 from wallet.enums import WalletStatus
 from wallet.models import Claim, Wallet
 from wallet.owners import Owner

@@ -4,8 +4,8 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from fintech_core import json_schema
-from fintech_core.serializers import CurrencyField, LimitField, LimitsInput, MoneyOutput, StrictInput, TextField
+from fintech_core.http import json_schema
+from fintech_core.http.serializers import CurrencyField, LimitField, LimitsInput, MoneyOutput, StrictInput, TextField
 from wallet.enums import WalletStatus
 from wallet.models import Wallet
 

@@ -8,9 +8,7 @@ from enum import Enum
 from http import HTTPStatus
 from typing import Any
 
-from fintech_core import audit, money, outbox
-from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
+from fintech_core.audit import records as audit
 from fintech_core.exceptions import (
     CurrencyMismatch,
     DomainError,
@@ -19,6 +17,10 @@ from fintech_core.exceptions import (
     PermissionDenied,
     ValidationFailed,
 )
+from fintech_core.outbox import events as outbox
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
+from fintech_core.values import money
 from wallet.enums import TRANSITIONS, WalletStatus
 from wallet.locks import lock_owner, lock_wallets
 from wallet.models import Claim, Wallet, genesis
@@ -147,8 +149,8 @@ def close_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str = "", now: d
     """Close for good. Its owner may, and compliance with a reason; an owner's isn't kept (audit.reason_of).
 
     Raises NotFound, PermissionDenied, ValidationFailed (compliance without a reason), WalletNotEmpty, WalletInUse,
-    InvalidTransition (frozen, closed). Interfaces call `transactions.services.close_wallet`, which can forfeit a
-    remainder first.
+    InvalidTransition (frozen, closed). Interfaces call `transactions.closing.services.close_wallet`, which can
+    forfeit a remainder first.
     """
     wallet = lock_wallet_to_close(actor=actor, wallet_id=wallet_id)
     is_own = is_own_wallet(actor=actor, wallet=wallet)

@@ -5,7 +5,7 @@ Names of the ledger's tables appear in SQL here: a wallet's figures are nothing 
 
 import pgtrigger
 
-from fintech_core.dbtriggers import SealedTrigger, refuse
+from fintech_core.db.triggers import SealedTrigger, refuse
 
 GENESIS_PREFIX = "fintech-core/wallet/1\n"
 

@@ -1,4 +1,4 @@
-"""HTTP of wallets. Closing one may move money: `transactions.views.closing`."""
+"""HTTP of wallets. Closing one may move money: `transactions.closing.views`."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -9,11 +9,11 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from fintech_core import clock
-from fintech_core.capabilities import Capability
-from fintech_core.serializers import ReasonInput, StrictInput
-from fintech_core.step_up import StepUpAction
-from fintech_core.viewsets import DomainViewSet
+from fintech_core.db import clock
+from fintech_core.http.serializers import ReasonInput, StrictInput
+from fintech_core.http.viewsets import DomainViewSet
+from fintech_core.security.capabilities import Capability
+from fintech_core.security.step_up import StepUpAction
 from wallet import selectors, services
 from wallet.models import Wallet
 from wallet.serializers import OpenWalletInput, PolicyInput, WalletFilter, WalletOutput

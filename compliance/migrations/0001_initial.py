@@ -6,9 +6,9 @@ import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
 
-import fintech_core.dbtriggers
-import fintech_core.ids
-from fintech_core.dbgrants import GrantToApp
+import fintech_core.db.triggers
+import fintech_core.db.ids
+from fintech_core.db.grants import GrantToApp
 
 
 class Migration(migrations.Migration):
@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=fintech_core.ids.uuid7,
+                        default=fintech_core.db.ids.uuid7,
                         editable=False,
                         primary_key=True,
                         serialize=False,
@@ -190,7 +190,7 @@ class Migration(migrations.Migration):
             model_name="kycsubmission",
             trigger=pgtrigger.compiler.Trigger(
                 name="kyc_submission_born",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF NEW.status <> 'SUBMITTED' THEN\n        RAISE EXCEPTION 'a submission is born SUBMITTED' USING ERRCODE = '23514', CONSTRAINT = 'kyc_submission_map';\n    END IF;\n    RETURN NEW;\n",
                     hash="fac2a2d7f11351d9dfa2ac7da991e10468b4df98",
                     operation="INSERT",
@@ -204,7 +204,7 @@ class Migration(migrations.Migration):
             model_name="kycsubmission",
             trigger=pgtrigger.compiler.Trigger(
                 name="kyc_submission_map",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF (OLD.status, NEW.status) NOT IN (('APPROVED', 'EXPIRED'), ('IN_REVIEW', 'APPROVED'), ('IN_REVIEW', 'REJECTED'), ('SUBMITTED', 'APPROVED'), ('SUBMITTED', 'IN_REVIEW'), ('SUBMITTED', 'REJECTED')) THEN\n        RAISE EXCEPTION 'a submission never moves from % to %', OLD.status, NEW.status USING ERRCODE = '23514', CONSTRAINT = 'kyc_submission_map';\n    END IF;\n    IF (NEW.id, NEW.user_id, NEW.level, NEW.first_name, NEW.last_name, NEW.date_of_birth, NEW.country, NEW.address, NEW.document_type, NEW.document_number, NEW.created_at) IS DISTINCT FROM (OLD.id, OLD.user_id, OLD.level, OLD.first_name, OLD.last_name, OLD.date_of_birth, OLD.country, OLD.address, OLD.document_type, OLD.document_number, OLD.created_at) THEN\n        RAISE EXCEPTION 'what was submitted never changes' USING ERRCODE = '23514', CONSTRAINT = 'kyc_submission_map';\n    END IF;\n    IF OLD.status NOT IN ('IN_REVIEW', 'SUBMITTED') AND (NEW.decided_by_id, NEW.decided_at, NEW.reject_reason, NEW.granted_level) IS DISTINCT FROM (OLD.decided_by_id, OLD.decided_at, OLD.reject_reason, OLD.granted_level) THEN\n        RAISE EXCEPTION 'what was decided never changes' USING ERRCODE = '23514', CONSTRAINT = 'kyc_submission_map';\n    END IF;\n    RETURN NEW;\n",
                     hash="7347752a080c9efd979685669a3cb721ee89564b",
                     operation="UPDATE",
@@ -218,7 +218,7 @@ class Migration(migrations.Migration):
             model_name="kycsubmission",
             trigger=pgtrigger.compiler.Trigger(
                 name="kyc_submission_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'KYC submissions are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'kyc_submission_no_delete';",
                     hash="1e2d4c1cb5a2eabd22fd828aa8e1901043ac5056",
                     level="STATEMENT",
@@ -233,7 +233,7 @@ class Migration(migrations.Migration):
             model_name="kycsubmission",
             trigger=pgtrigger.compiler.Trigger(
                 name="kyc_submission_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'KYC submissions are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'kyc_submission_no_truncate';",
                     hash="515d807561be40981ea7d37964580c3b94450da5",
                     level="STATEMENT",

@@ -6,7 +6,8 @@ The trigger that keeps submissions as they were is away meanwhile; the next migr
 import pgtrigger.migrations
 from django.db import migrations, models
 
-from fintech_core.encrypted_fields import EncryptedDateField, EncryptedTextField
+from fintech_core.security.encrypted_fields import EncryptedDateField
+from fintech_core.security.encrypted_fields import EncryptedTextField
 
 _FIELDS = {
     "first_name": (models.CharField(max_length=100, default=""), EncryptedTextField(null=True)),

@@ -1,15 +1,15 @@
 """Blind indexes of documents. Rows that are there get theirs here, while the trigger that keeps them is away."""
 
-import fintech_core.dbtriggers
-import fintech_core.encrypted_fields
+import fintech_core.db.triggers
+import fintech_core.security.encrypted_fields
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
 
 from compliance.documents import document_key
-from fintech_core.dbgrants import APP
-from fintech_core.encrypted_fields import digest_for
+from fintech_core.db.grants import APP
+from fintech_core.security.encrypted_fields import digest_for
 
 _BATCH = 500
 
@@ -38,14 +38,14 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="kycsubmission",
             name="document_index_a",
-            field=fintech_core.encrypted_fields.BlindIndexField(
+            field=fintech_core.security.encrypted_fields.BlindIndexField(
                 purpose="kyc_document", slot="a", source="document_key"
             ),
         ),
         migrations.AddField(
             model_name="kycsubmission",
             name="document_index_b",
-            field=fintech_core.encrypted_fields.BlindIndexField(
+            field=fintech_core.security.encrypted_fields.BlindIndexField(
                 purpose="kyc_document", slot="b", source="document_key"
             ),
         ),
@@ -67,7 +67,7 @@ class Migration(migrations.Migration):
             model_name="kycsubmission",
             trigger=pgtrigger.compiler.Trigger(
                 name="kyc_submission_map",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF (to_jsonb(NEW) - ARRAY['first_name', 'last_name', 'date_of_birth', 'address', 'document_number', 'document_index_a', 'document_index_b']) = (to_jsonb(OLD) - ARRAY['first_name', 'last_name', 'date_of_birth', 'address', 'document_number', 'document_index_a', 'document_index_b']) AND num_nulls(NEW.first_name, NEW.last_name, NEW.date_of_birth, NEW.address, NEW.document_number) = 0 AND coalesce(nullif(current_setting('role'), 'none'), session_user) = 'fintech_owner'\n       AND (NEW.first_name = OLD.first_name OR (substring(NEW.first_name FROM 1 FOR 1) = '\\x01'::bytea AND substring(NEW.first_name FROM 2 FOR 2) <> substring(OLD.first_name FROM 2 FOR 2) AND octet_length(NEW.first_name) = octet_length(OLD.first_name))) AND (NEW.last_name = OLD.last_name OR (substring(NEW.last_name FROM 1 FOR 1) = '\\x01'::bytea AND substring(NEW.last_name FROM 2 FOR 2) <> substring(OLD.last_name FROM 2 FOR 2) AND octet_length(NEW.last_name) = octet_length(OLD.last_name))) AND (NEW.date_of_birth = OLD.date_of_birth OR (substring(NEW.date_of_birth FROM 1 FOR 1) = '\\x01'::bytea AND substring(NEW.date_of_birth FROM 2 FOR 2) <> substring(OLD.date_of_birth FROM 2 FOR 2) AND octet_length(NEW.date_of_birth) = octet_length(OLD.date_of_birth))) AND (NEW.address = OLD.address OR (substring(NEW.address FROM 1 FOR 1) = '\\x01'::bytea AND substring(NEW.address FROM 2 FOR 2) <> substring(OLD.address FROM 2 FOR 2) AND octet_length(NEW.address) = octet_length(OLD.address))) AND (NEW.document_number = OLD.document_number OR (substring(NEW.document_number FROM 1 FOR 1) = '\\x01'::bytea AND substring(NEW.document_number FROM 2 FOR 2) <> substring(OLD.document_number FROM 2 FOR 2) AND octet_length(NEW.document_number) = octet_length(OLD.document_number))) AND (NEW.first_name, NEW.last_name, NEW.date_of_birth, NEW.address, NEW.document_number, NEW.document_index_a, NEW.document_index_b) IS DISTINCT FROM (OLD.first_name, OLD.last_name, OLD.date_of_birth, OLD.address, OLD.document_number, OLD.document_index_a, OLD.document_index_b) THEN\n        RETURN NEW;\n    END IF;\n    IF (to_jsonb(NEW) - ARRAY['first_name', 'last_name', 'date_of_birth', 'address', 'document_number', 'document_index_a', 'document_index_b']) = (to_jsonb(OLD) - ARRAY['first_name', 'last_name', 'date_of_birth', 'address', 'document_number', 'document_index_a', 'document_index_b']) AND num_nonnulls(NEW.first_name, NEW.last_name, NEW.date_of_birth, NEW.address, NEW.document_number, NEW.document_index_a, NEW.document_index_b) = 0\n       AND OLD.status NOT IN ('IN_REVIEW', 'SUBMITTED') AND OLD.first_name IS NOT NULL\n       AND EXISTS (SELECT FROM users_user WHERE id = NEW.user_id AND erased_at IS NOT NULL) THEN\n        RETURN NEW;\n    END IF;\n    IF (OLD.status, NEW.status) NOT IN (('APPROVED', 'EXPIRED'), ('IN_REVIEW', 'APPROVED'), ('IN_REVIEW', 'REJECTED'), ('SUBMITTED', 'APPROVED'), ('SUBMITTED', 'IN_REVIEW'), ('SUBMITTED', 'REJECTED')) THEN\n        RAISE EXCEPTION 'a submission never moves from % to %', OLD.status, NEW.status USING ERRCODE = '23514', CONSTRAINT = 'kyc_submission_map';\n    END IF;\n    IF (NEW.id, NEW.user_id, NEW.level, NEW.first_name, NEW.last_name, NEW.date_of_birth, NEW.country, NEW.address, NEW.document_type, NEW.document_number, NEW.document_index_a, NEW.document_index_b, NEW.created_at) IS DISTINCT FROM (OLD.id, OLD.user_id, OLD.level, OLD.first_name, OLD.last_name, OLD.date_of_birth, OLD.country, OLD.address, OLD.document_type, OLD.document_number, OLD.document_index_a, OLD.document_index_b, OLD.created_at) THEN\n        RAISE EXCEPTION 'what was submitted never changes' USING ERRCODE = '23514', CONSTRAINT = 'kyc_submission_map';\n    END IF;\n    IF OLD.status NOT IN ('IN_REVIEW', 'SUBMITTED') AND (NEW.decided_by_id, NEW.decided_at, NEW.reject_reason, NEW.granted_level) IS DISTINCT FROM (OLD.decided_by_id, OLD.decided_at, OLD.reject_reason, OLD.granted_level) THEN\n        RAISE EXCEPTION 'what was decided never changes' USING ERRCODE = '23514', CONSTRAINT = 'kyc_submission_map';\n    END IF;\n    RETURN NEW;\n",
                     hash="afe8d86c2b97efa2e34e6efd9e1648e87fccb784",
                     operation="UPDATE",

@@ -6,7 +6,7 @@ The trigger lets the owner role change nothing but the indexes, as the rotation 
 from django.db import migrations
 
 from compliance.documents import normal_number
-from fintech_core.encrypted_fields import digest_for
+from fintech_core.security.encrypted_fields import digest_for
 
 _BATCH = 500
 

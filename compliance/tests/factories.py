@@ -5,10 +5,10 @@ from typing import Any
 
 from compliance.models import KycSubmission
 from compliance.services import approve_submission, submit_kyc
-from fintech_core import clock
-from fintech_core.db import unit_of_work
-from fintech_core.models import AuditLog
-from fintech_core.testing import Client, actor_for, anonymous_client, client_for
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
+from tests.cast import Client, actor_for, anonymous_client, client_for
 from users.models import User
 
 PERSON: dict[str, Any] = {

@@ -9,8 +9,8 @@ from django.urls import reverse
 
 from compliance.models import KycSubmission
 from compliance.tests.factories import SECRETS, actions_on, approve, row_of, standing, submit
-from fintech_core.models import AuditLog
-from fintech_core.testing import browser_for
+from fintech_core.audit.models import AuditLog
+from tests.cast import browser_for
 from users.models import User
 
 pytestmark = pytest.mark.django_db

@@ -9,9 +9,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from compliance.tests.factories import api
-from fintech_core import audit, ids
-from fintech_core.actors import Actor
-from fintech_core.models import AuditLog
+from fintech_core.audit import records as audit
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import ids
+from fintech_core.security.actors import Actor
 from users.models import User
 
 pytestmark = pytest.mark.django_db

@@ -10,10 +10,10 @@ from django.db import connection
 from compliance.models import KycSubmission
 from compliance.services import approve_submission, reject_submission, submit_kyc
 from compliance.tests.factories import actions_on, approve, said, standing, submit
-from fintech_core import clock
-from fintech_core.db import unit_of_work
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import DomainError
-from fintech_core.testing import actor_for
+from tests.cast import actor_for
 from users.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True)

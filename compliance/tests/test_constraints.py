@@ -10,7 +10,7 @@ from psycopg.errors import CheckViolation, InsufficientPrivilege
 from compliance.models import KycSubmission
 from compliance.tests.factories import PERSON, approve, row_of, submit
 from compliance.triggers import submission_triggers
-from fintech_core.encrypted_fields import Sealed
+from fintech_core.security.encrypted_fields import Sealed
 from users.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True)

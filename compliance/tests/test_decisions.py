@@ -18,13 +18,14 @@ from compliance.tests.factories import (
     standing,
     submit,
 )
-from fintech_core import clock
-from fintech_core.actors import Actor, ActorKind
-from fintech_core.capabilities import Capability
-from fintech_core.db import unit_of_work
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import clock
+from fintech_core.db.models import IdempotencyRecord
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import InvalidTransition, PermissionDenied
-from fintech_core.models import AuditLog, IdempotencyRecord
-from fintech_core.testing import actor_for, kyc
+from fintech_core.security.actors import Actor, ActorKind
+from fintech_core.security.capabilities import Capability
+from tests.cast import actor_for, kyc
 from users.models import User
 
 pytestmark = pytest.mark.django_db

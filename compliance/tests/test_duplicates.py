@@ -10,11 +10,11 @@ from compliance.documents import normal_number
 from compliance.models import KycSubmission
 from compliance.services import reject_submission
 from compliance.tests.factories import actions_on, application, approve, row_of, standing, submit
-from fintech_core import clock
-from fintech_core.crypto import index_digest, index_key_ids
-from fintech_core.db import unit_of_work
-from fintech_core.models import AuditLog
-from fintech_core.testing import Client, actor_for, browser_for, client_for, customer
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
+from fintech_core.security.crypto import index_digest, index_key_ids
+from tests.cast import Client, actor_for, browser_for, client_for, customer
 from users.models import User
 
 pytestmark = pytest.mark.django_db

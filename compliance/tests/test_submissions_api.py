@@ -18,7 +18,8 @@ from compliance.tests.factories import (
     standing,
     submit,
 )
-from fintech_core.models import AuditLog, IdempotencyRecord
+from fintech_core.audit.models import AuditLog
+from fintech_core.db.models import IdempotencyRecord
 from users.models import User
 
 pytestmark = pytest.mark.django_db

@@ -7,10 +7,10 @@ import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
 
-import fintech_core.dbtriggers
-import fintech_core.fields
-import fintech_core.ids
-from fintech_core.dbgrants import GrantToApp
+import fintech_core.db.triggers
+import fintech_core.db.fields
+import fintech_core.db.ids
+from fintech_core.db.grants import GrantToApp
 
 
 class Migration(migrations.Migration):
@@ -24,7 +24,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("principal_kind", models.CharField(max_length=16)),
                 ("principal_id", models.UUIDField()),
@@ -50,8 +52,8 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
                 (
                     "txid",
-                    fintech_core.fields.TransactionIdField(
-                        db_default=fintech_core.fields.CurrentTransactionId(), editable=False
+                    fintech_core.db.fields.TransactionIdField(
+                        db_default=fintech_core.db.fields.CurrentTransactionId(), editable=False
                     ),
                 ),
                 ("recorded_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
@@ -79,7 +81,7 @@ class Migration(migrations.Migration):
             model_name="auditlog",
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_no_update",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'audit rows never change' USING ERRCODE = '23514', CONSTRAINT = 'audit_no_update';",
                     hash="6eb973b70730ac6eaf13c2236070fd8a6c75de7f",
                     level="STATEMENT",
@@ -94,7 +96,7 @@ class Migration(migrations.Migration):
             model_name="auditlog",
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'audit rows are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'audit_no_delete';",
                     hash="707f6ffdadb679c03ac7c9613f10c7423cf630ae",
                     level="STATEMENT",
@@ -109,7 +111,7 @@ class Migration(migrations.Migration):
             model_name="auditlog",
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'audit rows are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'audit_no_truncate';",
                     hash="de283e3efbf047df8705390922b300d89a553aba",
                     level="STATEMENT",

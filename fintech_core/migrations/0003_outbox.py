@@ -1,14 +1,14 @@
 """The outbox: events, and how far each consumer has come."""
 
 import django.db.models.functions.datetime
-import fintech_core.dbtriggers
-import fintech_core.fields
-import fintech_core.ids
+import fintech_core.db.triggers
+import fintech_core.db.fields
+import fintech_core.db.ids
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
 
-from fintech_core.dbgrants import GrantToApp
+from fintech_core.db.grants import GrantToApp
 
 
 class Migration(migrations.Migration):
@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
             name="OutboxCursor",
             fields=[
                 ("name", models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ("txid", fintech_core.fields.TransactionIdField(db_default=models.Value("0"), editable=False)),
+                ("txid", fintech_core.db.fields.TransactionIdField(db_default=models.Value("0"), editable=False)),
                 ("last_id", models.BigIntegerField(default=0)),
                 ("moved_at", models.DateTimeField()),
             ],
@@ -32,11 +32,11 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
                 (
                     "txid",
-                    fintech_core.fields.TransactionIdField(
-                        db_default=fintech_core.fields.CurrentTransactionId(), editable=False
+                    fintech_core.db.fields.TransactionIdField(
+                        db_default=fintech_core.db.fields.CurrentTransactionId(), editable=False
                     ),
                 ),
-                ("event_id", models.UUIDField(default=fintech_core.ids.uuid7, editable=False, unique=True)),
+                ("event_id", models.UUIDField(default=fintech_core.db.ids.uuid7, editable=False, unique=True)),
                 ("type", models.CharField(max_length=64)),
                 ("entity_type", models.CharField(max_length=64)),
                 ("entity_id", models.UUIDField()),
@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
             model_name="outboxevent",
             trigger=pgtrigger.compiler.Trigger(
                 name="outbox_no_update",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'events never change' USING ERRCODE = '23514', CONSTRAINT = 'outbox_no_update';",
                     hash="62fc9273264452b8297bdfc5fe828bd7eb1ac083",
                     level="STATEMENT",
@@ -80,7 +80,7 @@ class Migration(migrations.Migration):
             model_name="outboxevent",
             trigger=pgtrigger.compiler.Trigger(
                 name="outbox_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'events are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'outbox_no_delete';",
                     hash="adb96c421a7c285559a147d2406135df891b5321",
                     level="STATEMENT",
@@ -95,7 +95,7 @@ class Migration(migrations.Migration):
             model_name="outboxevent",
             trigger=pgtrigger.compiler.Trigger(
                 name="outbox_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'events are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'outbox_no_truncate';",
                     hash="71ba57f7ed483a66353ed4cbb815218f02035067",
                     level="STATEMENT",

@@ -7,8 +7,8 @@ import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
 
-import fintech_core.dbtriggers
-from fintech_core.dbgrants import GrantToApp
+import fintech_core.db.triggers
+from fintech_core.db.grants import GrantToApp
 
 
 class Migration(migrations.Migration):
@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
             model_name="auditlog",
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_own_transaction",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF NEW.txid IS DISTINCT FROM pg_current_xact_id() THEN\n        RAISE EXCEPTION 'an audit row belongs to the transaction that writes it'\n            USING ERRCODE = '23514', CONSTRAINT = 'audit_own_transaction';\n    END IF;\n    RETURN NEW;\n",
                     hash="7455900d5378fff99de8b5b1981833876db0f6a9",
                     operation="INSERT",
@@ -68,7 +68,7 @@ class Migration(migrations.Migration):
             model_name="auditchain",
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_chain_follows",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     declare="DECLARE base bigint; last_hash bytea; last_txid xid8; last_id bigint; bad bigint; problem text;",
                     func="\n    SELECT min(seq) - 1 INTO base FROM new_rows;\n    SELECT c.hash, a.txid, a.id INTO last_hash, last_txid, last_id\n    FROM fintech_core_auditchain c JOIN fintech_core_auditlog a ON a.id = c.audit_id WHERE c.seq = base;\n    IF base = 0 THEN\n        last_hash := sha256(convert_to(E'fintech-core/audit/1\\n', 'UTF8'));\n        last_txid := '0';\n        last_id := 0;\n    END IF;\n\n    WITH rows AS (\n        SELECT n.seq, n.hash, a.id, a.txid,\n            base + row_number() OVER chain AS next_seq,\n            coalesce(lag(n.hash) OVER chain, last_hash) AS previous_hash,\n            coalesce(lag(a.txid) OVER chain, last_txid) AS previous_txid,\n            coalesce(lag(a.id) OVER chain, last_id) AS previous_id,\n            (SELECT string_agg(octet_length(f) || ':' || f || ',', '' ORDER BY position)\n             FROM unnest(ARRAY['1', a.id::text, a.txid::text,\n                to_char(a.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),\n                a.actor_kind, a.actor_id::text, a.actor_name, a.actor_roles::text, a.action, a.entity_type,\n                a.entity_id, a.before::text, a.after::text, a.reason, a.request_id])\n                WITH ORDINALITY AS fields (f, position)) AS line\n        FROM new_rows n LEFT JOIN fintech_core_auditlog a ON a.id = n.audit_id\n        WINDOW chain AS (ORDER BY n.seq)\n    )\n    SELECT r.seq,\n        CASE\n            WHEN r.id IS NULL OR last_hash IS NULL OR r.seq <> r.next_seq THEN 'seq has a gap'\n            WHEN r.txid >= pg_snapshot_xmin(pg_current_snapshot()) THEN 'others may still commit before it'\n            WHEN (r.txid, r.id) <= (r.previous_txid, r.previous_id) THEN 'it stands before the one before'\n            WHEN (SELECT count(*) FROM fintech_core_auditlog a WHERE (a.txid, a.id) > (r.previous_txid, r.previous_id)\n                  AND (a.txid, a.id) < (r.txid, r.id)) > 0 THEN 'it leaves a row out'\n            WHEN r.hash <> sha256(r.previous_hash || convert_to(r.line, 'UTF8')) THEN 'hash does not follow'\n        END AS problem\n    INTO bad, problem FROM rows r ORDER BY problem NULLS LAST, r.seq LIMIT 1;\n    IF problem IS NOT NULL THEN\n        RAISE EXCEPTION 'link % of the audit chain: %', bad, problem\n            USING ERRCODE = '23514', CONSTRAINT = 'audit_chain_follows';\n    END IF;\n    RETURN NULL;\n",
                     hash="b3ecb9c903cf9f90023c9e051db497ed1df378e1",
@@ -85,7 +85,7 @@ class Migration(migrations.Migration):
             model_name="auditchain",
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_chain_no_update",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'links of the audit chain never change' USING ERRCODE = '23514', CONSTRAINT = 'audit_chain_no_update';",
                     hash="7e3ae57d1898e64153a20b866a4d8b5340b441fa",
                     level="STATEMENT",
@@ -100,7 +100,7 @@ class Migration(migrations.Migration):
             model_name="auditchain",
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_chain_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'links of the audit chain are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'audit_chain_no_delete';",
                     hash="4dc9342d4a4c55908b265863cb40f8eabf46a487",
                     level="STATEMENT",
@@ -115,7 +115,7 @@ class Migration(migrations.Migration):
             model_name="auditchain",
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_chain_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'links of the audit chain are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'audit_chain_no_truncate';",
                     hash="dc95fc1ad15284051b6ce264a906caf00bac3cd8",
                     level="STATEMENT",

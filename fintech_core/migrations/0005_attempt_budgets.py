@@ -1,10 +1,10 @@
 """Counters of attempts: codes, passwords, second factors, rates where the cache is down."""
 
 import datetime
-import fintech_core.ids
+import fintech_core.db.ids
 from django.db import migrations, models
 
-from fintech_core.dbgrants import GrantToApp
+from fintech_core.db.grants import GrantToApp
 
 
 class Migration(migrations.Migration):
@@ -18,7 +18,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("scope", models.CharField(max_length=64)),
                 ("subject", models.BinaryField(max_length=32)),

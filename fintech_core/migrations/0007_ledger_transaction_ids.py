@@ -3,8 +3,8 @@
 Ids that another cluster gave out, in a database that was restored before there was a base, raise it at once.
 """
 
-import fintech_core.dbtriggers
-import fintech_core.fields
+import fintech_core.db.triggers
+import fintech_core.db.fields
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations
@@ -85,22 +85,22 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name="auditlog",
             name="txid",
-            field=fintech_core.fields.TransactionIdField(
-                db_default=fintech_core.fields.LedgerTransactionId(), editable=False
+            field=fintech_core.db.fields.TransactionIdField(
+                db_default=fintech_core.db.fields.LedgerTransactionId(), editable=False
             ),
         ),
         migrations.AlterField(
             model_name="outboxevent",
             name="txid",
-            field=fintech_core.fields.TransactionIdField(
-                db_default=fintech_core.fields.LedgerTransactionId(), editable=False
+            field=fintech_core.db.fields.TransactionIdField(
+                db_default=fintech_core.db.fields.LedgerTransactionId(), editable=False
             ),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name="auditchain",
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_chain_follows",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     declare="DECLARE base bigint; last_hash bytea; last_txid xid8; last_id bigint; bad bigint; problem text;",
                     func="\n    SELECT min(seq) - 1 INTO base FROM new_rows;\n    SELECT c.hash, a.txid, a.id INTO last_hash, last_txid, last_id\n    FROM fintech_core_auditchain c JOIN fintech_core_auditlog a ON a.id = c.audit_id WHERE c.seq = base;\n    IF base = 0 THEN\n        last_hash := sha256(convert_to(E'fintech-core/audit/1\\n', 'UTF8'));\n        last_txid := '0';\n        last_id := 0;\n    END IF;\n\n    WITH rows AS (\n        SELECT n.seq, n.hash, a.id, a.txid,\n            base + row_number() OVER chain AS next_seq,\n            coalesce(lag(n.hash) OVER chain, last_hash) AS previous_hash,\n            coalesce(lag(a.txid) OVER chain, last_txid) AS previous_txid,\n            coalesce(lag(a.id) OVER chain, last_id) AS previous_id,\n            (SELECT string_agg(octet_length(f) || ':' || f || ',', '' ORDER BY position)\n             FROM unnest(ARRAY['1', a.id::text, a.txid::text,\n                to_char(a.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),\n                a.actor_kind, a.actor_id::text, a.actor_name, a.actor_roles::text, a.action, a.entity_type,\n                a.entity_id, a.before::text, a.after::text, a.reason, a.request_id])\n                WITH ORDINALITY AS fields (f, position)) AS line\n        FROM new_rows n LEFT JOIN fintech_core_auditlog a ON a.id = n.audit_id\n        WINDOW chain AS (ORDER BY n.seq)\n    )\n    SELECT r.seq,\n        CASE\n            WHEN r.id IS NULL OR last_hash IS NULL OR r.seq <> r.next_seq THEN 'seq has a gap'\n            WHEN r.txid >= ledger_horizon() THEN 'others may still commit before it'\n            WHEN (r.txid, r.id) <= (r.previous_txid, r.previous_id) THEN 'it stands before the one before'\n            WHEN (SELECT count(*) FROM fintech_core_auditlog a WHERE (a.txid, a.id) > (r.previous_txid, r.previous_id)\n                  AND (a.txid, a.id) < (r.txid, r.id)) > 0 THEN 'it leaves a row out'\n            WHEN r.hash <> sha256(r.previous_hash || convert_to(r.line, 'UTF8')) THEN 'hash does not follow'\n        END AS problem\n    INTO bad, problem FROM rows r ORDER BY problem NULLS LAST, r.seq LIMIT 1;\n    IF problem IS NOT NULL THEN\n        RAISE EXCEPTION 'link % of the audit chain: %', bad, problem\n            USING ERRCODE = '23514', CONSTRAINT = 'audit_chain_follows';\n    END IF;\n    RETURN NULL;\n",
                     hash="7917c2c8570dea0cc6ab6640a95e8d19adf6bdec",
@@ -117,7 +117,7 @@ class Migration(migrations.Migration):
             model_name="auditlog",
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_own_transaction",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF NEW.txid IS DISTINCT FROM ledger_txid() THEN\n        RAISE EXCEPTION 'an audit row belongs to the transaction that writes it'\n            USING ERRCODE = '23514', CONSTRAINT = 'audit_own_transaction';\n    END IF;\n    RETURN NEW;\n",
                     hash="2c9f5bb5848dea4dd16b9b917cfb7fdf1e877a83",
                     operation="INSERT",
@@ -131,7 +131,7 @@ class Migration(migrations.Migration):
             model_name="auditlog",
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_ledger_base",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF (SELECT t.txid FROM fintech_core_auditlog t ORDER BY t.txid DESC, t.id DESC LIMIT 1) >= ledger_ceiling() THEN\n        RAISE EXCEPTION 'stored transaction ids lie above those of this cluster: manage.py raise_ledger_base'\n            USING ERRCODE = '55000', CONSTRAINT = 'audit_ledger_base';\n    END IF;\n    RETURN NULL;\n",
                     hash="809ce3e6330e18c394b2dcdd6c4c4a61820aa5f6",
                     level="STATEMENT",
@@ -146,7 +146,7 @@ class Migration(migrations.Migration):
             model_name="outboxevent",
             trigger=pgtrigger.compiler.Trigger(
                 name="outbox_ledger_base",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF (SELECT t.txid FROM fintech_core_outboxevent t ORDER BY t.txid DESC, t.id DESC LIMIT 1) >= ledger_ceiling() THEN\n        RAISE EXCEPTION 'stored transaction ids lie above those of this cluster: manage.py raise_ledger_base'\n            USING ERRCODE = '55000', CONSTRAINT = 'outbox_ledger_base';\n    END IF;\n    RETURN NULL;\n",
                     hash="5b236934f9000bfc11015c806027600e82106aba",
                     level="STATEMENT",
@@ -161,7 +161,7 @@ class Migration(migrations.Migration):
             model_name="outboxevent",
             trigger=pgtrigger.compiler.Trigger(
                 name="outbox_own_transaction",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF EXISTS (SELECT FROM new_rows r WHERE r.txid IS DISTINCT FROM ledger_txid()) THEN\n        RAISE EXCEPTION 'an event belongs to the transaction that writes it'\n            USING ERRCODE = '23514', CONSTRAINT = 'outbox_own_transaction';\n    END IF;\n    RETURN NULL;\n",
                     hash="1be40924090f0ad81bbdd812774915bb79b1084f",
                     level="STATEMENT",

@@ -7,7 +7,7 @@ dated at the start of its transaction, before that transaction had an id, is wha
 
 from django.db import migrations, models
 
-import fintech_core.clock
+import fintech_core.db.clock
 
 CREATE = """
     CREATE FUNCTION public.ledger_clock() RETURNS timestamptz LANGUAGE sql VOLATILE PARALLEL SAFE
@@ -31,6 +31,6 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name="outboxevent",
             name="created_at",
-            field=models.DateTimeField(db_default=fintech_core.clock.TransactionStart()),
+            field=models.DateTimeField(db_default=fintech_core.db.clock.TransactionStart()),
         ),
     ]

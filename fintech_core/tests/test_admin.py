@@ -5,11 +5,14 @@ from django.apps import apps
 from django.contrib import admin
 from django.utils import timezone
 
-from fintech_core import audit, ids
-from fintech_core.actors import Actor
-from fintech_core.admin_base import ReadOnlyModelAdmin
-from fintech_core.models import AuditLog, IdempotencyRecord, WorkerHeartbeat
-from fintech_core.testing import browser_for
+from fintech_core.admin.base import ReadOnlyModelAdmin
+from fintech_core.audit import records as audit
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import ids
+from fintech_core.db.models import IdempotencyRecord
+from fintech_core.ops.models import WorkerHeartbeat
+from fintech_core.security.actors import Actor
+from tests.cast import browser_for
 from users.models import User
 
 pytestmark = pytest.mark.django_db

@@ -12,9 +12,9 @@ from django.test.utils import CaptureQueriesContext
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiYamlRenderer
 
-from fintech_core import api_documents, documents
-from fintech_core.documents import Document, Once
-from fintech_core.testing import Client
+from fintech_core.http import api_documents, documents
+from fintech_core.http.documents import Document, Once
+from tests.cast import Client
 
 pytestmark = pytest.mark.django_db
 PATHS = ["/api/schema", "/api/docs", "/api/redoc", "/api/redoc.js"]

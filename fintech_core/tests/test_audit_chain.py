@@ -10,10 +10,11 @@ import psycopg
 import pytest
 from django.db import connection
 
-from fintech_core import audit, audit_chain
-from fintech_core.actors import Actor
-from fintech_core.db import read_only_snapshot, unit_of_work
-from fintech_core.models import AuditChain, AuditLog
+from fintech_core.audit import chain as audit_chain
+from fintech_core.audit import records as audit
+from fintech_core.audit.models import AuditChain, AuditLog
+from fintech_core.db.work import read_only_snapshot, unit_of_work
+from fintech_core.security.actors import Actor
 from fintech_core.tasks import seal_audit
 
 LINKS = "INSERT INTO fintech_core_auditchain (seq, audit_id, hash)"

@@ -18,8 +18,8 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from devtools import places, servers, testing
-from fintech_core import backups
-from fintech_core.testing import Client, kyc
+from fintech_core.ops import backups
+from tests.cast import Client, kyc
 from users.models import User
 
 KEY = secrets.token_bytes(32)

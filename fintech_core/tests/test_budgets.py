@@ -11,12 +11,13 @@ import psycopg
 import pytest
 from django.db import connection
 
-from fintech_core import budgets, tasks
-from fintech_core.db import unit_of_work, unit_of_work_with_trace
+from fintech_core import tasks
+from fintech_core.db.work import unit_of_work, unit_of_work_with_trace
 from fintech_core.exceptions import NotFound, TooManyAttempts
-from fintech_core.models import AttemptBudget
-from fintech_core.problems import response_of
-from fintech_core.testing import clock_at, stop_clock
+from fintech_core.http.problems import response_of
+from fintech_core.limits import budgets
+from fintech_core.limits.models import AttemptBudget
+from tests.cast import clock_at, stop_clock
 
 durable = pytest.mark.django_db(transaction=True)
 rolled_back = pytest.mark.django_db

@@ -6,10 +6,10 @@ import pytest
 import structlog
 from django.http import HttpRequest, HttpResponse
 
-from fintech_core import client_address
-from fintech_core.actors import Actor
-from fintech_core.checks import production_settings
-from fintech_core.client_address import ClientAddressMiddleware
+from fintech_core.http import client_address
+from fintech_core.http.client_address import ClientAddressMiddleware
+from fintech_core.ops.checks import production_settings
+from fintech_core.security.actors import Actor
 
 HEADER = "HTTP_CLIENTADDRESS"
 PEER = "192.0.2.7"

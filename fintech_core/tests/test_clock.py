@@ -7,8 +7,8 @@ import psycopg
 import pytest
 from django.db import connection, transaction
 
-from fintech_core import clock
-from fintech_core.testing import clock_at, clock_moved
+from fintech_core.db import clock
+from tests.cast import clock_at, clock_moved
 
 MOMENT = datetime(2030, 5, 4, 3, 2, 1, 123456, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ import pytest
 from django.db.utils import ConnectionHandler
 
 from devtools import servers
-from fintech_core.postgresql import base
+from fintech_core.db.postgresql import base
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_old_and_long_idle_connections_are_closed(pool: base.Pool, monkeypatch: 
 def test_the_web_processes_backend_returns_its_connection_to_the_pool(settings: Any, db: None) -> None:
     default = settings.DATABASES["default"]
     options = {**default["OPTIONS"], "pool": 2}
-    pooled = {**default, "ENGINE": "fintech_core.postgresql", "CONN_MAX_AGE": 0, "OPTIONS": options}
+    pooled = {**default, "ENGINE": "fintech_core.db.postgresql", "CONN_MAX_AGE": 0, "OPTIONS": options}
     handler = ConnectionHandler({"default": pooled})
     connection = handler["default"]
     base.DatabaseWrapper._connection_pools.pop("default", None)

@@ -7,9 +7,9 @@ import pytest
 from django.core.exceptions import FieldError, ImproperlyConfigured
 from django.db import IntegrityError, connection
 
-from fintech_core import crypto
-from fintech_core.encrypted_fields import Sealed, indexed, indexed_in
-from fintech_core.testing import customer, with_personal
+from fintech_core.security import crypto
+from fintech_core.security.encrypted_fields import Sealed, indexed, indexed_in
+from tests.cast import customer, with_personal
 from users.models import User
 from users.selectors import user_for_log_in
 

@@ -23,7 +23,7 @@ from django.core.checks import Error, Tags, run_checks
 from django.core.exceptions import ImproperlyConfigured
 
 from devtools import servers
-from fintech_core import checks
+from fintech_core.ops import checks
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SETTINGS = ROOT / "fintech_core" / "settings.py"

@@ -12,7 +12,7 @@ from django.urls import get_resolver
 from drf_spectacular.generators import SchemaGenerator
 
 from fintech_core.exceptions import DomainError, error_classes
-from fintech_core.problems import FRAME_CODES
+from fintech_core.http.problems import FRAME_CODES
 
 ROOT = Path(settings.BASE_DIR)
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

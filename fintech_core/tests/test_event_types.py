@@ -6,9 +6,11 @@ import re
 import pytest
 from django.conf import settings
 
-from fintech_core import event_types, ids, outbox
-from fintech_core.models import OutboxEvent
-from fintech_core.testing import Client
+from fintech_core.db import ids
+from fintech_core.outbox import event_types
+from fintech_core.outbox import events as outbox
+from fintech_core.outbox.models import OutboxEvent
+from tests.cast import Client
 from users.models import User
 
 pytestmark = pytest.mark.django_db

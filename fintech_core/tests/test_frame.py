@@ -11,13 +11,17 @@ from django.db import IntegrityError, OperationalError
 from django.utils import timezone
 from rest_framework.exceptions import ParseError
 
-from fintech_core import db, health, parsers
-from fintech_core.db import LostRace, read_only_snapshot, unit_of_work
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import work
+from fintech_core.db.work import LostRace, read_only_snapshot, unit_of_work
 from fintech_core.exceptions import DomainError, NotFound, OutcomeUnknown, ServiceUnavailable, error_classes
-from fintech_core.front import REFUSAL, Refusal
-from fintech_core.models import AttemptBudget, AuditLog, WorkerHeartbeat
-from fintech_core.testing import Client, clock_at
-from fintech_core.viewsets import DomainViewSet
+from fintech_core.http import parsers
+from fintech_core.http.front import REFUSAL, Refusal
+from fintech_core.http.viewsets import DomainViewSet
+from fintech_core.limits.models import AttemptBudget
+from fintech_core.ops import health
+from fintech_core.ops.models import WorkerHeartbeat
+from tests.cast import Client, clock_at
 
 # --- Requests ---------------------------------------------------------------------------------------------------------
 
@@ -262,7 +266,7 @@ def test_a_unit_is_tried_again_a_bounded_number_of_times(
     db: None, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("fintech_core.db.time.sleep", pauses.append)
+    monkeypatch.setattr("fintech_core.db.work.time.sleep", pauses.append)
     tries: list[int] = []
 
     def use_case() -> str:
@@ -286,7 +290,7 @@ def _same_row_again() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_unique_constraint_is_a_lost_race_and_the_next_try_sees_the_winner(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("fintech_core.db.time.sleep", pauses.append)
+    monkeypatch.setattr("fintech_core.db.work.time.sleep", pauses.append)
     unit_of_work(_same_row_again)
     looks = iter([False, True])
 
@@ -303,7 +307,7 @@ def test_a_unique_constraint_is_a_lost_race_and_the_next_try_sees_the_winner(mon
 @pytest.mark.django_db(transaction=True)
 def test_a_unique_constraint_that_stays_in_the_way_is_a_bug_and_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("fintech_core.db.time.sleep", pauses.append)
+    monkeypatch.setattr("fintech_core.db.work.time.sleep", pauses.append)
     unit_of_work(_same_row_again)
 
     with pytest.raises(IntegrityError, match="attempt_budget_once"):
@@ -314,7 +318,7 @@ def test_a_unique_constraint_that_stays_in_the_way_is_a_bug_and_shows(monkeypatc
 @pytest.mark.django_db(transaction=True)
 def test_other_violations_are_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("fintech_core.db.time.sleep", pauses.append)
+    monkeypatch.setattr("fintech_core.db.work.time.sleep", pauses.append)
 
     def beyond_time() -> None:
         AttemptBudget.objects.create(scope="x", subject=b"x", attempts=1, expires_at=datetime(1800, 1, 1, tzinfo=UTC))
@@ -360,7 +364,7 @@ def test_after_commit_was_sent_nothing_is_executed_again(
     monkeypatch: pytest.MonkeyPatch, state: str, expected: type[Exception]
 ) -> None:
     tries: list[int] = []
-    wrapper = type(db.connections["default"])
+    wrapper = type(work.connections["default"])
 
     def fail(self: Any) -> None:
         raise _Failure(state)

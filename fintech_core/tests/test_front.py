@@ -17,11 +17,11 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import UnreadablePostError
 from structlog.testing import capture_logs
 
-from fintech_core.front import AFTER_ANSWER, REFUSAL, SHARED, Front, Limits, NoPlace, Refusal
-from fintech_core.front.application import _OF_EVERY_ANSWER
-from fintech_core.front.environ import environ_of
-from fintech_core.front.pace import Pace
-from fintech_core.front.sockets import end_stalled_connections
+from fintech_core.http.front import AFTER_ANSWER, REFUSAL, SHARED, Front, Limits, NoPlace, Refusal
+from fintech_core.http.front.application import _OF_EVERY_ANSWER
+from fintech_core.http.front.environ import environ_of
+from fintech_core.http.front.pace import Pace
+from fintech_core.http.front.sockets import end_stalled_connections
 
 KB = 1024
 QUICK = Pace(grace=0.1, rate=1024 * KB)
@@ -605,7 +605,7 @@ def test_an_answer_that_finds_the_disk_full_is_a_500(monkeypatch: pytest.MonkeyP
         def close(self) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("fintech_core.front.answers.tempfile.TemporaryFile", Full)
+    monkeypatch.setattr("fintech_core.http.front.answers.tempfile.TemporaryFile", Full)
 
     async def test() -> None:
         front, peer = Front(app(lambda _: iter([b"x" * 10 * KB] * 30)), LIMITS), reading()
@@ -794,7 +794,7 @@ def test_an_answer_that_has_no_body_gets_no_length(status: str) -> None:
 def test_who_leaves_while_waiting_for_a_thread_is_not_served_and_too_many_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fintech_core.front.application._UNWATCHED", 0.01)
+    monkeypatch.setattr("fintech_core.http.front.application._UNWATCHED", 0.01)
     go = threading.Event()
     served: list[str] = []
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from fintech_core.identifiers import InvalidIdentifier, normalise_email, normalise_phone
+from fintech_core.values.identifiers import InvalidIdentifier, normalise_email, normalise_phone
 
 
 @pytest.mark.parametrize(

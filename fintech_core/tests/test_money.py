@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fintech_core import guards, money
 from fintech_core.exceptions import AmountTooLarge
-from fintech_core.money import InvalidAmount, Money, exponent_of, format_amount, parse_amount
+from fintech_core.values import guards, money
+from fintech_core.values.money import InvalidAmount, Money, exponent_of, format_amount, parse_amount
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from fintech_core import idempotency, ids, outbox, tasks
-from fintech_core.actors import Actor
-from fintech_core.db import unit_of_work
+from fintech_core import tasks
+from fintech_core.db import idempotency, ids
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import DomainError
-from fintech_core.models import OutboxCursor, OutboxEvent
-from fintech_core.testing import Client
+from fintech_core.outbox import events as outbox
+from fintech_core.outbox.models import OutboxCursor, OutboxEvent
+from fintech_core.security.actors import Actor
+from tests.cast import Client
 from users.models import User
 
 pytestmark = pytest.mark.usefixtures("types_of_tests")

@@ -10,7 +10,7 @@ import pytest
 from django.db import DataError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from fintech_core import prepared
+from fintech_core.db import prepared
 
 pytestmark = pytest.mark.django_db
 

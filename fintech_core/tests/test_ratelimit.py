@@ -13,11 +13,12 @@ from django.http import HttpResponse
 from django.test import Client as Browser
 from drf_spectacular.generators import SchemaGenerator
 
-from fintech_core import client_address, counters, ratelimit
 from fintech_core.exceptions import RateLimited
-from fintech_core.models import AttemptBudget
-from fintech_core.ratelimit import Limit, Per, WithoutCache
-from fintech_core.testing import PASSWORD, Client, anonymous_client, client_for
+from fintech_core.http import client_address
+from fintech_core.limits import counters, ratelimit
+from fintech_core.limits.models import AttemptBudget
+from fintech_core.limits.ratelimit import Limit, Per, WithoutCache
+from tests.cast import PASSWORD, Client, anonymous_client, client_for
 from users import limits
 from users.limits import REGISTER_NETWORK, SEND_NETWORK, SEND_TO_EMAIL, SEND_TO_PHONE, VERIFY_NETWORK
 from users.models import Registration, User

@@ -18,9 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devtools import places
-from fintech_core import ids, redaction
-from fintech_core.money import exponent_of
-from fintech_core.testing import written_log
+from fintech_core.db import ids
+from fintech_core.security import redaction
+from fintech_core.values.money import exponent_of
+from tests.cast import written_log
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJlLW9mLXRoaXM"
 PEM = "-----BEGIN " + "PRIVATE KEY-----\nMIIE\n-----END " + "PRIVATE KEY-----"

@@ -12,15 +12,19 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import connection
 
-from fintech_core import audit, audit_chain, clock, outbox, transaction_ids
-from fintech_core.actors import Actor
-from fintech_core.db import read_only_snapshot, unit_of_work
+from fintech_core.audit import chain as audit_chain
+from fintech_core.audit import records as audit
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import clock, transaction_ids
+from fintech_core.db.work import read_only_snapshot, unit_of_work
 from fintech_core.exceptions import ServiceUnavailable
-from fintech_core.models import AuditLog, OutboxCursor, OutboxEvent
+from fintech_core.outbox import events as outbox
+from fintech_core.outbox.models import OutboxCursor, OutboxEvent
+from fintech_core.security.actors import Actor
 from fintech_core.tasks import seal_audit
-from fintech_core.testing import Client
 from fintech_core.tests.test_audit_chain import problems, seal_everything
 from fintech_core.tests.test_outbox import INSERT
+from tests.cast import Client
 
 pytestmark = pytest.mark.usefixtures("types_of_tests")
 ELSEWHERE = 10**12  # so far above are ids that another cluster gave out

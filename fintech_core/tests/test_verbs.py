@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from django.test import Client
 
-from fintech_core.testing import client_for
+from tests.cast import client_for
 from tests.test_house import routes
 from users.models import User
 

@@ -11,12 +11,12 @@ import pytest
 import redis
 from django.db import connection
 
-from fintech_core import budgets, counters, ratelimit
-from fintech_core.db import unit_of_work
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import RateLimited, TooManyAttempts
-from fintech_core.models import AttemptBudget
-from fintech_core.ratelimit import Limit, Per, WithoutCache
-from fintech_core.testing import Client
+from fintech_core.limits import budgets, counters, ratelimit
+from fintech_core.limits.models import AttemptBudget
+from fintech_core.limits.ratelimit import Limit, Per, WithoutCache
+from tests.cast import Client
 
 pytestmark = pytest.mark.django_db
 BATCH = "/api/v1/transfers/batch"

@@ -2,10 +2,10 @@
 
 import datetime
 import django.db.models.deletion
-import fintech_core.dbtriggers
-import fintech_core.encrypted_fields
-import fintech_core.ids
-from fintech_core.dbgrants import GrantToApp
+import fintech_core.db.triggers
+import fintech_core.security.encrypted_fields
+import fintech_core.db.ids
+from fintech_core.db.grants import GrantToApp
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.conf import settings
@@ -25,7 +25,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 (
                     "role",
@@ -42,18 +44,24 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("legal_name", models.CharField(max_length=200)),
                 ("country", models.CharField(max_length=2)),
-                ("tax_number", fintech_core.encrypted_fields.EncryptedTextField()),
+                ("tax_number", fintech_core.security.encrypted_fields.EncryptedTextField()),
                 (
                     "tax_number_index_a",
-                    fintech_core.encrypted_fields.BlindIndexField(purpose="tax_number", slot="a", source="tax_number"),
+                    fintech_core.security.encrypted_fields.BlindIndexField(
+                        purpose="tax_number", slot="a", source="tax_number"
+                    ),
                 ),
                 (
                     "tax_number_index_b",
-                    fintech_core.encrypted_fields.BlindIndexField(purpose="tax_number", slot="b", source="tax_number"),
+                    fintech_core.security.encrypted_fields.BlindIndexField(
+                        purpose="tax_number", slot="b", source="tax_number"
+                    ),
                 ),
                 (
                     "kyb_status",
@@ -111,7 +119,7 @@ class Migration(migrations.Migration):
             model_name="organization",
             trigger=pgtrigger.compiler.Trigger(
                 name="organization_kyb_moves",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF TG_OP = 'INSERT' THEN\n        IF NEW.kyb_status <> 'NOT_SUBMITTED' THEN\n            RAISE EXCEPTION 'organization % is born %', NEW.id, NEW.kyb_status\n                USING ERRCODE = '23514', CONSTRAINT = 'organization_kyb_moves';\n        END IF;\n        RETURN NEW;\n    END IF;\n    IF (NEW.id, NEW.created_at) IS DISTINCT FROM (OLD.id, OLD.created_at)\n       OR NEW.kyb_status <> OLD.kyb_status AND (OLD.kyb_status, NEW.kyb_status) NOT IN\n           (('NOT_SUBMITTED', 'SUBMITTED'), ('SUBMITTED', 'IN_REVIEW'), ('SUBMITTED', 'APPROVED'),\n            ('SUBMITTED', 'REJECTED'), ('IN_REVIEW', 'APPROVED'), ('IN_REVIEW', 'REJECTED'),\n            ('APPROVED', 'REJECTED'), ('REJECTED', 'SUBMITTED')) THEN\n        RAISE EXCEPTION 'organization % may not go from % to %', OLD.id, OLD.kyb_status, NEW.kyb_status\n            USING ERRCODE = '23514', CONSTRAINT = 'organization_kyb_moves';\n    END IF;\n    RETURN NEW;\n",
                     hash="e22f3565fde4050eb1952dfad3138db1acf44907",
                     operation="INSERT OR UPDATE",
@@ -125,7 +133,7 @@ class Migration(migrations.Migration):
             model_name="organization",
             trigger=pgtrigger.compiler.Trigger(
                 name="organization_has_admin",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     constraint="CONSTRAINT",
                     func="\n    PERFORM 1 FROM organizations_organization o WHERE o.id = NEW.id FOR NO KEY UPDATE;\n    IF NOT EXISTS (SELECT 1 FROM organizations_organizationmember m\n                   WHERE m.organization_id = NEW.id AND m.role = 'admin') THEN\n        RAISE EXCEPTION 'organization % has no administrator', NEW.id\n            USING ERRCODE = '23514', CONSTRAINT = 'organization_has_admin';\n    END IF;\n    RETURN NULL;\n",
                     hash="0c271e5ca7766ee748c61e6612c9f7abf6707d11",
@@ -141,7 +149,7 @@ class Migration(migrations.Migration):
             model_name="organization",
             trigger=pgtrigger.compiler.Trigger(
                 name="organization_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'organizations are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'organization_no_delete';",
                     hash="6cf2546c06445827d40f0dea3bc5dd462ce163f7",
                     level="STATEMENT",
@@ -156,7 +164,7 @@ class Migration(migrations.Migration):
             model_name="organization",
             trigger=pgtrigger.compiler.Trigger(
                 name="organization_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'organizations are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'organization_no_truncate';",
                     hash="e94c33d895e906b080bcb0412b9b78b750b57a04",
                     level="STATEMENT",
@@ -217,7 +225,7 @@ class Migration(migrations.Migration):
             model_name="organizationmember",
             trigger=pgtrigger.compiler.Trigger(
                 name="member_facts",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF (NEW.id, NEW.organization_id, NEW.user_id, NEW.created_at)\n       IS DISTINCT FROM (OLD.id, OLD.organization_id, OLD.user_id, OLD.created_at) THEN\n        RAISE EXCEPTION 'of member % only the role changes', OLD.id\n            USING ERRCODE = '23514', CONSTRAINT = 'member_facts';\n    END IF;\n    RETURN NEW;\n",
                     hash="a2aaa8a57415272bc9af5e570e4636c691524e09",
                     operation="UPDATE",
@@ -231,7 +239,7 @@ class Migration(migrations.Migration):
             model_name="organizationmember",
             trigger=pgtrigger.compiler.Trigger(
                 name="member_leaves_an_admin",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     constraint="CONSTRAINT",
                     func="\n    PERFORM 1 FROM organizations_organization o WHERE o.id = OLD.organization_id FOR NO KEY UPDATE;\n    IF NOT EXISTS (SELECT 1 FROM organizations_organizationmember m\n                   WHERE m.organization_id = OLD.organization_id AND m.role = 'admin') THEN\n        RAISE EXCEPTION 'organization % has no administrator', OLD.organization_id\n            USING ERRCODE = '23514', CONSTRAINT = 'organization_has_admin';\n    END IF;\n    RETURN NULL;\n",
                     hash="211cab58137062836fb4e5e61fd2f4853ab5f23c",
@@ -247,7 +255,7 @@ class Migration(migrations.Migration):
             model_name="organizationmember",
             trigger=pgtrigger.compiler.Trigger(
                 name="member_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'members leave one by one' USING ERRCODE = '23514', CONSTRAINT = 'member_no_truncate';",
                     hash="16e9d61d0788d8ec6e2f911dc68396335beef859",
                     level="STATEMENT",

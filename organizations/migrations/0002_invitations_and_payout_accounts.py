@@ -2,10 +2,10 @@
 
 import datetime
 import django.db.models.deletion
-import fintech_core.dbtriggers
-import fintech_core.encrypted_fields
-import fintech_core.ids
-from fintech_core.dbgrants import GrantToApp
+import fintech_core.db.triggers
+import fintech_core.security.encrypted_fields
+import fintech_core.db.ids
+from fintech_core.db.grants import GrantToApp
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.conf import settings
@@ -24,7 +24,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 (
                     "method",
@@ -39,7 +41,7 @@ class Migration(migrations.Migration):
                         max_length=16,
                     ),
                 ),
-                ("details", fintech_core.encrypted_fields.EncryptedTextField()),
+                ("details", fintech_core.security.encrypted_fields.EncryptedTextField()),
                 ("label", models.CharField(max_length=80)),
                 ("created_at", models.DateTimeField()),
                 ("usable_from", models.DateTimeField()),
@@ -85,16 +87,18 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
-                ("email", fintech_core.encrypted_fields.EncryptedTextField()),
+                ("email", fintech_core.security.encrypted_fields.EncryptedTextField()),
                 (
                     "email_index_a",
-                    fintech_core.encrypted_fields.BlindIndexField(purpose="email", slot="a", source="email"),
+                    fintech_core.security.encrypted_fields.BlindIndexField(purpose="email", slot="a", source="email"),
                 ),
                 (
                     "email_index_b",
-                    fintech_core.encrypted_fields.BlindIndexField(purpose="email", slot="b", source="email"),
+                    fintech_core.security.encrypted_fields.BlindIndexField(purpose="email", slot="b", source="email"),
                 ),
                 (
                     "role",
@@ -206,7 +210,7 @@ class Migration(migrations.Migration):
             model_name="invitation",
             trigger=pgtrigger.compiler.Trigger(
                 name="invitation_moves",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF to_jsonb(NEW) - '{email,email_index_a,email_index_b,accepted_at,accepted_by_id,revoked_at}'::text[]\n       IS DISTINCT FROM\n       to_jsonb(OLD) - '{email,email_index_a,email_index_b,accepted_at,accepted_by_id,revoked_at}'::text[]\n       OR OLD.accepted_at IS NOT NULL AND (NEW.accepted_at, NEW.accepted_by_id)\n            IS DISTINCT FROM (OLD.accepted_at, OLD.accepted_by_id)\n       OR OLD.revoked_at IS NOT NULL AND NEW.revoked_at IS DISTINCT FROM OLD.revoked_at THEN\n        RAISE EXCEPTION 'invitation % is used or revoked once, and nothing else of it changes', OLD.id\n            USING ERRCODE = '23514', CONSTRAINT = 'invitation_moves';\n    END IF;\n    RETURN NEW;\n",
                     hash="8bb0217946dff623697593c1c91d04524254a59b",
                     operation="UPDATE",
@@ -220,7 +224,7 @@ class Migration(migrations.Migration):
             model_name="invitation",
             trigger=pgtrigger.compiler.Trigger(
                 name="invitation_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'invitations are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'invitation_no_delete';",
                     hash="684a289c80e30a62a3b06d065bca406dccfd033a",
                     level="STATEMENT",
@@ -235,7 +239,7 @@ class Migration(migrations.Migration):
             model_name="invitation",
             trigger=pgtrigger.compiler.Trigger(
                 name="invitation_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'invitations are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'invitation_no_truncate';",
                     hash="7f4bb745d61c1fc6a99c9aabecbaea396274b8f1",
                     level="STATEMENT",
@@ -312,7 +316,7 @@ class Migration(migrations.Migration):
             model_name="payoutaccount",
             trigger=pgtrigger.compiler.Trigger(
                 name="payout_account_moves",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF to_jsonb(NEW) - '{details,archived_at,archived_by_id}'::text[]\n       IS DISTINCT FROM to_jsonb(OLD) - '{details,archived_at,archived_by_id}'::text[]\n       OR OLD.archived_at IS NOT NULL AND (NEW.archived_at, NEW.archived_by_id)\n            IS DISTINCT FROM (OLD.archived_at, OLD.archived_by_id) THEN\n        RAISE EXCEPTION 'payout account % is archived once, and nothing else of it changes', OLD.id\n            USING ERRCODE = '23514', CONSTRAINT = 'payout_account_moves';\n    END IF;\n    RETURN NEW;\n",
                     hash="1ac9c85a6c285cf8dc5b1e33a15517bfa7eb7882",
                     operation="UPDATE",
@@ -326,7 +330,7 @@ class Migration(migrations.Migration):
             model_name="payoutaccount",
             trigger=pgtrigger.compiler.Trigger(
                 name="payout_account_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'payout accounts are archived, never deleted' USING ERRCODE = '23514', CONSTRAINT = 'payout_account_no_delete';",
                     hash="3b246a25517caba75d8b86ab983697c43b17e2cb",
                     level="STATEMENT",
@@ -341,7 +345,7 @@ class Migration(migrations.Migration):
             model_name="payoutaccount",
             trigger=pgtrigger.compiler.Trigger(
                 name="payout_account_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'payout accounts are archived, never deleted' USING ERRCODE = '23514', CONSTRAINT = 'payout_account_no_truncate';",
                     hash="e26c0cbad21c5ef1ed039cef6bef7672bd1fc807",
                     level="STATEMENT",

@@ -12,10 +12,12 @@ from http import HTTPStatus
 
 from django.conf import settings
 
-from fintech_core import audit, budgets, clock, prepared
-from fintech_core.actors import Actor
-from fintech_core.crypto import keyed_digest
+from fintech_core.audit import records as audit
+from fintech_core.db import clock, prepared
 from fintech_core.exceptions import DomainError, NotFound, TooManyAttempts
+from fintech_core.limits import budgets
+from fintech_core.security.actors import Actor
+from fintech_core.security.crypto import keyed_digest
 from organizations.enums import KYB_OPEN, KYB_UNDECIDED
 from organizations.locks import lock_organization
 from organizations.models import Organization

@@ -1,7 +1,8 @@
 """The end of an organization as far as this room knows it: who may close it, what is in the way here, and what ends.
 
-The use case is `transactions.services.close_organization`, which also looks at the money. A closed organization never
-opens again; its row stays, because the books name it, and who it was is erased when the retention is over.
+The use case is `offboarding.services.organizations.close_organization`, which also looks at the money.
+A closed organization never opens again; its row stays, because the books name it, and who it was is erased when the
+retention is over.
 """
 
 import uuid
@@ -10,11 +11,12 @@ from typing import Any
 
 from django.conf import settings
 
-from fintech_core import audit, clock, ids
-from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
-from fintech_core.encrypted_fields import crypto_columns
+from fintech_core.audit import records as audit
+from fintech_core.db import clock, ids
 from fintech_core.exceptions import DomainError, ValidationFailed
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
+from fintech_core.security.encrypted_fields import crypto_columns
 from organizations.enums import KYB_UNDECIDED, MemberRole
 from organizations.locks import lock_closed_organizations, lock_organization
 from organizations.models import ERASED, Organization, PayoutAccount

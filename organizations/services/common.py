@@ -6,10 +6,11 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-from fintech_core import audit, outbox
-from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
+from fintech_core.audit import records as audit
 from fintech_core.exceptions import DomainError, NotFound, PermissionDenied
+from fintech_core.outbox import events as outbox
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 from organizations.enums import MemberRole
 from organizations.locks import lock_organization
 from organizations.models import Organization

@@ -9,11 +9,11 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Q
 
-from fintech_core import clock
-from fintech_core.actors import Actor, ActorKind
-from fintech_core.capabilities import Capability
-from fintech_core.encrypted_fields import crypto_columns, indexed
+from fintech_core.db import clock
 from fintech_core.exceptions import DomainError, InvalidTransition, NotFound, PermissionDenied
+from fintech_core.security.actors import Actor, ActorKind
+from fintech_core.security.capabilities import Capability
+from fintech_core.security.encrypted_fields import crypto_columns, indexed
 from organizations.enums import InvitationStatus, MemberRole
 from organizations.locks import lock_organization
 from organizations.models import Invitation, OrganizationMember

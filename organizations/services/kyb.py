@@ -10,10 +10,10 @@ from datetime import datetime
 
 from django.conf import settings
 
-from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
-from fintech_core.encrypted_fields import crypto_columns
 from fintech_core.exceptions import KycRequired, NotFound, PermissionDenied
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
+from fintech_core.security.encrypted_fields import crypto_columns
 from organizations.enums import KYB_TRANSITIONS, KybStatus
 from organizations.locks import lock_organization
 from organizations.models import Organization

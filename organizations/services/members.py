@@ -3,10 +3,10 @@
 import uuid
 from datetime import datetime
 
-from fintech_core import ids
-from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
+from fintech_core.db import ids
 from fintech_core.exceptions import NotFound
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 from organizations.enums import MemberRole
 from organizations.locks import lock_organization, lock_organizations
 from organizations.models import Organization, OrganizationMember

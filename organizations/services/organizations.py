@@ -4,12 +4,12 @@ import uuid
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from fintech_core import budgets
-from fintech_core.actors import Actor, ActorKind
-from fintech_core.capabilities import Capability
-from fintech_core.crypto import keyed_digest
-from fintech_core.encrypted_fields import crypto_columns
 from fintech_core.exceptions import InvalidTransition, PermissionDenied, ValidationFailed
+from fintech_core.limits import budgets
+from fintech_core.security.actors import Actor, ActorKind
+from fintech_core.security.capabilities import Capability
+from fintech_core.security.crypto import keyed_digest
+from fintech_core.security.encrypted_fields import crypto_columns
 from organizations import tax_numbers
 from organizations.enums import KYB_OPEN, KybStatus, MemberRole
 from organizations.models import Organization, OrganizationMember

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from django.conf import settings
 
-from fintech_core.actors import Actor, ActorKind
-from fintech_core.capabilities import Capability
 from fintech_core.exceptions import InvalidTransition, NotFound, PermissionDenied, ValidationFailed
+from fintech_core.security.actors import Actor, ActorKind
+from fintech_core.security.capabilities import Capability
 from organizations import payout_details
 from organizations.enums import PayoutMethod
 from organizations.models import PayoutAccount

@@ -14,7 +14,7 @@ __all__ = ["app", "forge", "intruder_connections", "owner", "stage"]
 
 @pytest.fixture
 def carol(db: None) -> Any:
-    from fintech_core.testing import customer
+    from tests.cast import customer
 
     return customer("carol")
 

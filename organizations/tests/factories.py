@@ -6,15 +6,15 @@ from typing import Any
 
 from django.utils import timezone
 
-from fintech_core.actors import Actor
-from fintech_core.db import unit_of_work
-from fintech_core.testing import SYSTEM, Client, actor_for, client_for
+from fintech_core.db.work import unit_of_work
+from fintech_core.security.actors import Actor
 from organizations.enums import KybStatus, MemberRole
 from organizations.models import Organization, OrganizationMember
 from organizations.selectors import acting_in
-from transactions import ledger
-from transactions.accounts import clearing
-from transactions.enums import TransactionKind
+from tests.cast import SYSTEM, Client, actor_for, client_for
+from transactions.ledger import engine as ledger
+from transactions.ledger.accounts import clearing
+from transactions.ledger.enums import TransactionKind
 from users.models import User
 from wallet.models import Wallet
 from wallet.services import open_wallet

@@ -8,15 +8,15 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from fintech_core.actors import ActorKind
-from fintech_core.capabilities import Capability
 from fintech_core.exceptions import NotFound
-from fintech_core.testing import Client, actor_for, client_for
+from fintech_core.security.actors import ActorKind
+from fintech_core.security.capabilities import Capability
 from organizations.enums import MemberRole
 from organizations.models import Organization, OrganizationMember
 from organizations.roles import MEMBER_CAPABILITIES
 from organizations.selectors import acting_in
 from organizations.tests.factories import client_in, member_actor, problem
+from tests.cast import Client, actor_for, client_for
 from users.authentication import in_organization
 from users.models import User
 from wallet.models import Wallet

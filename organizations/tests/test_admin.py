@@ -7,13 +7,13 @@ from django.contrib.messages import get_messages
 from django.test import Client
 from django.utils import timezone
 
-from fintech_core.db import unit_of_work
-from fintech_core.models import AuditLog
-from fintech_core.testing import browser_for, kyc
+from fintech_core.audit.models import AuditLog
+from fintech_core.db.work import unit_of_work
 from organizations import services
 from organizations.enums import MemberRole, PayoutMethod
 from organizations.models import Invitation, Organization, OrganizationMember, PayoutAccount
 from organizations.tests.factories import member_actor, organization_of
+from tests.cast import browser_for, kyc
 from users.models import User
 
 pytestmark = pytest.mark.django_db

@@ -8,10 +8,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from fintech_core.models import AuditLog, OutboxEvent
-from fintech_core.testing import Client, client_for, key_client, kyc
+from fintech_core.audit.models import AuditLog
+from fintech_core.outbox.models import OutboxEvent
 from organizations.models import Organization, OrganizationMember
 from organizations.tests.factories import client_in, organization_of, problem
+from tests.cast import Client, client_for, key_client, kyc
 from users.enums import Role, Scope
 from users.models import Session, User
 

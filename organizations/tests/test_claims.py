@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from fintech_core import clock
-from fintech_core.models import AuditLog
-from fintech_core.testing import Client, browser_for, client_for, clock_at, kyc
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import clock
 from organizations.models import Organization
 from organizations.tests.factories import problem
 from organizations.tests.test_tax_numbers import URL, decide, made_by, statuses, submit
+from tests.cast import Client, browser_for, client_for, clock_at, kyc
 from users.models import User
 
 pytestmark = pytest.mark.django_db

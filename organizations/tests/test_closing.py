@@ -10,20 +10,11 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from fintech_core import clock
-from fintech_core.db import unit_of_work
-from fintech_core.models import AuditLog, OutboxEvent
-from fintech_core.testing import (
-    SYSTEM,
-    Client,
-    actor_for,
-    browser_for,
-    client_for,
-    clock_at,
-    customer,
-    fund_wallet,
-    kyc,
-)
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
+from fintech_core.outbox.models import OutboxEvent
+from offboarding.services.organizations import close_organization
 from organizations import services
 from organizations.enums import KybStatus, MemberRole, PayoutMethod
 from organizations.models import Invitation, Organization, OrganizationMember, PayoutAccount
@@ -41,10 +32,14 @@ from organizations.tests.test_invitations import token_in_mail
 from payments.models import PaymentIntent
 from payments.services import cancel_intent, create_intent
 from payments.tests.factories import deliver, event
-from transactions.enums import Frequency
-from transactions.models import TransferSchedule
-from transactions.services import Destination, close_organization, create_hold, create_schedule, create_transfer
-from transactions.tests.racing import at_once
+from tests.cast import SYSTEM, Client, actor_for, browser_for, client_for, clock_at, customer, fund_wallet, kyc
+from tests.racing import at_once
+from transactions.holds.services import create_hold
+from transactions.schedules.enums import Frequency
+from transactions.schedules.models import TransferSchedule
+from transactions.schedules.services.schedules import create_schedule
+from transactions.transfers.services.planning import Destination
+from transactions.transfers.services.transfers import create_transfer
 from users.enums import MessageKind, Role
 from users.models import ApiKey, Message, Session, User
 from users.services.delivery import rendered

@@ -11,25 +11,17 @@ from django.db import IntegrityError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from fintech_core import clock
-from fintech_core.db import unit_of_work
-from fintech_core.models import AuditLog, OutboxEvent
-from fintech_core.testing import (
-    Client,
-    actor_for,
-    client_for,
-    clock_at,
-    customer,
-    key_client,
-    stop_clock,
-    with_personal,
-)
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
+from fintech_core.outbox.models import OutboxEvent
 from organizations import services
 from organizations.enums import MemberRole
 from organizations.models import Invitation, Organization, OrganizationMember
 from organizations.services import InvitationInvalid
 from organizations.tasks import purge_invitations
 from organizations.tests.factories import member_actor, organization_of, problem
+from tests.cast import Client, actor_for, client_for, clock_at, customer, key_client, stop_clock, with_personal
 from tests.forge import NOW, Forge
 from users.credentials import hash_token
 from users.enums import Role, Scope

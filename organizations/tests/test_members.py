@@ -10,16 +10,16 @@ from django.db import IntegrityError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from fintech_core.actors import Actor
-from fintech_core.db import unit_of_work
+from fintech_core.audit.models import AuditLog
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import DomainError, PermissionDenied
-from fintech_core.models import AuditLog
-from fintech_core.testing import SYSTEM, Client, actor_for, client_for, customer, with_personal
+from fintech_core.security.actors import Actor
 from organizations import services
 from organizations.enums import MemberRole
 from organizations.models import Organization, OrganizationMember
 from organizations.services import LastAdmin, members
 from organizations.tests.factories import member_actor, organization_of, problem
+from tests.cast import SYSTEM, Client, actor_for, client_for, customer, with_personal
 from tests.forge import Forge
 from users.enums import Role
 from users.locks import lock_user

@@ -12,19 +12,24 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from compliance.services import require_kyc
-from fintech_core.db import unit_of_work
+from fintech_core.audit.models import AuditLog
+from fintech_core.db.models import IdempotencyRecord
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import KycRequired
-from fintech_core.models import AuditLog, IdempotencyRecord, OutboxEvent
-from fintech_core.outbox import events_visible_to
-from fintech_core.testing import Client, actor_for, fund_wallet, kyc
+from fintech_core.outbox.events import events_visible_to
+from fintech_core.outbox.models import OutboxEvent
 from organizations.enums import KybStatus
 from organizations.models import Organization, OrganizationMember
 from organizations.tests.factories import member_actor, organization_of, problem, wallet_for
-from transactions.enums import Frequency
-from transactions.models import ExchangeQuote, Hold, Transaction, TransferSchedule
-from transactions.services import Destination, create_schedule
-from transactions.tests.schedule_factories import MADE, START, AtTime, job_at, runs_of
-from transactions.tests.test_exchange import load_today
+from tests.cast import Client, actor_for, fund_wallet, kyc
+from transactions.exchange.models import ExchangeQuote
+from transactions.exchange.tests.test_exchange import load_today
+from transactions.ledger.models import Hold, Transaction
+from transactions.schedules.enums import Frequency
+from transactions.schedules.models import TransferSchedule
+from transactions.schedules.services.schedules import create_schedule
+from transactions.schedules.tests.factories import MADE, START, AtTime, job_at, runs_of
+from transactions.transfers.services.planning import Destination
 from users.models import User
 from wallet.models import Wallet
 

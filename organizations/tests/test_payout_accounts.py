@@ -10,11 +10,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from fintech_core import clock
-from fintech_core.models import AuditLog, OutboxEvent
-from fintech_core.testing import Client, clock_at
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import clock
+from fintech_core.outbox.models import OutboxEvent
 from organizations.models import Organization, PayoutAccount
 from organizations.tests.factories import problem
+from tests.cast import Client, clock_at
 from tests.forge import NOW, Forge
 from users.models import User
 

@@ -8,15 +8,15 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from fintech_core.crypto import index_digest, index_key_ids
-from fintech_core.db import unit_of_work
-from fintech_core.models import AuditLog
-from fintech_core.testing import Client, browser_for, client_for, customer, kyc
+from fintech_core.audit.models import AuditLog
+from fintech_core.db.work import unit_of_work
+from fintech_core.security.crypto import index_digest, index_key_ids
 from organizations import services
 from organizations.enums import KybStatus
 from organizations.models import Organization
 from organizations.tests.factories import member_actor, organization_of, problem
-from transactions.tests.racing import at_once
+from tests.cast import Client, browser_for, client_for, customer, kyc
+from tests.racing import at_once
 from users.models import User
 
 URL = "/api/v1/organizations"

@@ -18,7 +18,7 @@ from django.conf import settings
 from rest_framework.exceptions import ParseError
 from standardwebhooks import Webhook
 
-from fintech_core.parsers import parse_object
+from fintech_core.http.parsers import parse_object
 from payments.checkout import checkout_url
 from payments.gateways.base import Gateway, Outcome, ProviderEvent, UnreadableEvent, WebhookNotAuthentic
 

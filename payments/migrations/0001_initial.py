@@ -5,9 +5,9 @@ import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
 
-import fintech_core.dbtriggers
-import fintech_core.ids
-from fintech_core.dbgrants import GrantToApp
+import fintech_core.db.triggers
+import fintech_core.db.ids
+from fintech_core.db.grants import GrantToApp
 
 
 class Migration(migrations.Migration):
@@ -35,7 +35,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("gateway", models.CharField(max_length=32)),
                 ("account", models.CharField(blank=True, max_length=64)),
@@ -72,7 +74,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("amount", models.DecimalField(decimal_places=8, max_digits=24)),
                 ("currency", models.CharField(max_length=3)),
@@ -151,7 +155,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("gateway", models.CharField(max_length=32)),
                 ("provider_payment_id", models.CharField(max_length=255)),
@@ -223,7 +229,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("event_id", models.CharField(max_length=64)),
                 ("payload", models.BinaryField()),
@@ -249,7 +257,7 @@ class Migration(migrations.Migration):
             model_name="simulatordelivery",
             trigger=pgtrigger.compiler.Trigger(
                 name="simdel_facts",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n            IF (OLD.id, OLD.event_id, OLD.payload, OLD.url, OLD.created_at) IS DISTINCT FROM (NEW.id, NEW.event_id, NEW.payload, NEW.url, NEW.created_at) THEN\n                RAISE EXCEPTION 'events of a provider never change' USING ERRCODE = '23514', CONSTRAINT = 'simdel_facts';\n            END IF;\n            \n            RETURN NEW;\n        ",
                     hash="4aafdffdacaaf94e72d416fcd97c06b35584c65b",
                     operation="UPDATE",
@@ -263,7 +271,7 @@ class Migration(migrations.Migration):
             model_name="simulatordelivery",
             trigger=pgtrigger.compiler.Trigger(
                 name="simdel_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'events of a provider are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'simdel_no_delete';",
                     hash="88897dc46e6840d157c1388ad14638368f905d5a",
                     level="STATEMENT",
@@ -278,7 +286,7 @@ class Migration(migrations.Migration):
             model_name="simulatordelivery",
             trigger=pgtrigger.compiler.Trigger(
                 name="simdel_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'events of a provider are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'simdel_no_truncate';",
                     hash="815a301c83faddbb874c69a46639cb1dfc58c5f0",
                     level="STATEMENT",
@@ -303,7 +311,7 @@ class Migration(migrations.Migration):
             model_name="simulatorpayment",
             trigger=pgtrigger.compiler.Trigger(
                 name="simpay_no_update",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'the payments of a provider never change' USING ERRCODE = '23514', CONSTRAINT = 'simpay_no_update';",
                     hash="50fc0283c1b56a72652eb170f8cd79cd661b5c6d",
                     level="STATEMENT",
@@ -318,7 +326,7 @@ class Migration(migrations.Migration):
             model_name="simulatorpayment",
             trigger=pgtrigger.compiler.Trigger(
                 name="simpay_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'the payments of a provider are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'simpay_no_delete';",
                     hash="b06e67c2fb3a11832208ce9d990c934bec2b1a72",
                     level="STATEMENT",
@@ -333,7 +341,7 @@ class Migration(migrations.Migration):
             model_name="simulatorpayment",
             trigger=pgtrigger.compiler.Trigger(
                 name="simpay_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'the payments of a provider are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'simpay_no_truncate';",
                     hash="0fb289dfd6f58e92563fe9f8f6ff779550c0ed9b",
                     level="STATEMENT",
@@ -371,7 +379,7 @@ class Migration(migrations.Migration):
             model_name="webhookevent",
             trigger=pgtrigger.compiler.Trigger(
                 name="webhook_facts",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n            IF (OLD.id, OLD.gateway, OLD.account, OLD.event_id, OLD.type, OLD.headers, OLD.body, OLD.received_at) IS DISTINCT FROM (NEW.id, NEW.gateway, NEW.account, NEW.event_id, NEW.type, NEW.headers, NEW.body, NEW.received_at) THEN\n                RAISE EXCEPTION 'webhook events never change' USING ERRCODE = '23514', CONSTRAINT = 'webhook_facts';\n            END IF;\n            \n            IF OLD.status <> NEW.status AND (OLD.status, NEW.status) NOT IN (('DEFERRED', 'FAILED'), ('DEFERRED', 'IGNORED'), ('DEFERRED', 'PROCESSED'), ('FAILED', 'RECEIVED'), ('RECEIVED', 'DEFERRED'), ('RECEIVED', 'FAILED'), ('RECEIVED', 'IGNORED'), ('RECEIVED', 'PROCESSED')) THEN\n                RAISE EXCEPTION 'a webhook event can''t go from % to %', OLD.status, NEW.status\n                    USING ERRCODE = '23514', CONSTRAINT = 'webhook_moves';\n            END IF;\n    \n            RETURN NEW;\n        ",
                     hash="4fc65cafab0f7fc62e41eca6bdc5c91226841fbc",
                     operation="UPDATE",
@@ -385,7 +393,7 @@ class Migration(migrations.Migration):
             model_name="webhookevent",
             trigger=pgtrigger.compiler.Trigger(
                 name="webhook_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'webhook events are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'webhook_no_delete';",
                     hash="2506b79e1f2a9880fd88f9f4a51ffdff1d129c5a",
                     level="STATEMENT",
@@ -400,7 +408,7 @@ class Migration(migrations.Migration):
             model_name="webhookevent",
             trigger=pgtrigger.compiler.Trigger(
                 name="webhook_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'webhook events are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'webhook_no_truncate';",
                     hash="e0a5d029db2482624e6461524d431f5fd8fd4ae2",
                     level="STATEMENT",
@@ -474,7 +482,7 @@ class Migration(migrations.Migration):
             model_name="paymentintent",
             trigger=pgtrigger.compiler.Trigger(
                 name="intent_born",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n                    IF NEW.status <> 'requires_payment' OR NEW.transaction_id IS NOT NULL\n                       OR NEW.suspense_transaction_id IS NOT NULL THEN\n                        RAISE EXCEPTION 'an intent is born as requires_payment'\n                            USING ERRCODE = '23514', CONSTRAINT = 'intent_born';\n                    END IF;\n                    RETURN NEW;\n                ",
                     hash="69321985ece01d306f6205c7d32730e83fecfb3a",
                     operation="INSERT",
@@ -488,7 +496,7 @@ class Migration(migrations.Migration):
             model_name="paymentintent",
             trigger=pgtrigger.compiler.Trigger(
                 name="intent_facts",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n            IF (OLD.id, OLD.wallet_id, OLD.amount, OLD.currency, OLD.gateway, OLD.return_url, OLD.created_by, OLD.created_at) IS DISTINCT FROM (NEW.id, NEW.wallet_id, NEW.amount, NEW.currency, NEW.gateway, NEW.return_url, NEW.created_by, NEW.created_at) THEN\n                RAISE EXCEPTION 'facts of payment intents never change' USING ERRCODE = '23514', CONSTRAINT = 'intent_facts';\n            END IF;\n            \n            IF OLD.status <> NEW.status AND (OLD.status, NEW.status) NOT IN (('canceled', 'requires_review'), ('canceled', 'succeeded'), ('failed', 'requires_review'), ('failed', 'succeeded'), ('partially_refunded', 'refunded'), ('processing', 'canceled'), ('processing', 'failed'), ('processing', 'requires_review'), ('processing', 'succeeded'), ('requires_payment', 'canceled'), ('requires_payment', 'failed'), ('requires_payment', 'processing'), ('requires_payment', 'requires_review'), ('requires_payment', 'succeeded'), ('requires_review', 'refunded'), ('requires_review', 'succeeded'), ('succeeded', 'partially_refunded'), ('succeeded', 'refunded')) THEN\n                RAISE EXCEPTION 'a payment intent can''t go from % to %', OLD.status, NEW.status\n                    USING ERRCODE = '23514', CONSTRAINT = 'intent_moves';\n            END IF;\n    \n            IF (OLD.transaction_id IS NOT NULL AND OLD.transaction_id IS DISTINCT FROM NEW.transaction_id) OR (OLD.suspense_transaction_id IS NOT NULL AND OLD.suspense_transaction_id IS DISTINCT FROM NEW.suspense_transaction_id) THEN\n                RAISE EXCEPTION 'a booking is recorded once' USING ERRCODE = '23514', CONSTRAINT = 'intent_booked_once';\n            END IF;\n    \n            RETURN NEW;\n        ",
                     hash="3fe1533dd2cc2dd0b152e6b3de4afc8166b60680",
                     operation="UPDATE",
@@ -502,7 +510,7 @@ class Migration(migrations.Migration):
             model_name="paymentintent",
             trigger=pgtrigger.compiler.Trigger(
                 name="intent_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'payment intents are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'intent_no_delete';",
                     hash="2c33f9f0e7763e95239395d8fcd89fcb53957078",
                     level="STATEMENT",
@@ -517,7 +525,7 @@ class Migration(migrations.Migration):
             model_name="paymentintent",
             trigger=pgtrigger.compiler.Trigger(
                 name="intent_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'payment intents are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'intent_no_truncate';",
                     hash="46e9eceaa6d1d94220f0e6c159a02a42973d9c4f",
                     level="STATEMENT",
@@ -572,7 +580,7 @@ class Migration(migrations.Migration):
             model_name="incomingpayment",
             trigger=pgtrigger.compiler.Trigger(
                 name="incoming_facts",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n            IF (OLD.id, OLD.gateway, OLD.provider_payment_id, OLD.intent_id, OLD.amount, OLD.currency, OLD.destination, OLD.review_reason, OLD.transaction_id, OLD.booked_at) IS DISTINCT FROM (NEW.id, NEW.gateway, NEW.provider_payment_id, NEW.intent_id, NEW.amount, NEW.currency, NEW.destination, NEW.review_reason, NEW.transaction_id, NEW.booked_at) THEN\n                RAISE EXCEPTION 'facts of incoming payments never change' USING ERRCODE = '23514', CONSTRAINT = 'incoming_facts';\n            END IF;\n            \n            IF (OLD.resolution_transaction_id IS NOT NULL AND OLD.resolution_transaction_id IS DISTINCT FROM NEW.resolution_transaction_id) THEN\n                RAISE EXCEPTION 'a booking is recorded once' USING ERRCODE = '23514', CONSTRAINT = 'incoming_resolved_once';\n            END IF;\n    \n            RETURN NEW;\n        ",
                     hash="27126a71a660245d5dbaa8ef41975c78db8a2ae6",
                     operation="UPDATE",
@@ -586,7 +594,7 @@ class Migration(migrations.Migration):
             model_name="incomingpayment",
             trigger=pgtrigger.compiler.Trigger(
                 name="incoming_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'incoming payments are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'incoming_no_delete';",
                     hash="83ece932ca1b597b26b8c8b535b2c29c0c764e2b",
                     level="STATEMENT",
@@ -601,7 +609,7 @@ class Migration(migrations.Migration):
             model_name="incomingpayment",
             trigger=pgtrigger.compiler.Trigger(
                 name="incoming_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'incoming payments are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'incoming_no_truncate';",
                     hash="0590ed0b688ccfbdf0c725de0fe3d25d0d7a0015",
                     level="STATEMENT",

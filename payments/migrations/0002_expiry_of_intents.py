@@ -1,12 +1,12 @@
 """Intents expire; a return address may be erased."""
 
 import datetime
-import fintech_core.dbtriggers
+import fintech_core.db.triggers
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
 
-from fintech_core.dbgrants import APP
+from fintech_core.db.grants import APP
 
 
 class Migration(migrations.Migration):
@@ -54,7 +54,7 @@ class Migration(migrations.Migration):
             model_name="paymentintent",
             trigger=pgtrigger.compiler.Trigger(
                 name="intent_facts",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n            IF (OLD.id, OLD.wallet_id, OLD.amount, OLD.currency, OLD.gateway, OLD.created_by, OLD.created_at) IS DISTINCT FROM (NEW.id, NEW.wallet_id, NEW.amount, NEW.currency, NEW.gateway, NEW.created_by, NEW.created_at) THEN\n                RAISE EXCEPTION 'facts of payment intents never change' USING ERRCODE = '23514', CONSTRAINT = 'intent_facts';\n            END IF;\n            \n            IF OLD.return_url IS DISTINCT FROM NEW.return_url AND NEW.return_url <> '' THEN\n                RAISE EXCEPTION 'a text is erased whole or kept' USING ERRCODE = '23514', CONSTRAINT = 'intent_facts';\n            END IF;\n    \n            IF OLD.status <> NEW.status AND (OLD.status, NEW.status) NOT IN (('canceled', 'requires_review'), ('canceled', 'succeeded'), ('failed', 'requires_review'), ('failed', 'succeeded'), ('partially_refunded', 'refunded'), ('processing', 'canceled'), ('processing', 'failed'), ('processing', 'requires_review'), ('processing', 'succeeded'), ('requires_payment', 'canceled'), ('requires_payment', 'failed'), ('requires_payment', 'processing'), ('requires_payment', 'requires_review'), ('requires_payment', 'succeeded'), ('requires_review', 'refunded'), ('requires_review', 'succeeded'), ('succeeded', 'partially_refunded'), ('succeeded', 'refunded')) THEN\n                RAISE EXCEPTION 'a payment intent can''t go from % to %', OLD.status, NEW.status\n                    USING ERRCODE = '23514', CONSTRAINT = 'intent_moves';\n            END IF;\n    \n            IF (OLD.transaction_id IS NOT NULL AND OLD.transaction_id IS DISTINCT FROM NEW.transaction_id) OR (OLD.suspense_transaction_id IS NOT NULL AND OLD.suspense_transaction_id IS DISTINCT FROM NEW.suspense_transaction_id) THEN\n                RAISE EXCEPTION 'a booking is recorded once' USING ERRCODE = '23514', CONSTRAINT = 'intent_booked_once';\n            END IF;\n    \n            RETURN NEW;\n        ",
                     hash="1936ba6670cee4460de6a9ba8c35afb2be510963",
                     operation="UPDATE",

@@ -10,11 +10,12 @@ from decimal import Decimal
 from django.conf import settings
 
 from compliance.services import require_kyc
-from fintech_core import audit, clock
-from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
+from fintech_core.audit import records as audit
+from fintech_core.db import clock
 from fintech_core.exceptions import LimitExceeded, NotFound, ValidationFailed
-from fintech_core.money import Money
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
+from fintech_core.values.money import Money
 from payments.enums import EXPIRING, IntentStatus, SimulatorOutcome
 from payments.gateways import enabled_gateway
 from payments.gateways.simulator import NAME as SIMULATOR
@@ -23,7 +24,7 @@ from payments.models import PaymentIntent
 from payments.selectors import intents_owned_by, intents_visible_to
 from payments.services import simulator
 from payments.services.states import CLAIM_KIND, move_intent, wrong_state
-from transactions import ledger
+from transactions.ledger import engine as ledger
 from wallet.enums import WalletStatus
 from wallet.locks import lock_wallets
 from wallet.models import Wallet

@@ -14,10 +14,11 @@ from re import ASCII, compile
 import structlog
 from django.conf import settings
 
-from fintech_core import audit, money
-from fintech_core.actors import Actor
-from fintech_core.db import LostRace
-from fintech_core.money import Money
+from fintech_core.audit import records as audit
+from fintech_core.db.work import LostRace
+from fintech_core.security.actors import Actor
+from fintech_core.values import money
+from fintech_core.values.money import Money
 from payments.enums import Destination, EventStatus, IntentStatus, ReviewReason
 from payments.gateways import known_gateway
 from payments.gateways.base import Outcome, ProviderEvent, UnreadableEvent
@@ -26,9 +27,9 @@ from payments.models import IncomingPayment, PaymentIntent, WebhookEvent
 from payments.selectors import is_booked
 from payments.services.states import move_intent
 from payments.services.webhooks import UNREADABLE
-from transactions import ledger
-from transactions.enums import TransactionKind
-from transactions.models import Transaction
+from transactions.ledger import engine as ledger
+from transactions.ledger.enums import TransactionKind
+from transactions.ledger.models import Transaction
 from wallet.enums import WalletStatus
 from wallet.locks import lock_wallets
 

@@ -3,19 +3,19 @@
 import uuid
 from datetime import datetime
 
-from fintech_core import audit
-from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
+from fintech_core.audit import records as audit
 from fintech_core.exceptions import InvalidTransition, NotFound
-from fintech_core.queue import enqueue
+from fintech_core.outbox.queue import enqueue
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 from payments.enums import EVENT_TRANSITIONS, EventStatus, IntentStatus, Resolution
 from payments.locks import lock_event, lock_intent, lock_payment
 from payments.models import IncomingPayment, PaymentIntent, WebhookEvent
 from payments.services.states import move_intent, wrong_state
 from payments.services.webhooks import LEASE, TASK
-from transactions import ledger
-from transactions.enums import TransactionKind
-from transactions.models import Transaction
+from transactions.ledger import engine as ledger
+from transactions.ledger.enums import TransactionKind
+from transactions.ledger.models import Transaction
 
 
 def resolve_review(

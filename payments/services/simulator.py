@@ -15,10 +15,10 @@ import structlog
 from django.conf import settings
 from django.db.models import F
 
-from fintech_core import ids
+from fintech_core.db import ids
 from fintech_core.exceptions import DomainError
-from fintech_core.money import exponent_of, format_amount
-from fintech_core.queue import enqueue
+from fintech_core.outbox.queue import enqueue
+from fintech_core.values.money import exponent_of, format_amount
 from payments.enums import SimulatorOutcome
 from payments.gateways.base import Outcome
 from payments.gateways.simulator import compose, sign

@@ -5,10 +5,11 @@ from typing import Any
 
 from django.conf import settings
 
-from fintech_core import audit, outbox
-from fintech_core.actors import Actor
+from fintech_core.audit import records as audit
 from fintech_core.exceptions import InvalidTransition
-from fintech_core.money import exponent_of, format_amount
+from fintech_core.outbox import events as outbox
+from fintech_core.security.actors import Actor
+from fintech_core.values.money import exponent_of, format_amount
 from payments.enums import EXPIRING, IntentStatus
 from payments.models import PaymentIntent
 from wallet.locks import lock_wallets

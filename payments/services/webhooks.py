@@ -10,7 +10,7 @@ from hashlib import sha256
 import structlog
 
 from fintech_core.exceptions import NotFound
-from fintech_core.queue import enqueue
+from fintech_core.outbox.queue import enqueue
 from payments.enums import EventStatus
 from payments.gateways import enabled_gateway
 from payments.gateways.base import UnreadableEvent

@@ -13,12 +13,12 @@ from django.test import Client
 from django.utils import timezone
 from standardwebhooks import Webhook
 
-from fintech_core import ids
-from fintech_core.db import unit_of_work
-from fintech_core.testing import actor_for, kyc
+from fintech_core.db import ids
+from fintech_core.db.work import unit_of_work
 from payments import services, tasks
 from payments.models import PaymentIntent, WebhookEvent
-from transactions.models import Transaction
+from tests.cast import actor_for, kyc
+from transactions.ledger.models import Transaction
 from users.models import User
 from wallet.models import Wallet
 

@@ -10,11 +10,11 @@ import pytest
 from django.core import signing
 from django.test import Client
 
-from fintech_core import ids
-from fintech_core.testing import clock_at
+from fintech_core.db import ids
 from payments.checkout import checkout_url, intent_id_of
 from payments.models import SimulatorPayment
 from payments.tests.factories import books, deliver, event, open_intent
+from tests.cast import clock_at
 from users.models import User
 
 pytestmark = pytest.mark.django_db

@@ -13,15 +13,15 @@ from django.core.management import call_command
 from django.db import connection, connections
 from django.utils import timezone
 
-from fintech_core import ids
-from fintech_core.db import unit_of_work
+from fintech_core.db import ids
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import DomainError
-from fintech_core.testing import actor_for, client_for
 from payments import services, tasks
 from payments.enums import IntentStatus
 from payments.models import IncomingPayment, PaymentIntent, SimulatorPayment, WebhookEvent
 from payments.services import states
 from payments.tests.factories import balance_of, books, deliver, event, open_intent, send, signature, wallet_of
+from tests.cast import actor_for, client_for
 from users.models import User
 from wallet.models import Claim, Wallet
 from wallet.services import close_wallet
@@ -251,7 +251,7 @@ def test_two_sweeps_at_once_wake_an_event_once(alice: User, monkeypatch: pytest.
     send(event(open_intent(alice).pk))
     sent: list[Any] = []
     moment = timezone.now() + timedelta(seconds=60)
-    monkeypatch.setattr("fintech_core.queue.current_app.send_task", lambda name, args: sent.append(args))
+    monkeypatch.setattr("fintech_core.outbox.queue.current_app.send_task", lambda name, args: sent.append(args))
 
     counts = together(*[lambda: unit_of_work(lambda: services.wake_events(now=moment))] * 6)
 

@@ -8,12 +8,12 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from fintech_core.db import unit_of_work
-from fintech_core.testing import actor_for
+from fintech_core.db.work import unit_of_work
 from payments import services
 from payments.enums import EVENT_TRANSITIONS, TRANSITIONS, EventStatus, IntentStatus, SimulatorOutcome
 from payments.models import IncomingPayment, PaymentIntent, SimulatorDelivery, SimulatorPayment, WebhookEvent
 from payments.tests.factories import deliver, event, open_intent
+from tests.cast import actor_for
 from users.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from fintech_core.models import OutboxEvent
+from fintech_core.outbox.models import OutboxEvent
 from payments.tests.factories import deliver, event, open_intent, wallet_of
 from users.models import User
 

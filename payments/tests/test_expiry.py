@@ -9,13 +9,14 @@ from django.conf import settings as configured
 from django.db import IntegrityError
 from django.utils import timezone
 
-from fintech_core.db import unit_of_work
-from fintech_core.models import AuditLog, OutboxEvent
-from fintech_core.testing import Client, actor_for, browser_for
+from fintech_core.audit.models import AuditLog
+from fintech_core.db.work import unit_of_work
+from fintech_core.outbox.models import OutboxEvent
 from payments import services, tasks
 from payments.enums import IntentStatus
 from payments.models import PaymentIntent
 from payments.tests.factories import balance_of, books, deliver, event, open_intent, wallet_of
+from tests.cast import Client, actor_for, browser_for
 from users.models import User
 from wallet.models import Claim
 from wallet.services import WalletInUse, close_wallet

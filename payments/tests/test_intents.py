@@ -9,12 +9,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from fintech_core import ids
-from fintech_core.db import unit_of_work
-from fintech_core.models import AuditLog
-from fintech_core.testing import Client, actor_for, kyc
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import ids
+from fintech_core.db.work import unit_of_work
 from payments.models import PaymentIntent, SimulatorDelivery, SimulatorPayment
 from payments.tests.factories import books, open_intent, wallet_of
+from tests.cast import Client, actor_for, kyc
 from users.models import User
 from wallet.models import Claim
 from wallet.services import close_wallet, freeze_wallet

@@ -8,10 +8,9 @@ import pytest
 from django.utils import timezone
 from structlog.testing import capture_logs
 
-from fintech_core import ids
-from fintech_core.db import unit_of_work
-from fintech_core.models import AuditLog
-from fintech_core.testing import SYSTEM, actor_for, stop_clock
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import ids
+from fintech_core.db.work import unit_of_work
 from payments import services, tasks
 from payments.models import IncomingPayment, PaymentIntent, WebhookEvent
 from payments.services.processing import MAX_ATTEMPTS, reference_of
@@ -26,9 +25,11 @@ from payments.tests.factories import (
     system_balance,
     wallet_of,
 )
-from transactions.accounts import ensure_accounts
-from transactions.models import Transaction
-from transactions.services import Destination, create_transfer
+from tests.cast import SYSTEM, actor_for, stop_clock
+from transactions.ledger.accounts import ensure_accounts
+from transactions.ledger.models import Transaction
+from transactions.transfers.services.planning import Destination
+from transactions.transfers.services.transfers import create_transfer
 from users.models import User
 from wallet.models import Claim
 from wallet.services import close_wallet, freeze_wallet

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from fintech_core import ids
-from fintech_core.db import unit_of_work
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import ids
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import InvalidTransition, NotFound, PermissionDenied
-from fintech_core.models import AuditLog
-from fintech_core.testing import actor_for, browser_for
 from payments import services
 from payments.enums import IntentStatus, SimulatorOutcome
 from payments.models import IncomingPayment, PaymentIntent, WebhookEvent
 from payments.tests.factories import balance_of, books, deliver, event, open_intent, send, wallet_of
-from transactions.ledger import CurrencyMismatch, WalletClosed
+from tests.cast import actor_for, browser_for
+from transactions.ledger.engine import CurrencyMismatch, WalletClosed
 from users.models import User
 from wallet.models import Claim
 from wallet.services import close_wallet

@@ -10,13 +10,13 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from fintech_core.db import unit_of_work
-from fintech_core.testing import actor_for, client_for, stop_clock
+from fintech_core.db.work import unit_of_work
 from payments import services, tasks
 from payments.enums import SimulatorOutcome
 from payments.models import PaymentIntent, SimulatorDelivery, WebhookEvent
 from payments.services.simulator import LEASE, pause_after
 from payments.tests.factories import balance_of, later, open_intent, send
+from tests.cast import actor_for, client_for, stop_clock
 from users.models import User
 
 pytestmark = pytest.mark.django_db

@@ -9,8 +9,8 @@ import pytest
 from django.conf import settings as django_settings
 from django.test import Client
 
-from fintech_core import ids, queue
-from fintech_core.testing import stop_clock
+from fintech_core.db import ids
+from fintech_core.outbox import queue
 from payments import tasks
 from payments.models import WebhookEvent
 from payments.tests.factories import (
@@ -24,6 +24,7 @@ from payments.tests.factories import (
     send,
     signature,
 )
+from tests.cast import stop_clock
 from users.models import User
 
 pytestmark = pytest.mark.django_db

@@ -3,9 +3,9 @@
 import datetime
 import django.db.models.deletion
 import django.db.models.expressions
-import fintech_core.dbtriggers
-import fintech_core.ids
-from fintech_core.dbgrants import GrantToApp
+import fintech_core.db.triggers
+import fintech_core.db.ids
+from fintech_core.db.grants import GrantToApp
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.conf import settings
@@ -26,7 +26,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 (
                     "rule",
@@ -49,7 +51,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 (
                     "entry",
@@ -72,7 +76,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("account_code", models.CharField(max_length=64)),
                 ("currency", models.CharField(max_length=3)),
@@ -102,7 +108,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("account_code", models.CharField(max_length=64)),
                 ("currency", models.CharField(max_length=3)),
@@ -139,7 +147,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("account_code", models.CharField(max_length=64)),
                 ("currency", models.CharField(max_length=3)),
@@ -178,7 +188,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 (
                     "match",
@@ -201,7 +213,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 (
                     "break_class",
@@ -298,7 +312,7 @@ class Migration(migrations.Migration):
             model_name="matchedentry",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_mentry_no_update",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'matches never change' USING ERRCODE = '23514', CONSTRAINT = 'recon_mentry_no_update';",
                     hash="fb7dffc00b0f6342f5354d5f86932b2ae95f0c35",
                     level="STATEMENT",
@@ -313,7 +327,7 @@ class Migration(migrations.Migration):
             model_name="matchedentry",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_mentry_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'matches are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'recon_mentry_no_delete';",
                     hash="b12dc8c83b0b5edbb18ff84e38033f3758638d10",
                     level="STATEMENT",
@@ -328,7 +342,7 @@ class Migration(migrations.Migration):
             model_name="matchedentry",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_mentry_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'matches are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'recon_mentry_no_truncate';",
                     hash="ccefebcce1191e583b7fe818b0d8570f3730bcd3",
                     level="STATEMENT",
@@ -343,7 +357,7 @@ class Migration(migrations.Migration):
             model_name="matchedentry",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_mentry_balances",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     constraint="CONSTRAINT",
                     declare="DECLARE balanced BOOLEAN;",
                     func="\n    SELECT coalesce((SELECT sum(line.amount) FROM reconciliation_matchedline part\n                     JOIN reconciliation_statementline line ON line.id = part.line_id\n                     WHERE part.match_id = NEW.match_id), 0)\n         = coalesce((SELECT sum(CASE entry.direction WHEN 'DEBIT' THEN entry.amount ELSE -entry.amount END)\n                     FROM reconciliation_matchedentry part\n                     JOIN transactions_ledgerentry entry ON entry.id = part.entry_id\n                     WHERE part.match_id = NEW.match_id), 0)\n       AND EXISTS (SELECT 1 FROM reconciliation_matchedentry part WHERE part.match_id = NEW.match_id) INTO balanced;\n    IF NOT balanced THEN\n        RAISE EXCEPTION 'the lines and entries of match % do not add up', NEW.match_id\n            USING ERRCODE = '23514', CONSTRAINT = 'recon_mentry_balances';\n    END IF;\n    RETURN NULL;\n",
@@ -373,7 +387,7 @@ class Migration(migrations.Migration):
             model_name="match",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_match_no_update",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'matches never change' USING ERRCODE = '23514', CONSTRAINT = 'recon_match_no_update';",
                     hash="d943a30d4a358fc0b3109eace5cd1450f84daa2e",
                     level="STATEMENT",
@@ -388,7 +402,7 @@ class Migration(migrations.Migration):
             model_name="match",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_match_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'matches are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'recon_match_no_delete';",
                     hash="561874c0e6277ac81e6e7a44111face5d8123125",
                     level="STATEMENT",
@@ -403,7 +417,7 @@ class Migration(migrations.Migration):
             model_name="match",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_match_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'matches are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'recon_match_no_truncate';",
                     hash="8b82f0cb6d50259eb2f777f70874342cbda63c31",
                     level="STATEMENT",
@@ -418,7 +432,7 @@ class Migration(migrations.Migration):
             model_name="match",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_match_balances",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     constraint="CONSTRAINT",
                     declare="DECLARE balanced BOOLEAN;",
                     func="\n    SELECT coalesce((SELECT sum(line.amount) FROM reconciliation_matchedline part\n                     JOIN reconciliation_statementline line ON line.id = part.line_id\n                     WHERE part.match_id = NEW.id), 0)\n         = coalesce((SELECT sum(CASE entry.direction WHEN 'DEBIT' THEN entry.amount ELSE -entry.amount END)\n                     FROM reconciliation_matchedentry part\n                     JOIN transactions_ledgerentry entry ON entry.id = part.entry_id\n                     WHERE part.match_id = NEW.id), 0)\n       AND EXISTS (SELECT 1 FROM reconciliation_matchedentry part WHERE part.match_id = NEW.id) INTO balanced;\n    IF NOT balanced THEN\n        RAISE EXCEPTION 'the lines and entries of match % do not add up', NEW.id\n            USING ERRCODE = '23514', CONSTRAINT = 'recon_match_balances';\n    END IF;\n    RETURN NULL;\n",
@@ -495,7 +509,7 @@ class Migration(migrations.Migration):
             model_name="statement",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_statement_no_update",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'statements never change' USING ERRCODE = '23514', CONSTRAINT = 'recon_statement_no_update';",
                     hash="afe7addd2a8a31ff2aa2730ba51b0d1129d63da0",
                     level="STATEMENT",
@@ -510,7 +524,7 @@ class Migration(migrations.Migration):
             model_name="statement",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_statement_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'statements are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'recon_statement_no_delete';",
                     hash="5d58f18e67b14593a6b8959a8b96e389cd5d44fb",
                     level="STATEMENT",
@@ -525,7 +539,7 @@ class Migration(migrations.Migration):
             model_name="statement",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_statement_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'statements are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'recon_statement_no_truncate';",
                     hash="6867d3db5b05b16e94a3affbb0cbb6a684342413",
                     level="STATEMENT",
@@ -573,7 +587,7 @@ class Migration(migrations.Migration):
             model_name="statementline",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_line_map",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF (NEW.id, NEW.statement_id, NEW.account_code, NEW.currency, NEW.ordinal, NEW.booking_date, NEW.value_date, NEW.amount, NEW.reference, NEW.bank_reference, NEW.description, NEW.identity) IS DISTINCT FROM (OLD.id, OLD.statement_id, OLD.account_code, OLD.currency, OLD.ordinal, OLD.booking_date, OLD.value_date, OLD.amount, OLD.reference, OLD.bank_reference, OLD.description, OLD.identity) THEN\n        RAISE EXCEPTION 'what a statement says never changes' USING ERRCODE = '23514', CONSTRAINT = 'recon_line_map';\n    END IF;\n    IF OLD.status IN ('MATCHED', 'RESOLVED') AND NEW.status <> OLD.status THEN\n        RAISE EXCEPTION 'a line that is % stays so', OLD.status\n            USING ERRCODE = '23514', CONSTRAINT = 'recon_line_map';\n    END IF;\n    RETURN NEW;\n",
                     hash="7503644505afe9af18972e050530a5fad09584d7",
                     operation="UPDATE",
@@ -587,7 +601,7 @@ class Migration(migrations.Migration):
             model_name="statementline",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_line_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'statement lines are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'recon_line_no_delete';",
                     hash="7968af138230389a8e5d16e045110e5e1433c95d",
                     level="STATEMENT",
@@ -602,7 +616,7 @@ class Migration(migrations.Migration):
             model_name="statementline",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_line_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'statement lines are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'recon_line_no_truncate';",
                     hash="440cd30e260595f596498421937dd5fd0aa00b78",
                     level="STATEMENT",
@@ -617,7 +631,7 @@ class Migration(migrations.Migration):
             model_name="matchedline",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_mline_no_update",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'matches never change' USING ERRCODE = '23514', CONSTRAINT = 'recon_mline_no_update';",
                     hash="d404c94e0da76c9f731d3f796069fded28a4d9d4",
                     level="STATEMENT",
@@ -632,7 +646,7 @@ class Migration(migrations.Migration):
             model_name="matchedline",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_mline_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'matches are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'recon_mline_no_delete';",
                     hash="c6f116ac93433d54e3508f8b9b5c7aa02c18ec31",
                     level="STATEMENT",
@@ -647,7 +661,7 @@ class Migration(migrations.Migration):
             model_name="matchedline",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_mline_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'matches are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'recon_mline_no_truncate';",
                     hash="bd24b71d5d5cea160696b2775f31179b222545d1",
                     level="STATEMENT",
@@ -662,7 +676,7 @@ class Migration(migrations.Migration):
             model_name="matchedline",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_mline_balances",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     constraint="CONSTRAINT",
                     declare="DECLARE balanced BOOLEAN;",
                     func="\n    SELECT coalesce((SELECT sum(line.amount) FROM reconciliation_matchedline part\n                     JOIN reconciliation_statementline line ON line.id = part.line_id\n                     WHERE part.match_id = NEW.match_id), 0)\n         = coalesce((SELECT sum(CASE entry.direction WHEN 'DEBIT' THEN entry.amount ELSE -entry.amount END)\n                     FROM reconciliation_matchedentry part\n                     JOIN transactions_ledgerentry entry ON entry.id = part.entry_id\n                     WHERE part.match_id = NEW.match_id), 0)\n       AND EXISTS (SELECT 1 FROM reconciliation_matchedentry part WHERE part.match_id = NEW.match_id) INTO balanced;\n    IF NOT balanced THEN\n        RAISE EXCEPTION 'the lines and entries of match % do not add up', NEW.match_id\n            USING ERRCODE = '23514', CONSTRAINT = 'recon_mline_balances';\n    END IF;\n    RETURN NULL;\n",
@@ -790,7 +804,7 @@ class Migration(migrations.Migration):
             model_name="break",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_break_map",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF (NEW.id, NEW.account_id, NEW.break_class, NEW.line_id, NEW.entry_id, NEW.line_amount, NEW.entry_amount, NEW.difference, NEW.opened_at, NEW.created_at) IS DISTINCT FROM (OLD.id, OLD.account_id, OLD.break_class, OLD.line_id, OLD.entry_id, OLD.line_amount, OLD.entry_amount, OLD.difference, OLD.opened_at, OLD.created_at) THEN\n        RAISE EXCEPTION 'the facts of a break never change' USING ERRCODE = '23514', CONSTRAINT = 'recon_break_map';\n    END IF;\n    IF OLD.status = 'RESOLVED' THEN\n        RAISE EXCEPTION 'a resolved break never changes' USING ERRCODE = '23514', CONSTRAINT = 'recon_break_map';\n    END IF;\n    IF NEW.status <> OLD.status AND (OLD.status, NEW.status) NOT IN (('ASSIGNED', 'ASSIGNED'), ('ASSIGNED', 'RESOLVED'), ('OPEN', 'ASSIGNED'), ('OPEN', 'RESOLVED')) THEN\n        RAISE EXCEPTION 'a break never moves from % to %', OLD.status, NEW.status\n            USING ERRCODE = '23514', CONSTRAINT = 'recon_break_map';\n    END IF;\n    RETURN NEW;\n",
                     hash="be0ce37235dc26cdd8351a9b1d703ddf47d54f70",
                     operation="UPDATE",
@@ -804,7 +818,7 @@ class Migration(migrations.Migration):
             model_name="break",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_break_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'breaks are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'recon_break_no_delete';",
                     hash="7977f591debd170f770c933982036653c7cc6a14",
                     level="STATEMENT",
@@ -819,7 +833,7 @@ class Migration(migrations.Migration):
             model_name="break",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_break_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'breaks are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'recon_break_no_truncate';",
                     hash="b43a5229c7dbf629a88f2ec23da51b47668ba55f",
                     level="STATEMENT",

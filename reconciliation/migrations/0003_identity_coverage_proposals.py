@@ -2,11 +2,11 @@
 
 import django.contrib.postgres.fields
 import django.db.models.deletion
-import fintech_core.dbtriggers
-import fintech_core.ids
+import fintech_core.db.triggers
+import fintech_core.db.ids
 import pgtrigger.compiler
 import pgtrigger.migrations
-from fintech_core.dbgrants import GrantToApp
+from fintech_core.db.grants import GrantToApp
 from django.db import migrations, models
 
 
@@ -56,7 +56,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("identifier", models.CharField(max_length=64)),
                 ("added_by", models.UUIDField(null=True)),
@@ -70,7 +72,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 (
                     "rule",
@@ -240,7 +244,7 @@ class Migration(migrations.Migration):
             model_name="match",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_match_map",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF (NEW.id, NEW.account_id, NEW.rule, NEW.created_at)\n        IS DISTINCT FROM (OLD.id, OLD.account_id, OLD.rule, OLD.created_at)\n        OR OLD.taken_back_at IS NOT NULL\n    THEN\n        RAISE EXCEPTION 'a match never changes' USING ERRCODE = '23514', CONSTRAINT = 'recon_match_map';\n    END IF;\n    RETURN NEW;\n",
                     hash="b170f41eea2dc61e43407095f1a290a75c6a411c",
                     operation="UPDATE",
@@ -254,7 +258,7 @@ class Migration(migrations.Migration):
             model_name="match",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_match_balances",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     constraint="CONSTRAINT",
                     declare="DECLARE balanced BOOLEAN;",
                     func="\n    SELECT coalesce((SELECT sum(line.amount) FROM reconciliation_matchedline part\n                     JOIN reconciliation_statementline line ON line.id = part.line_id\n                     WHERE part.match_id = NEW.id), 0)\n         = coalesce((SELECT sum(CASE entry.direction WHEN 'DEBIT' THEN entry.amount ELSE -entry.amount END)\n                     FROM reconciliation_matchedentry part\n                     JOIN transactions_ledgerentry entry ON entry.id = part.entry_id\n                     WHERE part.match_id = NEW.id), 0)\n       AND EXISTS (SELECT 1 FROM reconciliation_matchedentry part WHERE part.match_id = NEW.id) INTO balanced;\n    IF NOT balanced THEN\n        RAISE EXCEPTION 'the lines and entries of match % do not add up', NEW.id\n            USING ERRCODE = '23514', CONSTRAINT = 'recon_match_balances';\n    END IF;\n    SELECT bool_and(part.live = (m.taken_back_at IS NULL)) FROM reconciliation_match m\n        JOIN (SELECT match_id, live FROM reconciliation_matchedline WHERE match_id = NEW.id\n              UNION ALL SELECT match_id, live FROM reconciliation_matchedentry WHERE match_id = NEW.id) part\n        ON part.match_id = m.id INTO balanced;\n    IF NOT balanced THEN\n        RAISE EXCEPTION 'the parts of match % are live exactly as long as it is not taken back', NEW.id\n            USING ERRCODE = '23514', CONSTRAINT = 'recon_match_balances';\n    END IF;\n    RETURN NULL;\n",
@@ -271,7 +275,7 @@ class Migration(migrations.Migration):
             model_name="matchedentry",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_mentry_map",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF (NEW.id, NEW.match_id, NEW.entry_id) IS DISTINCT FROM (OLD.id, OLD.match_id, OLD.entry_id) OR NEW.live\n        OR NOT EXISTS (SELECT 1 FROM reconciliation_match m WHERE m.id = NEW.match_id AND m.taken_back_at IS NOT NULL)\n    THEN\n        RAISE EXCEPTION 'a part of a match never changes' USING ERRCODE = '23514', CONSTRAINT = 'recon_mentry_map';\n    END IF;\n    RETURN NEW;\n",
                     hash="fb476c286486fca6ac46531755ac35f22ea1ed22",
                     operation="UPDATE",
@@ -285,7 +289,7 @@ class Migration(migrations.Migration):
             model_name="matchedentry",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_mentry_balances",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     constraint="CONSTRAINT",
                     declare="DECLARE balanced BOOLEAN;",
                     func="\n    SELECT coalesce((SELECT sum(line.amount) FROM reconciliation_matchedline part\n                     JOIN reconciliation_statementline line ON line.id = part.line_id\n                     WHERE part.match_id = NEW.match_id), 0)\n         = coalesce((SELECT sum(CASE entry.direction WHEN 'DEBIT' THEN entry.amount ELSE -entry.amount END)\n                     FROM reconciliation_matchedentry part\n                     JOIN transactions_ledgerentry entry ON entry.id = part.entry_id\n                     WHERE part.match_id = NEW.match_id), 0)\n       AND EXISTS (SELECT 1 FROM reconciliation_matchedentry part WHERE part.match_id = NEW.match_id) INTO balanced;\n    IF NOT balanced THEN\n        RAISE EXCEPTION 'the lines and entries of match % do not add up', NEW.match_id\n            USING ERRCODE = '23514', CONSTRAINT = 'recon_mentry_balances';\n    END IF;\n    SELECT bool_and(part.live = (m.taken_back_at IS NULL)) FROM reconciliation_match m\n        JOIN (SELECT match_id, live FROM reconciliation_matchedline WHERE match_id = NEW.match_id\n              UNION ALL SELECT match_id, live FROM reconciliation_matchedentry WHERE match_id = NEW.match_id) part\n        ON part.match_id = m.id INTO balanced;\n    IF NOT balanced THEN\n        RAISE EXCEPTION 'the parts of match % are live exactly as long as it is not taken back', NEW.match_id\n            USING ERRCODE = '23514', CONSTRAINT = 'recon_mentry_balances';\n    END IF;\n    RETURN NULL;\n",
@@ -302,7 +306,7 @@ class Migration(migrations.Migration):
             model_name="matchedline",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_mline_map",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF (NEW.id, NEW.match_id, NEW.line_id) IS DISTINCT FROM (OLD.id, OLD.match_id, OLD.line_id) OR NEW.live\n        OR NOT EXISTS (SELECT 1 FROM reconciliation_match m WHERE m.id = NEW.match_id AND m.taken_back_at IS NOT NULL)\n    THEN\n        RAISE EXCEPTION 'a part of a match never changes' USING ERRCODE = '23514', CONSTRAINT = 'recon_mline_map';\n    END IF;\n    RETURN NEW;\n",
                     hash="c468a7aecae38d70d63799e94d59e7f35d60b9b7",
                     operation="UPDATE",
@@ -316,7 +320,7 @@ class Migration(migrations.Migration):
             model_name="matchedline",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_mline_balances",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     constraint="CONSTRAINT",
                     declare="DECLARE balanced BOOLEAN;",
                     func="\n    SELECT coalesce((SELECT sum(line.amount) FROM reconciliation_matchedline part\n                     JOIN reconciliation_statementline line ON line.id = part.line_id\n                     WHERE part.match_id = NEW.match_id), 0)\n         = coalesce((SELECT sum(CASE entry.direction WHEN 'DEBIT' THEN entry.amount ELSE -entry.amount END)\n                     FROM reconciliation_matchedentry part\n                     JOIN transactions_ledgerentry entry ON entry.id = part.entry_id\n                     WHERE part.match_id = NEW.match_id), 0)\n       AND EXISTS (SELECT 1 FROM reconciliation_matchedentry part WHERE part.match_id = NEW.match_id) INTO balanced;\n    IF NOT balanced THEN\n        RAISE EXCEPTION 'the lines and entries of match % do not add up', NEW.match_id\n            USING ERRCODE = '23514', CONSTRAINT = 'recon_mline_balances';\n    END IF;\n    SELECT bool_and(part.live = (m.taken_back_at IS NULL)) FROM reconciliation_match m\n        JOIN (SELECT match_id, live FROM reconciliation_matchedline WHERE match_id = NEW.match_id\n              UNION ALL SELECT match_id, live FROM reconciliation_matchedentry WHERE match_id = NEW.match_id) part\n        ON part.match_id = m.id INTO balanced;\n    IF NOT balanced THEN\n        RAISE EXCEPTION 'the parts of match % are live exactly as long as it is not taken back', NEW.match_id\n            USING ERRCODE = '23514', CONSTRAINT = 'recon_mline_balances';\n    END IF;\n    RETURN NULL;\n",
@@ -333,7 +337,7 @@ class Migration(migrations.Migration):
             model_name="statementline",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_line_map",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF (NEW.id, NEW.statement_id, NEW.account_code, NEW.currency, NEW.ordinal, NEW.booking_date, NEW.value_date, NEW.amount, NEW.reference, NEW.all_references, NEW.bank_reference, NEW.description, NEW.settlement, NEW.created_at) IS DISTINCT FROM (OLD.id, OLD.statement_id, OLD.account_code, OLD.currency, OLD.ordinal, OLD.booking_date, OLD.value_date, OLD.amount, OLD.reference, OLD.all_references, OLD.bank_reference, OLD.description, OLD.settlement, OLD.created_at) THEN\n        RAISE EXCEPTION 'what a statement says never changes' USING ERRCODE = '23514', CONSTRAINT = 'recon_line_map';\n    END IF;\n    IF NEW.status <> OLD.status AND (OLD.status = 'RESOLVED' OR OLD.status = 'MATCHED' AND (NEW.status <> 'UNMATCHED'\n        OR EXISTS (SELECT 1 FROM reconciliation_matchedline part WHERE part.line_id = NEW.id AND part.live)))\n    THEN\n        RAISE EXCEPTION 'a line that is % stays so', OLD.status\n            USING ERRCODE = '23514', CONSTRAINT = 'recon_line_map';\n    END IF;\n    RETURN NEW;\n",
                     hash="e3f698fe2e81702bcd094db64f82b8ac710b8c9b",
                     operation="UPDATE",
@@ -458,7 +462,7 @@ class Migration(migrations.Migration):
             model_name="externalaccount",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_external_account_map",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF (NEW.id, NEW.account_id, NEW.identifier, NEW.added_by, NEW.created_at)\n        IS DISTINCT FROM (OLD.id, OLD.account_id, OLD.identifier, OLD.added_by, OLD.created_at)\n        OR OLD.retired_at IS NOT NULL\n    THEN\n        RAISE EXCEPTION 'an external account changes once, when it is retired'\n            USING ERRCODE = '23514', CONSTRAINT = 'recon_external_account_map';\n    END IF;\n    RETURN NEW;\n",
                     hash="e202eb84ee194eadf411ce2b4ef660ff50f5510e",
                     operation="UPDATE",
@@ -472,7 +476,7 @@ class Migration(migrations.Migration):
             model_name="externalaccount",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_external_account_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'external accounts are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'recon_external_account_no_delete';",
                     hash="6a310d4ec2b768eb0fcdbbab0eda9ab72f53ff09",
                     level="STATEMENT",
@@ -487,7 +491,7 @@ class Migration(migrations.Migration):
             model_name="externalaccount",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_external_account_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'external accounts are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'recon_external_account_no_truncate';",
                     hash="d434fe2c0e9b226cbe47288a381e75222e974f5c",
                     level="STATEMENT",
@@ -546,7 +550,7 @@ class Migration(migrations.Migration):
             model_name="proposal",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_proposal_map",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF (NEW.id, NEW.account_id, NEW.rule, NEW.lines, NEW.entries, NEW.amount, NEW.fingerprint, NEW.created_at) IS DISTINCT FROM (OLD.id, OLD.account_id, OLD.rule, OLD.lines, OLD.entries, OLD.amount, OLD.fingerprint, OLD.created_at) OR OLD.status <> 'OPEN' THEN\n        RAISE EXCEPTION 'a proposal changes once, when it is decided'\n            USING ERRCODE = '23514', CONSTRAINT = 'recon_proposal_map';\n    END IF;\n    RETURN NEW;\n",
                     hash="43cb4519ac4aed42f3caf541e4485c242a950190",
                     operation="UPDATE",
@@ -560,7 +564,7 @@ class Migration(migrations.Migration):
             model_name="proposal",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_proposal_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'proposals are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'recon_proposal_no_delete';",
                     hash="aeff9485b6301255ba27c3544efe0cb16478d48f",
                     level="STATEMENT",
@@ -575,7 +579,7 @@ class Migration(migrations.Migration):
             model_name="proposal",
             trigger=pgtrigger.compiler.Trigger(
                 name="recon_proposal_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'proposals are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'recon_proposal_no_truncate';",
                     hash="3716993daacdadbb7b6851255c3dd6caf9643314",
                     level="STATEMENT",

@@ -6,8 +6,8 @@ from datetime import date
 from decimal import Decimal
 from http import HTTPStatus
 
-from fintech_core import money
 from fintech_core.exceptions import DomainError
+from fintech_core.values import money
 
 ENCODINGS = ("utf-8", "iso-8859-1")
 MAX_TEXT_BYTES = 16 * 1024 * 1024  # of MT940 and CSV, which are read as one text

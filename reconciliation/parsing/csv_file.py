@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from fintech_core import spreadsheets
+from fintech_core.http import spreadsheets
 from reconciliation.parsing.common import (
     MAX_LINES,
     ParsedLine,

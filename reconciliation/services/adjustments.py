@@ -6,13 +6,13 @@ from decimal import Decimal
 
 from django.conf import settings
 
-from fintech_core import money
-from fintech_core.actors import Actor
+from fintech_core.security.actors import Actor
+from fintech_core.values import money
 from reconciliation.enums import BreakAction, BreakClass, LineStatus, MatchRule
 from reconciliation.models import Break, Match, MatchedEntry, MatchedLine, StatementLine
-from transactions import ledger
-from transactions.enums import TransactionKind
-from transactions.models import LedgerEntry, Transaction
+from transactions.ledger import engine as ledger
+from transactions.ledger.enums import TransactionKind
+from transactions.ledger.models import LedgerEntry, Transaction
 
 
 def auto_post_limit(currency: str) -> Decimal:

@@ -6,15 +6,15 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from fintech_core import audit
-from fintech_core.actors import Actor, ActorKind
-from fintech_core.capabilities import Capability
+from fintech_core.audit import records as audit
 from fintech_core.exceptions import DomainError, InvalidTransition, NotFound
+from fintech_core.security.actors import Actor, ActorKind
+from fintech_core.security.capabilities import Capability
 from reconciliation.enums import RESOLUTIONS, BreakAction, BreakClass, BreakStatus, LineStatus
 from reconciliation.locks import lock_break
 from reconciliation.models import Break, ReconciledAccount, StatementLine
 from reconciliation.services.adjustments import post_adjustments
-from transactions.models import Transaction
+from transactions.ledger.models import Transaction
 from users.enums import Role
 from users.models import User
 from users.roles import CAPABILITIES

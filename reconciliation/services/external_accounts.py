@@ -4,14 +4,15 @@ import uuid
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from fintech_core import audit, clock
-from fintech_core.actors import Actor, ActorKind
-from fintech_core.capabilities import Capability
+from fintech_core.audit import records as audit
+from fintech_core.db import clock
 from fintech_core.exceptions import DomainError, InvalidTransition, NotFound
+from fintech_core.security.actors import Actor, ActorKind
+from fintech_core.security.capabilities import Capability
 from reconciliation.identifiers import MAX_LENGTH, masked, normal_form
 from reconciliation.locks import lock_account, lock_external_account
 from reconciliation.models import ExternalAccount, ReconciledAccount
-from transactions.accounts import codes
+from transactions.ledger.accounts import codes
 
 
 class ExternalAccountUnknown(DomainError):

@@ -9,9 +9,10 @@ from typing import IO
 
 from django.conf import settings
 
-from fintech_core import audit, clock, ids
-from fintech_core.actors import Actor, ActorKind
-from fintech_core.capabilities import Capability
+from fintech_core.audit import records as audit
+from fintech_core.db import clock, ids
+from fintech_core.security.actors import Actor, ActorKind
+from fintech_core.security.capabilities import Capability
 from reconciliation import parsing
 from reconciliation.identifiers import MAX_LENGTH, normal_form
 from reconciliation.models import ReconciledAccount, Statement, StatementLine

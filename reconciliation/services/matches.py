@@ -4,10 +4,11 @@ so again.
 
 import uuid
 
-from fintech_core import audit, clock
-from fintech_core.actors import Actor, ActorKind
-from fintech_core.capabilities import Capability
+from fintech_core.audit import records as audit
+from fintech_core.db import clock
 from fintech_core.exceptions import InvalidTransition, NotFound
+from fintech_core.security.actors import Actor, ActorKind
+from fintech_core.security.capabilities import Capability
 from reconciliation.enums import LineStatus, MatchRule
 from reconciliation.locks import lock_match
 from reconciliation.models import Match, MatchedEntry, MatchedLine, StatementLine

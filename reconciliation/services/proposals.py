@@ -5,10 +5,11 @@ import uuid
 from collections.abc import Iterable, Sequence, Set
 from decimal import Decimal
 
-from fintech_core import audit, clock
-from fintech_core.actors import Actor, ActorKind
-from fintech_core.capabilities import Capability
+from fintech_core.audit import records as audit
+from fintech_core.db import clock
 from fintech_core.exceptions import DomainError, InvalidTransition, NotFound
+from fintech_core.security.actors import Actor, ActorKind
+from fintech_core.security.capabilities import Capability
 from reconciliation import selectors
 from reconciliation.enums import OPEN_LINES, BreakAction, BreakStatus, LineStatus, ProposalStatus
 from reconciliation.locks import lock_proposal

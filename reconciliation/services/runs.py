@@ -10,10 +10,11 @@ from typing import Any
 import structlog
 from django.conf import settings
 
-from fintech_core import audit, clock
-from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
+from fintech_core.audit import records as audit
+from fintech_core.db import clock
 from fintech_core.exceptions import DomainError, NotFound
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 from reconciliation import selectors
 from reconciliation.coverage import Coverage
 from reconciliation.enums import BreakAction, BreakClass, BreakStatus, LineStatus

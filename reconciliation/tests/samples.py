@@ -8,16 +8,16 @@ from typing import Any
 
 from django.db.models import Sum
 
-from fintech_core import ids
-from fintech_core.actors import Actor
-from fintech_core.db import unit_of_work
-from fintech_core.testing import clock_at
+from fintech_core.db import ids
+from fintech_core.db.work import unit_of_work
+from fintech_core.security.actors import Actor
 from reconciliation import selectors, services
 from reconciliation.groups import Item
 from reconciliation.models import Break, ReconciledAccount, Statement
-from transactions import ledger
-from transactions.enums import TransactionKind
-from transactions.models import LedgerEntry, Transaction
+from tests.cast import clock_at
+from transactions.ledger import engine as ledger
+from transactions.ledger.enums import TransactionKind
+from transactions.ledger.models import LedgerEntry, Transaction
 from users.models import User
 from wallet.models import Wallet
 from wallet.services import open_wallet

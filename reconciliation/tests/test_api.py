@@ -9,11 +9,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from fintech_core import ids
-from fintech_core.models import AuditLog
-from fintech_core.testing import Client, browser_for
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import ids
 from reconciliation.models import Break, ReconciledAccount, Statement, StatementLine
 from reconciliation.tests.samples import ACCOUNT, MT940, OLD, books, camt_entry, camt_of, csv_of, import_, reconcile
+from tests.cast import Client, browser_for
 from users.models import User
 
 pytestmark = pytest.mark.django_db

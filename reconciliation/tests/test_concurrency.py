@@ -11,7 +11,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, connections
 
-from fintech_core.db import unit_of_work
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import DomainError
 from reconciliation import services
 from reconciliation.enums import BreakAction

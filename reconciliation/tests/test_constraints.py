@@ -7,7 +7,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils import timezone
 
-from fintech_core import ids
+from fintech_core.db import ids
 from reconciliation.models import (
     Break,
     ExternalAccount,
@@ -20,7 +20,7 @@ from reconciliation.models import (
     StatementLine,
 )
 from reconciliation.tests.samples import ACCOUNT, OLD, account, csv_of, deposit, import_, reconcile
-from transactions.models import LedgerEntry
+from transactions.ledger.models import LedgerEntry
 from users.models import User
 
 pytestmark = pytest.mark.django_db

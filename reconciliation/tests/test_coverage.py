@@ -6,7 +6,6 @@ from decimal import Decimal
 import pytest
 from django.core.management import call_command
 
-from fintech_core.testing import Client
 from reconciliation.coverage import Coverage, Interval, Span, coverage_of
 from reconciliation.models import Break, Statement, StatementLine
 from reconciliation.tests.samples import (
@@ -20,6 +19,7 @@ from reconciliation.tests.samples import (
     import_file,
     reconcile,
 )
+from tests.cast import Client
 from users.models import User
 
 MONDAY = date(2026, 11, 2)

@@ -7,13 +7,13 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 
-from fintech_core import ids
-from fintech_core.models import AuditLog
-from fintech_core.testing import Client, browser_for
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import ids
 from reconciliation import services
 from reconciliation.identifiers import masked
 from reconciliation.models import ExternalAccount, Statement
 from reconciliation.tests.samples import ACCOUNT, FILES, csv_of, import_, import_file, raw_file
+from tests.cast import Client, browser_for
 from users.models import User
 
 pytestmark = pytest.mark.django_db

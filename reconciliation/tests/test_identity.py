@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from fintech_core.models import AuditLog
+from fintech_core.audit.models import AuditLog
 from reconciliation import parsing
 from reconciliation.models import Statement, StatementLine
 from reconciliation.repeats import Figures, FiguresIndex, Movement

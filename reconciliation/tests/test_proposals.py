@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from fintech_core import ids
-from fintech_core.db import unit_of_work
-from fintech_core.models import AuditLog
-from fintech_core.testing import Client, browser_for
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import ids
+from fintech_core.db.work import unit_of_work
 from reconciliation import services
 from reconciliation.enums import BreakAction
 from reconciliation.models import Break, Match, MatchedEntry, MatchedLine, Proposal, StatementLine
 from reconciliation.services import take_back_match
 from reconciliation.services.breaks import close_breaks, reopen_breaks
 from reconciliation.tests.samples import OLD, SYSTEM, account, breaks, csv_of, deposit, import_, import_file, reconcile
-from transactions.models import LedgerEntry
+from tests.cast import Client, browser_for
+from transactions.ledger.models import LedgerEntry
 from users.models import User
 
 pytestmark = pytest.mark.django_db

@@ -10,10 +10,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from fintech_core import clock
-from fintech_core.db import unit_of_work
-from fintech_core.models import AuditLog
-from fintech_core.testing import actor_for
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
 from reconciliation import selectors, services, tasks
 from reconciliation.enums import BreakAction
 from reconciliation.models import Break, Match, MatchedEntry, MatchedLine, StatementLine
@@ -30,7 +29,8 @@ from reconciliation.tests.samples import (
     import_,
     reconcile,
 )
-from transactions.verification import verify
+from tests.cast import actor_for
+from transactions.seals.verification import verify
 from users.models import User
 
 pytestmark = pytest.mark.django_db

@@ -11,12 +11,12 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 
-from fintech_core.front import NoPlace
-from fintech_core.testing import Client, browser_for, fund_wallet
+from fintech_core.http.front import NoPlace
 from reconciliation import parsing, services
 from reconciliation.models import Statement
 from reconciliation.parsing.csv_file import EXPORTED
 from reconciliation.tests.samples import ACCOUNT, camt_entry, camt_of
+from tests.cast import Client, browser_for, fund_wallet
 from transactions.statements.csv_format import HEADER
 from users.models import User
 

@@ -9,9 +9,9 @@ import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
 
-import fintech_core.dbtriggers
-import fintech_core.ids
-from fintech_core.dbgrants import GrantToApp
+import fintech_core.db.triggers
+import fintech_core.db.ids
+from fintech_core.db.grants import GrantToApp
 
 
 class Migration(migrations.Migration):
@@ -27,7 +27,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 (
                     "kind",
@@ -88,7 +90,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("leg", models.PositiveSmallIntegerField()),
                 ("direction", models.CharField(choices=[("DEBIT", "Debit"), ("CREDIT", "Credit")], max_length=6)),
@@ -123,7 +127,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("amount", models.DecimalField(decimal_places=8, max_digits=24)),
                 ("currency", models.CharField(max_length=3)),
@@ -199,7 +205,7 @@ class Migration(migrations.Migration):
             model_name="hold",
             trigger=pgtrigger.compiler.Trigger(
                 name="hold_insert",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     declare="DECLARE bad uuid;",
                     func="\n    SELECT n.id INTO bad FROM new_rows n LEFT JOIN wallet_wallet w ON w.id = n.wallet_id\n    WHERE n.status <> 'ACTIVE' OR n.captured <> 0 OR n.released <> 0 OR w.status IS DISTINCT FROM 'ACTIVE'\n       OR n.currency <> w.currency OR n.amount <> round(n.amount, w.exponent) OR w.account_code IS NOT NULL\n    LIMIT 1;\n    IF FOUND THEN\n        RAISE EXCEPTION 'hold % does not fit its wallet', bad USING ERRCODE = '23514', CONSTRAINT = 'hold_born_active';\n    END IF;\n\n    PERFORM 1 FROM wallet_wallet WHERE id IN (SELECT wallet_id FROM new_rows) ORDER BY id FOR NO KEY UPDATE;\n    UPDATE wallet_wallet w\n    SET held = (SELECT coalesce(sum(h.amount - h.captured - h.released), 0) FROM transactions_hold h\n                WHERE h.wallet_id = w.id AND h.status = 'ACTIVE')\n    WHERE w.id IN (SELECT wallet_id FROM new_rows);\n    RETURN NULL;\n",
                     hash="384a03b5782c5ea1046bc21449af101c5060b01c",
@@ -216,7 +222,7 @@ class Migration(migrations.Migration):
             model_name="hold",
             trigger=pgtrigger.compiler.Trigger(
                 name="hold_update",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    PERFORM 1 FROM wallet_wallet WHERE id IN (SELECT wallet_id FROM new_rows) ORDER BY id FOR NO KEY UPDATE;\n    UPDATE wallet_wallet w\n    SET held = (SELECT coalesce(sum(h.amount - h.captured - h.released), 0) FROM transactions_hold h\n                WHERE h.wallet_id = w.id AND h.status = 'ACTIVE')\n    WHERE w.id IN (SELECT wallet_id FROM new_rows);\n    RETURN NULL;\n",
                     hash="c295a01b49cdf8a4af5576bd863b9016836aa626",
                     level="STATEMENT",
@@ -232,7 +238,7 @@ class Migration(migrations.Migration):
             model_name="hold",
             trigger=pgtrigger.compiler.Trigger(
                 name="hold_facts",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF (NEW.id, NEW.wallet_id, NEW.amount, NEW.currency, NEW.multi_capture, NEW.created_by, NEW.created_at)\n       IS DISTINCT FROM\n       (OLD.id, OLD.wallet_id, OLD.amount, OLD.currency, OLD.multi_capture, OLD.created_by, OLD.created_at)\n       OR OLD.status <> 'ACTIVE' OR NEW.captured < OLD.captured OR NEW.released < OLD.released THEN\n        RAISE EXCEPTION 'hold %: only an active one changes, and only forward', OLD.id\n            USING ERRCODE = '23514', CONSTRAINT = 'hold_facts';\n    END IF;\n    RETURN NEW;\n",
                     hash="516dcf2fdde667af121e066bfea089b8f9aae06d",
                     operation="UPDATE",
@@ -246,7 +252,7 @@ class Migration(migrations.Migration):
             model_name="hold",
             trigger=pgtrigger.compiler.Trigger(
                 name="hold_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'holds are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'hold_no_delete';",
                     hash="c1ee31baa85c2c6982008a2b2dd5b1277d62ff05",
                     level="STATEMENT",
@@ -261,7 +267,7 @@ class Migration(migrations.Migration):
             model_name="hold",
             trigger=pgtrigger.compiler.Trigger(
                 name="hold_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'holds are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'hold_no_truncate';",
                     hash="ba46bd664b78cb3c1c86bcd6cc6ee3bb659e75ec",
                     level="STATEMENT",
@@ -364,7 +370,7 @@ class Migration(migrations.Migration):
             model_name="transaction",
             trigger=pgtrigger.compiler.Trigger(
                 name="transaction_facts",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF (NEW.id, NEW.kind, NEW.initiator_kind, NEW.initiator_id, NEW.reference, NEW.source_owner, NEW.effective_at,\n        NEW.reverses_id, NEW.override_by, NEW.text_digest, NEW.created_at)\n       IS DISTINCT FROM\n       (OLD.id, OLD.kind, OLD.initiator_kind, OLD.initiator_id, OLD.reference, OLD.source_owner, OLD.effective_at,\n        OLD.reverses_id, OLD.override_by, OLD.text_digest, OLD.created_at) THEN\n        RAISE EXCEPTION 'the facts of transaction % never change', OLD.id\n            USING ERRCODE = '23514', CONSTRAINT = 'transaction_facts';\n    END IF;\n    IF (NEW.description, NEW.metadata, NEW.salt) IS DISTINCT FROM (OLD.description, OLD.metadata, OLD.salt)\n       AND (NEW.description <> '' OR NEW.metadata <> '{}' OR NEW.salt IS NOT NULL) THEN\n        RAISE EXCEPTION 'the texts of transaction % are erased whole or not at all', OLD.id\n            USING ERRCODE = '23514', CONSTRAINT = 'transaction_texts';\n    END IF;\n    IF NEW.status <> OLD.status\n       AND (OLD.status, NEW.status) NOT IN (('PENDING', 'POSTED'), ('PENDING', 'REJECTED'), ('POSTED', 'REVERSED'))\n       OR NEW.posted_at IS DISTINCT FROM OLD.posted_at AND NOT (OLD.status = 'PENDING' AND NEW.status = 'POSTED') THEN\n        RAISE EXCEPTION 'transaction % may not go from % to %', OLD.id, OLD.status, NEW.status\n            USING ERRCODE = '23514', CONSTRAINT = 'transaction_state';\n    END IF;\n    IF OLD.status = 'POSTED' AND NEW.status = 'REVERSED' AND NOT EXISTS (\n        SELECT 1 FROM transactions_transaction r WHERE r.reverses_id = OLD.id AND r.status = 'POSTED') THEN\n        RAISE EXCEPTION 'transaction % has no reversal', OLD.id\n            USING ERRCODE = '23514', CONSTRAINT = 'transaction_state';\n    END IF;\n    RETURN NEW;\n",
                     hash="2103c023dd47dca97d47433a2f0ee6d0a6b8d8fe",
                     operation="UPDATE",
@@ -378,7 +384,7 @@ class Migration(migrations.Migration):
             model_name="transaction",
             trigger=pgtrigger.compiler.Trigger(
                 name="transaction_complete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     constraint="CONSTRAINT",
                     func="\n    IF NEW.status IN ('POSTED', 'REVERSED')\n       AND NOT EXISTS (SELECT 1 FROM transactions_ledgerentry e WHERE e.transaction_id = NEW.id) THEN\n        RAISE EXCEPTION 'transaction % is % without entries', NEW.id, NEW.status\n            USING ERRCODE = '23514', CONSTRAINT = 'transaction_has_entries';\n    END IF;\n    IF NEW.status = 'POSTED' AND NEW.reverses_id IS NOT NULL AND NOT EXISTS (\n        SELECT 1 FROM transactions_transaction o WHERE o.id = NEW.reverses_id AND o.status = 'REVERSED') THEN\n        RAISE EXCEPTION 'transaction % reverses one that is not REVERSED', NEW.id\n            USING ERRCODE = '23514', CONSTRAINT = 'transaction_reverses';\n    END IF;\n    RETURN NULL;\n",
                     hash="897af1329c1e270a30052d640480bb5a6fd357bd",
@@ -394,7 +400,7 @@ class Migration(migrations.Migration):
             model_name="transaction",
             trigger=pgtrigger.compiler.Trigger(
                 name="transaction_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'transactions are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'transaction_no_delete';",
                     hash="63f1bf90d04a4dacae6825468022b2670f7f5b6c",
                     level="STATEMENT",
@@ -409,7 +415,7 @@ class Migration(migrations.Migration):
             model_name="transaction",
             trigger=pgtrigger.compiler.Trigger(
                 name="transaction_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'transactions are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'transaction_no_truncate';",
                     hash="f8d5da7edc39ffd16f42a3d3faa5e59145000b69",
                     level="STATEMENT",
@@ -446,7 +452,7 @@ class Migration(migrations.Migration):
             model_name="ledgerentry",
             trigger=pgtrigger.compiler.Trigger(
                 name="entry_books",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     declare="DECLARE bad uuid; problem text;",
                     func="\n    WITH wallets AS MATERIALIZED (\n        SELECT * FROM wallet_wallet\n        WHERE id IN (SELECT wallet_id FROM new_rows) ORDER BY id FOR NO KEY UPDATE\n    ), transactions AS MATERIALIZED (\n        SELECT t.id, t.status, t.posted_at, t.source_owner, t.override_by,\n            encode(sha256(convert_to(concat_ws('|', '1', t.id, t.kind, coalesce(t.initiator_id::text, ''),\n                coalesce(t.reference, ''), to_char(t.effective_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),\n                coalesce(t.reverses_id::text, ''), t.text_digest), 'UTF8')), 'hex') AS facts\n        FROM transactions_transaction t WHERE t.id IN (SELECT transaction_id FROM new_rows)\n    ), rows AS (\n        SELECT n.*, t.status AS transaction_status, t.posted_at AS transaction_posted_at, t.facts, t.override_by,\n            w.status AS wallet_status, w.currency AS wallet_currency, w.exponent, w.floor, w.held,\n            w.sequence + row_number() OVER chain AS next_sequence,\n            w.balance + sum(CASE n.direction WHEN 'CREDIT' THEN n.amount ELSE -n.amount END) OVER chain\n                AS next_balance,\n            coalesce(lag(n.hash) OVER chain, w.head) AS previous_hash,\n            coalesce(lag(n.posted_at) OVER chain, w.last_posted_at) AS previous_posted_at,\n            sum(CASE n.direction WHEN 'CREDIT' THEN n.amount ELSE -n.amount END)\n                OVER (PARTITION BY n.transaction_id, n.currency) AS surplus,\n            count(*) OVER (PARTITION BY n.transaction_id) AS legs,\n            bool_or(n.direction = 'DEBIT' AND w.owner_user_id IS NOT DISTINCT FROM t.source_owner)\n                OVER (PARTITION BY n.transaction_id) AS has_source\n        FROM new_rows n\n        LEFT JOIN wallets w ON w.id = n.wallet_id\n        LEFT JOIN transactions t ON t.id = n.transaction_id\n        WINDOW chain AS (PARTITION BY n.wallet_id ORDER BY n.sequence)\n    )\n    SELECT r.id,\n        CASE\n            WHEN r.wallet_status IS NULL OR r.transaction_status IS NULL THEN 'without wallet or transaction'\n            WHEN r.transaction_status <> 'POSTED' THEN 'its transaction is not POSTED'\n            WHEN r.surplus <> 0 THEN 'debits and credits differ'\n            WHEN r.legs <> (SELECT count(*) FROM transactions_ledgerentry e WHERE e.transaction_id = r.transaction_id)\n                THEN 'its transaction has entries already'\n            WHEN r.currency <> r.wallet_currency THEN 'another currency than its wallet'\n            WHEN r.amount <> round(r.amount, r.exponent) THEN 'finer than its currency'\n            WHEN r.wallet_status = 'CLOSED' THEN 'its wallet is CLOSED'\n            WHEN r.wallet_status = 'FROZEN' AND r.direction = 'DEBIT' AND r.override_by IS NULL\n                THEN 'its wallet is FROZEN'\n            WHEN NOT r.has_source THEN 'source_owner owns no debited wallet'\n            WHEN r.sequence <> r.next_sequence THEN 'sequence has a gap'\n            WHEN r.balance_after <> r.next_balance THEN 'balance_after does not follow'\n            WHEN r.posted_at <> r.transaction_posted_at OR r.posted_at < r.previous_posted_at\n              OR NOT isfinite(r.posted_at)\n                THEN 'posted_at does not follow'\n            WHEN r.direction = 'DEBIT' AND r.balance_after - r.held < r.floor THEN 'below the floor'\n            WHEN r.hash <> sha256(r.previous_hash || convert_to(concat_ws('|', '1', r.id, r.transaction_id, r.facts,\n                    r.wallet_id, r.sequence, r.direction, round(r.amount, r.exponent), r.currency,\n                    round(r.balance_after, r.exponent), to_char(r.posted_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')), 'UTF8'))\n                THEN 'hash does not follow'\n        END AS problem\n    INTO bad, problem FROM rows r ORDER BY problem NULLS LAST LIMIT 1;\n    IF problem IS NOT NULL THEN\n        RAISE EXCEPTION 'ledger entry %: %', bad, problem USING ERRCODE = '23514', CONSTRAINT = 'entry_books';\n    END IF;\n\n    UPDATE wallet_wallet w\n    SET balance = last.balance_after, sequence = last.sequence, head = last.hash, last_posted_at = last.posted_at\n    FROM (SELECT DISTINCT ON (wallet_id) * FROM new_rows ORDER BY wallet_id, sequence DESC) last\n    WHERE w.id = last.wallet_id;\n    RETURN NULL;\n",
                     hash="d5ec82a15114ff08b37d9bbb6d66a54d2affacb3",
@@ -463,7 +469,7 @@ class Migration(migrations.Migration):
             model_name="ledgerentry",
             trigger=pgtrigger.compiler.Trigger(
                 name="entry_no_update",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'ledger entries never change' USING ERRCODE = '23514', CONSTRAINT = 'entry_no_update';",
                     hash="2f7610fcebca7b2a7bd3c661aa0ccdc2860c6475",
                     level="STATEMENT",
@@ -478,7 +484,7 @@ class Migration(migrations.Migration):
             model_name="ledgerentry",
             trigger=pgtrigger.compiler.Trigger(
                 name="entry_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'ledger entries are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'entry_no_delete';",
                     hash="706be007696bfcf3fbe73bbf7a4ef25bd0fc48fe",
                     level="STATEMENT",
@@ -493,7 +499,7 @@ class Migration(migrations.Migration):
             model_name="ledgerentry",
             trigger=pgtrigger.compiler.Trigger(
                 name="entry_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'ledger entries are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'entry_no_truncate';",
                     hash="c1a0e3a0ddd24db8ce2c7c46e1b274c301dd7221",
                     level="STATEMENT",

@@ -5,7 +5,7 @@ import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
 
-import fintech_core.dbtriggers
+import fintech_core.db.triggers
 
 
 class Migration(migrations.Migration):
@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
             model_name="transaction",
             trigger=pgtrigger.compiler.Trigger(
                 name="transaction_facts",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF (NEW.id, NEW.kind, NEW.initiator_kind, NEW.initiator_id, NEW.reference, NEW.source_owner, NEW.effective_at,\n        NEW.reverses_id, NEW.hold_id, NEW.override_by, NEW.text_digest, NEW.created_at)\n       IS DISTINCT FROM\n       (OLD.id, OLD.kind, OLD.initiator_kind, OLD.initiator_id, OLD.reference, OLD.source_owner, OLD.effective_at,\n        OLD.reverses_id, OLD.hold_id, OLD.override_by, OLD.text_digest, OLD.created_at) THEN\n        RAISE EXCEPTION 'the facts of transaction % never change', OLD.id\n            USING ERRCODE = '23514', CONSTRAINT = 'transaction_facts';\n    END IF;\n    IF (NEW.description, NEW.metadata, NEW.salt) IS DISTINCT FROM (OLD.description, OLD.metadata, OLD.salt)\n       AND (NEW.description <> '' OR NEW.metadata <> '{}' OR NEW.salt IS NOT NULL) THEN\n        RAISE EXCEPTION 'the texts of transaction % are erased whole or not at all', OLD.id\n            USING ERRCODE = '23514', CONSTRAINT = 'transaction_texts';\n    END IF;\n    IF NEW.status <> OLD.status\n       AND (OLD.status, NEW.status) NOT IN (('PENDING', 'POSTED'), ('PENDING', 'REJECTED'), ('POSTED', 'REVERSED'))\n       OR NEW.posted_at IS DISTINCT FROM OLD.posted_at AND NOT (OLD.status = 'PENDING' AND NEW.status = 'POSTED') THEN\n        RAISE EXCEPTION 'transaction % may not go from % to %', OLD.id, OLD.status, NEW.status\n            USING ERRCODE = '23514', CONSTRAINT = 'transaction_state';\n    END IF;\n    IF OLD.status = 'POSTED' AND NEW.status = 'REVERSED' AND NOT EXISTS (\n        SELECT 1 FROM transactions_transaction r WHERE r.reverses_id = OLD.id AND r.status = 'POSTED') THEN\n        RAISE EXCEPTION 'transaction % has no reversal', OLD.id\n            USING ERRCODE = '23514', CONSTRAINT = 'transaction_state';\n    END IF;\n    RETURN NEW;\n",
                     hash="94a0144f4ecdd333f54d1e27d1598810334b4779",
                     operation="UPDATE",

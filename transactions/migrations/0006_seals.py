@@ -7,8 +7,8 @@ import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
 
-import fintech_core.dbtriggers
-from fintech_core.dbgrants import GrantToApp
+import fintech_core.db.triggers
+from fintech_core.db.grants import GrantToApp
 
 
 class Migration(migrations.Migration):
@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
             model_name="seal",
             trigger=pgtrigger.compiler.Trigger(
                 name="seal_follows",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     declare="DECLARE last transactions_seal%ROWTYPE; problem text;",
                     func="\n    SELECT * INTO last FROM transactions_seal WHERE number <> NEW.number ORDER BY number DESC LIMIT 1;\n    problem := CASE\n        WHEN NEW.number <> coalesce(last.number, 0) + 1 THEN 'number has a gap'\n        WHEN NEW.previous <> coalesce(last.hash, sha256(convert_to(E'fintech-core/seal/1\\n', 'UTF8'))) THEN 'previous does not follow'\n        WHEN NEW.created_at < last.created_at OR NEW.audit_seq < last.audit_seq THEN 'older than the one before'\n        WHEN NEW.audit_seq > 0 AND NOT EXISTS (SELECT 1 FROM fintech_core_auditchain c\n            WHERE c.seq = NEW.audit_seq AND c.hash = NEW.audit_head) THEN 'audit head is not in the chain'\n        WHEN NEW.audit_seq = 0 AND NEW.audit_head <> sha256(convert_to(E'fintech-core/audit/1\\n', 'UTF8'))\n            THEN 'audit head is not the genesis'\n        WHEN NEW.leaves <> 1 + (SELECT count(*) FROM wallet_wallet w\n            WHERE EXISTS (SELECT 1 FROM transactions_sealedhead h WHERE h.wallet_id = w.id)) THEN 'leaves miscounted'\n        WHEN NEW.key_id <> left(encode(sha256(NEW.public_key), 'hex'), 16) OR octet_length(NEW.public_key) <> 32\n            OR octet_length(NEW.signature) <> 64 OR octet_length(NEW.root) <> 32 THEN 'key or signature malformed'\n        WHEN NEW.hash <> sha256(convert_to(concat_ws('|', 'fintech-core/seal/1', NEW.number,\n            to_char(NEW.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), NEW.leaves,\n            encode(NEW.root, 'hex'), NEW.audit_seq, encode(NEW.audit_head, 'hex'), encode(NEW.previous, 'hex'),\n            NEW.key_id), 'UTF8')) THEN 'hash does not follow'\n    END;\n    IF problem IS NOT NULL THEN\n        RAISE EXCEPTION 'seal %: %', NEW.number, problem USING ERRCODE = '23514', CONSTRAINT = 'seal_follows';\n    END IF;\n    RETURN NULL;\n",
                     hash="a6efea62207402d3a6026e4144abbccb9a0bfbdf",
@@ -80,7 +80,7 @@ class Migration(migrations.Migration):
             model_name="seal",
             trigger=pgtrigger.compiler.Trigger(
                 name="seal_no_update",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'seals never change' USING ERRCODE = '23514', CONSTRAINT = 'seal_no_update';",
                     hash="af8e86a681b5a735e609a7cbdcff175f1cee3645",
                     level="STATEMENT",
@@ -95,7 +95,7 @@ class Migration(migrations.Migration):
             model_name="seal",
             trigger=pgtrigger.compiler.Trigger(
                 name="seal_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'seals are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'seal_no_delete';",
                     hash="e2e3962c736515df9ccf79d7e984a059ccd7c0eb",
                     level="STATEMENT",
@@ -110,7 +110,7 @@ class Migration(migrations.Migration):
             model_name="seal",
             trigger=pgtrigger.compiler.Trigger(
                 name="seal_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'seals are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'seal_no_truncate';",
                     hash="c445a512716c92e435449ef5f107bf096bb1aa19",
                     level="STATEMENT",
@@ -154,7 +154,7 @@ class Migration(migrations.Migration):
             model_name="sealedhead",
             trigger=pgtrigger.compiler.Trigger(
                 name="sealed_head_is_entry",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     declare="DECLARE bad uuid; problem text;",
                     func="\n    SELECT n.wallet_id,\n        CASE\n            WHEN n.seal_id <> (SELECT coalesce(max(number), 0) + 1 FROM transactions_seal)\n                THEN 'under a number that is sealed or not next'\n            WHEN n.sequence = 0\n                AND n.head <> sha256(convert_to(E'fintech-core/wallet/1\\n' || n.wallet_id, 'UTF8'))\n                THEN 'not the genesis of its wallet'\n            WHEN n.sequence > 0 AND NOT EXISTS (SELECT 1 FROM transactions_ledgerentry e\n                WHERE e.wallet_id = n.wallet_id AND e.sequence = n.sequence AND e.hash = n.head)\n                THEN 'not the hash of its entry'\n            WHEN n.sequence <= (SELECT max(h.sequence) FROM transactions_sealedhead h\n                WHERE h.wallet_id = n.wallet_id AND h.seal_id < n.seal_id)\n                THEN 'not further than sealed before'\n        END AS problem\n    INTO bad, problem FROM new_rows n ORDER BY problem NULLS LAST LIMIT 1;\n    IF problem IS NOT NULL THEN\n        RAISE EXCEPTION 'sealed head of wallet %: %', bad, problem\n            USING ERRCODE = '23514', CONSTRAINT = 'sealed_head_is_entry';\n    END IF;\n    RETURN NULL;\n",
                     hash="286c8316cf06f6e657062f4e5c3dec143c111157",
@@ -171,7 +171,7 @@ class Migration(migrations.Migration):
             model_name="sealedhead",
             trigger=pgtrigger.compiler.Trigger(
                 name="sealed_head_no_update",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'sealed heads never change' USING ERRCODE = '23514', CONSTRAINT = 'sealed_head_no_update';",
                     hash="ba62367159e3aa4352f0eaaf666d13ced4c707e9",
                     level="STATEMENT",
@@ -186,7 +186,7 @@ class Migration(migrations.Migration):
             model_name="sealedhead",
             trigger=pgtrigger.compiler.Trigger(
                 name="sealed_head_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'sealed heads are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'sealed_head_no_delete';",
                     hash="6c41704420974ed202b10702b9ffad98fc2a32b0",
                     level="STATEMENT",
@@ -201,7 +201,7 @@ class Migration(migrations.Migration):
             model_name="sealedhead",
             trigger=pgtrigger.compiler.Trigger(
                 name="sealed_head_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'sealed heads are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'sealed_head_no_truncate';",
                     hash="a42fb4871eb80a08cfdaf2c742a214f2ea61185b",
                     level="STATEMENT",

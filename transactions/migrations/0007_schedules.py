@@ -2,14 +2,14 @@
 
 import datetime
 import django.db.models.deletion
-import fintech_core.dbtriggers
-import fintech_core.ids
+import fintech_core.db.triggers
+import fintech_core.db.ids
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
 
-from fintech_core.dbgrants import GrantToApp
+from fintech_core.db.grants import GrantToApp
 
 
 class Migration(migrations.Migration):
@@ -25,7 +25,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("amount", models.DecimalField(decimal_places=8, max_digits=24)),
                 ("currency", models.CharField(max_length=3)),
@@ -106,7 +108,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("occurrence", models.PositiveIntegerField()),
                 ("due_at", models.DateTimeField()),
@@ -246,7 +250,7 @@ class Migration(migrations.Migration):
             model_name="transferschedule",
             trigger=pgtrigger.compiler.Trigger(
                 name="schedule_born",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF NEW.status <> 'ACTIVE' OR NEW.runs_done <> 0 OR NEW.next_occurrence <> 1 OR NEW.refusals_in_a_row <> 0 THEN\n        RAISE EXCEPTION 'schedule % is not new', NEW.id USING ERRCODE = '23514', CONSTRAINT = 'schedule_born';\n    END IF;\n    RETURN NEW;\n",
                     hash="068afb0e7adbb5d4bb10442d9c7fe85d4a17f71e",
                     operation="INSERT",
@@ -260,7 +264,7 @@ class Migration(migrations.Migration):
             model_name="transferschedule",
             trigger=pgtrigger.compiler.Trigger(
                 name="schedule_moves",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF (NEW.id, NEW.owner_id, NEW.source_wallet_id, NEW.destination_wallet_id, NEW.destination_user_id, NEW.amount,\n        NEW.currency, NEW.description, NEW.frequency, NEW.start_at, NEW.end_on, NEW.max_runs, NEW.business_day_rule,\n        NEW.created_at)\n       IS DISTINCT FROM\n       (OLD.id, OLD.owner_id, OLD.source_wallet_id, OLD.destination_wallet_id, OLD.destination_user_id, OLD.amount,\n        OLD.currency, OLD.description, OLD.frequency, OLD.start_at, OLD.end_on, OLD.max_runs, OLD.business_day_rule,\n        OLD.created_at) THEN\n        RAISE EXCEPTION 'the facts of schedule % never change', OLD.id\n            USING ERRCODE = '23514', CONSTRAINT = 'schedule_moves';\n    END IF;\n    IF OLD.status NOT IN ('ACTIVE', 'PAUSED')\n       OR NEW.status <> OLD.status AND (OLD.status, NEW.status) NOT IN\n           (('ACTIVE', 'PAUSED'), ('ACTIVE', 'COMPLETED'), ('ACTIVE', 'CANCELED'), ('ACTIVE', 'FAILED'),\n            ('PAUSED', 'ACTIVE'), ('PAUSED', 'COMPLETED'), ('PAUSED', 'CANCELED'))\n       OR NEW.next_occurrence < OLD.next_occurrence OR NEW.runs_done NOT IN (OLD.runs_done, OLD.runs_done + 1) THEN\n        RAISE EXCEPTION 'schedule % may not go from % to %', OLD.id, OLD.status, NEW.status\n            USING ERRCODE = '23514', CONSTRAINT = 'schedule_moves';\n    END IF;\n    RETURN NEW;\n",
                     hash="a1fd6119a84696393f43e6e6c79278be6b47ee52",
                     operation="UPDATE",
@@ -274,7 +278,7 @@ class Migration(migrations.Migration):
             model_name="transferschedule",
             trigger=pgtrigger.compiler.Trigger(
                 name="schedule_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'schedules are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'schedule_no_delete';",
                     hash="2c0b81050300604be31b0043b498a26be38189e7",
                     level="STATEMENT",
@@ -289,7 +293,7 @@ class Migration(migrations.Migration):
             model_name="transferschedule",
             trigger=pgtrigger.compiler.Trigger(
                 name="schedule_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'schedules are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'schedule_no_truncate';",
                     hash="af15a91f0a3c1788317b9fe54dcfb29c6b52385c",
                     level="STATEMENT",
@@ -372,7 +376,7 @@ class Migration(migrations.Migration):
             model_name="scheduledrun",
             trigger=pgtrigger.compiler.Trigger(
                 name="run_moves",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="\n    IF TG_OP = 'UPDATE' THEN\n        IF (NEW.id, NEW.schedule_id, NEW.occurrence, NEW.due_at, NEW.created_at)\n           IS DISTINCT FROM (OLD.id, OLD.schedule_id, OLD.occurrence, OLD.due_at, OLD.created_at)\n           OR OLD.status NOT IN ('PENDING', 'RETRYING')\n           OR OLD.status = 'RETRYING' AND NEW.status NOT IN ('RETRYING', 'PENDING', 'SKIPPED')\n           OR NEW.attempts < OLD.attempts THEN\n            RAISE EXCEPTION 'run % may not go from % to %', OLD.id, OLD.status, NEW.status\n                USING ERRCODE = '23514', CONSTRAINT = 'run_moves';\n        END IF;\n    ELSIF NEW.status NOT IN ('PENDING', 'SKIPPED') THEN\n        RAISE EXCEPTION 'run % is born PENDING or SKIPPED', NEW.id USING ERRCODE = '23514', CONSTRAINT = 'run_moves';\n    END IF;\n    IF NEW.transaction_id IS NOT NULL AND NOT EXISTS (\n        SELECT 1 FROM transactions_transaction t JOIN transactions_transferschedule s ON s.id = NEW.schedule_id\n        WHERE t.id = NEW.transaction_id AND t.source_owner = s.owner_id AND t.status IN ('POSTED', 'REVERSED')\n          AND t.reference = concat('sch-', replace(s.id::text, '-', ''), '-', NEW.occurrence)) THEN\n        RAISE EXCEPTION 'run % was not paid by transaction %', NEW.id, NEW.transaction_id\n            USING ERRCODE = '23514', CONSTRAINT = 'run_moves';\n    END IF;\n    RETURN NEW;\n",
                     hash="5fd8572f12ae01de38763d271c6447f6cbd3d4bf",
                     operation="INSERT OR UPDATE",
@@ -386,7 +390,7 @@ class Migration(migrations.Migration):
             model_name="scheduledrun",
             trigger=pgtrigger.compiler.Trigger(
                 name="run_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'runs are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'run_no_delete';",
                     hash="46db1128f491acc65dbce9e19254bf4afc3e0991",
                     level="STATEMENT",
@@ -401,7 +405,7 @@ class Migration(migrations.Migration):
             model_name="scheduledrun",
             trigger=pgtrigger.compiler.Trigger(
                 name="run_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'runs are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'run_no_truncate';",
                     hash="3002faf1efb1418a1f9d8adc8740cec96a353e6b",
                     level="STATEMENT",

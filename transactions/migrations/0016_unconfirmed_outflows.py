@@ -2,10 +2,10 @@
 
 import datetime
 import django.db.models.deletion
-import fintech_core.ids
+import fintech_core.db.ids
 from django.db import migrations, models
 
-from fintech_core.dbgrants import GrantToApp
+from fintech_core.db.grants import GrantToApp
 
 
 class Migration(migrations.Migration):
@@ -48,7 +48,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("quarter", models.DateTimeField()),
                 ("currency", models.CharField(max_length=3)),

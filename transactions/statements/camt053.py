@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from xml.sax.saxutils import escape
 
-from fintech_core.ids import uuid7
-from transactions.enums import TransactionKind
-from transactions.hashing import time_text
+from fintech_core.db.ids import uuid7
+from transactions.ledger.enums import TransactionKind
+from transactions.ledger.hashing import time_text
 from transactions.statements.document import WIDE, Line, Statement, StatementTooLarge
 
 CONTENT_TYPE = "application/xml"

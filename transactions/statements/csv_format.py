@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
-from fintech_core.spreadsheets import csv_chunks, neutralise
-from transactions.hashing import time_text
+from fintech_core.http.spreadsheets import csv_chunks, neutralise
+from transactions.ledger.hashing import time_text
 from transactions.statements.document import Line, Statement
 
 HEADER = (

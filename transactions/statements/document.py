@@ -9,8 +9,8 @@ from decimal import Context, Decimal
 from http import HTTPStatus
 
 from fintech_core.exceptions import DomainError
-from fintech_core.money import format_amount
-from transactions.hashing import time_text
+from fintech_core.values.money import format_amount
+from transactions.ledger.hashing import time_text
 
 WIDE = Context(prec=60)  # balances have up to 38 digits, the default context 28
 ZERO = Decimal(0)

@@ -5,10 +5,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from fintech_core.money import format_amount
-from fintech_core.spreadsheets import csv_chunks, neutralise
-from transactions.enums import Direction
-from transactions.hashing import time_text
+from fintech_core.http.spreadsheets import csv_chunks, neutralise
+from fintech_core.values.money import format_amount
+from transactions.ledger.enums import Direction
+from transactions.ledger.hashing import time_text
 from transactions.statements.books import BooksDoNotBalance, JournalLine
 from transactions.statements.document import WIDE, ZERO
 from transactions.statements.json_format import document_chunks

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from transactions.hashing import time_text
+from transactions.ledger.hashing import time_text
 from transactions.statements.document import Line, Statement
 
 CONTENT_TYPE = "application/json"

@@ -14,12 +14,12 @@ from typing import Any
 from django.db import connection
 from django.db.models import Case, F, Sum, When
 
-from fintech_core import clock
-from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
-from fintech_core.finality import is_final
-from transactions.enums import Direction
-from transactions.models import LedgerEntry
+from fintech_core.db import clock
+from fintech_core.db.finality import is_final
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
+from transactions.ledger.enums import Direction
+from transactions.ledger.models import LedgerEntry
 from transactions.statements.document import Line, Statement, check
 from wallet.models import Wallet
 

@@ -5,8 +5,8 @@ import django.db.models.functions.text
 from django.conf import settings
 from django.db import migrations, models
 
-import fintech_core.ids
-from fintech_core.dbgrants import GrantToApp
+import fintech_core.db.ids
+from fintech_core.db.grants import GrantToApp
 
 
 class Migration(migrations.Migration):
@@ -22,7 +22,9 @@ class Migration(migrations.Migration):
                 ("last_login", models.DateTimeField(blank=True, null=True, verbose_name="last login")),
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("email", models.EmailField(max_length=254)),
                 ("email_verified_at", models.DateTimeField(null=True)),
@@ -104,7 +106,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("email", models.EmailField(max_length=254)),
                 ("password", models.CharField(max_length=128)),
@@ -142,7 +146,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("user_agent", models.CharField(blank=True, max_length=200)),
                 ("created_at", models.DateTimeField()),
@@ -179,7 +185,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("token_hash", models.CharField(max_length=64)),
                 ("created_at", models.DateTimeField()),

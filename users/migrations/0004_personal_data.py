@@ -2,7 +2,8 @@
 
 from django.db import migrations, models
 
-from fintech_core.encrypted_fields import BlindIndexField, EncryptedTextField
+from fintech_core.security.encrypted_fields import BlindIndexField
+from fintech_core.security.encrypted_fields import EncryptedTextField
 
 _NAMES = ("email", "phone", "first_name", "last_name")
 _INDEXED = {"user": ("email", "phone"), "registration": ("email",)}

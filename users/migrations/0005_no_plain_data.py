@@ -4,7 +4,7 @@ whose rows the same transaction has changed."""
 from django.db import migrations, models
 from django.db.models import Q
 
-from fintech_core.encrypted_fields import EncryptedTextField
+from fintech_core.security.encrypted_fields import EncryptedTextField
 
 _NAMES = ("email", "phone", "first_name", "last_name")
 

@@ -1,10 +1,10 @@
 """Mails and text messages to be sent, and one-time codes."""
 
-import fintech_core.encrypted_fields
-import fintech_core.ids
+import fintech_core.security.encrypted_fields
+import fintech_core.db.ids
 from django.db import migrations, models
 
-from fintech_core.dbgrants import GrantToApp
+from fintech_core.db.grants import GrantToApp
 
 
 class Migration(migrations.Migration):
@@ -18,12 +18,14 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("kind", models.CharField(choices=[("email", "email"), ("sms", "text message")], max_length=8)),
                 ("template", models.CharField(max_length=40)),
-                ("recipient", fintech_core.encrypted_fields.EncryptedTextField(null=True)),
-                ("context", fintech_core.encrypted_fields.EncryptedTextField(null=True)),
+                ("recipient", fintech_core.security.encrypted_fields.EncryptedTextField(null=True)),
+                ("context", fintech_core.security.encrypted_fields.EncryptedTextField(null=True)),
                 (
                     "state",
                     models.CharField(
@@ -81,7 +83,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 (
                     "purpose",

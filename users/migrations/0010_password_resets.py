@@ -1,12 +1,12 @@
 """Tokens for a new password; where a session was opened from."""
 
 import django.db.models.deletion
-import fintech_core.encrypted_fields
-import fintech_core.ids
+import fintech_core.security.encrypted_fields
+import fintech_core.db.ids
 from django.conf import settings
 from django.db import migrations, models
 
-from fintech_core.dbgrants import GrantToApp
+from fintech_core.db.grants import GrantToApp
 
 
 class Migration(migrations.Migration):
@@ -18,14 +18,16 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="session",
             name="ip",
-            field=fintech_core.encrypted_fields.EncryptedTextField(empty=True, null=True),
+            field=fintech_core.security.encrypted_fields.EncryptedTextField(empty=True, null=True),
         ),
         migrations.CreateModel(
             name="PasswordReset",
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("token_hash", models.CharField(max_length=64)),
                 ("created_at", models.DateTimeField()),

@@ -6,7 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
-from fintech_core import ids
+from fintech_core.db import ids
 from users.enums import Scope
 from users.models.people import HASH_LENGTH, User
 

@@ -4,8 +4,8 @@ from typing import ClassVar
 
 from django.db import models
 
-from fintech_core import ids
-from fintech_core.fields import times_check
+from fintech_core.db import ids
+from fintech_core.db.fields import times_check
 from users.models.people import User
 
 DIGEST_LENGTH = 32

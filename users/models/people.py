@@ -1,8 +1,8 @@
 """People (customers and staff), and pending claims of an address.
 
 No secret is stored: passwords as Argon2id hashes, tokens as SHA-256 of 256 random bits. Addresses, numbers and names
-are encrypted, and found by blind indexes over their normal forms (fintech_core/encrypted_fields.py). Rows are written
-by `users.services` only.
+are encrypted, and found by blind indexes over their normal forms (fintech_core/security/encrypted_fields.py). Rows are
+written by `users.services` only.
 """
 
 from typing import Any, ClassVar, NoReturn
@@ -13,9 +13,9 @@ from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.db import models
 from django.db.models import Q
 
-from fintech_core import ids
-from fintech_core.encrypted_fields import BlindIndexField, EncryptedTextField, indexed
-from fintech_core.fields import enum_check
+from fintech_core.db import ids
+from fintech_core.db.fields import enum_check
+from fintech_core.security.encrypted_fields import BlindIndexField, EncryptedTextField, indexed
 from users.enums import STAFF_ROLES, KycStatus, Role
 from users.passwords import password_matches
 

@@ -14,8 +14,8 @@ from django.db.models import Q
 from django_otp.models import Device
 from django_otp.oath import hotp
 
-from fintech_core import ids
-from fintech_core.encrypted_fields import EncryptedTextField
+from fintech_core.db import ids
+from fintech_core.security.encrypted_fields import EncryptedTextField
 from users.models.people import HASH_LENGTH, User
 
 STEP_SECONDS = 30

@@ -6,9 +6,9 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import F, Q
 
-from fintech_core import ids
-from fintech_core.encrypted_fields import EncryptedTextField
-from fintech_core.fields import enum_check
+from fintech_core.db import ids
+from fintech_core.db.fields import enum_check
+from fintech_core.security.encrypted_fields import EncryptedTextField
 from users.enums import EndReason, SessionKind
 from users.models.people import HASH_LENGTH, User
 

@@ -5,9 +5,9 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import F, Q
 
-from fintech_core import ids
-from fintech_core.fields import enum_check
-from fintech_core.models import SUBJECT_LENGTH
+from fintech_core.db import ids
+from fintech_core.db.fields import enum_check
+from fintech_core.limits.models import SUBJECT_LENGTH
 from users.enums import StepUpChannel
 from users.models.people import User
 

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from rest_framework import serializers
 
-from fintech_core.serializers import InstantField, StrictInput
+from fintech_core.http.serializers import InstantField, StrictInput
 from users.enums import Scope
 from users.models import ApiKey
 from users.models.api_keys import MAX_NAME_LENGTH

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from fintech_core.serializers import StrictInput, TextField
+from fintech_core.http.serializers import StrictInput, TextField
 from users.credentials import check_new_password
 from users.enums import RegistrationStatus
 from users.models import Session

@@ -9,8 +9,9 @@ from django.core.exceptions import ValidationError
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from fintech_core import identifiers, json_schema
-from fintech_core.serializers import TextField
+from fintech_core.http import json_schema
+from fintech_core.http.serializers import TextField
+from fintech_core.values import identifiers
 from users import credentials
 
 MAX_TOKEN_LENGTH = 512

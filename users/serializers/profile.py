@@ -2,7 +2,7 @@
 
 from rest_framework import serializers
 
-from fintech_core.serializers import FlagField, StrictInput
+from fintech_core.http.serializers import FlagField, StrictInput
 from users.models import User
 from users.serializers.fields import NameField, PhoneField
 

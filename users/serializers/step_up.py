@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from fintech_core.serializers import IdField, PatternField, StrictInput
+from fintech_core.http.serializers import IdField, PatternField, StrictInput
 from users.enums import StepUpChannel
 
 

@@ -9,13 +9,13 @@ from typing import Any
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from fintech_core import audit
-from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
-from fintech_core.db import LostRace
-from fintech_core.encrypted_fields import crypto_columns
+from fintech_core.audit import records as audit
+from fintech_core.db.work import LostRace
 from fintech_core.exceptions import DomainError
-from fintech_core.identifiers import normalise_email
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
+from fintech_core.security.encrypted_fields import crypto_columns
+from fintech_core.values.identifiers import normalise_email
 from users.credentials import is_short
 from users.enums import CUSTOMER_ROLES, STAFF_ROLES, CredentialChange, EndReason, KycStatus, Role
 from users.locks import lock_user

@@ -14,10 +14,11 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.utils.module_loading import import_string
 
-from fintech_core import audit, clock
-from fintech_core.actors import Actor, ActorKind
-from fintech_core.capabilities import Capability
+from fintech_core.audit import records as audit
+from fintech_core.db import clock
 from fintech_core.exceptions import DomainError, NotFound, PermissionDenied, ValidationFailed
+from fintech_core.security.actors import Actor, ActorKind
+from fintech_core.security.capabilities import Capability
 from users.credentials import hash_token, new_key_prefix, new_token
 from users.enums import CUSTOMER_ROLES, CredentialChange
 from users.locks import lock_user

@@ -20,9 +20,11 @@ from enum import StrEnum
 import structlog
 from django.conf import settings
 
-from fintech_core import budgets, client_address, crypto
-from fintech_core.actors import Actor
 from fintech_core.exceptions import TooManyAttempts
+from fintech_core.http import client_address
+from fintech_core.limits import budgets
+from fintech_core.security import crypto
+from fintech_core.security.actors import Actor
 
 DAY = timedelta(hours=24)
 NOTICE = "attempts.notice"

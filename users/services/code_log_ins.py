@@ -7,10 +7,10 @@ by the worker: none goes to staff and to accounts that are switched off, and wit
 import uuid
 from typing import Any
 
-from fintech_core import clock
-from fintech_core.actors import Actor
-from fintech_core.db import LostRace
-from fintech_core.encrypted_fields import indexed
+from fintech_core.db import clock
+from fintech_core.db.work import LostRace
+from fintech_core.security.actors import Actor
+from fintech_core.security.encrypted_fields import indexed
 from users.enums import CodePurpose, MessageKind
 from users.locks import lock_claims, lock_user
 from users.models import Registration, User

@@ -19,10 +19,12 @@ from typing import Any
 
 from django.db.models import BooleanField, ExpressionWrapper, Q
 
-from fintech_core import audit, clock, crypto
-from fintech_core.actors import Actor
-from fintech_core.clock import DatabaseNow
+from fintech_core.audit import records as audit
+from fintech_core.db import clock
+from fintech_core.db.clock import DatabaseNow
 from fintech_core.exceptions import DomainError
+from fintech_core.security import crypto
+from fintech_core.security.actors import Actor
 from users.enums import CodePurpose
 from users.models import OneTimeCode
 from users.services import attempts

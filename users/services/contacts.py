@@ -9,12 +9,14 @@ import uuid
 from datetime import datetime
 from http import HTTPStatus
 
-from fintech_core import audit, clock, crypto
-from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
-from fintech_core.db import LostRace
-from fintech_core.encrypted_fields import crypto_columns, indexed
+from fintech_core.audit import records as audit
+from fintech_core.db import clock
+from fintech_core.db.work import LostRace
 from fintech_core.exceptions import DomainError, NotFound
+from fintech_core.security import crypto
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
+from fintech_core.security.encrypted_fields import crypto_columns, indexed
 from users.enums import CodePurpose, CredentialChange, EndReason
 from users.locks import lock_claims, lock_user, lock_users
 from users.models import Registration, User

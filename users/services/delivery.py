@@ -19,8 +19,8 @@ from django.template import Context
 from django.template.loader import get_template
 from django.utils.module_loading import import_string
 
-from fintech_core.actors import Actor
-from fintech_core.queue import enqueue
+from fintech_core.outbox.queue import enqueue
+from fintech_core.security.actors import Actor
 from users.enums import CodePurpose, MessageKind, MessageState
 from users.models import Message
 from users.selectors import holder_of_phone, messages_due, user_for_log_in

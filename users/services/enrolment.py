@@ -15,10 +15,11 @@ from urllib.parse import quote, urlencode
 
 from django.conf import settings
 
-from fintech_core import audit, clock
-from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
+from fintech_core.audit import records as audit
+from fintech_core.db import clock
 from fintech_core.exceptions import DomainError
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 from users.credentials import hash_token
 from users.enums import CredentialChange, EndReason
 from users.locks import lock_user

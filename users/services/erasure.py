@@ -1,13 +1,13 @@
 """Forgetting a person: the row of the user stays, because the books name it; everything that says who it was goes.
 
 What stands in the rooms above (wallets, submissions, texts of transactions) is theirs to drop; see
-`transactions.services.erasure`, which is the use case.
+`offboarding.services.erasure`, which is the use case.
 """
 
 from datetime import datetime
 
-from fintech_core.actors import Actor
-from fintech_core.encrypted_fields import crypto_columns, indexed
+from fintech_core.security.actors import Actor
+from fintech_core.security.encrypted_fields import crypto_columns, indexed
 from users.enums import EndReason
 from users.models import ApiKey, FamiliarNetwork, Message, PasswordReset, Registration, Session, User
 from users.passwords import unusable_password

@@ -17,11 +17,12 @@ from typing import TypeVar
 
 import structlog
 
-from fintech_core import audit, clock
-from fintech_core.actors import Actor
-from fintech_core.client_address import LOGGED_DIGITS
-from fintech_core.crypto import keyed_digest, under_any_key
+from fintech_core.audit import records as audit
+from fintech_core.db import clock
 from fintech_core.exceptions import DomainError
+from fintech_core.http.client_address import LOGGED_DIGITS
+from fintech_core.security.actors import Actor
+from fintech_core.security.crypto import keyed_digest, under_any_key
 from users.models import FamiliarNetwork, User
 from users.selectors import is_familiar_to_email
 from users.services import attempts

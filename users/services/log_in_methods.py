@@ -2,10 +2,11 @@
 
 from http import HTTPStatus
 
-from fintech_core import audit, clock
-from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
+from fintech_core.audit import records as audit
+from fintech_core.db import clock
 from fintech_core.exceptions import DomainError, NotFound
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 from users.enums import CredentialChange
 from users.locks import lock_user
 from users.models import User

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from fintech_core.actors import Actor
-from fintech_core.queue import enqueue
+from fintech_core.outbox.queue import enqueue
+from fintech_core.security.actors import Actor
 from users.enums import CredentialChange, MessageKind
 from users.models import Message, User
 from users.services import sms_caps

@@ -4,11 +4,14 @@ import uuid
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
-from fintech_core import audit, budgets, clock, crypto
-from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
-from fintech_core.clock import DatabaseNow
+from fintech_core.audit import records as audit
+from fintech_core.db import clock
+from fintech_core.db.clock import DatabaseNow
 from fintech_core.exceptions import DomainError, NotFound
+from fintech_core.limits import budgets
+from fintech_core.security import crypto
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 from users.authentication import actor_of_user
 from users.credentials import hash_token, new_token
 from users.enums import CredentialChange

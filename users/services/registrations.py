@@ -13,11 +13,12 @@ from typing import Any
 from django.conf import settings
 from django.db.models import F
 
-from fintech_core import audit, clock
-from fintech_core.actors import Actor
-from fintech_core.encrypted_fields import indexed
+from fintech_core.audit import records as audit
+from fintech_core.db import clock
 from fintech_core.exceptions import DomainError
-from fintech_core.queue import enqueue
+from fintech_core.outbox.queue import enqueue
+from fintech_core.security.actors import Actor
+from fintech_core.security.encrypted_fields import indexed
 from users.credentials import hash_token, new_token
 from users.enums import RegistrationStatus
 from users.locks import lock_claims

@@ -12,10 +12,11 @@ from datetime import datetime
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from fintech_core import audit, clock
-from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
+from fintech_core.audit import records as audit
+from fintech_core.db import clock
 from fintech_core.exceptions import NotFound
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 from users.enums import CodePurpose, EndReason
 from users.locks import lock_user
 from users.models import PasswordReset, StepUpChallenge, TotpDevice, User

@@ -15,10 +15,12 @@ from http import HTTPStatus
 import structlog
 from django.conf import settings
 
-from fintech_core import audit, budgets, clock
-from fintech_core.actors import Actor
-from fintech_core.crypto import keyed_digest
+from fintech_core.audit import records as audit
+from fintech_core.db import clock
 from fintech_core.exceptions import DomainError
+from fintech_core.limits import budgets
+from fintech_core.security.actors import Actor
+from fintech_core.security.crypto import keyed_digest
 from users.credentials import hash_token
 from users.models import RecoveryCode, TotpDevice, User
 from users.selectors import confirmed_device, is_familiar_network

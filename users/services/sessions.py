@@ -14,10 +14,11 @@ import structlog
 from django.conf import settings
 from django.db.models import Q
 
-from fintech_core import audit, clock
-from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
+from fintech_core.audit import records as audit
+from fintech_core.db import clock
 from fintech_core.exceptions import DomainError, NotFound
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 from users.authentication import actor_of_user
 from users.credentials import hash_token, new_token
 from users.enums import EndReason, Role, SessionKind

@@ -25,10 +25,12 @@ import phonenumbers
 import structlog
 from django.conf import settings
 
-from fintech_core import audit, budgets, client_address
-from fintech_core.actors import Actor
-from fintech_core.crypto import Digest, keyed_digest, under_any_key
+from fintech_core.audit import records as audit
 from fintech_core.exceptions import DomainError, TooManyAttempts
+from fintech_core.http import client_address
+from fintech_core.limits import budgets
+from fintech_core.security.actors import Actor
+from fintech_core.security.crypto import Digest, keyed_digest, under_any_key
 from users.enums import SmsRefusal
 from users.models import Message, User
 from users.selectors import holder_of_phone, is_familiar_network, is_familiar_to_phone

@@ -10,11 +10,12 @@ import uuid
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
-from fintech_core import audit, clock
-from fintech_core.actors import Actor, ActorKind
-from fintech_core.clock import DatabaseNow
-from fintech_core.crypto import Digest, keyed_digest, under_any_key
+from fintech_core.audit import records as audit
+from fintech_core.db import clock
+from fintech_core.db.clock import DatabaseNow
 from fintech_core.exceptions import DomainError, PermissionDenied
+from fintech_core.security.actors import Actor, ActorKind
+from fintech_core.security.crypto import Digest, keyed_digest, under_any_key
 from users.enums import CodePurpose, MessageKind, StepUpChannel
 from users.models import StepUpChallenge, User
 from users.selectors import confirmed_device, is_familiar_network, open_step_up

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 from django_otp.oath import hotp
 
-from fintech_core.db import unit_of_work
-from fintech_core.testing import SYSTEM
+from fintech_core.db.work import unit_of_work
+from tests.cast import SYSTEM
 from users import services
 from users.models import TotpDevice, User
 

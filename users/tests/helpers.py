@@ -10,7 +10,7 @@ from unittest import mock
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.core import mail
 
-from fintech_core.testing import PASSWORD, clock_at
+from tests.cast import PASSWORD, clock_at
 from users import tasks
 from users.models import Registration, User
 

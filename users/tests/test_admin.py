@@ -7,9 +7,9 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
-from fintech_core.capabilities import Capability
-from fintech_core.models import AuditLog
-from fintech_core.testing import PASSWORD, anonymous_client, staff, with_personal
+from fintech_core.audit.models import AuditLog
+from fintech_core.security.capabilities import Capability
+from tests.cast import PASSWORD, anonymous_client, staff, with_personal
 from users.enums import STAFF_ROLES, Role
 from users.models import Message, Registration, Session, User
 from users.roles import CAPABILITIES

@@ -8,9 +8,10 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
-from fintech_core.db import unit_of_work
-from fintech_core.models import AttemptBudget, AuditLog
-from fintech_core.testing import PASSWORD, SYSTEM, browser_for, client_for, stop_clock
+from fintech_core.audit.models import AuditLog
+from fintech_core.db.work import unit_of_work
+from fintech_core.limits.models import AttemptBudget
+from tests.cast import PASSWORD, SYSTEM, browser_for, client_for, stop_clock
 from users import services
 from users.enums import Role, SessionKind
 from users.models import RecoveryCode, Session, TotpDevice, User

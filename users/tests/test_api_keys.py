@@ -14,12 +14,14 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from fintech_core.actors import Actor, ActorKind
-from fintech_core.capabilities import Capability, alternatives
-from fintech_core.db import unit_of_work
+from fintech_core.audit.models import AuditLog
+from fintech_core.db.models import IdempotencyRecord
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import PermissionDenied
-from fintech_core.models import AuditLog, IdempotencyRecord, OutboxEvent
-from fintech_core.testing import (
+from fintech_core.outbox.models import OutboxEvent
+from fintech_core.security.actors import Actor, ActorKind
+from fintech_core.security.capabilities import Capability, alternatives
+from tests.cast import (
     PASSWORD,
     SYSTEM,
     Client,
@@ -33,7 +35,7 @@ from fintech_core.testing import (
     written_log,
 )
 from tests.test_house import api_routes
-from transactions.models import Transaction
+from transactions.ledger.models import Transaction
 from users import services
 from users.api_key_authentication import actor_of_key
 from users.enums import STAFF_ROLES, CredentialChange, Role, Scope

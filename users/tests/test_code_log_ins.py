@@ -14,9 +14,9 @@ from django.core import mail
 from django.db import connection
 from django.utils import timezone
 
-from fintech_core.db import unit_of_work
-from fintech_core.models import AuditLog
-from fintech_core.testing import PASSWORD, SYSTEM, anonymous_client, customer, with_personal
+from fintech_core.audit.models import AuditLog
+from fintech_core.db.work import unit_of_work
+from tests.cast import PASSWORD, SYSTEM, anonymous_client, customer, with_personal
 from users import services, tasks
 from users.enums import MessageState, Role
 from users.models import Message, OneTimeCode, Registration, Session, User
@@ -271,7 +271,7 @@ def test_a58_the_code_is_in_no_answer_log_audit_row_or_queue(
     anonymous: Any, capfd: Any, django_capture_on_commit_callbacks: Any
 ) -> None:
     with (
-        mock.patch("fintech_core.queue.current_app") as app,
+        mock.patch("fintech_core.outbox.queue.current_app") as app,
         django_capture_on_commit_callbacks(execute=True),
         mock.patch("users.services.codes.secrets.randbelow", return_value=918273),
     ):

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from fintech_core.db import unit_of_work
+from fintech_core.audit.models import AuditLog
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import TooManyAttempts
-from fintech_core.models import AuditLog
-from fintech_core.testing import SYSTEM, clock_at, stop_clock
+from tests.cast import SYSTEM, clock_at, stop_clock
 from users import tasks
 from users.enums import CodePurpose
 from users.models import OneTimeCode

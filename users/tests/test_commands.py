@@ -11,9 +11,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from fintech_core.encrypted_fields import indexed
-from fintech_core.models import AuditLog
-from fintech_core.testing import PASSWORD, client_for
+from fintech_core.audit.models import AuditLog
+from fintech_core.security.encrypted_fields import indexed
+from tests.cast import PASSWORD, client_for
 from users.models import Session, TotpDevice, User
 from users.tests.authenticators import code_of, enrol
 from users.tests.helpers import log_in

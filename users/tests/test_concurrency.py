@@ -12,10 +12,10 @@ from django.core import mail
 from django.db import connection
 from django.utils import timezone
 
-from fintech_core.db import unit_of_work
-from fintech_core.encrypted_fields import indexed
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import DomainError
-from fintech_core.testing import PASSWORD, SYSTEM, anonymous_client, customer
+from fintech_core.security.encrypted_fields import indexed
+from tests.cast import PASSWORD, SYSTEM, anonymous_client, customer
 from users import services
 from users.models import RefreshToken, Registration, Session, User
 from users.passwords import password_matches

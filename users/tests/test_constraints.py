@@ -8,7 +8,7 @@ import pytest
 from django.db import IntegrityError
 from django.utils import timezone
 
-from fintech_core.testing import with_personal
+from tests.cast import with_personal
 from users.models import Session, User
 
 pytestmark = pytest.mark.django_db

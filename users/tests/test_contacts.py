@@ -6,8 +6,8 @@ import pytest
 from django.core import mail
 from django.utils import timezone
 
-from fintech_core.db import unit_of_work
-from fintech_core.testing import PASSWORD, SYSTEM, client_for
+from fintech_core.db.work import unit_of_work
+from tests.cast import PASSWORD, SYSTEM, client_for
 from users import services
 from users.models import Message, PasswordReset, Registration, Session, User
 from users.sms import memory

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from fintech_core import clock, crypto
-from fintech_core.db import unit_of_work
-from fintech_core.testing import PASSWORD, client_for
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
+from fintech_core.security import crypto
+from tests.cast import PASSWORD, client_for
 from users.enums import EndReason
 from users.models import FamiliarNetwork, Session, User
 from users.selectors import is_familiar_network

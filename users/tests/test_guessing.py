@@ -12,11 +12,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from fintech_core.actors import Actor
-from fintech_core.db import unit_of_work
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import TooManyAttempts
-from fintech_core.models import AttemptBudget
-from fintech_core.testing import PASSWORD, SYSTEM, anonymous_client, client_for, move_clock
+from fintech_core.limits.models import AttemptBudget
+from fintech_core.security.actors import Actor
+from tests.cast import PASSWORD, SYSTEM, anonymous_client, client_for, move_clock
 from users.enums import CodePurpose
 from users.models import FamiliarNetwork, Message, OneTimeCode, Session, User
 from users.services import attempts, code_log_ins, codes, lockout, second_factor

@@ -14,12 +14,13 @@ from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from fintech_core.actors import Actor
-from fintech_core.client_address import network_of, wide_network_of
-from fintech_core.crypto import keyed_digest
-from fintech_core.db import unit_of_work
-from fintech_core.models import AttemptBudget, AuditLog
-from fintech_core.testing import PASSWORD, SYSTEM, Client, anonymous_client, client_for, customer, move_clock
+from fintech_core.audit.models import AuditLog
+from fintech_core.db.work import unit_of_work
+from fintech_core.http.client_address import network_of, wide_network_of
+from fintech_core.limits.models import AttemptBudget
+from fintech_core.security.actors import Actor
+from fintech_core.security.crypto import keyed_digest
+from tests.cast import PASSWORD, SYSTEM, Client, anonymous_client, client_for, customer, move_clock
 from users import services, tasks
 from users.authentication import anonymous as nobody
 from users.models import FamiliarNetwork, Session, User

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from django.contrib.auth import hashers
 
-from fintech_core.models import AuditLog
-from fintech_core.testing import PASSWORD
+from fintech_core.audit.models import AuditLog
+from tests.cast import PASSWORD
 from users.models import RefreshToken, Session, User
 from users.services import lockout
 from users.tests import timing
@@ -94,7 +94,7 @@ def test_bad_bodies_are_400_and_do_not_repeat_the_password(
 
 
 def test_an_idempotency_key_is_ignored_here_so_that_no_token_is_ever_stored(anonymous: Any, alice: User) -> None:
-    from fintech_core.models import IdempotencyRecord
+    from fintech_core.db.models import IdempotencyRecord
 
     answers = [anonymous.post(TOKEN, {"email": alice.email, "password": PASSWORD}, key="same") for _ in range(2)]
 

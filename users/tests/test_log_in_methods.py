@@ -6,8 +6,8 @@ import pytest
 from django.core import mail
 from django.db import IntegrityError
 
-from fintech_core.models import AuditLog
-from fintech_core.testing import Client, anonymous_client, browser_for, client_for
+from fintech_core.audit.models import AuditLog
+from tests.cast import Client, anonymous_client, browser_for, client_for
 from users.models import Message, Session, User
 from users.passwords import unusable_password
 from users.tests.helpers import AUTH, field_errors, log_in, problem

@@ -9,8 +9,8 @@ import pytest
 from django.core import mail
 from django.db import IntegrityError
 
-from fintech_core.db import unit_of_work
-from fintech_core.testing import SYSTEM
+from fintech_core.db.work import unit_of_work
+from tests.cast import SYSTEM
 from users import sms, tasks
 from users.enums import CredentialChange, MessageState
 from users.models import Message, User
@@ -82,7 +82,7 @@ def test_recipient_and_words_are_ciphertexts_and_the_queue_gets_the_id_alone(
 ) -> None:
     from django.db import connection
 
-    with mock.patch("fintech_core.queue.current_app") as app, django_capture_on_commit_callbacks(execute=True):
+    with mock.patch("fintech_core.outbox.queue.current_app") as app, django_capture_on_commit_callbacks(execute=True):
         queued = messages.send_sms(
             actor=SYSTEM, template="credential_changed", phone=PHONE, context={"code": "987654"}, now=NOW
         )

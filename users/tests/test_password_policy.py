@@ -15,11 +15,11 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from fintech_core import clock
-from fintech_core.db import unit_of_work
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import ValidationFailed
-from fintech_core.models import AuditLog
-from fintech_core.testing import PASSWORD, SYSTEM, actor_for, anonymous_client, browser_for, client_for
+from tests.cast import PASSWORD, SYSTEM, actor_for, anonymous_client, browser_for, client_for
 from users import services
 from users.enums import Role
 from users.models import Registration, Session, User

@@ -8,9 +8,9 @@ import pytest
 from django.core import mail
 from django.utils import timezone
 
-from fintech_core.db import unit_of_work
-from fintech_core.models import AuditLog
-from fintech_core.testing import PASSWORD, SYSTEM, client_for
+from fintech_core.audit.models import AuditLog
+from fintech_core.db.work import unit_of_work
+from tests.cast import PASSWORD, SYSTEM, client_for
 from users import services
 from users.credentials import check_new_password
 from users.models import Message, PasswordReset, Session, User

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from fintech_core.models import AuditLog
-from fintech_core.testing import with_personal
+from fintech_core.audit.models import AuditLog
+from tests.cast import with_personal
 from users.models import User
 from users.tests.helpers import field_errors, problem
 

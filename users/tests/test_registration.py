@@ -9,9 +9,9 @@ import pytest
 from django.core import mail
 from django.utils import timezone
 
-from fintech_core.encrypted_fields import indexed
-from fintech_core.models import AuditLog
-from fintech_core.testing import PASSWORD, clock_at
+from fintech_core.audit.models import AuditLog
+from fintech_core.security.encrypted_fields import indexed
+from tests.cast import PASSWORD, clock_at
 from users import tasks
 from users.models import Registration, User
 from users.tests.helpers import (
@@ -170,7 +170,7 @@ def test_an_address_taken_in_the_meantime_cannot_be_taken_again(anonymous: Any) 
     register(anonymous)
     deliver_mails()
     token = mailed_token()
-    from fintech_core.testing import customer
+    from tests.cast import customer
 
     owner = customer("carol")
 
@@ -181,8 +181,8 @@ def test_an_address_taken_in_the_meantime_cannot_be_taken_again(anonymous: Any) 
 
 
 def test_an_unproved_account_loses_to_whoever_proves_the_address(anonymous: Any) -> None:
-    from fintech_core.db import unit_of_work
-    from fintech_core.testing import SYSTEM
+    from fintech_core.db.work import unit_of_work
+    from tests.cast import SYSTEM
     from users import services
 
     user = unit_of_work(

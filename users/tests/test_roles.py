@@ -6,9 +6,9 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import Group, Permission
 
-from fintech_core.capabilities import Capability
-from fintech_core.testing import staff
-from users.backends import RoleBackend
+from fintech_core.security.capabilities import Capability
+from tests.cast import staff
+from users.admin_auth.backends import RoleBackend
 from users.enums import STAFF_ROLES, Role
 from users.management.commands.role_table import role_table
 from users.models import User
@@ -129,4 +129,4 @@ def test_there_are_no_superusers_and_no_grants_to_single_users() -> None:
     fields = {field.name for field in User._meta.get_fields()}
 
     assert fields.isdisjoint({"is_superuser", "groups", "user_permissions"})
-    assert settings.AUTHENTICATION_BACKENDS == ["users.backends.RoleBackend"]
+    assert settings.AUTHENTICATION_BACKENDS == ["users.admin_auth.backends.RoleBackend"]

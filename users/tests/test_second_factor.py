@@ -9,9 +9,10 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from fintech_core import budgets
-from fintech_core.models import AttemptBudget, AuditLog
-from fintech_core.testing import PASSWORD, Client, anonymous_client, client_for, staff, stop_clock
+from fintech_core.audit.models import AuditLog
+from fintech_core.limits import budgets
+from fintech_core.limits.models import AttemptBudget
+from tests.cast import PASSWORD, Client, anonymous_client, client_for, staff, stop_clock
 from users import services
 from users.enums import Role
 from users.models import RecoveryCode, Session, TotpDevice, User

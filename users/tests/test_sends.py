@@ -8,9 +8,9 @@ from unittest import mock
 
 import pytest
 
-from fintech_core import counters
-from fintech_core.crypto import keyed_digest
-from fintech_core.testing import PASSWORD, anonymous_client, client_for
+from fintech_core.limits import counters
+from fintech_core.security.crypto import keyed_digest
+from tests.cast import PASSWORD, anonymous_client, client_for
 from users.models import Message, Session, User
 from users.tests.authenticators import enrol
 from users.tests.helpers import AUTH, problem

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from fintech_core.db import unit_of_work
-from fintech_core.models import AuditLog
-from fintech_core.testing import PASSWORD, actor_for, clock_at
+from fintech_core.audit.models import AuditLog
+from fintech_core.db.work import unit_of_work
+from tests.cast import PASSWORD, actor_for, clock_at
 from users import services, tasks
 from users.enums import Role
 from users.models import RefreshToken, Session, User
@@ -274,7 +274,7 @@ def test_a62_log_out_everywhere_ends_every_session_of_its_owner_alone(anonymous:
 
 
 def test_a62_deactivation_ends_api_keys_at_once(alice: User, admin_user: User) -> None:
-    from fintech_core.testing import key_client
+    from tests.cast import key_client
 
     client = key_client(alice, "wallets:read")
     assert client.get("/api/v1/wallets").status_code == 200

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 
-from fintech_core.checks import production_settings
+from fintech_core.ops.checks import production_settings
 from users import sms
 from users.sms import Delivery, Outcome, smsru
 
@@ -169,8 +169,8 @@ def test_the_console_shows_the_message(settings: Any, capsys: Any) -> None:
 def test_in_test_mode_nothing_goes_to_test_numbers(server: Server, settings: Any) -> None:
     from django.utils import timezone
 
-    from fintech_core.db import unit_of_work
-    from fintech_core.testing import SYSTEM
+    from fintech_core.db.work import unit_of_work
+    from tests.cast import SYSTEM
     from users import tasks
     from users.models import Message
     from users.services import messages

@@ -10,12 +10,13 @@ from unittest import mock
 
 import pytest
 
-from fintech_core import clock
-from fintech_core.actors import Actor
-from fintech_core.crypto import keyed_digest
-from fintech_core.db import unit_of_work
-from fintech_core.models import AttemptBudget, AuditLog
-from fintech_core.testing import SYSTEM, actor_for, client_for, customer, move_clock, with_personal, written_log
+from fintech_core.audit.models import AuditLog
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
+from fintech_core.limits.models import AttemptBudget
+from fintech_core.security.actors import Actor
+from fintech_core.security.crypto import keyed_digest
+from tests.cast import SYSTEM, actor_for, client_for, customer, move_clock, with_personal, written_log
 from users import checks, sms, tasks
 from users.enums import MessageKind, MessageState, Role, SmsRefusal
 from users.models import Message, OneTimeCode, StepUpChallenge, User

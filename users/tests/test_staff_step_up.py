@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from fintech_core.models import AuditLog
-from fintech_core.testing import Client, client_for, fund_wallet
+from fintech_core.audit.models import AuditLog
+from tests.cast import Client, client_for, fund_wallet
 from users.models import Message, StepUpChallenge, User
 from users.tests.authenticators import Authenticator, enrol
 from users.tests.helpers import problem

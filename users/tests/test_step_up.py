@@ -11,9 +11,10 @@ from django.core import mail
 from django.db import connection
 from django.utils import timezone
 
-from fintech_core.models import AuditLog, IdempotencyRecord
-from fintech_core.testing import Client, client_for, fund_wallet, key_client, kyc, stop_clock
-from transactions.models import Transaction
+from fintech_core.audit.models import AuditLog
+from fintech_core.db.models import IdempotencyRecord
+from tests.cast import Client, client_for, fund_wallet, key_client, kyc, stop_clock
+from transactions.ledger.models import Transaction
 from users import tasks
 from users.models import ApiKey, Message, OneTimeCode, StepUpChallenge, User
 from users.tests.authenticators import enrol
@@ -489,7 +490,7 @@ def test_an_empty_code_is_not_taken_for_none(client: Client) -> None:
 def test_the_channel_is_the_phone_for_who_has_no_address(alice: User) -> None:
     alice.email, alice.email_verified_at = None, None
     alice.phone, alice.phone_verified_at = "+12025550123", timezone.now()
-    from fintech_core.encrypted_fields import crypto_columns
+    from fintech_core.security.encrypted_fields import crypto_columns
 
     alice.save(update_fields=[*crypto_columns("email", "phone"), "email_verified_at", "phone_verified_at"])
 

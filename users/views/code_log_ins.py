@@ -9,11 +9,11 @@ from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
-from fintech_core import client_address
-from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
-from fintech_core.db import unit_of_work
-from fintech_core.viewsets import DomainViewSet
+from fintech_core.db.work import unit_of_work
+from fintech_core.http import client_address
+from fintech_core.http.viewsets import DomainViewSet
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 from users import services
 from users.authentication import anonymous
 from users.enums import CodePurpose

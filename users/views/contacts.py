@@ -6,10 +6,10 @@ from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
-from fintech_core.capabilities import Capability
-from fintech_core.db import unit_of_work
-from fintech_core.step_up import StepUpAction
-from fintech_core.viewsets import DomainViewSet
+from fintech_core.db.work import unit_of_work
+from fintech_core.http.viewsets import DomainViewSet
+from fintech_core.security.capabilities import Capability
+from fintech_core.security.step_up import StepUpAction
 from users.enums import CodePurpose
 from users.limits import SEND_NETWORK, SEND_TO_EMAIL, SEND_TO_PHONE, VERIFY_NETWORK
 from users.serializers.auth import EmailCodeInput, PhoneCodeInput, SendToEmailInput, SendToPhoneInput, SentOutput

@@ -10,10 +10,10 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from fintech_core.capabilities import Capability
-from fintech_core.db import unit_of_work
-from fintech_core.step_up import StepUpAction
-from fintech_core.viewsets import DomainViewSet
+from fintech_core.db.work import unit_of_work
+from fintech_core.http.viewsets import DomainViewSet
+from fintech_core.security.capabilities import Capability
+from fintech_core.security.step_up import StepUpAction
 from users import selectors, services
 from users.serializers.second_factor import (
     ConfirmEnrolmentInput,

@@ -8,9 +8,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from fintech_core import clock
-from fintech_core.capabilities import Capability
-from fintech_core.viewsets import DomainViewSet
+from fintech_core.db import clock
+from fintech_core.http.viewsets import DomainViewSet
+from fintech_core.security.capabilities import Capability
 from users import services
 from users.models import Session
 from users.selectors import sessions_of

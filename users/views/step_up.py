@@ -9,11 +9,11 @@ from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
-from fintech_core import step_up
-from fintech_core.capabilities import Capability
 from fintech_core.exceptions import ValidationFailed
-from fintech_core.ratelimit import count_send_in_session
-from fintech_core.viewsets import DomainViewSet
+from fintech_core.http.viewsets import DomainViewSet
+from fintech_core.limits.ratelimit import count_send_in_session
+from fintech_core.security import step_up
+from fintech_core.security.capabilities import Capability
 from users import services
 from users.authentication import in_organization
 from users.limits import SENDS_IN_ALL, STEP_UP

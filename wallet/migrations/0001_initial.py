@@ -10,9 +10,9 @@ import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
 
-import fintech_core.dbtriggers
-import fintech_core.ids
-from fintech_core.dbgrants import GrantToApp
+import fintech_core.db.triggers
+import fintech_core.db.ids
+from fintech_core.db.grants import GrantToApp
 
 
 class Migration(migrations.Migration):
@@ -28,7 +28,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("account_code", models.CharField(blank=True, max_length=64, null=True)),
                 ("lane", models.PositiveSmallIntegerField(default=0)),
@@ -66,7 +68,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=fintech_core.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=fintech_core.db.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("kind", models.CharField(max_length=32)),
                 ("ref", models.UUIDField()),
@@ -160,7 +164,7 @@ class Migration(migrations.Migration):
             model_name="wallet",
             trigger=pgtrigger.compiler.Trigger(
                 name="wallet_born_empty",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     declare="DECLARE bad uuid;",
                     func="\n    SELECT n.id INTO bad FROM new_rows n\n    WHERE n.balance <> 0 OR n.held <> 0 OR n.sequence <> 0 OR n.last_posted_at IS NOT NULL OR n.status <> 'ACTIVE'\n       OR n.head <> sha256(convert_to(E'fintech-core/wallet/1\\n' || n.id::text, 'UTF8'))\n    LIMIT 1;\n    IF FOUND THEN\n        RAISE EXCEPTION 'wallet % is not born empty', bad USING ERRCODE = '23514', CONSTRAINT = 'wallet_born_empty';\n    END IF;\n    RETURN NULL;\n",
                     hash="629ffbdd3edd5668260c851dd5952c0e460188fd",
@@ -177,7 +181,7 @@ class Migration(migrations.Migration):
             model_name="wallet",
             trigger=pgtrigger.compiler.Trigger(
                 name="wallet_figures",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     declare="DECLARE bad uuid; problem text;",
                     func="\n    SELECT n.id,\n        CASE\n            WHEN o.id IS NULL\n              OR (n.owner_user_id, n.account_code, n.lane, n.currency, n.exponent, n.created_at)\n                 IS DISTINCT FROM (o.owner_user_id, o.account_code, o.lane, o.currency, o.exponent, o.created_at)\n                THEN 'its identity never changes'\n            WHEN (n.balance, n.sequence, n.head, n.last_posted_at)\n                 IS DISTINCT FROM (o.balance, o.sequence, o.head, o.last_posted_at)\n             AND (n.balance, n.sequence, n.head, n.last_posted_at)\n                 IS DISTINCT FROM (e.balance_after, e.sequence, e.hash, e.posted_at)\n                THEN 'balance, sequence and head are those of its newest entry'\n            WHEN n.held <> o.held AND n.held <> (\n                SELECT coalesce(sum(h.amount - h.captured - h.released), 0) FROM transactions_hold h\n                WHERE h.wallet_id = n.id AND h.status = 'ACTIVE')\n                THEN 'held is what its active holds reserve'\n            WHEN n.status <> o.status\n             AND (o.status, n.status) NOT IN (('ACTIVE', 'FROZEN'), ('FROZEN', 'ACTIVE'), ('ACTIVE', 'CLOSED'))\n                THEN 'its state map forbids this'\n        END\n    INTO bad, problem\n    FROM new_rows n\n    LEFT JOIN old_rows o ON o.id = n.id\n    LEFT JOIN LATERAL (\n        SELECT x.balance_after, x.sequence, x.hash, x.posted_at FROM transactions_ledgerentry x\n        WHERE x.wallet_id = n.id AND n.sequence <> o.sequence ORDER BY x.sequence DESC LIMIT 1\n    ) e ON true\n    ORDER BY 2 NULLS LAST\n    LIMIT 1;\n    IF problem IS NOT NULL THEN\n        RAISE EXCEPTION 'wallet %: %', bad, problem USING ERRCODE = '23514', CONSTRAINT = 'wallet_figures';\n    END IF;\n    RETURN NULL;\n",
                     hash="95619af0c9df544d60f4e307ee4cc6bae6288872",
@@ -194,7 +198,7 @@ class Migration(migrations.Migration):
             model_name="wallet",
             trigger=pgtrigger.compiler.Trigger(
                 name="wallet_no_delete",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'wallets are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'wallet_no_delete';",
                     hash="6c26cf7de3ac962abe39b2d8c7ff8dc566e09483",
                     level="STATEMENT",
@@ -209,7 +213,7 @@ class Migration(migrations.Migration):
             model_name="wallet",
             trigger=pgtrigger.compiler.Trigger(
                 name="wallet_no_truncate",
-                sql=fintech_core.dbtriggers.SealedTriggerSql(
+                sql=fintech_core.db.triggers.SealedTriggerSql(
                     func="RAISE EXCEPTION 'wallets are never deleted' USING ERRCODE = '23514', CONSTRAINT = 'wallet_no_truncate';",
                     hash="d81cbc12110adb38a2e59066d8e296ab13e66c68",
                     level="STATEMENT",

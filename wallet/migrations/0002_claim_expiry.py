@@ -4,7 +4,7 @@ import datetime
 
 from django.db import migrations, models
 
-from fintech_core.dbgrants import APP
+from fintech_core.db.grants import APP
 
 
 class Migration(migrations.Migration):

@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.db import migrations, models
 
-from fintech_core.dbgrants import APP
+from fintech_core.db.grants import APP
 
 
 class Migration(migrations.Migration):

@@ -6,10 +6,11 @@ import pytest
 from django.contrib.messages import get_messages
 from django.db import IntegrityError, connection, transaction
 
-from fintech_core.models import AuditLog, OutboxEvent
-from fintech_core.testing import Client, browser_for, fund_wallet, kyc
+from fintech_core.audit.models import AuditLog
+from fintech_core.outbox.models import OutboxEvent
 from payments.tests.factories import deliver, event
-from transactions.tests.test_transfers import body, nothing_moves, problem, wallet_of
+from tests.cast import Client, browser_for, fund_wallet, kyc
+from transactions.transfers.tests.test_transfers import body, nothing_moves, problem, wallet_of
 from users.models import User
 from wallet.models import Wallet
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from fintech_core.db import unit_of_work
-from fintech_core.models import AuditLog
-from fintech_core.testing import Client, fund_wallet
-from transactions.tests.test_transfers import nothing_moves, problem, wallet_of
+from fintech_core.audit.models import AuditLog
+from fintech_core.db.work import unit_of_work
+from tests.cast import Client, fund_wallet
+from transactions.transfers.tests.test_transfers import nothing_moves, problem, wallet_of
 from users.models import User
 from wallet.models import Wallet
 from wallet.services import add_claim, remove_claims

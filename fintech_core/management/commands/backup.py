@@ -8,7 +8,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TransferSpeedColumn
 
-from fintech_core import backups, clock
+from fintech_core.db import clock
+from fintech_core.ops import backups
 
 
 class Command(BaseCommand):

@@ -23,7 +23,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.table import Table
 
-from fintech_core.parsing import parse_whole_number
+from fintech_core.values.parsing import parse_whole_number
 
 FIRST_ANSWER = 8  # seconds in which a server must have answered at all
 PATIENCE = 90.0  # seconds that a server may be away once it was there

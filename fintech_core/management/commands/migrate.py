@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.commands.migrate import Command as DjangoMigrate
 
-from fintech_core.db import as_owner
+from fintech_core.db.work import as_owner
 
 
 class Command(DjangoMigrate):

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from fintech_core import transaction_ids
-from fintech_core.actors import Actor
-from fintech_core.db import as_owner, unit_of_work
+from fintech_core.db import transaction_ids
+from fintech_core.db.work import as_owner, unit_of_work
+from fintech_core.security.actors import Actor
 
 
 class Command(BaseCommand):

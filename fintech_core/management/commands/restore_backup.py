@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fintech_core import backups
+from fintech_core.ops import backups
 
 NEXT = """\
 Restored {rows} rows of {tables} tables, as counted when it was made, at {made_at} (PostgreSQL {server_version}).

@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from fintech_core import audit, crypto, rotation
-from fintech_core.actors import Actor
-from fintech_core.db import as_owner, unit_of_work
-from fintech_core.parsing import parse_whole_number
+from fintech_core.audit import records as audit
+from fintech_core.db.work import as_owner, unit_of_work
+from fintech_core.security import crypto, rotation
+from fintech_core.security.actors import Actor
+from fintech_core.values.parsing import parse_whole_number
 
 _SHOWN = 10
 

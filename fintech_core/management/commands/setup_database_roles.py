@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import ProgrammingError, connection
 from psycopg import sql
 
-from fintech_core.db import as_login
+from fintech_core.db.work import as_login
 
 
 class Command(BaseCommand):

@@ -8,9 +8,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.table import Table
 
-from fintech_core.actors import Actor
-from fintech_core.db import unit_of_work
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import DomainError
+from fintech_core.security.actors import Actor
 from reconciliation import selectors, services
 from reconciliation.models import ExternalAccount
 

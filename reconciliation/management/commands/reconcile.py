@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from fintech_core import clock, money
-from fintech_core.actors import Actor
-from fintech_core.db import unit_of_work
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import DomainError
-from fintech_core.parsing import parse_day
+from fintech_core.security.actors import Actor
+from fintech_core.values import money
+from fintech_core.values.parsing import parse_day
 from reconciliation import matching, selectors, services
 from reconciliation.coverage import Interval
 

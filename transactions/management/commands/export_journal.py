@@ -13,12 +13,11 @@ from rest_framework.exceptions import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fintech_core import clock
-from fintech_core.actors import Actor
-from fintech_core.db import read_only_snapshot, unit_of_work
-from fintech_core.serializers import DayOrInstantField
-from transactions import services
-from transactions.statements import books, journal_format
+from fintech_core.db import clock
+from fintech_core.db.work import read_only_snapshot, unit_of_work
+from fintech_core.http.serializers import DayOrInstantField
+from fintech_core.security.actors import Actor
+from transactions.statements import books, journal_format, services
 
 
 class Command(BaseCommand):

@@ -8,9 +8,9 @@ from typing import IO, Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from fintech_core.db import read_only_snapshot
-from transactions import sealing
-from transactions.models import Seal
+from fintech_core.db.work import read_only_snapshot
+from transactions.seals import sealing
+from transactions.seals.models import Seal
 
 
 class Command(BaseCommand):

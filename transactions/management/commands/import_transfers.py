@@ -24,16 +24,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from fintech_core import idempotency
-from fintech_core.actors import Actor
-from fintech_core.capabilities import Capability
-from fintech_core.db import read_only_snapshot
+from fintech_core.db import idempotency
+from fintech_core.db.work import read_only_snapshot
 from fintech_core.exceptions import DomainError
-from fintech_core.identifiers import InvalidIdentifier
-from fintech_core.money import Money
-from fintech_core.spreadsheets import neutralise
-from transactions import services
-from transactions.serializers.imports import COLUMNS, ImportFileInvalid, ImportRow, read_rows
+from fintech_core.http.spreadsheets import neutralise
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
+from fintech_core.values.identifiers import InvalidIdentifier
+from fintech_core.values.money import Money
+from transactions.transfers.import_files import COLUMNS, ImportFileInvalid, ImportRow, read_rows
+from transactions.transfers.services.planning import TransferItem
+from transactions.transfers.services.transfers import Simulated, create_transfers, simulate_transfers
 from users.authentication import actor_of_user
 from users.selectors import user_by_verified_email
 
@@ -146,7 +147,7 @@ def post_chunk(actor: Actor, digest: str, number: int, chunk: Sequence[ImportRow
         fingerprint=idempotency.fingerprint(
             method="IMPORT", path=f"{digest}/{CHUNK_ROWS}/{number}", body=[dict(row.cells) for row in chunk]
         ),
-        use_case=lambda: services.create_transfers(actor=actor, items=items_of(chunk), atomic=False),
+        use_case=lambda: create_transfers(actor=actor, items=items_of(chunk), atomic=False),
         render=_stored,
     )
     return [Result(*fields) for fields in json.loads(answer.body)], answer.replayed
@@ -173,9 +174,9 @@ def simulate(file: BinaryIO, actor: Actor, digest: str, report: "Report", advanc
     figures: dict[Any, tuple[Decimal, Decimal]] = {}
     with read_only_snapshot():
         for chunk in chunks(rows_of(file), CHUNK_ROWS):
-            outcomes = services.simulate_transfers(actor=actor, items=items_of(chunk), atomic=False, after=figures)
+            outcomes = simulate_transfers(actor=actor, items=items_of(chunk), atomic=False, after=figures)
             for outcome in outcomes:
-                if isinstance(outcome, services.Simulated):
+                if isinstance(outcome, Simulated):
                     figures[outcome.plan.source] = outcome.preview.figures[outcome.plan.source]
             results = [_result(o) if isinstance(o, DomainError) else Result() for o in outcomes]
             account(chunk, results, tally, report, replayed=False)
@@ -199,7 +200,7 @@ def rows_of(file: BinaryIO) -> Iterator[ImportRow]:
         yield from read_rows(text)
 
 
-def items_of(chunk: Sequence[ImportRow]) -> list[services.TransferItem]:
+def items_of(chunk: Sequence[ImportRow]) -> list[TransferItem]:
     return [row.item for row in chunk if row.item is not None]
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from fintech_core import money
-from fintech_core.actors import Actor
-from fintech_core.db import unit_of_work
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import DomainError
-from transactions import services
+from fintech_core.security.actors import Actor
+from fintech_core.values import money
+from transactions.exchange.services import rates
 
 
 class Command(BaseCommand):
@@ -33,32 +33,32 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             with options["file"].open("rb") as stream:
-                as_of, rates = services.read_ecb(stream)
-            self._load(as_of, rates, dict(options["confirm"]))
-        except services.RatesExist:
+                as_of, loaded = rates.read_ecb(stream)
+            self._load(as_of, loaded, dict(options["confirm"]))
+        except rates.RatesExist:
             self.stdout.write(f"The rates of {as_of} are loaded already.")
             return
-        except services.RatesJump as error:
+        except rates.RatesJump as error:
             raise CommandError(
                 f"{error} Check the rates, then repeat with --confirm and them, like USD=1.12."
             ) from error
         except (OSError, DomainError) as error:
             raise CommandError(f"{options['file']}: {_words(error)}") from error
-        self.stdout.write(f"Loaded {len(rates)} rates of {as_of}.")
+        self.stdout.write(f"Loaded {len(loaded)} rates of {as_of}.")
 
-    def _load(self, as_of: date, rates: dict[str, Decimal], confirmed: dict[str, Decimal]) -> None:
+    def _load(self, as_of: date, loaded: dict[str, Decimal], confirmed: dict[str, Decimal]) -> None:
         def load() -> None:
-            services.load_rates(
+            rates.load_rates(
                 actor=Actor.system("load_rates"),
                 source="ecb",
                 as_of=as_of,
-                rates=rates,
+                rates=loaded,
                 confirmed_jumps=confirmed,
             )
 
         try:
             unit_of_work(load)
-        except services.RatesJump as error:
+        except rates.RatesJump as error:
             for jump in error.jumps:
                 self.stderr.write(f"{jump.currency}: {jump.before:f} loaded, {jump.after:f} on {as_of}")
             if not sys.stdin.isatty() or input("Load these rates all the same? [yes/no] ") != "yes":

@@ -4,10 +4,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from fintech_core import audit_chain, clock
-from fintech_core.actors import Actor
-from fintech_core.db import unit_of_work
-from transactions import services
+from fintech_core.audit import chain as audit_chain
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
+from fintech_core.security.actors import Actor
+from transactions.seals import services
 
 
 class Command(BaseCommand):

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from fintech_core.db import read_only_snapshot
-from fintech_core.money import format_amount
-from transactions import seal_verification, verification
+from fintech_core.db.work import read_only_snapshot
+from fintech_core.values.money import format_amount
+from transactions.seals import seal_verification, verification
 
 
 class Command(BaseCommand):

@@ -15,8 +15,8 @@ from django.core.management.base import BaseCommand
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.module_loading import import_string
 
-from fintech_core.capabilities import Access, Capability, alternatives
-from fintech_core.event_types import READERS
+from fintech_core.outbox.event_types import READERS
+from fintech_core.security.capabilities import Access, Capability, alternatives
 from users.enums import STAFF_ROLES, Role
 from users.roles import ADMIN_PERMISSIONS, CAPABILITIES
 from users.scopes import scopes_with
@@ -34,8 +34,8 @@ caller reaches is the next question: customers reach their own, staff with a `re
 _EVENTS = """
 ## Events
 
-Made from `fintech_core.event_types`. The feed shows a caller the events of these types only: about their own things by
-the first capability, about all owners' by the second.
+Made from `fintech_core.outbox.event_types`. The feed shows a caller the events of these types only: about their own
+things by the first capability, about all owners' by the second.
 
 | type | one's own | roles | scopes | members | all owners' | staff |
 |---|---|---|---|---|---|---|

@@ -7,10 +7,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from fintech_core import clock, identifiers
-from fintech_core.actors import Actor
-from fintech_core.db import unit_of_work
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import DomainError, ValidationFailed
+from fintech_core.security.actors import Actor
+from fintech_core.values import identifiers
 from users import credentials, services, terminal
 from users.enums import STAFF_ROLES, Role
 from users.models import User

@@ -10,9 +10,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.table import Table
 
-from fintech_core import clock
-from fintech_core.actors import Actor
-from fintech_core.db import unit_of_work
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
+from fintech_core.security.actors import Actor
 from users import services
 from users.credentials import generate_password
 from users.enums import Role

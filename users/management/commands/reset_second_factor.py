@@ -4,9 +4,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from fintech_core import clock, identifiers
-from fintech_core.actors import Actor
-from fintech_core.db import unit_of_work
+from fintech_core.db import clock
+from fintech_core.db.work import unit_of_work
+from fintech_core.security.actors import Actor
+from fintech_core.values import identifiers
 from users import services, terminal
 from users.selectors import user_for_log_in
 

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.utils.module_loading import import_string
 
-from fintech_core.capabilities import Capability
+from fintech_core.security.capabilities import Capability
 from users.enums import Role
 from users.roles import CAPABILITIES
 

@@ -1,0 +1,65 @@
+"""Actions that need a fresh code: how a view declares them, and how the frame has the code checked.
+
+A view names its sensitive actions in `step_up`, as it names the idempotent ones. The kernel knows no users: settings
+name the functions that check a code and spend it. What staff do to others is spent by the frame, so that rooms below
+`users` are covered as well; where owners need a code, the service knows whether, and spends it.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from django.conf import settings
+from django.urls import Resolver404, resolve
+from django.utils.module_loading import import_string
+
+from fintech_core.db import idempotency
+from fintech_core.security.actors import Actor
+
+HEADER = "Step-Up-Code"
+MAX_CODE_LENGTH = 64
+# What the message with the code says of a payment: actor, parameters of the path, body → text. May raise DomainErrors.
+Describe = Callable[[Actor, Mapping[str, Any], Any], str]
+
+
+@dataclass(frozen=True, slots=True)
+class StepUpAction:
+    """`title` is what the message names. A payment has `describe`, and always gets a message (dynamic linking).
+
+    `of_staff`: every member of staff needs a code, which the frame spends in the action's unit of work. An owner who
+    may do the same by the same route needs none for the frame; `of_owners` says that the service always does.
+    """
+
+    title: str
+    describe: Describe | None = None
+    of_staff: bool = False
+    of_owners: bool = False
+
+
+def fingerprint(*, method: str, path: str, body: Any, organization: uuid.UUID | None = None) -> bytes:
+    """What a code is bound to: exactly this request, with its X-Organization. A missing body is an empty one."""
+    acting_in = str(organization) if organization else ""
+    return idempotency.fingerprint(method=method.upper(), path=path, body=[acting_in, body or {}])
+
+
+def step_up_action_for(*, method: str, path: str) -> tuple[StepUpAction, Mapping[str, Any]] | None:
+    """What the view behind a path of ours says of the action, with the path's parameters; None if nothing."""
+    try:
+        match = resolve(path.rstrip("/"))
+    except Resolver404:
+        return None
+    action = getattr(match.func, "actions", {}).get(method.lower(), "")
+    declared = getattr(getattr(match.func, "cls", None), "step_up", {}).get(action)
+    return (declared, match.kwargs) if declared else None
+
+
+def confirm(*, actor: Actor, fingerprint: bytes, code: str) -> uuid.UUID:
+    """Have the code checked, in units of work of its own. Returns what the service will spend; raises DomainErrors."""
+    check = import_string(settings.STEP_UP_CONFIRM)
+    return cast(uuid.UUID, check(actor=actor, fingerprint=fingerprint, code=code[:MAX_CODE_LENGTH]))
+
+
+def spend_for_staff(*, actor: Actor) -> None:
+    """Use up a staff member's code, in the unit of work of the action. Raises StepUpRequired without one."""
+    import_string(settings.STEP_UP_SPEND_FOR_STAFF)(actor=actor)

@@ -1,0 +1,17 @@
+"""A person's data export leaves an audit row, committed before the first byte leaves."""
+
+import uuid
+
+from fintech_core.audit import records as audit
+from fintech_core.exceptions import PermissionDenied
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
+
+
+def record_data_export(*, actor: Actor) -> uuid.UUID:
+    """Write down that somebody takes their own data, and say whose it is. For people alone, acting for themselves."""
+    actor.require(Capability.DATA_EXPORT)
+    if actor.user_id is None or actor.organization_id is not None:
+        raise PermissionDenied("Only a person exports their own data, not an organization's.")
+    audit.record(actor=actor, action="user.exported", entity_type="user", entity_id=actor.user_id)
+    return actor.user_id

@@ -1,0 +1,6 @@
+"""The kinds of transactions that have fees."""
+
+from transactions.ledger.enums import TransactionKind
+
+# The kinds that ask for a fee today. A schedule for another kind would promise what nobody charges.
+FEE_KINDS = (TransactionKind.TRANSFER, TransactionKind.HOLD_CAPTURE)

@@ -1,0 +1,415 @@
+"""Holds: money that its owner sets aside and takes later, or not.
+
+Authorising reserves and posts nothing; a capture posts through the ledger; voiding and expiring release. Every change
+of a hold is made under its wallet's lock, which is taken before the hold's (ARCHITECTURE.md, Lock order).
+
+Each open hold has a claim on its wallet with the hold's own `expires_at`. The claim is removed in the transaction that
+ends the hold, save one case: the ledger turns due holds into EXPIRED when it posts, and leaves the claim. So a claim
+that is past its time marks exactly the holds whose expiry is still to be announced, whoever expired them.
+"""
+
+import uuid
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import F
+
+from compliance.selectors import kyc_level_of
+from compliance.services import require_kyc
+from fintech_core.audit import records as audit
+from fintech_core.db import clock
+from fintech_core.exceptions import DomainError, NotFound, ValidationFailed
+from fintech_core.outbox import events as outbox
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
+from fintech_core.values import guards, money
+from fintech_core.wiring import wired
+from transactions.holds.selectors import due_hold_ids, due_total, holds_owned_by, holds_visible_to
+from transactions.ledger import engine as ledger
+from transactions.ledger.decision import authorise
+from transactions.ledger.enums import HoldStatus, TransactionKind
+from transactions.ledger.locks import lock_holds
+from transactions.ledger.models import Hold, Transaction
+from transactions.ledger.postings import error_of
+from transactions.transfers.services import outflows, payees
+from transactions.transfers.services.payees import DestinationUnavailable
+from transactions.transfers.services.planning import fee_legs_for
+from wallet.enums import WalletStatus
+from wallet.locks import lock_free_wallets, lock_wallets, lock_wallets_and_read_clock
+from wallet.models import Claim, Wallet
+from wallet.selectors import expired_claims, wallets_owned_by
+from wallet.services import add_claim, extend_claim, remove_claims
+
+CLAIM_KIND = "hold"
+DEFAULT_LIFE = timedelta(days=7)
+MAX_LIFE = timedelta(days=30)  # from its creation, extensions included
+# Each change of a hold adds up its wallet's active ones.
+MAX_ACTIVE_HOLDS = 1_000
+EXPIRY_BATCH = 100
+
+
+class TooManyHolds(DomainError):
+    code = "too_many_holds"
+    title = "The wallet has as many active holds as a wallet may have."
+
+
+class HoldExpiryOutOfRange(DomainError):
+    code = "hold_expiry_out_of_range"
+    title = "A hold is extended to a later time, at most 30 days after it was made."
+
+
+@dataclass(frozen=True, slots=True)
+class HoldPreview:
+    """What authorising would answer: the refusal, or the wallet's figures afterwards."""
+
+    wallet_id: uuid.UUID
+    currency: str
+    balance: Decimal
+    held: Decimal
+    refusal: DomainError | None
+
+    @property
+    def available(self) -> Decimal:
+        return self.balance - self.held
+
+
+# --- Authorising ------------------------------------------------------------------------------------------------------
+
+
+def create_hold(
+    *,
+    actor: Actor,
+    wallet_id: uuid.UUID,
+    amount: Decimal,
+    currency: str,
+    expires_in: timedelta = DEFAULT_LIFE,
+    multi_capture: bool = False,
+    description: str = "",
+) -> Hold:
+    """Reserve `amount` on a wallet of the actor until it is captured, voided or expired.
+
+    Raises NotFound, CurrencyMismatch, KycRequired, WalletClosed, WalletFrozen, InsufficientFunds, TooManyHolds.
+    """
+    _gates(_own_wallet(actor, wallet_id), currency)
+    locked, now = lock_wallets_and_read_clock([wallet_id])
+    wallet = locked[wallet_id]
+    if wallet.held and _finish_due(due_hold_ids(wallet_id, now), now):
+        wallet.refresh_from_db(fields=["held"])
+    refusal = _refusal(wallet, amount)
+    if refusal is not None:
+        raise refusal
+    hold = Hold.objects.create(
+        wallet=wallet,
+        amount=amount,
+        currency=currency,
+        multi_capture=multi_capture,
+        description=description,
+        created_by=actor.user_id,
+        expires_at=now + expires_in,
+        created_at=now,
+    )
+    add_claim(wallet=wallet, kind=CLAIM_KIND, ref=hold.pk, expires_at=hold.expires_at, now=now)
+    wired().available_changed([wallet_id], now)
+    _tell(actor, "hold.created", hold, wallet.owner_id, multi_capture=multi_capture)
+    return hold
+
+
+def preview_hold(*, actor: Actor, wallet_id: uuid.UUID, amount: Decimal, currency: str) -> HoldPreview:
+    """What `create_hold` would answer now, without a lock and without a trace. Call inside read_only_snapshot().
+
+    Raises NotFound (the wallet) alone; every other refusal is in the answer.
+    """
+    now = clock.now()
+    wallet = _own_wallet(actor, wallet_id)
+    wallet.held -= due_total(wallet_id, now)
+    refusal: DomainError | None = None
+    try:
+        _gates(wallet, currency)
+        refusal = _refusal(wallet, amount, now=now)
+    except DomainError as refused:
+        refusal = refused
+    held = wallet.held if refusal else wallet.held + amount
+    return HoldPreview(wallet.pk, wallet.currency, wallet.balance, held, refusal)
+
+
+def _own_wallet(actor: Actor, wallet_id: uuid.UUID) -> Wallet:
+    actor.require(Capability.HOLDS_WRITE)
+    wallet = wallets_owned_by(actor).filter(pk=wallet_id).first()
+    if wallet is None:
+        raise NotFound("There is no such wallet.")
+    return wallet
+
+
+def _gates(wallet: Wallet, currency: str) -> None:
+    if wallet.currency != currency:
+        raise ledger.CurrencyMismatch
+    require_kyc(owner_id=wallet.owner_id, operation="transfer_out")
+
+
+def _refusal(wallet: Wallet, amount: Decimal, now: datetime | None = None) -> DomainError | None:
+    """The rules on the wallet's figures, from which due holds are gone. With `now`, due rows may still be ACTIVE."""
+    refused = authorise(ledger.figures_of(wallet), amount)
+    if refused is not None:
+        return error_of(refused)
+    active = Hold.objects.filter(wallet=wallet, status=HoldStatus.ACTIVE)
+    count = (active if now is None else active.filter(expires_at__gt=now)).count() if wallet.held else 0
+    return TooManyHolds() if count >= MAX_ACTIVE_HOLDS else None
+
+
+# --- Capturing --------------------------------------------------------------------------------------------------------
+
+
+def capture_hold(
+    *,
+    actor: Actor,
+    hold_id: uuid.UUID,
+    destination_wallet: uuid.UUID,
+    amount: Decimal | None = None,
+    final: bool = False,
+) -> Transaction:
+    """Pay out of a hold to another customer's wallet; None takes all that remains.
+
+    Who may: the owner of the wallet, as there are no merchants yet. What remains is released, unless the hold allows
+    several captures and this one isn't `final`. As the destination is named only now, the gates of a transfer are
+    asked again, those of the payer first. Raises NotFound, ValidationFailed (more decimals than the currency has),
+    HoldNotActive, SameWallet, KycRequired, TooManyUnknownPayees, StepUpRequired (it and what left before),
+    CaptureTooLarge, AmountTooLarge, WalletFrozen, InsufficientFunds (the fee is taken from what is available),
+    DestinationUnavailable.
+    """
+    actor.require(Capability.HOLDS_WRITE)
+    hold = holds_owned_by(actor).select_related("wallet").filter(pk=hold_id).first()
+    if hold is None:
+        raise NotFound
+    if amount is not None:
+        guards.require_decimals(amount, hold.currency)
+    _refuse_unless_open(hold, clock.now())
+    if destination_wallet == hold.wallet_id:
+        raise ledger.SameWallet
+    outflow = outflows.locked(actor=actor, currencies=[hold.currency])
+    require_kyc(owner_id=hold.wallet.owner_id, operation="transfer_out")
+    target = _destination(actor, hold, destination_wallet)
+    # Nobody changes a hold without its wallet's lock, so from here on it stays as it is read. Its own lock is taken
+    # by the ledger, after the lanes.
+    locked, now = lock_wallets_and_read_clock([hold.wallet_id, target])
+    source = locked[hold.wallet_id]
+    hold = Hold.objects.get(pk=hold_id)
+    _refuse_unless_open(hold, now)
+    before = _state(hold)
+    capture = ledger.Capture(hold_id, hold.remaining if amount is None else amount, final)
+    outflow.admit([(hold.currency, capture.amount)])
+    transaction = _post_capture(actor, hold, source, target, capture)
+    if isinstance(transaction, ledger.Refusal):
+        of_payee = transaction.wallet_id == target
+        raise _unavailable(actor, source, destination_wallet) if of_payee else transaction.error
+    outflow.count([(hold.currency, capture.amount)])
+    hold.refresh_from_db(fields=["status", "captured", "released"])
+    if hold.status != HoldStatus.ACTIVE:
+        remove_claims(kind=CLAIM_KIND, refs=[hold.pk])
+    paid = {"transaction": str(transaction.pk), "destination_wallet": str(target)}
+    _tell(actor, "hold.captured", hold, source.owner_id, before=before, **paid)
+    return transaction
+
+
+def _post_capture(
+    actor: Actor, hold: Hold, source: Wallet, target: uuid.UUID, capture: ledger.Capture
+) -> ledger.Outcome:
+    kind = TransactionKind.HOLD_CAPTURE
+    fee_legs, prices = fee_legs_for(kind=kind, source=source, amount=capture.amount)
+    posting = ledger.Posting(
+        kind=kind,
+        legs=(ledger.Leg(source.pk, target, capture.amount, hold.currency), *fee_legs),
+        capture=capture,
+        prices=prices,
+    )
+    return ledger.post([posting], actor=actor)[0]
+
+
+def _destination(actor: Actor, hold: Hold, wallet_id: uuid.UUID) -> uuid.UUID:
+    """The wallet to pay; NOWHERE if it can't be paid: the ledger then judges the payer first. Raises
+    TooManyUnknownPayees."""
+    counters = payees.used_now(actor=actor)
+    wallet = Wallet.objects.filter(pk=wallet_id, account_code__isnull=True).first()
+    if wallet is None or wallet.owner_id != actor.owner_id:
+        payees.refuse_unknown(counters, payers=[hold.wallet_id], payees=[wallet_id])
+    if wallet is None or wallet.owner_id is None or wallet.currency != hold.currency:
+        return payees.NOWHERE
+    if wallet.status == WalletStatus.CLOSED:
+        return payees.NOWHERE
+    return wallet_id if payees.may_receive({wallet.owner_id: kyc_level_of(wallet.owner_id)}) else payees.NOWHERE
+
+
+def _unavailable(actor: Actor, source: Wallet, wallet_id: uuid.UUID) -> DestinationUnavailable:
+    """The refusal, which counts the payee though the use case is undone."""
+    own = wallets_owned_by(actor).filter(pk=wallet_id).exists()
+    refusal = DestinationUnavailable(source=source.pk, wallet=wallet_id, own=own)
+    refusal.trace = payees.count_of(actor=actor, outcomes=[refusal])
+    return refusal
+
+
+# --- Voiding, extending -----------------------------------------------------------------------------------------------
+
+
+def void_hold(*, actor: Actor, hold_id: uuid.UUID, reason: str = "") -> Hold:
+    """Release what a hold still reserves. Its wallet's owner may, and operators with a reason; on a frozen wallet too.
+
+    Raises NotFound, ValidationFailed (no reason of an operator), HoldNotActive.
+    """
+    actor.require(Capability.HOLDS_VOID)
+    seen = holds_visible_to(actor).select_related("wallet").filter(pk=hold_id).first()
+    if seen is None:
+        raise NotFound
+    is_own = seen.wallet.owner_id == actor.owner_id
+    if not is_own and not reason:
+        message = "Say why: it is not your own hold."
+        raise ValidationFailed([{"field": "reason", "code": "required", "message": message}])
+    hold, now = _locked(seen)
+    before = _state(hold)
+    hold.status, hold.released = HoldStatus.VOIDED, hold.amount - hold.captured
+    hold.save(update_fields=["status", "released"])
+    remove_claims(kind=CLAIM_KIND, refs=[hold.pk])
+    wired().available_changed([hold.wallet_id], now)
+    kept = audit.reason_of(reason, is_own=is_own)
+    _tell(actor, "hold.voided", hold, seen.wallet.owner_id, before=before, reason=kept)
+    return hold
+
+
+def extend_hold(*, actor: Actor, hold_id: uuid.UUID, expires_in: timedelta) -> Hold:
+    """Let a hold expire `expires_in` from now: later than before, at most MAX_LIFE after it was made.
+
+    Its owner may, on a frozen wallet too (nothing is debited). Raises NotFound, HoldNotActive, HoldExpiryOutOfRange.
+    """
+    actor.require(Capability.HOLDS_WRITE)
+    seen = holds_owned_by(actor).select_related("wallet").filter(pk=hold_id).first()
+    if seen is None:
+        raise NotFound
+    hold, now = _locked(seen)
+    before, expires_at, latest = _state(hold), now + expires_in, hold.created_at + MAX_LIFE
+    if not hold.expires_at < expires_at <= latest:
+        extensions = {"expires_at": _time(hold.expires_at), "latest": _time(latest)}
+        raise HoldExpiryOutOfRange(extensions=extensions)
+    hold.expires_at = expires_at
+    hold.save(update_fields=["expires_at"])
+    extend_claim(kind=CLAIM_KIND, ref=hold.pk, expires_at=expires_at)
+    _tell(actor, "hold.extended", hold, seen.wallet.owner_id, before=before)
+    return hold
+
+
+def _locked(seen: Hold) -> tuple[Hold, datetime]:
+    """The hold, its wallet and then itself locked and open, and the time then."""
+    lock_wallets([seen.wallet_id])
+    hold, now = lock_holds([seen.pk])[seen.pk], clock.now()
+    _refuse_unless_open(hold, now)
+    return hold, now
+
+
+def _refuse_unless_open(hold: Hold, now: datetime) -> None:
+    if not hold.is_open(now):
+        raise ledger.HoldNotActive(extensions={"hold_status": hold.status_at(now)})
+
+
+# --- Expiring ---------------------------------------------------------------------------------------------------------
+
+
+def expire_due_holds(*, limit: int = EXPIRY_BATCH) -> int:
+    """Tidy up one batch: due holds become EXPIRED, and every expiry not yet announced is, once. Returns how many.
+
+    Wallets that somebody has locked are left for the next time, so the job never waits with locks in its hands.
+    """
+    now = clock.now()
+    due = set(expired_claims(CLAIM_KIND, now).values_list("ref", flat=True)[:limit])
+    due |= set(due_hold_ids(None, now)[:limit])
+    wallet_of = dict(Hold.objects.filter(pk__in=due).values_list("pk", "wallet_id"))
+    locked = lock_free_wallets(wallet_of.values()) if wallet_of else {}
+    return _finish_due([pk for pk, wallet_id in wallet_of.items() if wallet_id in locked], now)
+
+
+def _finish_due(hold_ids: Collection[uuid.UUID], now: datetime) -> int:
+    """Expire and announce those of the holds that are over by their time; the caller has locked their wallets."""
+    holds = lock_holds(hold_ids) if hold_ids else {}
+    due = [hold for hold in holds.values() if hold.status == HoldStatus.ACTIVE and not hold.is_open(now)]
+    # Expired by the ledger, which announces nothing: the claim says that it is still to do.
+    left = [hold.pk for hold in holds.values() if hold.status == HoldStatus.EXPIRED]
+    claimed = set(Claim.objects.filter(kind=CLAIM_KIND, ref__in=left).values_list("ref", flat=True)) if left else set()
+    if due:
+        rows = Hold.objects.filter(pk__in=[hold.pk for hold in due])
+        rows.update(status=HoldStatus.EXPIRED, released=F("amount") - F("captured"))
+    for hold in due:
+        hold.status, hold.released = HoldStatus.EXPIRED, hold.amount - hold.captured
+    finished = due + [holds[pk] for pk in left if pk in claimed]
+    if finished:
+        remove_claims(kind=CLAIM_KIND, refs=[hold.pk for hold in finished])
+        wired().available_changed({hold.wallet_id for hold in due}, now)
+        _announce(finished)
+    return len(finished)
+
+
+def _announce(holds: Sequence[Hold]) -> None:
+    """That the holds have expired, said once for each: audit rows in one statement, events in one."""
+    actor = Actor.system("transactions.expire_holds")
+    wallets = {hold.wallet_id for hold in holds}
+    owner_of = {wallet.pk: wallet.owner_id for wallet in Wallet.objects.filter(pk__in=wallets)}
+    before = {"status": HoldStatus.ACTIVE}
+    audit.record_many([_audit_row(actor, "hold.expired", hold, before=before, after=_state(hold)) for hold in holds])
+    outbox.publish_many([_event("hold.expired", hold, owner_of[hold.wallet_id]) for hold in holds])
+
+
+# --- Audit and events -------------------------------------------------------------------------------------------------
+
+
+def _state(hold: Hold) -> dict[str, Any]:
+    exponent = money.exponent_of(hold.currency)
+    return {
+        "status": hold.status,
+        "amount": money.format_amount(hold.amount, exponent),
+        "captured": money.format_amount(hold.captured, exponent),
+        "released": money.format_amount(hold.released, exponent),
+        "currency": hold.currency,
+        "expires_at": _time(hold.expires_at),
+    }
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _tell(
+    actor: Actor,
+    action: str,
+    hold: Hold,
+    owner: uuid.UUID | None,
+    *,
+    before: dict[str, Any] | None = None,
+    reason: str = "",
+    **more: Any,
+) -> None:
+    """The deed's audit row and its event; `more` goes into both."""
+    audit.record_many([_audit_row(actor, action, hold, before=before, after={**_state(hold), **more}, reason=reason)])
+    outbox.publish_many([_event(action, hold, owner, **more)])
+
+
+def _audit_row(
+    actor: Actor,
+    action: str,
+    hold: Hold,
+    *,
+    before: dict[str, Any] | None,
+    after: dict[str, Any],
+    reason: str = "",
+) -> audit.Row:
+    return audit.row(
+        actor=actor,
+        action=action,
+        entity_type="hold",
+        entity_id=hold.pk,
+        before=before,
+        after={"wallet": str(hold.wallet_id), **after},
+        reason=reason,
+    )
+
+
+def _event(kind: str, hold: Hold, owner: uuid.UUID | None, **more: Any) -> outbox.Event:
+    payload = {"wallet": str(hold.wallet_id), **_state(hold), **more}
+    return outbox.Event(type=kind, entity_type="hold", entity_id=hold.pk, owner_id=owner, payload=payload)

@@ -1,0 +1,69 @@
+"""Kinds, states and directions of the ledger. The database repeats the map of states (triggers.py)."""
+
+from collections.abc import Mapping
+
+from django.db import models
+
+
+class TransactionKind(models.TextChoices):
+    DEPOSIT = "DEPOSIT"
+    WITHDRAWAL = "WITHDRAWAL"
+    TRANSFER = "TRANSFER"
+    FEE = "FEE"
+    REFUND = "REFUND"
+    REVERSAL = "REVERSAL"
+    PAYOUT = "PAYOUT"
+    HOLD_CAPTURE = "HOLD_CAPTURE"
+    EXCHANGE = "EXCHANGE"
+    SPLIT = "SPLIT"
+    ADJUSTMENT = "ADJUSTMENT"
+
+
+# Deposits, withdrawals, payouts, refunds, captures and reversals have their own way back.
+REVERSIBLE = frozenset(
+    {
+        TransactionKind.TRANSFER,
+        TransactionKind.FEE,
+        TransactionKind.SPLIT,
+        TransactionKind.EXCHANGE,
+        TransactionKind.ADJUSTMENT,
+    }
+)
+
+
+# Sending money, for which the destination's maximum balance is a gate. All other money is booked wherever it belongs.
+ASKS_MAXIMUM = frozenset(
+    {
+        TransactionKind.TRANSFER,
+        TransactionKind.HOLD_CAPTURE,
+        TransactionKind.EXCHANGE,
+        TransactionKind.SPLIT,
+    }
+)
+
+
+class TransactionStatus(models.TextChoices):
+    PENDING = "PENDING"
+    POSTED = "POSTED"
+    REJECTED = "REJECTED"
+    REVERSED = "REVERSED"
+
+
+TRANSITIONS: Mapping[TransactionStatus, frozenset[TransactionStatus]] = {
+    TransactionStatus.PENDING: frozenset({TransactionStatus.POSTED, TransactionStatus.REJECTED}),
+    TransactionStatus.POSTED: frozenset({TransactionStatus.REVERSED}),
+    TransactionStatus.REJECTED: frozenset(),
+    TransactionStatus.REVERSED: frozenset(),
+}
+
+
+class Direction(models.TextChoices):
+    DEBIT = "DEBIT"
+    CREDIT = "CREDIT"
+
+
+class HoldStatus(models.TextChoices):
+    ACTIVE = "ACTIVE"
+    CAPTURED = "CAPTURED"
+    VOIDED = "VOIDED"
+    EXPIRED = "EXPIRED"

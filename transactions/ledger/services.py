@@ -1,0 +1,89 @@
+"""Reversal: an operator's way to undo a posted transaction by a new one."""
+
+import uuid
+from http import HTTPStatus
+
+from fintech_core.audit import records as audit
+from fintech_core.exceptions import DomainError, NotFound
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
+from transactions.ledger import engine as ledger
+from transactions.ledger.accounts import SystemAccount
+from transactions.ledger.enums import REVERSIBLE, Direction, TransactionKind, TransactionStatus
+from transactions.ledger.locks import lock_transaction
+from transactions.ledger.models import LedgerEntry, Transaction
+from transactions.ledger.selectors import transactions_visible_to
+from wallet.models import Wallet
+
+
+class NotReversible(DomainError):
+    code = "not_reversible"
+    status = HTTPStatus.CONFLICT
+    title = "A transaction of this kind isn't reversed; it has its own way back."
+
+
+class AlreadyReversed(DomainError):
+    code = "already_reversed"
+    status = HTTPStatus.CONFLICT
+    title = "The transaction was reversed before."
+
+
+def reverse_transaction(*, actor: Actor, transaction_id: uuid.UUID, reason: str) -> Transaction:
+    """Undo a transaction by a new one with every leg mirrored, fees included. Once.
+
+    An operator's reversal may debit a frozen wallet, never below its floor. Raises NotFound, NotReversible,
+    AlreadyReversed, InsufficientFunds, WalletClosed.
+    """
+    actor.require(Capability.TRANSACTIONS_REVERSE)
+    if not transactions_visible_to(actor).filter(pk=transaction_id).exists():
+        raise NotFound
+    original = lock_transaction(transaction_id)
+    if original is None:
+        raise NotFound
+    if original.status == TransactionStatus.REVERSED:
+        raise AlreadyReversed
+    if original.kind not in REVERSIBLE or original.status != TransactionStatus.POSTED:
+        raise NotReversible
+    posting = ledger.Posting(
+        kind=TransactionKind.REVERSAL,
+        legs=_mirrored_legs(original),
+        description=f"Reversal of {original.pk}",
+        reverses_id=original.pk,
+        override_by=actor.user_id,
+    )
+    reversal = ledger.post_one(posting, actor=actor)
+    original.status = TransactionStatus.REVERSED
+    original.save(update_fields=["status"])
+    audit.record(
+        actor=actor,
+        action="transaction.reversed",
+        entity_type="transaction",
+        entity_id=original.pk,
+        before={"status": TransactionStatus.POSTED},
+        after={"status": TransactionStatus.REVERSED, "reversal": str(reversal.pk)},
+        reason=reason,
+    )
+    return reversal
+
+
+def _mirrored_legs(original: Transaction) -> tuple[ledger.Leg, ...]:
+    """The legs the other way round, last first. System wallets are named so that they are locked in their turn."""
+    entries = LedgerEntry.objects.filter(transaction=original).select_related("wallet").order_by("leg")
+    sides: dict[int, dict[str, LedgerEntry]] = {}
+    for entry in entries:
+        sides.setdefault(entry.leg, {})[entry.direction] = entry
+    return tuple(
+        ledger.Leg(
+            _account(pair[Direction.CREDIT].wallet),
+            _account(pair[Direction.DEBIT].wallet),
+            pair[Direction.DEBIT].amount,
+            pair[Direction.DEBIT].currency,
+        )
+        for _, pair in sorted(sides.items(), reverse=True)
+    )
+
+
+def _account(wallet: Wallet) -> ledger.Account:
+    if wallet.account_code is None:
+        return wallet.pk
+    return SystemAccount(wallet.account_code, wallet.currency, wallet.lane)

@@ -1,0 +1,73 @@
+"""HTTP of the journal: history, reversal."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from fintech_core.http.serializers import ReasonInput
+from fintech_core.http.viewsets import DomainViewSet
+from fintech_core.security.capabilities import Capability
+from fintech_core.security.step_up import StepUpAction
+from transactions.ledger import selectors, services
+from transactions.ledger.models import Transaction
+from transactions.ledger.serializers import EntryOutput, TransactionFilter, TransactionOutput
+
+
+def read_back(transaction: Transaction) -> Transaction:
+    """The transaction with its entries, as the answer shows it."""
+    return selectors.read_back([transaction])[transaction.pk]
+
+
+@extend_schema(tags=["transactions"])
+class TransactionViewSet(DomainViewSet):
+    access: ClassVar = {
+        "list": Capability.TRANSACTIONS_READ,
+        "retrieve": Capability.TRANSACTIONS_READ,
+        "entries": Capability.TRANSACTIONS_READ,
+        "reverse": Capability.TRANSACTIONS_REVERSE,
+    }
+    idempotent: ClassVar = {"reverse": True}
+    step_up: ClassVar = {"reverse": StepUpAction("Reverse a transaction", of_staff=True)}
+    output = TransactionOutput
+    serializer_class = TransactionOutput
+    filter_input = TransactionFilter
+
+    def get_queryset(self) -> Any:
+        return selectors.with_entries(selectors.transactions_visible_to(self.actor))
+
+    def apply_filters(self, queryset: Any, filters: Any) -> Any:
+        return selectors.filter_transactions(queryset, dict(filters), actor=self.actor)
+
+    @extend_schema(operation_id="transactions_list")
+    def list(self, request: Request) -> Response:
+        """History, newest first."""
+        return self.list_page()
+
+    @extend_schema(operation_id="transactions_retrieve")
+    def retrieve(self, request: Request, pk: UUID) -> Response:
+        return self.retrieve_one()
+
+    @extend_schema(operation_id="transactions_entries", responses=EntryOutput(many=True))
+    @action(detail=True, methods=["get"])
+    def entries(self, request: Request, pk: UUID) -> Response:
+        """All legs; of other people's wallets only direction, amount and currency."""
+        rows = self.get_object().entries.all()
+        return Response(EntryOutput(rows, many=True, context={"actor": self.actor}).data)
+
+    @extend_schema(operation_id="transactions_reverse", request=ReasonInput, responses={201: TransactionOutput})
+    @action(detail=True, methods=["post"])
+    def reverse(self, request: Request, pk: UUID) -> HttpResponse:
+        """Undo a transaction by a new, mirrored one. Operators."""
+        data = self.validated(ReasonInput)
+        transaction_id = self.get_object().pk
+        return self.write(
+            lambda: read_back(services.reverse_transaction(actor=self.actor, transaction_id=transaction_id, **data)),
+            TransactionOutput,
+            status=201,
+            needs_key=True,
+        )

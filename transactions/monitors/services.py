@@ -1,0 +1,86 @@
+"""Monitors: an owner is notified when a wallet's available balance crosses a threshold (evaluation.py)."""
+
+import uuid
+from datetime import datetime
+from decimal import Decimal
+
+from fintech_core.audit import records as audit
+from fintech_core.exceptions import CurrencyMismatch, DomainError, NotFound
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
+from fintech_core.values.money import Money
+from transactions.ledger.postings import WalletClosed
+from transactions.monitors.enums import MonitorCondition, MonitorState
+from transactions.monitors.models import Monitor
+from wallet.enums import WalletStatus
+from wallet.locks import lock_wallets
+from wallet.models import Wallet
+from wallet.selectors import wallets_owned_by
+
+MAX_PER_WALLET = 20
+
+
+class TooManyMonitors(DomainError):
+    code = "too_many_monitors"
+    title = "A wallet has at most 20 monitors."
+
+
+def create_monitor(
+    *,
+    actor: Actor,
+    wallet_id: uuid.UUID,
+    condition: MonitorCondition,
+    threshold: Decimal,
+    currency: str,
+    description: str = "",
+    now: datetime,
+) -> Monitor:
+    """Watch a wallet of the actor. Where the condition holds already it starts FIRED: the next crossing is an event.
+
+    Raises NotFound, CurrencyMismatch, WalletClosed, TooManyMonitors.
+    """
+    wallet = _own_wallet(actor, wallet_id)
+    if wallet.currency != currency:
+        raise CurrencyMismatch
+    if wallet.status == WalletStatus.CLOSED:
+        raise WalletClosed
+    if Monitor.objects.filter(wallet=wallet).count() >= MAX_PER_WALLET:
+        raise TooManyMonitors
+    monitor = Monitor(wallet=wallet, condition=condition, threshold=threshold, description=description, created_at=now)
+    monitor.state = MonitorState.FIRED if monitor.is_met(wallet.available) else MonitorState.ARMED
+    monitor.save(force_insert=True)
+    _audit(actor, "monitor.created", monitor)
+    return monitor
+
+
+def delete_monitor(*, actor: Actor, wallet_id: uuid.UUID, monitor_id: uuid.UUID, now: datetime) -> None:
+    """Stop watching. Raises NotFound."""
+    wallet = _own_wallet(actor, wallet_id)
+    monitor = Monitor.objects.filter(wallet=wallet, pk=monitor_id).first()
+    if monitor is None:
+        raise NotFound
+    _audit(actor, "monitor.deleted", monitor)
+    monitor.delete()
+
+
+def _own_wallet(actor: Actor, wallet_id: uuid.UUID) -> Wallet:
+    """The wallet, locked. Watching is its owner's alone; staff look."""
+    actor.require(Capability.WALLETS_WRITE)
+    if not wallets_owned_by(actor).filter(pk=wallet_id).exists():
+        raise NotFound
+    return lock_wallets([wallet_id])[wallet_id]
+
+
+def _audit(actor: Actor, action: str, monitor: Monitor) -> None:
+    audit.record(
+        actor=actor,
+        action=action,
+        entity_type="monitor",
+        entity_id=monitor.pk,
+        after={
+            "wallet": str(monitor.wallet_id),
+            "condition": monitor.condition,
+            "threshold": str(Money(monitor.threshold, monitor.currency)),
+            "state": monitor.state,
+        },
+    )

@@ -1,0 +1,389 @@
+"""Scheduled transfers as their owners handle them: setting up, pausing, resuming, canceling. `runs.py` pays them.
+
+A schedule that isn't over has a claim on the source wallet, which its owner can end. It has none on the payee's wallet:
+the payee neither sees it nor can end it, so it must not keep their wallet open. Every run asks for the payee again.
+"""
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from compliance.selectors import kyc_level_of
+from compliance.services import require_kyc
+from fintech_core.audit import records as audit
+from fintech_core.db.work import LostRace
+from fintech_core.exceptions import DomainError, InvalidTransition, NotFound, ValidationFailed
+from fintech_core.outbox import events as outbox
+from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
+from fintech_core.values.money import Money
+from transactions.ledger import engine as ledger
+from transactions.schedules import recurrence
+from transactions.schedules.enums import SCHEDULE_TRANSITIONS, BusinessDayRule, Frequency, RunStatus, ScheduleStatus
+from transactions.schedules.locks import lock_transfer_schedule
+from transactions.schedules.models import ScheduledRun, TransferSchedule
+from transactions.schedules.selectors import (
+    open_schedules_of_others_naming,
+    schedules_owned_by,
+    schedules_visible_to,
+    unconfirmed_schedules_of,
+)
+from transactions.transfers.services import outflows, payees
+from transactions.transfers.services.payees import DestinationUnavailable
+from transactions.transfers.services.planning import Destination
+from users.models import User
+from users.selectors import user_by_verified_email, user_by_verified_phone
+from wallet.enums import WalletStatus
+from wallet.locks import lock_wallets
+from wallet.models import Wallet
+from wallet.owners import Owner
+from wallet.selectors import open_wallet_of, wallets_owned_by
+from wallet.services import add_claim, remove_claims
+
+CLAIM_KIND = "schedule"
+ENTITY = "transfer_schedule"
+MAX_SCHEDULES = 100  # from one wallet, that aren't over
+MAX_AHEAD = timedelta(days=10 * 366)
+OPEN = (ScheduleStatus.ACTIVE, ScheduleStatus.PAUSED)
+OPEN_RUNS = (RunStatus.PENDING, RunStatus.RETRYING)
+
+
+class TooManySchedules(DomainError):
+    code = "too_many_schedules"
+    title = "The wallet has as many scheduled transfers as a wallet may have. Cancel one first."
+
+
+@dataclass(frozen=True, slots=True)
+class _Payee:
+    """Who is paid, as it was asked for, and the wallet that this means today."""
+
+    wallet: Wallet
+    user: User | None
+
+
+def rule_of(schedule: TransferSchedule) -> recurrence.Rule:
+    return recurrence.Rule(
+        frequency=Frequency(schedule.frequency),
+        start_at=schedule.start_at,
+        end_on=schedule.end_on,
+        max_runs=schedule.max_runs,
+        business_day_rule=BusinessDayRule(schedule.business_day_rule),
+    )
+
+
+def create_schedule(
+    *,
+    actor: Actor,
+    source_wallet: uuid.UUID,
+    destination: Destination,
+    amount: Decimal,
+    currency: str,
+    frequency: Frequency,
+    start_at: datetime,
+    end_on: date | None = None,
+    max_runs: int | None = None,
+    business_day_rule: BusinessDayRule = BusinessDayRule.NONE,
+    description: str = "",
+    now: datetime,
+) -> TransferSchedule:
+    """Set up a transfer for later, from a wallet of the actor. All gates but that of the money are checked now, and all
+    of them at every run.
+
+    A fresh code confirms all runs. Without one each run counts as an unconfirmed outflow, and the most that all
+    schedules without one pay within a day is checked now, so that they never exceed the threshold by themselves.
+
+    Raises, what is said of the payer first: ValidationFailed (`start_at` not in the future or too far in it),
+    StepUpRequired, NotFound (source), CurrencyMismatch, WalletClosed, WalletFrozen, KycRequired,
+    TooManySchedules, TooManyUnknownPayees, SameWallet, DestinationUnavailable.
+    """
+    actor.require(Capability.TRANSFERS_WRITE)
+    _refuse_start(start_at, now)
+    if actor.user_id is None:
+        raise NotFound("There is no such source wallet.")
+    outflow = outflows.locked(actor=actor, currencies=[currency])
+    a_day = amount * recurrence.most_in_a_day(frequency)
+    outflow.admit([(currency, a_day), *unconfirmed_schedules_of(actor)])
+    source, payee = _parties(actor, source_wallet, destination, currency)
+    schedule = TransferSchedule(
+        owner_id=actor.user_id,
+        source_wallet=source,
+        destination_wallet=None if payee.user else payee.wallet,
+        destination_user=payee.user,
+        amount=amount,
+        currency=currency,
+        description=description,
+        frequency=frequency,
+        confirmed=outflow.is_confirmed,
+        start_at=start_at,
+        end_on=end_on,
+        max_runs=max_runs,
+        business_day_rule=business_day_rule,
+        created_at=now,
+    )
+    schedule.next_run_at = _first_run(rule_of(schedule))
+    schedule.save(force_insert=True)
+    add_claim(wallet=source, kind=CLAIM_KIND, ref=schedule.pk, now=now)
+    tell(
+        actor=actor,
+        action="schedule.created",
+        schedule=schedule,
+        payee_wallet=str(payee.wallet.pk),
+        frequency=schedule.frequency,
+    )
+    return schedule
+
+
+def pause_schedule(*, actor: Actor, schedule_id: uuid.UUID, now: datetime) -> TransferSchedule:
+    """Run nothing until it is resumed. The owner's. Raises NotFound, InvalidTransition."""
+    schedule = _own(actor, schedule_id)
+    before = move(schedule, ScheduleStatus.PAUSED)
+    schedule.next_run_at = None
+    schedule.save(update_fields=["status", "next_run_at"])
+    tell(actor=actor, action="schedule.paused", schedule=schedule, before=before)
+    return schedule
+
+
+def resume_schedule(*, actor: Actor, schedule_id: uuid.UUID, now: datetime) -> TransferSchedule:
+    """Go on with the next occurrence from now; those that were due meanwhile are SKIPPED, not made up for.
+
+    The owner's. A schedule of which none is left is COMPLETED. Raises NotFound, InvalidTransition.
+    """
+    schedule = _own(actor, schedule_id)
+    before = move(schedule, ScheduleStatus.ACTIVE)
+    skip_open_run(schedule, "The schedule was paused.")
+    upcoming = skip_occurrences(
+        schedule, before=_first_after(schedule, now), detail="The schedule was paused.", now=now
+    )
+    if upcoming is None:
+        schedule.status = ScheduleStatus.COMPLETED
+        release(schedule)
+    schedule.next_run_at = upcoming
+    schedule.save(update_fields=["status", "next_run_at", "next_occurrence"])
+    tell(actor=actor, action="schedule.resumed", schedule=schedule, before=before)
+    return schedule
+
+
+def cancel_schedule(*, actor: Actor, schedule_id: uuid.UUID, reason: str = "", now: datetime) -> TransferSchedule:
+    """End it for good. The owner's; operators may, with a reason. What was paid stays paid.
+
+    Raises NotFound, ValidationFailed (an operator without a reason), InvalidTransition.
+    """
+    actor.require(Capability.SCHEDULES_CANCEL)
+    is_own = schedules_owned_by(actor).filter(pk=schedule_id).exists()
+    if not is_own:
+        if not schedules_visible_to(actor).filter(pk=schedule_id).exists():
+            raise NotFound
+        if not reason:
+            message = "Cancelling somebody else's needs a reason."
+            raise ValidationFailed([{"field": "reason", "code": "required", "message": message}])
+    schedule = _locked(schedule_id)
+    _cancel(actor, schedule, audit.reason_of(reason, is_own=is_own))
+    return schedule
+
+
+def cancel_schedules_naming(*, actor: Actor, owner: Owner, schedules: Iterable[TransferSchedule], reason: str) -> int:
+    """Cancel the `schedules` (locked, of others) that name a person who is being erased, or an organization that is
+    being closed. Returns how many were open.
+
+    Raises LostRace where there is another one by now: the caller locks schedules before the owner, so it starts again.
+    """
+    canceled = [schedule for schedule in schedules if schedule.status in OPEN]
+    for schedule in canceled:
+        _cancel(actor, schedule, reason)
+    if open_schedules_of_others_naming(owner):
+        raise LostRace
+    return len(canceled)
+
+
+def _cancel(actor: Actor, schedule: TransferSchedule, reason: str) -> None:
+    """End a locked schedule, with the run that is being tried. Raises InvalidTransition."""
+    before = move(schedule, ScheduleStatus.CANCELED)
+    skip_open_run(schedule, "The schedule was canceled.")
+    schedule.next_run_at = None
+    schedule.save(update_fields=["status", "next_run_at"])
+    release(schedule)
+    tell(actor=actor, action="schedule.canceled", schedule=schedule, before=before, reason=reason)
+
+
+# --- Shared with runs.py; the caller holds the schedule's lock -------------------------------------------------------
+
+
+def move(schedule: TransferSchedule, target: ScheduleStatus) -> ScheduleStatus:
+    """Set the status by the map and return the one before. Raises InvalidTransition."""
+    before = ScheduleStatus(schedule.status)
+    if target not in SCHEDULE_TRANSITIONS[before]:
+        raise InvalidTransition(f"The schedule is {before}.", extensions={"schedule_status": str(before)})
+    schedule.status = target
+    return before
+
+
+def skip_open_run(schedule: TransferSchedule, detail: str) -> None:
+    """The occurrence that is being tried, if there is one, won't be tried again."""
+    run = ScheduledRun.objects.filter(schedule=schedule, status__in=OPEN_RUNS).first()
+    if run is not None:
+        run.status, run.detail, run.next_attempt_at = RunStatus.SKIPPED, detail, None
+        run.save(update_fields=["status", "detail", "next_attempt_at"])
+        schedule.next_occurrence = run.occurrence + 1
+        schedule.save(update_fields=["next_occurrence"])
+
+
+def skip_occurrences(schedule: TransferSchedule, *, before: int, detail: str, now: datetime) -> datetime | None:
+    """Write the occurrences down to `before` as SKIPPED, in one statement; returns when the next one is due, if any."""
+    rule = rule_of(schedule)
+    skipped = [
+        ScheduledRun(
+            schedule=schedule, occurrence=number, due_at=due, status=RunStatus.SKIPPED, detail=detail, created_at=now
+        )
+        for number in range(schedule.next_occurrence, before)
+        if (due := recurrence.due_at(rule, number)) is not None
+    ]
+    ScheduledRun.objects.bulk_create(skipped)
+    schedule.next_occurrence = max(schedule.next_occurrence, before)
+    return recurrence.due_at(rule, schedule.next_occurrence)
+
+
+def release(schedule: TransferSchedule) -> None:
+    """The source wallet may be closed again."""
+    remove_claims(kind=CLAIM_KIND, refs=[schedule.pk])
+
+
+def tell(
+    *,
+    actor: Actor,
+    action: str,
+    schedule: TransferSchedule,
+    before: ScheduleStatus | None = None,
+    reason: str = "",
+    **facts: Any,
+) -> None:
+    """The audit row and the owner's event of one change."""
+    after = {"status": str(schedule.status), "money": str(Money(schedule.amount, schedule.currency)), **facts}
+    audit.record(
+        actor=actor,
+        action=action,
+        entity_type=ENTITY,
+        entity_id=schedule.pk,
+        before={"status": str(before)} if before else None,
+        after=after,
+        reason=reason,
+    )
+    # A payee who was asked for by address stays unknown to the owner.
+    payload = {name: value for name, value in after.items() if name != "payee_wallet"}
+    outbox.publish(
+        type=action,
+        entity_type=ENTITY,
+        entity_id=schedule.pk,
+        owner_id=schedule.source_wallet.owner_id,
+        payload=payload,
+    )
+
+
+# --- Checks -----------------------------------------------------------------------------------------------------------
+
+
+def _parties(actor: Actor, source_wallet: uuid.UUID, destination: Destination, currency: str) -> tuple[Wallet, _Payee]:
+    """The actor's wallet and the payee, both wallets locked, after all gates of a transfer but its funds."""
+    source = wallets_owned_by(actor).filter(pk=source_wallet).first()
+    if source is None:
+        raise NotFound("There is no such source wallet.")
+    if source.currency != currency:
+        raise ledger.CurrencyMismatch
+    _refuse_payer(source)
+    require_kyc(owner_id=source.owner_id, operation="transfer_out")
+    payee = _resolve(actor, source, destination)
+    # Nobody adds another one to the source while they are counted: its lock is held.
+    wallets = lock_wallets([source.pk, payee.wallet.pk])
+    source, payee = wallets[source.pk], _Payee(wallets[payee.wallet.pk], payee.user)
+    _refuse_payer(source)
+    if payee.wallet.status == WalletStatus.CLOSED:
+        raise _unavailable(actor, source, payee.wallet)
+    return source, payee
+
+
+def _refuse_start(start_at: datetime, now: datetime) -> None:
+    if start_at <= now:
+        message = "It starts in the future."
+        raise ValidationFailed([{"field": "start_at", "code": "not_in_the_future", "message": message}])
+    if start_at > now + MAX_AHEAD:
+        message = "It starts within ten years."
+        raise ValidationFailed([{"field": "start_at", "code": "too_far_ahead", "message": message}])
+
+
+def _first_run(rule: recurrence.Rule) -> datetime:
+    """Raises ValidationFailed where business days are asked for and none lies between start and end."""
+    due = recurrence.due_at(rule, 1)
+    if due is None or (rule.business_day_rule != BusinessDayRule.NONE and not recurrence.is_business_day(due.date())):
+        message = "There is no business day from its start to its end."
+        raise ValidationFailed([{"field": "end_on", "code": "no_business_day", "message": message}])
+    return due
+
+
+def _resolve(actor: Actor, source: Wallet, destination: Destination) -> _Payee:
+    """The payee of the source wallet's currency. Raises TooManyUnknownPayees, SameWallet, and DestinationUnavailable:
+    the one answer that a transfer gives, too, and counted like it."""
+    counters = payees.used_now(actor=actor)
+    user: User | None = None
+    if destination.wallet_id is not None:
+        wallet = Wallet.objects.filter(pk=destination.wallet_id, account_code__isnull=True).first()
+        if wallet is None or wallet.owner_id != actor.owner_id:
+            named = wallet.pk if wallet is not None else payees.NOWHERE
+            payees.refuse_unknown(counters, payers=[source.pk], payees=[named])
+    else:
+        payees.refuse_unknown(counters, payers=[source.pk], payees=[payees.NOWHERE])
+        if destination.email is not None:
+            user = user_by_verified_email(destination.email)
+        else:
+            user = user_by_verified_phone(destination.phone or "")
+        wallet = open_wallet_of(user.pk, source.currency) if user is not None else None
+    if wallet is not None and wallet.pk == source.pk:
+        raise ledger.SameWallet
+    if wallet is None or wallet.owner_id is None or wallet.status == WalletStatus.CLOSED:
+        raise _unavailable(actor, source, wallet)
+    if wallet.currency != source.currency:
+        raise _unavailable(actor, source, wallet)
+    if not payees.may_receive({wallet.owner_id: kyc_level_of(wallet.owner_id)}):
+        raise _unavailable(actor, source, wallet)
+    return _Payee(wallet, user)
+
+
+def _unavailable(actor: Actor, source: Wallet, meant: Wallet | None) -> DestinationUnavailable:
+    own = meant is not None and meant.owner_id == source.owner_id
+    refusal = DestinationUnavailable(source=source.pk, wallet=meant.pk if meant is not None else None, own=own)
+    refusal.trace = payees.count_of(actor=actor, outcomes=[refusal])
+    return refusal
+
+
+def _refuse_payer(source: Wallet) -> None:
+    """What is said of the payer alone: before the payee is looked up, and again on the locked row."""
+    if source.status == WalletStatus.CLOSED:
+        raise ledger.WalletClosed
+    if source.status == WalletStatus.FROZEN:
+        raise ledger.WalletFrozen
+    if TransferSchedule.objects.filter(source_wallet=source, status__in=OPEN).count() >= MAX_SCHEDULES:
+        raise TooManySchedules
+
+
+def _own(actor: Actor, schedule_id: uuid.UUID) -> TransferSchedule:
+    """The actor's own, locked. Raises NotFound."""
+    actor.require(Capability.TRANSFERS_WRITE)
+    if not schedules_owned_by(actor).filter(pk=schedule_id).exists():
+        raise NotFound
+    return _locked(schedule_id)
+
+
+def _locked(schedule_id: uuid.UUID) -> TransferSchedule:
+    schedule = lock_transfer_schedule(schedule_id)
+    if schedule is None:
+        raise NotFound
+    return schedule
+
+
+def _first_after(schedule: TransferSchedule, now: datetime) -> int:
+    """The number of the first occurrence that isn't due yet, or of the one after the last."""
+    rule, number = rule_of(schedule), schedule.next_occurrence
+    while (due := recurrence.due_at(rule, number)) is not None and due <= now:
+        number += 1
+    return number

@@ -1,1 +1,0 @@
-"""Inputs and outputs of the ledger, a module per subject."""

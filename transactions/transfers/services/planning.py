@@ -1,0 +1,292 @@
+"""What transfers come to before the ledger decides: for each item a posting, or the refusal that stands already.
+
+One to a thousand items cost the same number of statements. Nothing is locked or written here; the ledger decides on
+locked figures, and the database checks again. Single transfers, batches, imports and dry runs all come through here.
+
+A payee is looked up only for a payer who could pay. One who can't be paid is planned as NOWHERE, so that the ledger
+judges the payer first: what is said of a payee is said to those alone who could have paid.
+"""
+
+import uuid
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from compliance.services import refused_by_kyc
+from fintech_core.exceptions import DomainError, KycRequired, NotFound
+from fintech_core.security.actors import Actor
+from fintech_core.values.identifiers import InvalidIdentifier, normalise_email
+from transactions.fees import calculation as fees
+from transactions.fees.models import FeeSchedule
+from transactions.ledger import engine as ledger
+from transactions.ledger.enums import TransactionKind
+from transactions.ledger.selectors import FEES
+from transactions.transfers.selectors import Party, credits_that_cannot_go_back, parties_and_fees, parties_of_persons
+from transactions.transfers.services import payees
+from users.models import User
+from users.selectors import users_by_verified_emails, users_by_verified_phones
+from wallet.enums import WalletStatus
+from wallet.models import Wallet
+
+MAX_ITEMS = ledger.MAX_POSTINGS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Destination:
+    """Where a transfer goes: exactly one of the three."""
+
+    wallet_id: uuid.UUID | None = None
+    email: str | None = None
+    phone: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferItem:
+    """One transfer as it is asked for. `amount` is exact in `currency`."""
+
+    source_wallet: uuid.UUID
+    destination: Destination
+    amount: Decimal
+    currency: str
+    reference: str | None = None
+    description: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """A transfer that only the ledger may still refuse. The fee is a leg of the same posting.
+
+    `destination` is NOWHERE for a payee who can't be paid, or wasn't looked up since the payer can't pay
+    (`looked_up`); `meant` is the wallet that was named, where there is one, and `is_own` says that it is the payer's.
+    """
+
+    item: TransferItem
+    source: uuid.UUID
+    destination: uuid.UUID
+    fee: Decimal
+    posting: ledger.Posting
+    looked_up: bool = True
+    meant: uuid.UUID | None = None
+    is_own: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Facts:
+    """What the payers of a batch are judged by; `wallets` are all that the items name by id."""
+
+    wallets: Mapping[uuid.UUID, Party]
+    sources: Mapping[uuid.UUID, Party]
+    may_not_send: Mapping[uuid.UUID, KycRequired]
+    schedules: Mapping[tuple[str, int | None], FeeSchedule]
+    prices: ledger.Prices
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _People:
+    """The payees of a batch who were named by address or number."""
+
+    by_email: Mapping[str, User]
+    by_phone: Mapping[str, User]
+    by_owner: Mapping[tuple[uuid.UUID, str], Party]
+
+
+def plan_transfers(
+    *, actor: Actor, items: Sequence[TransferItem], tentative: bool, beside: Callable[[], object] = list
+) -> list[Plan | DomainError]:
+    """A plan or a refusal for each item, in order. `beside` executes what travels with the first statements, ahead of
+    them. `tentative`: it may be answered without any of it being paid (payees.py).
+
+    Refusals: NotFound (a source that isn't the actor's), CurrencyMismatch, KycRequired (of the payer), SameWallet.
+    Raises TooManyUnknownPayees.
+    """
+    if not 1 <= len(items) <= MAX_ITEMS:
+        raise ValueError(f"a batch has 1 to {MAX_ITEMS} transfers")
+    facts, counters = _read(actor, items, beside)
+    refusals = [_payer_refusal(facts, item) for item in items]
+    fees_due = [Decimal(0) if refusals[at] else _fee(facts, item) for at, item in enumerate(items)]
+    able = [
+        refusals[at] is None and facts.sources[item.source_wallet].could_pay(item.amount + fees_due[at])
+        for at, item in enumerate(items)
+    ]
+    payable = [item for at, item in enumerate(items) if able[at]]
+    named = {item.destination.wallet_id or payees.NOWHERE for item in payable if not _is_own(facts, item)}
+    payees.refuse_unknown(counters, payers=facts.sources.keys(), payees=named, tentative=tentative)
+    people = _look_up(payable)
+    targets = [_target(facts, people, item) if able[at] else None for at, item in enumerate(items)]
+    receivers = payees.may_receive({target.owner_id: target.kyc_level for target in targets if target is not None})
+    return [
+        refusals[at] or _plan(facts, item, fees_due[at], targets[at], receivers, looked_up=able[at])
+        for at, item in enumerate(items)
+    ]
+
+
+def _is_own(facts: _Facts, item: TransferItem) -> bool:
+    """Whether it names a wallet of the payer's by its id; by address nothing is looked up yet."""
+    wallet = facts.wallets.get(item.destination.wallet_id or payees.NOWHERE)
+    return wallet is not None and wallet.owner_id == facts.sources[item.source_wallet].owner_id
+
+
+def _read(
+    actor: Actor, items: Sequence[TransferItem], beside: Callable[[], object]
+) -> tuple[_Facts, payees.Counters | None]:
+    """What the payers must be judged by, in one round trip, and how many unknown payees the actor has named before."""
+    source_ids = {i.source_wallet for i in items}
+    wallet_ids = {i.destination.wallet_id for i in items if i.destination.wallet_id is not None}
+    currencies = {i.currency for i in items}
+    counters: list[payees.Counters | None] = []
+
+    def along() -> None:
+        beside()
+        counters.append(payees.used(actor=actor))
+
+    wallets, schedules = parties_and_fees(
+        wallet_ids=source_ids | wallet_ids,
+        kind=TransactionKind.TRANSFER,
+        currencies=currencies,
+        along=along,
+    )
+    sources = {pk: wallet for pk, wallet in wallets.items() if pk in source_ids and wallet.owner_id == actor.owner_id}
+    levels = {party.owner_id: party.kyc_level for party in sources.values()}
+    facts = _Facts(
+        wallets=wallets,
+        sources=sources,
+        may_not_send=refused_by_kyc(levels=levels, operation="transfer_out"),
+        schedules=schedules,
+        prices=_prices(TransactionKind.TRANSFER, currencies, schedules),
+    )
+    return facts, counters[0]
+
+
+def _look_up(items: Sequence[TransferItem]) -> _People:
+    """The payees of these items who are named by address or number: as many statements whether they exist or not."""
+    emails = {_normal(i.destination.email) for i in items if i.destination.email is not None}
+    phones = {i.destination.phone for i in items if i.destination.phone is not None}
+    by_email = users_by_verified_emails(emails) if emails else {}
+    by_phone = users_by_verified_phones(phones) if phones else {}
+    found = {user.pk for user in (*by_email.values(), *by_phone.values())}
+    named = emails or phones
+    by_owner = parties_of_persons(found, {i.currency for i in items}) if named else {}
+    return _People(by_email=by_email, by_phone=by_phone, by_owner=by_owner)
+
+
+def _normal(email: str) -> str:
+    """The form in which addresses are kept; "" (nobody's) for what can't be one."""
+    try:
+        return normalise_email(email)
+    except InvalidIdentifier:
+        return ""
+
+
+def _payer_refusal(facts: _Facts, item: TransferItem) -> DomainError | None:
+    """What is against the payer already. Whether the wallet is open and has the money, the ledger decides."""
+    source = facts.sources.get(item.source_wallet)
+    if source is None:
+        return NotFound("There is no such source wallet.")
+    if source.currency != item.currency:
+        return ledger.CurrencyMismatch()
+    same = ledger.SameWallet() if item.destination.wallet_id == source.pk else None
+    return facts.may_not_send.get(source.owner_id) or same
+
+
+def _fee(facts: _Facts, item: TransferItem) -> Decimal:
+    schedule = schedule_for(facts.schedules, item.currency, facts.sources[item.source_wallet].kyc_level)
+    return fees.fee_of(schedule, item.amount) if schedule is not None else Decimal(0)
+
+
+def _plan(
+    facts: _Facts,
+    item: TransferItem,
+    fee: Decimal,
+    target: Party | None,
+    receivers: Collection[uuid.UUID],
+    *,
+    looked_up: bool,
+) -> Plan | DomainError:
+    if target is not None and target.pk == item.source_wallet:
+        return ledger.SameWallet()
+    meant = target or facts.wallets.get(item.destination.wallet_id or payees.NOWHERE) if looked_up else None
+    payable = target is not None and target.owner_id in receivers and target.status != WalletStatus.CLOSED
+    destination = target.pk if target is not None and payable else payees.NOWHERE
+    return Plan(
+        item=item,
+        source=item.source_wallet,
+        destination=destination,
+        fee=fee,
+        posting=_posting(item, item.source_wallet, destination, fee, facts.prices),
+        looked_up=looked_up,
+        meant=meant.pk if meant is not None else None,
+        is_own=meant is not None and meant.owner_id == facts.sources[item.source_wallet].owner_id,
+    )
+
+
+def schedule_for(
+    schedules: Mapping[tuple[str, int | None], FeeSchedule], currency: str, level: int
+) -> FeeSchedule | None:
+    """The schedule of the payer's own KYC level, else the one for everybody else, else none."""
+    return schedules.get((currency, level)) or schedules.get((currency, None))
+
+
+def fee_legs_for(
+    *, kind: TransactionKind, source: Wallet, amount: Decimal
+) -> tuple[tuple[ledger.Leg, ...], ledger.Prices]:
+    """The fee that `amount` out of `source` costs its owner now: one leg more of the same posting, or none; and what it
+    was worked out from, for the posting's `prices`."""
+    parties, schedules = parties_and_fees(wallet_ids=[source.pk], kind=kind, currencies=[source.currency])
+    schedule = schedule_for(schedules, source.currency, parties[source.pk].kyc_level)
+    legs = _fee_legs(source.pk, fees.fee_of(schedule, amount), source.currency) if schedule is not None else ()
+    return legs, _prices(kind, [source.currency], schedules)
+
+
+def _prices(
+    kind: TransactionKind, currencies: Iterable[str], schedules: Mapping[tuple[str, int | None], FeeSchedule]
+) -> ledger.Prices:
+    return ledger.Prices(kind, frozenset(currencies), frozenset(schedule.pk for schedule in schedules.values()))
+
+
+def largest_untransferable(wallet: Wallet) -> Decimal:
+    """The most of the balance of `wallet` that its owner can't send on, or can't send back to who paid it in.
+
+    All of it where the owner's KYC level forbids transfers. Else the fee of one unit: fees never fall when the amount
+    grows, so who can't pay the fee of the smallest amount can't pay any. Or, where it is more, what came from wallets
+    that take nothing back. Else zero: every balance can be sent on.
+    """
+    parties, schedules = parties_and_fees(
+        wallet_ids=[wallet.pk], kind=TransactionKind.TRANSFER, currencies=[wallet.currency]
+    )
+    owner = parties[wallet.pk]
+    if refused_by_kyc(levels={owner.owner_id: owner.kyc_level}, operation="transfer_out"):
+        return wallet.balance
+    schedule = schedule_for(schedules, wallet.currency, owner.kyc_level)
+    fee = fees.fee_of(schedule, Decimal(1).scaleb(-wallet.exponent)) if schedule is not None else Decimal(0)
+    return max(fee, credits_that_cannot_go_back(wallet.pk))
+
+
+def _fee_legs(source: uuid.UUID, fee: Decimal, currency: str) -> tuple[ledger.Leg, ...]:
+    return (ledger.Leg(source, ledger.SystemAccount(FEES, currency), fee, currency),) if fee else ()
+
+
+def _target(facts: _Facts, people: _People, item: TransferItem) -> Party | None:
+    """The customer's wallet that is meant, in the item's currency; it may be closed."""
+    destination = item.destination
+    if destination.wallet_id is not None:
+        wallet = facts.wallets.get(destination.wallet_id)
+        return wallet if wallet is not None and wallet.currency == item.currency else None
+    if destination.email is not None:
+        user = people.by_email.get(_normal(destination.email))
+    else:
+        user = people.by_phone.get(destination.phone or "")
+    return people.by_owner.get((user.pk, item.currency)) if user is not None else None
+
+
+def _posting(
+    item: TransferItem, source: uuid.UUID, target: uuid.UUID, fee: Decimal, prices: ledger.Prices
+) -> ledger.Posting:
+    return ledger.Posting(
+        kind=TransactionKind.TRANSFER,
+        legs=(ledger.Leg(source, target, item.amount, item.currency), *_fee_legs(source, fee, item.currency)),
+        reference=item.reference,
+        description=item.description,
+        metadata=item.metadata,
+        prices=prices,
+    )

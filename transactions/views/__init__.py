@@ -1,1 +1,0 @@
-"""HTTP of the ledger, a module per subject."""
