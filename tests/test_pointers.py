@@ -14,9 +14,9 @@ from django.apps import apps
 from django.conf import settings
 
 from devtools import test_cases
-from fintech_core import event_types
-from fintech_core.capabilities import Capability
 from fintech_core.celery import app
+from fintech_core.outbox import event_types
+from fintech_core.security.capabilities import Capability
 from tests.secrets_scan import tracked_files
 
 ROOT = Path(settings.BASE_DIR)

@@ -13,8 +13,8 @@ from django.db.models import TextChoices
 from drf_spectacular.generators import SchemaGenerator
 
 from tests.test_house import sources
-from transactions.accounts import PLATFORM_CODES
-from transactions.enums import TransactionKind
+from transactions.ledger.accounts import PLATFORM_CODES
+from transactions.ledger.enums import TransactionKind
 from users.enums import KycStatus
 from users.scopes import SCOPES
 

@@ -5,7 +5,7 @@
     line    = the fields of FIELDS after the version "1", each as <length in bytes>:<UTF-8 bytes>,
 
 Rows are chained in (txid, id) order once every transaction below them has ended (`ledger_horizon()`), so that
-writers never wait for the chain and it never forks. The insert trigger (audit_triggers.py) computes the same.
+writers never wait for the chain and it never forks. The insert trigger (triggers.py) computes the same.
 """
 
 import hashlib

@@ -41,7 +41,7 @@ class AuditLog(models.Model):
 
 
 class AuditChain(models.Model):
-    """One link per audit row, in (txid, id) order, written by the sealing job (`audit_chain.py`). `seq` has no gaps."""
+    """One link per audit row, in (txid, id) order, written by the sealing job (`chain.py`). `seq` has no gaps."""
 
     seq = models.BigIntegerField(primary_key=True)
     audit = models.OneToOneField(AuditLog, on_delete=models.PROTECT, related_name="link")

@@ -1,7 +1,7 @@
 """What the database guarantees of the audit log, its chain and the outbox, whichever client writes.
 
 docs/security.md, Audit log and logs, says what they are for. The line that is hashed is spelled out in
-`audit_chain.py`; this is the second implementation of the same format.
+`chain.py`; this is the second implementation of the same format.
 """
 
 import pgtrigger

@@ -13,7 +13,7 @@ from fintech_core.db.fields import TransactionIdField
 class OutboxEvent(models.Model):
     """Something that happened, committed together with it. Ids, states and amounts only, never a personal value.
 
-    Events are read in the order (txid, id) and below the horizon only (outbox.py): `id` alone is no order, since a
+    Events are read in the order (txid, id) and below the horizon only (events.py): `id` alone is no order, since a
     transaction that began earlier may commit later.
     """
 
