@@ -109,7 +109,7 @@ def packages() -> frozenset[str]:
 def other_names() -> frozenset[str]:
     """What is spelled like a module's part and is none: capabilities, types of events, tasks, expressions."""
     app.loader.import_default_modules()
-    return EXPRESSIONS | frozenset(Capability) | frozenset(event_types.READERS) | frozenset(app.tasks)
+    return frozenset({*EXPRESSIONS, *Capability, *event_types.READERS, *app.tasks})
 
 
 def exists(dotted: str) -> bool:
