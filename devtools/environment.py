@@ -23,7 +23,6 @@ SECRETS = (
     "LEDGER_SEAL_KEY",
     "PII_KEYS",
     "PII_INDEX_KEYS",
-    "BACKUP_KEY",
 )
 HEADER = "# Written by `make run` at every start; change nothing here, use .env or real variables.\n"
 
@@ -79,7 +78,7 @@ def read_file(path: Path) -> dict[str, str]:
 def new_secret(name: str) -> str:
     if name == "SIMULATOR_WEBHOOK_SECRET":  # Standard Webhooks: base64 of 24 to 64 bytes
         return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-    if name in {"LEDGER_SEAL_KEY", "BACKUP_KEY"}:  # an Ed25519 seed; a key for AES
+    if name == "LEDGER_SEAL_KEY":  # an Ed25519 seed
         return base64.b64encode(secrets.token_bytes(32)).decode()
     if name in {"PII_KEYS", "PII_INDEX_KEYS"}:  # a ring with one key
         return "1:" + base64.b64encode(secrets.token_bytes(32)).decode()

@@ -61,8 +61,9 @@ def key_ring(name: str) -> str:
 # Personal data: what encrypts it, and what its blind indexes are made with. Losing them is losing the data.
 PII_KEYS = key_ring("PII_KEYS")
 PII_INDEX_KEYS = key_ring("PII_INDEX_KEYS")
-# Encrypts backups: the base64 of 32 random bytes. Only `backup` and `restore_backup` need it.
-BACKUP_KEY: str = env.str("BACKUP_KEY", default="")
+# Whom `backup` encrypts for (public keys of age), and the file that lets `restore_backup` decrypt.
+BACKUP_RECIPIENTS: list[str] = env.list("BACKUP_RECIPIENTS", default=[])
+BACKUP_IDENTITY_FILE: str = env.str("BACKUP_IDENTITY_FILE", default="")
 RESTORE_DATABASE_URL: str = env.str("RESTORE_DATABASE_URL", default="")
 DEBUG: bool = env.bool("DEBUG", default=False)
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEVELOPMENT else [])

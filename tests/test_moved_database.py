@@ -177,11 +177,13 @@ def assert_all_is_well(target: Product, before: list[str], after: list[str]) -> 
 def test_a_backup_restored_into_a_fresh_cluster_goes_on(source: Product, target: Product, tmp_path: Path) -> None:
     before = source.relay(writes=3)
     source.run("-c", RELAY.replace("while unit_of_work", "while False and unit_of_work"), "4")  # not yet handed over
-    file = tmp_path / "fintech.backup"
+    file, identity = tmp_path / "fintech.backup", str(tmp_path / "identity")
+    key = source.manage("create_backup_key", "--output", identity).stdout.splitlines()[0]
+    source.environment["BACKUP_RECIPIENTS"] = key.removeprefix("BACKUP_RECIPIENTS=")
     source.manage("backup", "--output", str(file))
     url = target.servers.database_url(servers.OWNER_ROLE, target.database)
 
-    source.manage("restore_backup", str(file), "--database-url", url)
+    source.manage("restore_backup", str(file), "--identity", identity, "--database-url", url)
 
     assert int(target.value("SELECT pg_current_xact_id()::text")) < highest(source) - BURNT // 2
     first = target.relay()

@@ -199,7 +199,8 @@ def read_only_snapshot() -> Iterator[None]:
 
 
 @contextmanager
-def _acting_as(config: Mapping[str, Any]) -> Iterator[None]:
+def acting_as(config: Mapping[str, Any]) -> Iterator[None]:
+    """Let the default connection be another one for a while."""
     wrapper = connections[DEFAULT_DB_ALIAS]
     wrapper.close()
     saved = wrapper.settings_dict
@@ -213,14 +214,14 @@ def _acting_as(config: Mapping[str, Any]) -> Iterator[None]:
 
 def as_owner() -> AbstractContextManager[None]:
     """Let the default connection act as the owner role for a while: migrations only."""
-    return _acting_as(settings.DATABASE_OWNER)
+    return acting_as(settings.DATABASE_OWNER)
 
 
 def as_login() -> AbstractContextManager[None]:
     """The owner's login without taking its role: for making the roles before they exist."""
     owner: Mapping[str, Any] = settings.DATABASE_OWNER
     options = {name: value for name, value in owner["OPTIONS"].items() if name != "options"}
-    return _acting_as({**owner, "OPTIONS": options})
+    return acting_as({**owner, "OPTIONS": options})
 
 
 def is_lock_timeout(error: BaseException) -> bool:

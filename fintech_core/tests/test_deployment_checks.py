@@ -21,6 +21,7 @@ import yaml
 from django.conf import global_settings, settings
 from django.core.checks import Error, Tags, run_checks
 from django.core.exceptions import ImproperlyConfigured
+from pyrage.x25519 import Identity
 
 from devtools import servers
 from fintech_core.ops import checks
@@ -37,6 +38,8 @@ def base64_of(name: str) -> str:
     return base64.b64encode(bytes.fromhex(hexadecimal(name))).decode()
 
 
+IDENTITY = Identity.generate()
+RECIPIENT = str(IDENTITY.to_public())
 GOOD = {
     "ENVIRONMENT": "production",
     "PROCESS_ROLE": "command",
@@ -44,7 +47,8 @@ GOOD = {
     "ALLOWED_HOSTS": "ledger.bank.example",
     **{name: hexadecimal(name) for name in ("SECRET_KEY", "JWT_SIGNING_KEY", "IDEMPOTENCY_HMAC_KEY")},
     **{name: f"1:{base64_of(name)}" for name in ("PII_KEYS", "PII_INDEX_KEYS")},
-    **{name: base64_of(name) for name in ("LEDGER_SEAL_KEY", "BACKUP_KEY")},
+    "LEDGER_SEAL_KEY": base64_of("LEDGER_SEAL_KEY"),
+    "BACKUP_RECIPIENTS": f"{RECIPIENT},{RECIPIENT}",
     "DATABASE_URL": "postgres://fintech_app:secret@db.bank.example:5432/fintech?sslmode=verify-full",
     "DATABASE_OWNER_URL": "postgres://fintech_owner:secret@db.bank.example:5432/fintech?sslmode=verify-full",
     "REDIS_URL": "rediss://:secret@cache.bank.example:6379/0",
@@ -151,7 +155,13 @@ TABLE: Mapping[str, Row] = {
         (f"{GOOD['PII_INDEX_KEYS']},3:{base64_of('3')}", "E009"),
         (f"1:{ANOTHERS_IN_BASE64}", "E003"),
     ],
-    "BACKUP_KEY": [(SHORT, "E022"), (hexadecimal("BACKUP_KEY"), "E022"), (ANOTHERS_IN_BASE64, "E003")],
+    "BACKUP_RECIPIENTS": [
+        (SHORT, "E022"),
+        (RECIPIENT[:-1], "E022"),
+        (f"{RECIPIENT},{str(IDENTITY).lower()}", "E022"),
+        (str(IDENTITY), "E022"),
+    ],
+    "BACKUP_IDENTITY_FILE": f"{SAFE}: of a command; given to web or worker it is a warning (below)",
     "RESTORE_DATABASE_URL": f"{SAFE}: of a command; given to web or worker it is a warning (below)",
     "LEDGER_SEAL_KEY": [
         ("", "E008"),
@@ -351,7 +361,7 @@ def test_nothing_is_said_of_a_good_environment(role: str) -> None:
 
 def good_for(role: str) -> dict[str, str]:
     """As it should be given to the processes of a role."""
-    only_commands = {"DATABASE_OWNER_URL", "BACKUP_KEY"}
+    only_commands = {"DATABASE_OWNER_URL"}
     unused = {"command": set[str](), "worker": only_commands, "web": {*only_commands, "LEDGER_SEAL_KEY"}}[role]
     return {name: value for name, value in GOOD.items() if name not in unused} | {"PROCESS_ROLE": role}
 
@@ -375,8 +385,8 @@ def test_one_broken_variable_is_named(name: str, value: str, message: str) -> No
         ("web", "DATABASE_OWNER_URL", "W024"),
         ("worker", "DATABASE_OWNER_URL", "W024"),
         ("web", "RESTORE_DATABASE_URL", "W024"),
-        ("web", "BACKUP_KEY", "W022"),
-        ("worker", "BACKUP_KEY", "W022"),
+        ("web", "BACKUP_IDENTITY_FILE", "W022"),
+        ("worker", "BACKUP_IDENTITY_FILE", "W022"),
         ("web", "LEDGER_SEAL_KEY", "W022"),
     ],
 )
@@ -415,7 +425,10 @@ OF_COMPOSE = {
     **dict.fromkeys(["PROCESS_ROLE", "PORT"], "the image's own"),
     "LEDGER_SEAL_KEY": "worker and beat alone",
     "DATABASE_OWNER_URL": "the file's own, for migrate alone",
-    **dict.fromkeys(["BACKUP_KEY", "RESTORE_DATABASE_URL"], "backups take pg_dump, which the image doesn't have"),
+    **dict.fromkeys(
+        ["BACKUP_RECIPIENTS", "BACKUP_IDENTITY_FILE", "RESTORE_DATABASE_URL"],
+        "backups take pg_dump, which the image doesn't have",
+    ),
     **dict.fromkeys(["DEBUG", "HTTPS", "STAFF_SECOND_FACTOR", "EMAIL_VERIFICATION"], "production has one good value"),
     **dict.fromkeys(["SMS_TEST_MODE", "SMSRU_URL", "LOG_FORMAT"], "production has one good value"),
     **dict.fromkeys([name for name in TABLE if name.startswith("SIMULATOR_")], "no part of production"),
@@ -466,7 +479,7 @@ def test_whatever_the_deployment_guide_calls_the_operators_is_a_variable_that_is
 
     passed = {name for service in SERVICES for name in composed(service, dict.fromkeys(TABLE, "x"))}
     assert {"PII_KEYS", "UNKNOWN_PAYEES_PER_DAY"} <= named
-    assert named - passed == {"PROCESS_ROLE", "BACKUP_KEY"}
+    assert named - passed == {"PROCESS_ROLE", "BACKUP_RECIPIENTS", "BACKUP_IDENTITY_FILE"}
 
 
 def test_what_follows_from_https_is_looked_at_itself() -> None:

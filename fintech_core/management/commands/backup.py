@@ -1,4 +1,4 @@
-"""`backup`: the whole database into one encrypted file, as the owner role; docs/deployment.md tells how to keep it."""
+"""`backup`: the whole database into one age file, as the owner role; docs/deployment.md says how to keep it."""
 
 from pathlib import Path
 from typing import Any
@@ -8,12 +8,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TransferSpeedColumn
 
-from fintech_core.db import clock
 from fintech_core.ops import backups
 
 
 class Command(BaseCommand):
-    help = "Write an encrypted backup of the database (key: BACKUP_KEY, connection: DATABASE_OWNER_URL)."
+    help = "Write an encrypted backup of the database (for BACKUP_RECIPIENTS, connection: DATABASE_OWNER_URL)."
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -33,10 +32,7 @@ class Command(BaseCommand):
                 bar = progress.add_task("", total=None)
                 manifest = backups.make(
                     options["output"].absolute(),
-                    config=settings.DATABASE_OWNER,
-                    role=settings.DATABASE_OWNER_ROLE,
-                    key=backups.key_from(settings.BACKUP_KEY),
-                    now=clock.now(),
+                    recipients=backups.recipients_from(settings.BACKUP_RECIPIENTS),
                     advance=lambda count: progress.advance(bar, count),
                 )
         except backups.BackupRefused as refusal:
@@ -45,5 +41,5 @@ class Command(BaseCommand):
             raise CommandError(f"The backup could not be written: {error.strerror}.") from error
         self.stdout.write(
             f"{options['output']}: {manifest['size']} bytes, {sum(manifest['rows'].values())} rows of"
-            f" {len(manifest['rows'])} tables, key {manifest['key_id']}, SHA-256 {manifest['sha256']}"
+            f" {len(manifest['rows'])} tables, SHA-256 {manifest['sha256']}"
         )

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from fintech_core.ops import backups
 
 NEXT = """\
-Restored {rows} rows of {tables} tables, as counted when it was made, at {made_at} (PostgreSQL {server_version}).
+Restored {rows} rows of {tables} tables, as its manifest counts them, at {made_at} (PostgreSQL {server_version}).
 
 Next, with DATABASE_URL and DATABASE_OWNER_URL set to the new database:
   1. python manage.py migrate            # makes the system accounts of a newer version, if this is one
@@ -26,6 +26,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path)
+        parser.add_argument("--manifest", type=Path, help="What `backup` wrote beside the file. Default: FILE.json.")
+        parser.add_argument("--identity", type=Path, help="The age identity file. Default: BACKUP_IDENTITY_FILE.")
         parser.add_argument(
             "--database-url",
             help="The empty database, as the owner's log-in. Default: RESTORE_DATABASE_URL of the environment, which"
@@ -34,22 +36,26 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         url = options["database_url"] or settings.RESTORE_DATABASE_URL
+        identity = options["identity"] or settings.BACKUP_IDENTITY_FILE
         if not url:
             raise CommandError("Name the database: --database-url, or RESTORE_DATABASE_URL in the environment.")
+        if not identity:
+            raise CommandError("Name the file that opens it: --identity, or BACKUP_IDENTITY_FILE in the environment.")
         console = Console(stderr=True, soft_wrap=True)
         columns = (TextColumn("Verifying, then restoring"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
         try:
-            config = backups.config_of(url)
-            with Progress(*columns, console=console, transient=True) as progress:
-                size = options["file"].stat().st_size if options["file"].is_file() else 0
-                bar = progress.add_task("", total=2 * size)
-                facts, rows = backups.restore(
-                    options["file"],
-                    config=config,
-                    role=settings.DATABASE_OWNER_ROLE,
-                    key=backups.key_from(settings.BACKUP_KEY),
+            manifest = backups.read_manifest(options["manifest"] or backups.manifest_of(options["file"]))
+            with options["file"].open("rb") as file, Progress(*columns, console=console, transient=True) as progress:
+                bar = progress.add_task("", total=2 * options["file"].stat().st_size)
+                rows = backups.restore(
+                    file,
+                    manifest=manifest,
+                    config=backups.config_of(url, settings.DATABASE_OWNER_ROLE),
+                    identities=backups.identities_from(Path(identity)),
                     advance=lambda count: progress.advance(bar, count),
                 )
         except backups.BackupRefused as refusal:
             raise CommandError(str(refusal)) from refusal
-        self.stdout.write(NEXT.format(**{**facts, "rows": sum(rows.values()), "tables": len(rows)}))
+        except OSError as error:
+            raise CommandError(f"{options['file']} can't be read: {error.strerror}.") from error
+        self.stdout.write(NEXT.format(**{**manifest, "rows": sum(rows.values()), "tables": len(rows)}))

@@ -18,6 +18,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 
+from fintech_core.ops import backups
 from fintech_core.security import crypto
 
 BYTES = 32
@@ -40,7 +41,7 @@ _GENERATE_BASE64 = "Generate it: openssl rand -base64 32."
 
 
 def check() -> list[CheckMessage]:
-    return [*_rings(), *_seal_keys(), *_backup_key(), *_strength(), *_shared(), *_only_where_needed()]
+    return [*_rings(), *_seal_keys(), *_backup_recipients(), *_strength(), *_shared(), *_only_where_needed()]
 
 
 def material(text: str) -> bytes:
@@ -65,7 +66,7 @@ def _texts() -> Iterator[tuple[str, str]]:
     yield from ((name, getattr(settings, name).removeprefix("whsec_")) for name in WEBHOOK_SECRETS)
     for name in RINGS:
         yield from ((name, member.partition(":")[2]) for member in getattr(settings, name).split(","))
-    yield from ((name, getattr(settings, name)) for name in ("LEDGER_SEAL_KEY", "BACKUP_KEY"))
+    yield "LEDGER_SEAL_KEY", settings.LEDGER_SEAL_KEY
 
 
 def _secrets() -> list[tuple[str, str, bytes]]:
@@ -148,15 +149,18 @@ def _seal_keys() -> list[CheckMessage]:
     return found
 
 
-def _backup_key() -> list[CheckMessage]:
-    if settings.BACKUP_KEY and not _is_bytes(settings.BACKUP_KEY, decode=_strict_base64):
-        return [Error("BACKUP_KEY is not the base64 of 32 bytes.", hint=_GENERATE_BASE64, id="fintech.E022")]
+def _backup_recipients() -> list[CheckMessage]:
+    try:
+        if settings.BACKUP_RECIPIENTS:
+            backups.recipients_from(settings.BACKUP_RECIPIENTS)
+    except backups.BackupRefused as refusal:
+        return [Error(str(refusal), hint="`create_backup_key` makes a key and prints them.", id="fintech.E022")]
     return []
 
 
 def _only_where_needed() -> list[CheckMessage]:
     """A process that serves strangers has no key that it doesn't use."""
-    given = [name for name in ("BACKUP_KEY", "LEDGER_SEAL_KEY") if getattr(settings, name)]
+    given = [name for name in ("BACKUP_IDENTITY_FILE", "LEDGER_SEAL_KEY") if getattr(settings, name)]
     if settings.PROCESS_ROLE == "worker":
         given = [name for name in given if name != "LEDGER_SEAL_KEY"]
     if settings.PROCESS_ROLE == "command" or not given:
