@@ -12,6 +12,7 @@ from fintech_core.db import prepared
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.encrypted_fields import indexed, same_index
+from organizations.enums import KybStatus
 
 
 def submissions_visible_to(actor: Actor) -> QuerySet[KycSubmission]:
@@ -46,11 +47,19 @@ def with_possible_duplicates(rows: QuerySet[KycSubmission]) -> QuerySet[KycSubmi
 MAX_DUPLICATES = 20  # shown, and named in the audit row
 _IN_USE = sorted([*OPEN, SubmissionStatus.APPROVED])
 
-_LEVEL = """
-    SELECT kyc_level FROM users_user WHERE id = %(owner)s
-    UNION ALL SELECT CASE kyb_status WHEN 'APPROVED' THEN 2 ELSE 0 END FROM organizations_organization
-    WHERE id = %(owner)s
-"""
+LEVEL_OF_APPROVED_ORGANIZATION = 2
+
+
+def level_of_organization(alias: str) -> str:
+    """An SQL expression: the KYC level of the row `alias` of organizations_organization, which follows from its KYB."""
+    approved = f"'{KybStatus.APPROVED}' THEN {LEVEL_OF_APPROVED_ORGANIZATION}"
+    return f"CASE {alias}.kyb_status WHEN {approved} ELSE 0 END"
+
+
+_LEVEL = f"""
+    SELECT u.kyc_level FROM users_user u WHERE u.id = %(owner)s
+    UNION ALL SELECT {level_of_organization("o")} FROM organizations_organization o WHERE o.id = %(owner)s
+"""  # noqa: S608 - constants only
 
 
 def submissions_of(user_id: uuid.UUID) -> QuerySet[KycSubmission]:
@@ -65,7 +74,7 @@ def users_past_retention(*, before: datetime, limit: int) -> list[uuid.UUID]:
 
 
 def kyc_level_of(owner_id: uuid.UUID) -> int:
-    """The level that a person has been granted, 0 is none; of an organization 2 once its KYB is approved."""
+    """The level that a person has been granted, 0 is none; an organization's follows from its KYB."""
     level: int = prepared.rows(_LEVEL, {"owner": owner_id})[0][0]
     return level
 

@@ -28,7 +28,7 @@ from fintech_core.exceptions import (
 from fintech_core.outbox import events as outbox
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
-from users.enums import KycStatus
+from users.enums import KycGate, KycStatus
 from users.locks import lock_user
 from users.services import set_kyc
 
@@ -177,23 +177,23 @@ def view_submission(*, actor: Actor, submission_id: uuid.UUID) -> KycSubmission:
     return submission
 
 
-def require_kyc(*, owner_id: uuid.UUID | None, operation: str) -> None:
-    """The gate: refuse unless the wallet's owner has the level that settings.KYC_REQUIRED asks for `operation`.
+def require_kyc(*, owner_id: uuid.UUID | None, gate: KycGate) -> None:
+    """Refuse unless the wallet's owner has the level that settings.KYC_REQUIRED sets for `gate`.
 
-    An approved organization counts as level 2, any other as 0.
-    A wallet without an owner is the system's and passes. Raises KycRequired (422, extension `required_level`).
+    An approved organization counts as level 2, any other as 0 (selectors.level_of_organization). A wallet without
+    an owner is the system's and passes. Raises KycRequired (422, extension `required_level`).
     """
-    if owner_id is None or settings.KYC_REQUIRED[operation] == 0:
+    if owner_id is None or settings.KYC_REQUIRED[gate] == 0:
         return
     levels = {owner_id: selectors.kyc_level_of(owner_id)}
-    refusal = refused_by_kyc(levels=levels, operation=operation).get(owner_id)
+    refusal = refused_by_kyc(levels=levels, gate=gate).get(owner_id)
     if refusal is not None:
         raise refusal
 
 
-def refused_by_kyc(*, levels: Mapping[uuid.UUID, int], operation: str) -> dict[uuid.UUID, KycRequired]:
+def refused_by_kyc(*, levels: Mapping[uuid.UUID, int], gate: KycGate) -> dict[uuid.UUID, KycRequired]:
     """The same gate for many owners at once, whose `levels` the caller has read: a refusal for each who lacks it."""
-    required = settings.KYC_REQUIRED[operation]
+    required = settings.KYC_REQUIRED[gate]
     return {
         owner: KycRequired(
             f"This needs KYC level {required} of the wallet's owner.", extensions={"required_level": required}

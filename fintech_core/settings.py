@@ -401,8 +401,7 @@ PAYMENT_GATEWAYS = ["simulator"]  # each has its clearing account, also while it
 # is canceled and keeps no wallet open; money that arrives nevertheless is booked.
 PAYMENT_INTENT_LIFETIME = timedelta(hours=env.int("PAYMENT_INTENT_LIFETIME_HOURS", default=24))
 PAYMENT_PROCESSING_LIFETIME = timedelta(hours=env.int("PAYMENT_PROCESSING_LIFETIME_HOURS", default=168))
-# The KYC level asked of the wallet's owner when an operation is created (docs/api-contract.md, KYC gates).
-# `kyb_submit` is asked of the person who submits an organization's KYB.
+# The KYC level that each gate asks for (users.enums.KycGate; docs/api-contract.md, KYC gates).
 KYC_REQUIRED = {"deposit": 1, "transfer_out": 1, "payout": 2, "receive": 0, "kyb_submit": 1}
 # How many payments a day a person may name a destination for that can't be paid, and all members of an organization
 # together (payees.py).

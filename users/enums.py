@@ -29,6 +29,19 @@ class KycStatus(models.TextChoices):
     EXPIRED = "EXPIRED", "expired"
 
 
+class KycGate(models.TextChoices):
+    """What requires a KYC level: settings.KYC_REQUIRED has the level of each (docs/api-contract.md, KYC gates).
+
+    It is that of the wallet's owner, but for `KYB_SUBMIT`, which is required of the person who submits.
+    """
+
+    DEPOSIT = "deposit", "pay in"
+    TRANSFER_OUT = "transfer_out", "pay another customer, or exchange"
+    RECEIVE = "receive", "be paid by another customer"
+    PAYOUT = "payout", "pay out to a bank account"
+    KYB_SUBMIT = "kyb_submit", "submit the KYB of an organization"
+
+
 class EndReason(models.TextChoices):
     LOGOUT = "logout", "logged out"
     REUSE = "reuse", "a spent refresh token was used again"

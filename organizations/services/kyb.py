@@ -22,6 +22,7 @@ from organizations.services.claims import refuse_out_of_turn, remember_rejection
 from organizations.services.closing import OrganizationClosed
 from organizations.services.common import locked_for, tell
 from organizations.services.organizations import ENTITY, wrong_state
+from users.enums import KycGate
 from users.locks import lock_user
 
 
@@ -60,7 +61,7 @@ def reject_kyb(*, actor: Actor, organization_id: uuid.UUID, reason: str, now: da
 
 def _require_own_kyc(actor: Actor) -> None:
     """Raises KycRequired unless the person who submits has proved who they are."""
-    required = settings.KYC_REQUIRED["kyb_submit"]
+    required = settings.KYC_REQUIRED[KycGate.KYB_SUBMIT]
     if actor.user_id is None:
         raise NotFound
     if lock_user(actor.user_id).kyc_level < required:

@@ -30,6 +30,7 @@ from transactions.schedules.models import TransferSchedule
 from transactions.schedules.services.schedules import create_schedule
 from transactions.schedules.tests.factories import MADE, START, AtTime, job_at, runs_of
 from transactions.transfers.services.planning import Destination
+from users.enums import KycGate
 from users.models import User
 from wallet.models import Wallet
 
@@ -169,15 +170,15 @@ def test_an_organization_without_an_approval_pays_nobody(alice: User, bob: User,
     for step in [KybStatus.SUBMITTED, status] if status != KybStatus.NOT_SUBMITTED else []:
         Organization.objects.filter(pk=organization.pk).update(kyb_status=step)
 
-    for operation in ("deposit", "transfer_out", "payout"):
+    for gate in (KycGate.DEPOSIT, KycGate.TRANSFER_OUT, KycGate.PAYOUT):
         with pytest.raises(KycRequired):
-            require_kyc(owner_id=organization.pk, operation=operation)
-    require_kyc(owner_id=organization.pk, operation="receive")
+            require_kyc(owner_id=organization.pk, gate=gate)
+    require_kyc(owner_id=organization.pk, gate=KycGate.RECEIVE)
 
 
 def test_an_approved_organization_counts_as_level_2(acme: Organization) -> None:
-    for operation in ("deposit", "transfer_out", "payout"):
-        require_kyc(owner_id=acme.pk, operation=operation)
+    for gate in (KycGate.DEPOSIT, KycGate.TRANSFER_OUT, KycGate.PAYOUT):
+        require_kyc(owner_id=acme.pk, gate=gate)
 
 
 def test_kyc_of_a_member_is_not_the_organizations(bob_in_acme: Client, bob: User, carol: User, till: Wallet) -> None:

@@ -25,6 +25,7 @@ from payments.selectors import intents_owned_by, intents_visible_to
 from payments.services import simulator
 from payments.services.states import CLAIM_KIND, move_intent, wrong_state
 from transactions.ledger import engine as ledger
+from users.enums import KycGate
 from wallet.enums import WalletStatus
 from wallet.locks import lock_wallets
 from wallet.models import Wallet
@@ -60,7 +61,7 @@ def create_intent(
         raise ledger.WalletClosed
     if wallet.status == WalletStatus.FROZEN:
         raise ledger.WalletFrozen
-    require_kyc(owner_id=wallet.owner_id, operation="deposit")
+    require_kyc(owner_id=wallet.owner_id, gate=KycGate.DEPOSIT)
     if wallet.would_exceed_maximum(amount):
         raise LimitExceeded("The wallet's balance would be above its maximum.")
     now = clock.now()

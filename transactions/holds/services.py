@@ -37,6 +37,7 @@ from transactions.ledger.postings import error_of
 from transactions.transfers.services import outflows, payees
 from transactions.transfers.services.payees import DestinationUnavailable
 from transactions.transfers.services.planning import fee_legs_for
+from users.enums import KycGate
 from wallet.enums import WalletStatus
 from wallet.locks import lock_free_wallets, lock_wallets, lock_wallets_and_read_clock
 from wallet.models import Claim, Wallet
@@ -146,7 +147,7 @@ def _own_wallet(actor: Actor, wallet_id: uuid.UUID) -> Wallet:
 def _gates(wallet: Wallet, currency: str) -> None:
     if wallet.currency != currency:
         raise ledger.CurrencyMismatch
-    require_kyc(owner_id=wallet.owner_id, operation="transfer_out")
+    require_kyc(owner_id=wallet.owner_id, gate=KycGate.TRANSFER_OUT)
 
 
 def _refusal(wallet: Wallet, amount: Decimal, now: datetime | None = None) -> DomainError | None:
@@ -189,7 +190,7 @@ def capture_hold(
     if destination_wallet == hold.wallet_id:
         raise ledger.SameWallet
     outflow = outflows.locked(actor=actor, currencies=[hold.currency])
-    require_kyc(owner_id=hold.wallet.owner_id, operation="transfer_out")
+    require_kyc(owner_id=hold.wallet.owner_id, gate=KycGate.TRANSFER_OUT)
     target = _destination(actor, hold, destination_wallet)
     # Nobody changes a hold without its wallet's lock, so from here on it stays as it is read. Its own lock is taken
     # by the ledger, after the lanes.

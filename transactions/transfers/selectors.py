@@ -8,6 +8,7 @@ from decimal import Decimal
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Sum
 
+from compliance.selectors import level_of_organization
 from fintech_core.db import prepared
 from transactions.fees.models import FeeSchedule
 from transactions.ledger.enums import Direction
@@ -37,13 +38,13 @@ class Party:
 Schedules = Mapping[tuple[str, int | None], FeeSchedule]
 
 
-_PARTIES = """
+_PARTIES = f"""
     SELECT w.id, coalesce(w.owner_user_id, w.owner_organization_id), w.currency, w.status, w.balance, w.floor,
-        coalesce(u.kyc_level, CASE o.kyb_status WHEN 'APPROVED' THEN 2 ELSE 0 END)
+        coalesce(u.kyc_level, {level_of_organization("o")})
     FROM wallet_wallet w LEFT JOIN users_user u ON u.id = w.owner_user_id
     LEFT JOIN organizations_organization o ON o.id = w.owner_organization_id
     WHERE w.id = ANY(%s) AND w.account_code IS NULL
-"""
+"""  # noqa: S608 - constants only
 
 
 _PARTIES_OF_PERSONS = """

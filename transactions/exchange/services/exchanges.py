@@ -22,6 +22,7 @@ from transactions.ledger import engine as ledger
 from transactions.ledger.accounts import SystemAccount
 from transactions.ledger.enums import TransactionKind
 from transactions.ledger.models import Transaction
+from users.enums import KycGate
 from wallet.models import Wallet
 from wallet.selectors import wallets_owned_by
 
@@ -67,7 +68,7 @@ def create_quote(
         raise ledger.CurrencyMismatch
     if source.pk == destination.pk:
         raise ledger.SameWallet
-    require_kyc(owner_id=source.owner_id, operation="transfer_out")
+    require_kyc(owner_id=source.owner_id, gate=KycGate.TRANSFER_OUT)
     assert actor.user_id is not None  # noqa: S101 - the source is the actor's
     rates = _rates(source, destination, now)
     rate = fx.cross_rate(rates.per_base[source.currency], rates.per_base[destination.currency])
@@ -113,7 +114,7 @@ def execute_exchange(*, actor: Actor, quote_id: uuid.UUID) -> Transaction:
         raise QuoteUsed(extensions={"transaction": str(quote.transaction_id)})
     if quote.expires_at <= clock.now():
         raise QuoteExpired
-    require_kyc(owner_id=quote.source_wallet.owner_id, operation="transfer_out")
+    require_kyc(owner_id=quote.source_wallet.owner_id, gate=KycGate.TRANSFER_OUT)
     posting = ledger.Posting(kind=TransactionKind.EXCHANGE, legs=_legs(quote), description=_describe(quote))
     transaction = ledger.post_one(posting, actor=actor)
     if quote.expires_at <= transaction.created_at:

@@ -34,6 +34,7 @@ from transactions.schedules.selectors import (
 from transactions.transfers.services import outflows, payees
 from transactions.transfers.services.payees import DestinationUnavailable
 from transactions.transfers.services.planning import Destination
+from users.enums import KycGate
 from users.models import User
 from users.selectors import user_by_verified_email, user_by_verified_phone
 from wallet.enums import WalletStatus
@@ -292,7 +293,7 @@ def _parties(actor: Actor, source_wallet: uuid.UUID, destination: Destination, c
     if source.currency != currency:
         raise ledger.CurrencyMismatch
     _refuse_payer(source)
-    require_kyc(owner_id=source.owner_id, operation="transfer_out")
+    require_kyc(owner_id=source.owner_id, gate=KycGate.TRANSFER_OUT)
     payee = _resolve(actor, source, destination)
     # Nobody adds another one to the source while they are counted: its lock is held.
     wallets = lock_wallets([source.pk, payee.wallet.pk])

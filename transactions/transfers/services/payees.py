@@ -28,6 +28,7 @@ from fintech_core.limits import budgets
 from fintech_core.security import crypto
 from fintech_core.security.actors import Actor, ActorKind
 from transactions.transfers import selectors
+from users.enums import KycGate
 
 SCOPE = "unknown_payees"
 WINDOW = timedelta(days=1)
@@ -94,7 +95,7 @@ class Counters:
 
 def may_receive(levels: Mapping[uuid.UUID, int]) -> set[uuid.UUID]:
     """Those of the owners whose KYC level lets them be paid."""
-    return set(levels) - set(refused_by_kyc(levels=levels, operation="receive"))
+    return set(levels) - set(refused_by_kyc(levels=levels, gate=KycGate.RECEIVE))
 
 
 def used(*, actor: Actor) -> Counters | None:

@@ -23,6 +23,7 @@ from transactions.ledger.enums import TransactionKind
 from transactions.ledger.selectors import FEES
 from transactions.transfers.selectors import Party, credits_that_cannot_go_back, parties_and_fees, parties_of_persons
 from transactions.transfers.services import payees
+from users.enums import KycGate
 from users.models import User
 from users.selectors import users_by_verified_emails, users_by_verified_phones
 from wallet.enums import WalletStatus
@@ -151,7 +152,7 @@ def _read(
     facts = _Facts(
         wallets=wallets,
         sources=sources,
-        may_not_send=refused_by_kyc(levels=levels, operation="transfer_out"),
+        may_not_send=refused_by_kyc(levels=levels, gate=KycGate.TRANSFER_OUT),
         schedules=schedules,
         prices=_prices(TransactionKind.TRANSFER, currencies, schedules),
     )
@@ -255,7 +256,7 @@ def largest_untransferable(wallet: Wallet) -> Decimal:
         wallet_ids=[wallet.pk], kind=TransactionKind.TRANSFER, currencies=[wallet.currency]
     )
     owner = parties[wallet.pk]
-    if refused_by_kyc(levels={owner.owner_id: owner.kyc_level}, operation="transfer_out"):
+    if refused_by_kyc(levels={owner.owner_id: owner.kyc_level}, gate=KycGate.TRANSFER_OUT):
         return wallet.balance
     schedule = schedule_for(schedules, wallet.currency, owner.kyc_level)
     fee = fees.fee_of(schedule, Decimal(1).scaleb(-wallet.exponent)) if schedule is not None else Decimal(0)
