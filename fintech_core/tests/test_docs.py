@@ -106,3 +106,19 @@ def test_a_guarantee_names_triggers_and_constraints_that_exist(page: str) -> Non
 
     assert named
     assert sorted(named - database_names()) == []
+
+
+def test_the_tree_of_the_architecture_has_a_line_for_every_directory_of_code() -> None:
+    """Packages without a line of their own are those whose name says it all: they repeat the name of a module."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("## The tree")[1].split("\n## ")[0]
+    listed = set(re.findall(r"^([a-z_/]+)/ ", text, re.MULTILINE))
+    modules = {"models", "services", "serializers", "views", "management", "commands"}
+    left_out = {"tests", "migrations", "templates", "static"}
+    found = set()
+    for init in ROOT.glob("[a-z]*/**/__init__.py"):
+        parts = init.parent.relative_to(ROOT).parts
+        if not left_out & set(parts[1:]) and parts[-1] not in modules:
+            found.add("/".join(parts))
+
+    assert found - listed == set()
+    assert {name for name in listed if not (ROOT / name).is_dir()} == set()
