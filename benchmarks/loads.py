@@ -37,7 +37,7 @@ def _answer(outcome: Any) -> Any:
 def service_transfers(people: People, count: int, dice: random.Random, target: uuid.UUID | None = None) -> None:
     """Single transfers: idempotency key, gates, ledger, audit, stored answer."""
     from fintech_core.db import idempotency
-    from transactions.transfers.services.planning import Destination
+    from transactions.transfers.services.destinations import Destination
     from transactions.transfers.services.transfers import create_transfer
 
     for _ in range(count):
@@ -74,7 +74,8 @@ def rival_transfers(people: People, count: int, dice: random.Random, schema: str
 def service_batches(people: People, count: int, dice: random.Random, size: int = 1_000) -> None:
     """`count` transfers in batches of `size` out of one person's wallet, as `POST /transfers/batch` does them."""
     from fintech_core.db import idempotency
-    from transactions.transfers.services.planning import Destination, TransferItem
+    from transactions.transfers.services.destinations import Destination
+    from transactions.transfers.services.planning import TransferItem
     from transactions.transfers.services.transfers import create_transfers
 
     for _ in range(max(1, count // size)):

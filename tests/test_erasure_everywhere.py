@@ -48,7 +48,7 @@ from transactions.holds.services import create_hold
 from transactions.monitors.services import create_monitor
 from transactions.schedules.models import TransferSchedule
 from transactions.schedules.services.schedules import create_schedule
-from transactions.transfers.services.planning import Destination
+from transactions.transfers.services.destinations import Destination
 from users.enums import CUSTOMER_ROLES
 from users.models import Message, User
 from users.roles import CAPABILITIES

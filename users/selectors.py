@@ -36,11 +36,6 @@ def user_by_verified_email(email: str) -> User | None:
     return User.objects.filter(**indexed("email", address), email_verified_at__isnull=False, is_active=True).first()
 
 
-def user_by_verified_phone(phone: str) -> User | None:
-    """The active user who proved this E.164 number; a claimed one resolves to nobody."""
-    return User.objects.filter(**indexed("phone", phone), phone_verified_at__isnull=False, is_active=True).first()
-
-
 def users_by_verified_emails(emails: Collection[str]) -> dict[str, User]:
     """The active users who proved one of these (normalised) addresses, by address. One statement, however many."""
     found, _ = indexed_in("email", set(emails))

@@ -38,7 +38,7 @@ from transactions.holds.services import create_hold
 from transactions.schedules.enums import Frequency
 from transactions.schedules.models import TransferSchedule
 from transactions.schedules.services.schedules import create_schedule
-from transactions.transfers.services.planning import Destination
+from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.transfers import create_transfer
 from users.enums import MessageKind, Role
 from users.models import ApiKey, Message, Session, User

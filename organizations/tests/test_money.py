@@ -29,7 +29,7 @@ from transactions.schedules.enums import Frequency
 from transactions.schedules.models import TransferSchedule
 from transactions.schedules.services.schedules import create_schedule
 from transactions.schedules.tests.factories import MADE, START, AtTime, job_at, runs_of
-from transactions.transfers.services.planning import Destination
+from transactions.transfers.services.destinations import Destination
 from users.enums import KycGate
 from users.models import User
 from wallet.models import Wallet

@@ -28,7 +28,7 @@ from payments.tests.factories import (
 from tests.cast import SYSTEM, actor_for, stop_clock
 from transactions.ledger.accounts import ensure_accounts
 from transactions.ledger.models import Transaction
-from transactions.transfers.services.planning import Destination
+from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.transfers import create_transfer
 from users.models import User
 from wallet.models import Claim

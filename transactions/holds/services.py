@@ -17,7 +17,6 @@ from typing import Any
 
 from django.db.models import F
 
-from compliance.selectors import kyc_level_of
 from compliance.services import require_kyc
 from fintech_core.audit import records as audit
 from fintech_core.db import clock
@@ -35,10 +34,9 @@ from transactions.ledger.locks import lock_holds
 from transactions.ledger.models import Hold, Transaction
 from transactions.ledger.postings import error_of
 from transactions.transfers.services import outflows, payees
-from transactions.transfers.services.payees import DestinationUnavailable
+from transactions.transfers.services.destinations import Destination, resolve_destination
 from transactions.transfers.services.planning import fee_legs_for
 from users.enums import KycGate
-from wallet.enums import WalletStatus
 from wallet.locks import lock_free_wallets, lock_wallets, lock_wallets_and_read_clock
 from wallet.models import Claim, Wallet
 from wallet.selectors import expired_claims, wallets_owned_by
@@ -191,7 +189,8 @@ def capture_hold(
         raise ledger.SameWallet
     outflow = outflows.locked(actor=actor, currencies=[hold.currency])
     require_kyc(owner_id=hold.wallet.owner_id, gate=KycGate.TRANSFER_OUT)
-    target = _destination(actor, hold, destination_wallet)
+    payee = resolve_destination(actor=actor, source=hold.wallet, destination=Destination(wallet_id=destination_wallet))
+    target = payee.wallet_id
     # Nobody changes a hold without its wallet's lock, so from here on it stays as it is read. Its own lock is taken
     # by the ledger, after the lanes.
     locked, now = lock_wallets_and_read_clock([hold.wallet_id, target])
@@ -204,7 +203,7 @@ def capture_hold(
     transaction = _post_capture(actor, hold, source, target, capture)
     if isinstance(transaction, ledger.Refusal):
         of_payee = transaction.wallet_id == target
-        raise _unavailable(actor, source, destination_wallet) if of_payee else transaction.error
+        raise payees.counted(payee.unavailable(), actor=actor) if of_payee else transaction.error
     outflow.count([(hold.currency, capture.amount)])
     hold.refresh_from_db(fields=["status", "captured", "released"])
     if hold.status != HoldStatus.ACTIVE:
@@ -226,28 +225,6 @@ def _post_capture(
         prices=prices,
     )
     return ledger.post([posting], actor=actor)[0]
-
-
-def _destination(actor: Actor, hold: Hold, wallet_id: uuid.UUID) -> uuid.UUID:
-    """The wallet to pay; NOWHERE if it can't be paid: the ledger then judges the payer first. Raises
-    TooManyUnknownPayees."""
-    counters = payees.used_now(actor=actor)
-    wallet = Wallet.objects.filter(pk=wallet_id, account_code__isnull=True).first()
-    if wallet is None or wallet.owner_id != actor.owner_id:
-        payees.refuse_unknown(counters, payers=[hold.wallet_id], payees=[wallet_id])
-    if wallet is None or wallet.owner_id is None or wallet.currency != hold.currency:
-        return payees.NOWHERE
-    if wallet.status == WalletStatus.CLOSED:
-        return payees.NOWHERE
-    return wallet_id if payees.may_receive({wallet.owner_id: kyc_level_of(wallet.owner_id)}) else payees.NOWHERE
-
-
-def _unavailable(actor: Actor, source: Wallet, wallet_id: uuid.UUID) -> DestinationUnavailable:
-    """The refusal, which counts the payee though the use case is undone."""
-    own = wallets_owned_by(actor).filter(pk=wallet_id).exists()
-    refusal = DestinationUnavailable(source=source.pk, wallet=wallet_id, own=own)
-    refusal.trace = payees.count_of(actor=actor, outcomes=[refusal])
-    return refusal
 
 
 # --- Voiding, extending -----------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from fintech_core.http.serializers import (
 )
 from transactions.schedules.enums import BusinessDayRule, Frequency, ScheduleStatus
 from transactions.schedules.models import ScheduledRun, TransferSchedule
-from transactions.transfers.services.planning import Destination
+from transactions.transfers.services.destinations import Destination
 
 MAX_RUNS = 10_000
 _DESTINATIONS = ("destination_wallet", "destination_email", "destination_phone")

@@ -10,7 +10,7 @@ from fintech_core.security.actors import Actor
 from fintech_core.security.step_up import StepUpAction
 from fintech_core.values import money
 from transactions.transfers.serializers import BatchInput, TransferInput
-from transactions.transfers.services.planning import Destination
+from transactions.transfers.services.destinations import Destination
 
 _NAMED_PAYEES = 5
 

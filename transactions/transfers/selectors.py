@@ -74,6 +74,21 @@ _FEES_IN_FORCE = f"""
 """  # noqa: S608 - constants only
 
 
+@dataclass(frozen=True, slots=True)
+class PendingParties:
+    """Customers' wallets by their ids, once the round trip is over."""
+
+    pending: prepared.Pending
+
+    def parties(self) -> dict[uuid.UUID, Party]:
+        return {row[0]: Party(*row) for row in self.pending.rows()}
+
+
+def pending_parties(wallet_ids: Collection[uuid.UUID]) -> PendingParties:
+    """The customers' wallets among these ids, whoever owns them. Inside `one_round_trip()`."""
+    return PendingParties(prepared.Pending(_PARTIES, [list(wallet_ids)]))
+
+
 def parties_of_persons(
     user_ids: Collection[uuid.UUID], currencies: Collection[str]
 ) -> dict[tuple[uuid.UUID, str], Party]:
@@ -96,11 +111,11 @@ def parties_and_fees(
     """
     with prepared.one_round_trip():
         along()
-        parties = prepared.Pending(_PARTIES, [list(wallet_ids)])
+        parties = pending_parties(wallet_ids)
         fees = prepared.Pending(_FEES_IN_FORCE, [kind, list(currencies)])
     schedules = prepared.instances(FeeSchedule, fees.rows())
     return (
-        {row[0]: Party(*row) for row in parties.rows()},
+        parties.parties(),
         {(schedule.currency, schedule.kyc_level): schedule for schedule in schedules},
     )
 

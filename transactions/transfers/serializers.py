@@ -17,7 +17,8 @@ from transactions.ledger.enums import Direction
 from transactions.ledger.selectors import FEES
 from transactions.ledger.serializers import MetadataField, TransactionOutput
 from transactions.transfers.enums import BatchMode
-from transactions.transfers.services.planning import MAX_ITEMS, Destination, TransferItem
+from transactions.transfers.services.destinations import Destination
+from transactions.transfers.services.planning import MAX_ITEMS, TransferItem
 from transactions.transfers.services.transfers import Simulated, batch_refused
 
 REFERENCE = r"\A[A-Za-z0-9._:-]{1,64}\Z"

@@ -77,16 +77,16 @@ def test_the_app_role_may_not(as_app: psycopg.Connection, statement: str) -> Non
 
 
 def test_nobody_resolves_by_an_unverified_address_or_phone(alice: User) -> None:
-    from users.selectors import user_by_verified_email, user_by_verified_phone
+    from users.selectors import user_by_verified_email, users_by_verified_phones
 
     with_personal(alice, phone="+12025550123")
     assert user_by_verified_email(alice.email) == alice
-    assert user_by_verified_phone("+12025550123") is None
+    assert users_by_verified_phones(["+12025550123"]) == {}
 
     User.objects.filter(pk=alice.pk).update(email_verified_at=None, phone_verified_at=timezone.now())
     assert user_by_verified_email(alice.email) is None
-    assert user_by_verified_phone("+12025550123") == alice
+    assert users_by_verified_phones(["+12025550123"]) == {"+12025550123": alice}
 
     User.objects.filter(pk=alice.pk).update(email_verified_at=timezone.now(), is_active=False)
     assert user_by_verified_email(alice.email) is None
-    assert user_by_verified_phone("+12025550123") is None
+    assert users_by_verified_phones(["+12025550123"]) == {}

@@ -27,7 +27,7 @@ from transactions.holds.tests.factories import due_hold_of, hold_of
 from transactions.ledger.models import LedgerEntry, Transaction
 from transactions.monitors.models import Monitor
 from transactions.seals.verification import verify
-from transactions.transfers.services.planning import Destination
+from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.transfers import create_transfer
 from transactions.transfers.tests.test_transfers import body, nothing_moves, problem, wallet_of
 from users.models import User

@@ -18,7 +18,7 @@ from transactions.ledger import engine as ledger
 from transactions.ledger.accounts import clearing
 from transactions.ledger.enums import TransactionKind
 from transactions.ledger.models import Hold, LedgerEntry, Transaction
-from transactions.transfers.services.planning import Destination
+from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.transfers import create_transfer
 from users.models import User
 from wallet.models import Claim, Wallet

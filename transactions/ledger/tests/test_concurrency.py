@@ -31,7 +31,7 @@ from tests.invariants import check_invariants, deadlocks, journals_only_grow
 from transactions.ledger import engine as ledger
 from transactions.ledger.enums import TransactionKind
 from transactions.ledger.models import LedgerEntry, Transaction
-from transactions.transfers.services.planning import Destination
+from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.transfers import create_transfer
 from users.models import User
 from wallet.models import Wallet

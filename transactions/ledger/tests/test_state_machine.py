@@ -32,7 +32,7 @@ from transactions.ledger.enums import TransactionKind
 from transactions.ledger.models import Hold
 from transactions.ledger.services import reverse_transaction
 from transactions.seals import verification
-from transactions.transfers.services.planning import Destination
+from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.transfers import create_transfer
 from users.models import User
 from wallet.models import Wallet

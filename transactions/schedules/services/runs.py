@@ -34,8 +34,8 @@ from transactions.schedules.locks import lock_transfer_schedule
 from transactions.schedules.models import ScheduledRun, TransferSchedule
 from transactions.schedules.services.schedules import ENTITY, OPEN_RUNS, move, release, rule_of, skip_occurrences, tell
 from transactions.transfers.services import outflows
+from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.payees import DestinationUnavailable
-from transactions.transfers.services.planning import Destination
 from transactions.transfers.services.transfers import create_transfer
 from users.enums import Role
 from users.models import User

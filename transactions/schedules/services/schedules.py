@@ -6,12 +6,10 @@ the payee neither sees it nor can end it, so it must not keep their wallet open.
 
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from compliance.selectors import kyc_level_of
 from compliance.services import require_kyc
 from fintech_core.audit import records as audit
 from fintech_core.db.work import LostRace
@@ -32,16 +30,13 @@ from transactions.schedules.selectors import (
     unconfirmed_schedules_of,
 )
 from transactions.transfers.services import outflows, payees
-from transactions.transfers.services.payees import DestinationUnavailable
-from transactions.transfers.services.planning import Destination
+from transactions.transfers.services.destinations import Destination, Payee, resolve_destination
 from users.enums import KycGate
-from users.models import User
-from users.selectors import user_by_verified_email, user_by_verified_phone
 from wallet.enums import WalletStatus
 from wallet.locks import lock_wallets
 from wallet.models import Wallet
 from wallet.owners import Owner
-from wallet.selectors import open_wallet_of, wallets_owned_by
+from wallet.selectors import wallets_owned_by
 from wallet.services import add_claim, remove_claims
 
 CLAIM_KIND = "schedule"
@@ -55,14 +50,6 @@ OPEN_RUNS = (RunStatus.PENDING, RunStatus.RETRYING)
 class TooManySchedules(DomainError):
     code = "too_many_schedules"
     title = "The wallet has as many scheduled transfers as a wallet may have. Cancel one first."
-
-
-@dataclass(frozen=True, slots=True)
-class _Payee:
-    """Who is paid, as it was asked for, and the wallet that this means today."""
-
-    wallet: Wallet
-    user: User | None
 
 
 def rule_of(schedule: TransferSchedule) -> recurrence.Rule:
@@ -107,11 +94,11 @@ def create_schedule(
     outflow = outflows.locked(actor=actor, currencies=[currency])
     a_day = amount * recurrence.most_in_a_day(frequency)
     outflow.admit([(currency, a_day), *unconfirmed_schedules_of(actor)])
-    source, payee = _parties(actor, source_wallet, destination, currency)
+    source, payee_wallet, payee = _parties(actor, source_wallet, destination, currency)
     schedule = TransferSchedule(
         owner_id=actor.user_id,
         source_wallet=source,
-        destination_wallet=None if payee.user else payee.wallet,
+        destination_wallet=None if payee.user else payee_wallet,
         destination_user=payee.user,
         amount=amount,
         currency=currency,
@@ -131,7 +118,7 @@ def create_schedule(
         actor=actor,
         action="schedule.created",
         schedule=schedule,
-        payee_wallet=str(payee.wallet.pk),
+        payee_wallet=str(payee_wallet.pk),
         frequency=schedule.frequency,
     )
     return schedule
@@ -285,8 +272,10 @@ def tell(
 # --- Checks -----------------------------------------------------------------------------------------------------------
 
 
-def _parties(actor: Actor, source_wallet: uuid.UUID, destination: Destination, currency: str) -> tuple[Wallet, _Payee]:
-    """The actor's wallet and the payee, both wallets locked, after all gates of a transfer but its funds."""
+def _parties(
+    actor: Actor, source_wallet: uuid.UUID, destination: Destination, currency: str
+) -> tuple[Wallet, Wallet, Payee]:
+    """The actor's wallet and the payee's, both locked, after all gates of a transfer but its funds."""
     source = wallets_owned_by(actor).filter(pk=source_wallet).first()
     if source is None:
         raise NotFound("There is no such source wallet.")
@@ -294,14 +283,17 @@ def _parties(actor: Actor, source_wallet: uuid.UUID, destination: Destination, c
         raise ledger.CurrencyMismatch
     _refuse_payer(source)
     require_kyc(owner_id=source.owner_id, gate=KycGate.TRANSFER_OUT)
-    payee = _resolve(actor, source, destination)
+    payee = resolve_destination(actor=actor, source=source, destination=destination)
+    if payee.meant == source.pk:
+        raise ledger.SameWallet
+    if payee.wallet_id == payees.NOWHERE:
+        raise payees.counted(payee.unavailable(), actor=actor)
     # Nobody adds another one to the source while they are counted: its lock is held.
-    wallets = lock_wallets([source.pk, payee.wallet.pk])
-    source, payee = wallets[source.pk], _Payee(wallets[payee.wallet.pk], payee.user)
-    _refuse_payer(source)
-    if payee.wallet.status == WalletStatus.CLOSED:
-        raise _unavailable(actor, source, payee.wallet)
-    return source, payee
+    wallets = lock_wallets([source.pk, payee.wallet_id])
+    _refuse_payer(wallets[source.pk])
+    if wallets[payee.wallet_id].status == WalletStatus.CLOSED:
+        raise payees.counted(payee.unavailable(), actor=actor)
+    return wallets[source.pk], wallets[payee.wallet_id], payee
 
 
 def _refuse_start(start_at: datetime, now: datetime) -> None:
@@ -320,41 +312,6 @@ def _first_run(rule: recurrence.Rule) -> datetime:
         message = "There is no business day from its start to its end."
         raise ValidationFailed([{"field": "end_on", "code": "no_business_day", "message": message}])
     return due
-
-
-def _resolve(actor: Actor, source: Wallet, destination: Destination) -> _Payee:
-    """The payee of the source wallet's currency. Raises TooManyUnknownPayees, SameWallet, and DestinationUnavailable:
-    the one answer that a transfer gives, too, and counted like it."""
-    counters = payees.used_now(actor=actor)
-    user: User | None = None
-    if destination.wallet_id is not None:
-        wallet = Wallet.objects.filter(pk=destination.wallet_id, account_code__isnull=True).first()
-        if wallet is None or wallet.owner_id != actor.owner_id:
-            named = wallet.pk if wallet is not None else payees.NOWHERE
-            payees.refuse_unknown(counters, payers=[source.pk], payees=[named])
-    else:
-        payees.refuse_unknown(counters, payers=[source.pk], payees=[payees.NOWHERE])
-        if destination.email is not None:
-            user = user_by_verified_email(destination.email)
-        else:
-            user = user_by_verified_phone(destination.phone or "")
-        wallet = open_wallet_of(user.pk, source.currency) if user is not None else None
-    if wallet is not None and wallet.pk == source.pk:
-        raise ledger.SameWallet
-    if wallet is None or wallet.owner_id is None or wallet.status == WalletStatus.CLOSED:
-        raise _unavailable(actor, source, wallet)
-    if wallet.currency != source.currency:
-        raise _unavailable(actor, source, wallet)
-    if not payees.may_receive({wallet.owner_id: kyc_level_of(wallet.owner_id)}):
-        raise _unavailable(actor, source, wallet)
-    return _Payee(wallet, user)
-
-
-def _unavailable(actor: Actor, source: Wallet, meant: Wallet | None) -> DestinationUnavailable:
-    own = meant is not None and meant.owner_id == source.owner_id
-    refusal = DestinationUnavailable(source=source.pk, wallet=meant.pk if meant is not None else None, own=own)
-    refusal.trace = payees.count_of(actor=actor, outcomes=[refusal])
-    return refusal
 
 
 def _refuse_payer(source: Wallet) -> None:

@@ -13,7 +13,7 @@ from transactions.schedules.enums import Frequency
 from transactions.schedules.models import ScheduledRun, TransferSchedule
 from transactions.schedules.services.schedules import create_schedule
 from transactions.schedules.tasks import run_schedules
-from transactions.transfers.services.planning import Destination
+from transactions.transfers.services.destinations import Destination
 from users.models import User
 from wallet.selectors import open_wallet_of
 

@@ -17,7 +17,7 @@ from transactions.schedules.models import TransferSchedule
 from transactions.schedules.services.schedules import create_schedule
 from transactions.schedules.tests.factories import AtTime, job_at, runs_of
 from transactions.transfers.models import UnconfirmedOutflow
-from transactions.transfers.services.planning import Destination
+from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.transfers import create_transfer
 from users.enums import MessageKind
 from users.models import Message, User

@@ -21,7 +21,7 @@ from transactions.schedules.services import runs
 from transactions.schedules.services.runs import begin_run, post_run, record_refusal
 from transactions.schedules.services.schedules import cancel_schedule
 from transactions.schedules.tests.factories import START, AtTime, job_at, make_schedule, runs_of
-from transactions.transfers.services.planning import Destination
+from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.transfers import create_transfer
 from transactions.transfers.tests.test_transfers import balances, nothing_moves
 from users.models import User

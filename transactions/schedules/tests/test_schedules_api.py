@@ -16,7 +16,7 @@ from tests.cast import Client, actor_for, fund_wallet, kyc
 from transactions.schedules.enums import Frequency
 from transactions.schedules.models import ScheduledRun, TransferSchedule
 from transactions.schedules.tests.factories import START, AtTime, job_at, make_schedule, runs_of
-from transactions.transfers.services.planning import Destination
+from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.transfers import create_transfer
 from transactions.transfers.tests.test_transfers import problem, wallet_of
 from users.models import User

@@ -28,7 +28,7 @@ from transactions.ledger.models import LedgerEntry, Transaction
 from transactions.seals import merkle, sealing, tasks, verification
 from transactions.seals.models import Seal, SealedHead
 from transactions.seals.services import SealedByAnother, seal_ledger
-from transactions.transfers.services.planning import Destination
+from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.transfers import create_transfer
 from users.models import User
 from wallet.models import Wallet

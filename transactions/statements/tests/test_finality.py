@@ -23,7 +23,7 @@ from transactions.ledger import engine as ledger
 from transactions.ledger.models import LedgerEntry, Transaction
 from transactions.seals import verification
 from transactions.statements.selectors import find_statement
-from transactions.transfers.services.planning import Destination
+from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.transfers import create_transfer
 from users.models import User
 from wallet.models import Wallet

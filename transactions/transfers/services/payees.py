@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
+from typing import TypeVar
 
 from django.conf import settings
 
@@ -30,6 +31,7 @@ from fintech_core.security.actors import Actor, ActorKind
 from transactions.transfers import selectors
 from users.enums import KycGate
 
+R = TypeVar("R", bound=DomainError)
 SCOPE = "unknown_payees"
 WINDOW = timedelta(days=1)
 NOWHERE = ids.NIL  # the wallet to pay where there is none: no wallet has this id
@@ -107,12 +109,6 @@ def used(*, actor: Actor) -> Counters | None:
     return Counters(rows, {key: subject.limit for subject in subjects for key in crypto.under_any_key(subject.digest)})
 
 
-def used_now(*, actor: Actor) -> Counters | None:
-    """`used` in a round trip of its own."""
-    with prepared.one_round_trip():
-        return used(actor=actor)
-
-
 def refuse_unknown(
     counters: Counters | None,
     *,
@@ -145,6 +141,12 @@ def count_of(*, actor: Actor, outcomes: Iterable[object], tentative: bool = Fals
     if not unavailable or not _subjects(actor):
         return None
     return lambda: _count_unavailable(actor, unavailable, tentative=tentative)
+
+
+def counted(refusal: R, *, actor: Actor) -> R:
+    """The refusal, to be raised: it counts a payee who can't be paid though the use case is undone."""
+    refusal.trace = count_of(actor=actor, outcomes=[refusal])
+    return refusal
 
 
 def _count_unavailable(actor: Actor, lost: Collection[DestinationUnavailable], *, tentative: bool) -> None:

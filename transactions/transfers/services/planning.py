@@ -3,42 +3,30 @@
 One to a thousand items cost the same number of statements. Nothing is locked or written here; the ledger decides on
 locked figures, and the database checks again. Single transfers, batches, imports and dry runs all come through here.
 
-A payee is looked up only for a payer who could pay. One who can't be paid is planned as NOWHERE, so that the ledger
-judges the payer first: what is said of a payee is said to those alone who could have paid.
+The payee is resolved (destinations.py) only where the payer could pay: what is said of a payee is said only to those
+who could have paid.
 """
 
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from compliance.services import refused_by_kyc
 from fintech_core.exceptions import DomainError, KycRequired, NotFound
 from fintech_core.security.actors import Actor
-from fintech_core.values.identifiers import InvalidIdentifier, normalise_email
 from transactions.fees import calculation as fees
 from transactions.fees.models import FeeSchedule
 from transactions.ledger import engine as ledger
 from transactions.ledger.enums import TransactionKind
 from transactions.ledger.selectors import FEES
-from transactions.transfers.selectors import Party, credits_that_cannot_go_back, parties_and_fees, parties_of_persons
+from transactions.transfers.selectors import Party, credits_that_cannot_go_back, parties_and_fees
 from transactions.transfers.services import payees
+from transactions.transfers.services.destinations import Destination, Payee, Payment, resolve_destinations
 from users.enums import KycGate
-from users.models import User
-from users.selectors import users_by_verified_emails, users_by_verified_phones
-from wallet.enums import WalletStatus
 from wallet.models import Wallet
 
 MAX_ITEMS = ledger.MAX_POSTINGS
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Destination:
-    """Where a transfer goes: exactly one of the three."""
-
-    wallet_id: uuid.UUID | None = None
-    email: str | None = None
-    phone: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,8 +46,7 @@ class TransferItem:
 class Plan:
     """A transfer that only the ledger may still refuse. The fee is a leg of the same posting.
 
-    `destination` is NOWHERE for a payee who can't be paid, or wasn't looked up since the payer can't pay
-    (`looked_up`); `meant` is the wallet that was named, where there is one, and `is_own` says that it is the payer's.
+    `payee` is None where it wasn't looked up, since the payer can't pay; `destination` is then NOWHERE.
     """
 
     item: TransferItem
@@ -67,9 +54,7 @@ class Plan:
     destination: uuid.UUID
     fee: Decimal
     posting: ledger.Posting
-    looked_up: bool = True
-    meant: uuid.UUID | None = None
-    is_own: bool = False
+    payee: Payee | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,15 +66,6 @@ class _Facts:
     may_not_send: Mapping[uuid.UUID, KycRequired]
     schedules: Mapping[tuple[str, int | None], FeeSchedule]
     prices: ledger.Prices
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _People:
-    """The payees of a batch who were named by address or number."""
-
-    by_email: Mapping[str, User]
-    by_phone: Mapping[str, User]
-    by_owner: Mapping[tuple[uuid.UUID, str], Party]
 
 
 def plan_transfers(
@@ -110,22 +86,22 @@ def plan_transfers(
         refusals[at] is None and facts.sources[item.source_wallet].could_pay(item.amount + fees_due[at])
         for at, item in enumerate(items)
     ]
-    payable = [item for at, item in enumerate(items) if able[at]]
-    named = {item.destination.wallet_id or payees.NOWHERE for item in payable if not _is_own(facts, item)}
-    payees.refuse_unknown(counters, payers=facts.sources.keys(), payees=named, tentative=tentative)
-    people = _look_up(payable)
-    targets = [_target(facts, people, item) if able[at] else None for at, item in enumerate(items)]
-    receivers = payees.may_receive({target.owner_id: target.kyc_level for target in targets if target is not None})
-    return [
-        refusals[at] or _plan(facts, item, fees_due[at], targets[at], receivers, looked_up=able[at])
-        for at, item in enumerate(items)
-    ]
+    resolved = iter(
+        resolve_destinations(
+            payments=[_payment(facts, item) for at, item in enumerate(items) if able[at]],
+            wallets=facts.wallets,
+            payers=facts.sources.keys(),
+            counters=counters,
+            tentative=tentative,
+        )
+    )
+    found = [next(resolved) if able[at] else None for at in range(len(items))]
+    return [refusals[at] or _plan(facts, item, fees_due[at], found[at]) for at, item in enumerate(items)]
 
 
-def _is_own(facts: _Facts, item: TransferItem) -> bool:
-    """Whether it names a wallet of the payer's by its id; by address nothing is looked up yet."""
-    wallet = facts.wallets.get(item.destination.wallet_id or payees.NOWHERE)
-    return wallet is not None and wallet.owner_id == facts.sources[item.source_wallet].owner_id
+def _payment(facts: _Facts, item: TransferItem) -> Payment:
+    owner_id = facts.sources[item.source_wallet].owner_id
+    return Payment(source=item.source_wallet, owner_id=owner_id, currency=item.currency, destination=item.destination)
 
 
 def _read(
@@ -159,26 +135,6 @@ def _read(
     return facts, counters[0]
 
 
-def _look_up(items: Sequence[TransferItem]) -> _People:
-    """The payees of these items who are named by address or number: as many statements whether they exist or not."""
-    emails = {_normal(i.destination.email) for i in items if i.destination.email is not None}
-    phones = {i.destination.phone for i in items if i.destination.phone is not None}
-    by_email = users_by_verified_emails(emails) if emails else {}
-    by_phone = users_by_verified_phones(phones) if phones else {}
-    found = {user.pk for user in (*by_email.values(), *by_phone.values())}
-    named = emails or phones
-    by_owner = parties_of_persons(found, {i.currency for i in items}) if named else {}
-    return _People(by_email=by_email, by_phone=by_phone, by_owner=by_owner)
-
-
-def _normal(email: str) -> str:
-    """The form in which addresses are kept; "" (nobody's) for what can't be one."""
-    try:
-        return normalise_email(email)
-    except InvalidIdentifier:
-        return ""
-
-
 def _payer_refusal(facts: _Facts, item: TransferItem) -> DomainError | None:
     """What is against the payer already. Whether the wallet is open and has the money, the ledger decides."""
     source = facts.sources.get(item.source_wallet)
@@ -195,29 +151,17 @@ def _fee(facts: _Facts, item: TransferItem) -> Decimal:
     return fees.fee_of(schedule, item.amount) if schedule is not None else Decimal(0)
 
 
-def _plan(
-    facts: _Facts,
-    item: TransferItem,
-    fee: Decimal,
-    target: Party | None,
-    receivers: Collection[uuid.UUID],
-    *,
-    looked_up: bool,
-) -> Plan | DomainError:
-    if target is not None and target.pk == item.source_wallet:
+def _plan(facts: _Facts, item: TransferItem, fee: Decimal, payee: Payee | None) -> Plan | DomainError:
+    if payee is not None and payee.meant == item.source_wallet:
         return ledger.SameWallet()
-    meant = target or facts.wallets.get(item.destination.wallet_id or payees.NOWHERE) if looked_up else None
-    payable = target is not None and target.owner_id in receivers and target.status != WalletStatus.CLOSED
-    destination = target.pk if target is not None and payable else payees.NOWHERE
+    destination = payee.wallet_id if payee is not None else payees.NOWHERE
     return Plan(
         item=item,
         source=item.source_wallet,
         destination=destination,
         fee=fee,
         posting=_posting(item, item.source_wallet, destination, fee, facts.prices),
-        looked_up=looked_up,
-        meant=meant.pk if meant is not None else None,
-        is_own=meant is not None and meant.owner_id == facts.sources[item.source_wallet].owner_id,
+        payee=payee,
     )
 
 
@@ -265,19 +209,6 @@ def largest_untransferable(wallet: Wallet) -> Decimal:
 
 def _fee_legs(source: uuid.UUID, fee: Decimal, currency: str) -> tuple[ledger.Leg, ...]:
     return (ledger.Leg(source, ledger.SystemAccount(FEES, currency), fee, currency),) if fee else ()
-
-
-def _target(facts: _Facts, people: _People, item: TransferItem) -> Party | None:
-    """The customer's wallet that is meant, in the item's currency; it may be closed."""
-    destination = item.destination
-    if destination.wallet_id is not None:
-        wallet = facts.wallets.get(destination.wallet_id)
-        return wallet if wallet is not None and wallet.currency == item.currency else None
-    if destination.email is not None:
-        user = people.by_email.get(_normal(destination.email))
-    else:
-        user = people.by_phone.get(destination.phone or "")
-    return people.by_owner.get((user.pk, item.currency)) if user is not None else None
 
 
 def _posting(

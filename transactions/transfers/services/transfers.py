@@ -13,9 +13,10 @@ from fintech_core.security.actors import Actor
 from fintech_core.values.money import Money
 from transactions.ledger import engine as ledger
 from transactions.ledger.models import Transaction
+from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.outflows import Outflow
-from transactions.transfers.services.payees import DestinationUnavailable, count_of
-from transactions.transfers.services.planning import Destination, Plan, TransferItem, plan_transfers
+from transactions.transfers.services.payees import count_of, counted
+from transactions.transfers.services.planning import Plan, TransferItem, plan_transfers
 
 T = TypeVar("T")
 Figures = Mapping[uuid.UUID, tuple[Decimal, Decimal]]
@@ -66,8 +67,7 @@ def create_transfer(
     )
     outcome = _post_batch(actor, [item], atomic=True, confirmed=confirmed)[0]
     if isinstance(outcome, DomainError):
-        outcome.trace = count_of(actor=actor, outcomes=[outcome])
-        raise outcome
+        raise counted(outcome, actor=actor)
     return outcome
 
 
@@ -166,7 +166,7 @@ def _decided(
             return _aborted(plans, planned_refusal)
     accepted = [plan.posting for plan in plans if isinstance(plan, Plan)]
     decisions = iter(decide(accepted) if accepted else ())
-    return [plan if isinstance(plan, DomainError) else _masked(plan, next(decisions)) for plan in plans]
+    return [plan if isinstance(plan, DomainError) else _mask_refusal_for_payer(plan, next(decisions)) for plan in plans]
 
 
 def _aborted(plans: Sequence[Plan | DomainError], index: int) -> list[T | DomainError]:
@@ -174,7 +174,7 @@ def _aborted(plans: Sequence[Plan | DomainError], index: int) -> list[T | Domain
     earlier = [plan for plan in plans[:index] if isinstance(plan, Plan)]
     decisions = ledger.preview([plan.posting for plan in earlier]) if earlier else []
     for position, (plan, decision) in enumerate(zip(earlier, decisions, strict=True)):
-        outcome: object = _masked(plan, decision)
+        outcome: object = _mask_refusal_for_payer(plan, decision)
         if isinstance(outcome, DomainError) and not isinstance(outcome, ledger.BatchAborted):
             return [outcome if at == position else ledger.BatchAborted() for at in range(len(plans))]
     first = plans[index]
@@ -182,7 +182,7 @@ def _aborted(plans: Sequence[Plan | DomainError], index: int) -> list[T | Domain
     return [first if at == index else ledger.BatchAborted() for at in range(len(plans))]
 
 
-def _masked(plan: Plan, outcome: T | ledger.Refusal) -> T | DomainError:
+def _mask_refusal_for_payer(plan: Plan, outcome: T | ledger.Refusal) -> T | DomainError:
     """The outcome as the payer may see it: why another's wallet can't be paid is its owner's to know.
 
     Raises LostRace where the payee wasn't looked up, as the payer couldn't pay, and by now the payer can.
@@ -191,9 +191,9 @@ def _masked(plan: Plan, outcome: T | ledger.Refusal) -> T | DomainError:
         return outcome
     if outcome.wallet_id != plan.destination:
         return outcome.error
-    if not plan.looked_up:
+    if plan.payee is None:
         raise LostRace
-    return DestinationUnavailable(source=plan.source, wallet=plan.meant, own=plan.is_own)
+    return plan.payee.unavailable()
 
 
 def _created(actor: Actor, transaction: Transaction, plan: Plan) -> audit.Row:

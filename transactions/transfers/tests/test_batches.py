@@ -22,7 +22,8 @@ from tests.cast import SYSTEM, Client, actor_for, customer, fund_wallet, kyc
 from tests.invariants import Snapshot, check_invariants
 from transactions.ledger.models import Transaction
 from transactions.transfers.enums import BatchMode
-from transactions.transfers.services.planning import Destination, TransferItem
+from transactions.transfers.services.destinations import Destination
+from transactions.transfers.services.planning import TransferItem
 from transactions.transfers.services.transfers import create_transfers
 from users.models import User
 from wallet.models import Wallet

@@ -14,7 +14,8 @@ from fintech_core.db.work import read_only_snapshot, unit_of_work
 from fintech_core.limits.models import AttemptBudget
 from tests.cast import Client, actor_for, fund_wallet, kyc
 from transactions.fees.services import create_fee_schedule
-from transactions.transfers.services.planning import Destination, TransferItem
+from transactions.transfers.services.destinations import Destination
+from transactions.transfers.services.planning import TransferItem
 from transactions.transfers.services.transfers import simulate_transfers
 from users.models import User
 from wallet.models import Wallet

@@ -24,8 +24,8 @@ from transactions.ledger.models import Transaction
 from transactions.schedules.models import TransferSchedule
 from transactions.schedules.tests.factories import AtTime, job_at, runs_of
 from transactions.transfers.models import OutflowOwner, UnconfirmedOutflow
+from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.outflows import purge_outflows
-from transactions.transfers.services.planning import Destination
 from transactions.transfers.services.transfers import create_transfer
 from transactions.transfers.tests.test_transfers import nothing_moves
 from users.models import User
