@@ -11,3 +11,4 @@ class FintechCoreConfig(AppConfig):
         from fintech_core.ops import checks  # noqa: F401 - registers the deployment checks
 
         wiring.install(composition.WIRING)
+        composition.load_services()

@@ -19,6 +19,8 @@ from django.urls import reverse_lazy
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from fintech_core.rooms import ROOMS
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
@@ -87,15 +89,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "fintech_core",
-    "wallet",
-    "users",
-    "organizations",
-    "compliance",
-    "transactions",
-    "reconciliation",
-    "payments",
-    "offboarding",
+    *ROOMS,
 ]
 
 MIDDLEWARE = [
@@ -252,33 +246,10 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-simulator": {"task": "payments.sweep_simulator", "schedule": 5.0, "options": {"expires": 30}},
 }
 
-# Who is handed every settled event: a consumer's name to its handler (outbox.Handler) by dotted path. The feed,
-# GET /api/v1/events, reads by itself.
-OUTBOX_CONSUMERS: dict[str, str] = {}
-
 # --- Identity ---------------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "users.User"
 AUTHENTICATION_BACKENDS = ["users.admin_auth.backends.RoleBackend"]
-ACTING_IN = "organizations.selectors.acting_in"  # how authentication puts an Actor into an organization
-INVITATIONS_END = "organizations.services.end_invitations_of"  # called by every change of a credential
-# By template of a message that carries a link: whether it is still good when the worker sends it.
-MESSAGES_WORTH_SENDING = {"organization_invitation": "organizations.services.mail_is_worth_sending"}
-BEFORE_A_USER_LEAVES = ["organizations.services.refuse_without_an_admin"]  # asked before deactivation and erasure
-# What rooms above the ledger know to be open of a person who is to be erased or an organization that is to be closed:
-# each is called with the wallet.owners.Owner and returns obstacles.
-OWNER_OBSTACLES = ["payments.selectors.reviews_of"]
-# The use case behind the route and the admin action of organizations; it lies above them, where the money is.
-CLOSE_ORGANIZATION = "offboarding.services.organizations.close_organization"
-# How rooms above the ledger erase what an erased person wrote: (user id, at most so many) -> how many it were.
-TEXT_ERASERS = ["payments.services.erase_return_addresses"]
-MEMBER_CAPABILITIES = "organizations.roles.MEMBER_CAPABILITIES"  # for the OpenAPI file and the tables of the docs
-ADMIN_ACTOR_OF_USER = "users.authentication.actor_of_user"  # how the kernel's admin helper makes its Actor
-# Who checks a Step-Up-Code, and who spends that of a member of staff (fintech_core.security.step_up).
-STEP_UP_CONFIRM = "users.step_up_gate.confirm"
-STEP_UP_SPEND_FOR_STAFF = "users.step_up_gate.spend_for_staff"
-# What a sensitive action in the admin asks besides its reason (fintech_core.admin.base).
-ADMIN_REAUTHENTICATION = "users.admin_auth.reauthentication.form_for"
 PASSWORD_HASHERS = (
     ["django.contrib.auth.hashers.MD5PasswordHasher"]
     if ENVIRONMENT == "test"

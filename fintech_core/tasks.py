@@ -1,8 +1,6 @@
 """The kernel's own tasks."""
 
 from celery import shared_task
-from django.conf import settings
-from django.utils.module_loading import import_string
 
 from fintech_core.audit import chain as audit_chain
 from fintech_core.db import clock, idempotency
@@ -10,6 +8,7 @@ from fintech_core.db.work import unit_of_work
 from fintech_core.limits import budgets
 from fintech_core.ops import health
 from fintech_core.outbox import events as outbox
+from fintech_core.wiring import wired
 
 _DRAINS = 20  # a beat tick hands over this many batches of one consumer at most
 
@@ -34,9 +33,9 @@ def purge_attempt_budgets() -> None:
 
 @shared_task(name="fintech_core.drain_outbox")
 def drain_outbox() -> None:
-    """Hand the settled events to every consumer that the settings name, until each has had all of them."""
-    for consumer, path in settings.OUTBOX_CONSUMERS.items():
-        _drain(consumer, import_string(path))
+    """Hand the settled events to every consumer that is wired, until each has had all of them."""
+    for consumer, handler in wired().outbox_consumers.items():
+        _drain(consumer, handler)
 
 
 def _drain(consumer: str, handler: outbox.Handler) -> None:

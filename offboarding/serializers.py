@@ -1,10 +1,11 @@
-"""A person's own copy of what is stored of them, and what is left after an erasure."""
+"""A person's own copy of what is stored of them, what is left after an erasure, and how an organization is closed."""
 
 from typing import Any, ClassVar
 
 from rest_framework import serializers
 
 from compliance.models import KycSubmission
+from fintech_core.http.serializers import StrictInput, TextField
 from offboarding.services.erasure import Erasure
 from transactions.ledger.serializers import TransactionOutput
 from users.enums import EndReason
@@ -12,6 +13,15 @@ from users.models import Session
 from users.serializers.api_keys import ApiKeyOutput
 from users.serializers.profile import UserOutput
 from wallet.serializers import WalletOutput
+
+
+class CloseOrganizationInput(StrictInput):
+    reason = TextField(
+        required=False,
+        min_length=3,
+        max_length=500,
+        help_text="Required of staff, for the audit log. Its own administrator needs none, and none is kept.",
+    )
 
 
 class ExportedSession(serializers.ModelSerializer[Session]):

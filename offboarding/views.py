@@ -1,4 +1,4 @@
-"""HTTP of a person's data: one's own copy of it, and being forgotten."""
+"""HTTP of a person's data (one's own copy of it, and being forgotten), and of closing an organization."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -14,9 +14,14 @@ from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.step_up import StepUpAction
 from offboarding.selectors import personal_data_of
-from offboarding.serializers import ErasureOutput, PersonalDataOutput
+from offboarding.serializers import CloseOrganizationInput, ErasureOutput, PersonalDataOutput
 from offboarding.services.erasure import erase_user
 from offboarding.services.exports import record_data_export
+from offboarding.services.organizations import close_organization
+from organizations.models import Organization
+from organizations.selectors import shown_to
+from organizations.serializers import OrganizationOutput
+from organizations.viewsets import InOrganization
 from transactions.ledger.selectors import transactions_visible_to, with_entries
 
 _PAGE = [
@@ -53,3 +58,26 @@ class PersonalDataViewSet(DomainViewSet):
             ErasureOutput,
             takes_key=False,
         )
+
+
+@extend_schema(tags=["organizations"])
+class OrganizationClosingViewSet(InOrganization):
+    access: ClassVar = {"close": Capability.ORGANIZATIONS_CLOSE}
+    step_up: ClassVar = {"close": StepUpAction("Close the organization", of_staff=True, of_owners=True)}
+    problem_statuses: ClassVar = {"close": (409,)}
+    output = OrganizationOutput
+    serializer_class = OrganizationOutput
+
+    @extend_schema(operation_id="organizations_close", request=CloseOrganizationInput, responses=OrganizationOutput)
+    def close(self, request: Request, organization_id: UUID) -> HttpResponse:
+        """Close it for good, with its empty wallets and its memberships. Its only administrator, compliance or admins.
+
+        409 `organization_in_use` names what has to end first.
+        """
+        data = self.validated(CloseOrganizationInput)
+
+        def use_case() -> Organization:
+            closed = close_organization(actor=self.actor, organization_id=organization_id, **data)
+            return shown_to(self.actor, closed)
+
+        return self.write(use_case, OrganizationOutput, takes_key=False)

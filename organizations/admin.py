@@ -4,13 +4,11 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html_join
-from django.utils.module_loading import import_string
 from django.utils.safestring import mark_safe
 
 from fintech_core.admin.base import ReadOnlyModelAdmin, reason_action
@@ -30,10 +28,6 @@ def _approve(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) 
 
 def _reject(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
     return services.reject_kyb(actor=actor, organization_id=object_id, reason=reason, now=now)
-
-
-def _close(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
-    return import_string(settings.CLOSE_ORGANIZATION)(actor=actor, organization_id=object_id, reason=reason)
 
 
 def _appoint(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
@@ -70,14 +64,6 @@ class OrganizationAdmin(ReadOnlyModelAdmin):
             Capability.KYB_DECIDE,
             _reject,
             explanation="The organization's wallets can only receive. An approval is taken back by this, too.",
-            sensitive=True,
-        ),
-        reason_action(
-            "Close organization",
-            Capability.ORGANIZATIONS_CLOSE,
-            _close,
-            explanation="For good, with its empty wallets and all memberships; its members are notified. Refused while "
-            "there is money, a hold, a schedule, a payment under way or an undecided KYB submission.",
             sensitive=True,
         ),
     )

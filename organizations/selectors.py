@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet
 
+from fintech_core.exceptions import NotFound
 from fintech_core.security.actors import Actor, ActorKind
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.encrypted_fields import indexed, same_index
@@ -19,7 +20,7 @@ _NEVER_SUBMITTED_AND_CLOSED = Q(kyb_status=KybStatus.NOT_SUBMITTED, closed_at__i
 def acting_in(actor: Actor, organization_id: uuid.UUID) -> Actor | None:
     """The actor as a member of the organization, with a member's capabilities; None where it isn't one.
 
-    Named by settings.ACTING_IN, since authentication lies below this room. A key never gets more than its own.
+    Wired to authentication, which lies below this room. A key never gets more than its own.
     """
     if actor.user_id is None:
         return None
@@ -32,6 +33,26 @@ def acting_in(actor: Actor, organization_id: uuid.UUID) -> Actor | None:
     return replace(actor, organization_id=organization_id, member_role=role.value, capabilities=capabilities)
 
 
+def acting_within(actor: Actor, organization_id: uuid.UUID) -> Actor:
+    """The actor in the organization of a path. Staff who may read organizations stay who they are. Raises NotFound."""
+    if actor.organization_id == organization_id:
+        return actor
+    if reads_all(actor):
+        if not organizations_visible_to(actor).filter(pk=organization_id).exists():
+            raise NotFound
+        return actor
+    is_person_outside = actor.kind is ActorKind.USER and actor.organization_id is None
+    member = acting_in(actor, organization_id) if is_person_outside else None
+    if member is None:
+        raise NotFound
+    return member
+
+
+def reads_all(actor: Actor) -> bool:
+    """Whether the actor is staff who may read every organization."""
+    return actor.can(Capability.ORGANIZATIONS_READ_ALL)
+
+
 def role_in(organization_id: uuid.UUID, user_id: uuid.UUID) -> MemberRole | None:
     """What the user is in the organization; None: no member."""
     rows = OrganizationMember.objects.filter(organization_id=organization_id, user_id=user_id)
@@ -41,11 +62,22 @@ def role_in(organization_id: uuid.UUID, user_id: uuid.UUID) -> MemberRole | None
 
 def organizations_visible_to(actor: Actor) -> QuerySet[Organization]:
     """The one that the actor acts in, else all that it is a member of; every one for staff who may read them."""
-    if actor.can(Capability.ORGANIZATIONS_READ_ALL):
+    if reads_all(actor):
         return Organization.objects.all()
     if actor.organization_id is not None:
         return Organization.objects.filter(pk=actor.organization_id)
     return Organization.objects.filter(members__user_id=actor.user_id) if actor.user_id else Organization.objects.none()
+
+
+def organizations_shown_to(actor: Actor) -> QuerySet[Organization]:
+    """Staff also see whether others claim the tax number; members learn nothing of other organizations."""
+    rows = organizations_visible_to(actor)
+    return with_other_claims(rows) if reads_all(actor) else rows
+
+
+def shown_to(actor: Actor, organization: Organization) -> Organization:
+    """What a write answers with: what reading the organization shows the caller."""
+    return organizations_shown_to(actor).get(pk=organization.pk) if reads_all(actor) else organization
 
 
 def with_other_claims(rows: QuerySet[Organization]) -> QuerySet[Organization]:

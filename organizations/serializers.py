@@ -84,15 +84,6 @@ class OrganizationFilter(StrictInput):
     kyb_status = serializers.ChoiceField(choices=KybStatus.choices, required=False)
 
 
-class CloseOrganizationInput(StrictInput):
-    reason = TextField(
-        required=False,
-        min_length=3,
-        max_length=500,
-        help_text="Required of staff, for the audit log. Its own administrator needs none, and none is kept.",
-    )
-
-
 class OrganizationOutput(serializers.ModelSerializer[Organization]):
     tax_number = serializers.SerializerMethodField(
         help_text="Masked: its last characters. null: erased, some years after the organization was closed."

@@ -25,7 +25,6 @@ urlpatterns = [
         name="organization",
     ),
     path(f"{_ONE}/leave", OrganizationViewSet.as_view({"post": "leave"}), name="organization-leave"),
-    path(f"{_ONE}/close", OrganizationViewSet.as_view({"post": "close"}), name="organization-close"),
     path(f"{_ONE}/kyb/submit", OrganizationViewSet.as_view({"post": "submit_kyb"}), name="organization-kyb-submit"),
     path(f"{_ONE}/kyb/approve", OrganizationViewSet.as_view({"post": "approve_kyb"}), name="organization-kyb-approve"),
     path(f"{_ONE}/kyb/reject", OrganizationViewSet.as_view({"post": "reject_kyb"}), name="organization-kyb-reject"),

@@ -4,29 +4,23 @@ what lies below it within it alone; anything else is 404.
 No Idempotency-Key here: bodies and answers hold addresses and numbers, and answers to a key are stored.
 """
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.conf import settings
 from django.http import HttpResponse
-from django.utils.module_loading import import_string
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from fintech_core.db import clock
-from fintech_core.exceptions import NotFound
 from fintech_core.http.serializers import ReasonInput, StrictInput
 from fintech_core.http.viewsets import DomainViewSet
-from fintech_core.security.actors import Actor, ActorKind
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.step_up import StepUpAction
 from organizations import selectors, services
 from organizations.models import Organization
 from organizations.serializers import (
     AcceptInput,
-    CloseOrganizationInput,
     InvitationInput,
     InvitationOutput,
     MemberFilter,
@@ -43,57 +37,8 @@ from organizations.serializers import (
     PayoutAccountOutput,
     StaffOrganizationDetailOutput,
 )
+from organizations.viewsets import InOrganization
 from users.limits import SEND_NETWORK, SEND_TO_EMAIL, VERIFY_NETWORK
-
-
-class InOrganization(DomainViewSet):
-    """Below `organizations/{id}`: a member acts in that organization, with the header or without it."""
-
-    def perform_authentication(self, request: Request) -> None:
-        super().perform_authentication(request)
-        if isinstance(request.auth, Actor):
-            request.auth = _within(request.auth, self.kwargs["organization_id"])
-
-    @property
-    def organization_id(self) -> UUID:
-        organization_id: UUID = self.kwargs["organization_id"]
-        return organization_id
-
-    def get_object(self) -> Any:
-        instance = self.get_queryset().filter(pk=self.kwargs["pk"]).first() if "pk" in self.kwargs else None
-        if instance is None:
-            raise NotFound
-        return instance
-
-
-def _within(actor: Actor, organization_id: UUID) -> Actor:
-    """The actor in the path's organization. Staff who may read organizations stay who they are. Raises NotFound."""
-    if actor.organization_id == organization_id:
-        return actor
-    if actor.can(Capability.ORGANIZATIONS_READ_ALL):
-        if not selectors.organizations_visible_to(actor).filter(pk=organization_id).exists():
-            raise NotFound
-        return actor
-    is_person_outside = actor.kind is ActorKind.USER and actor.organization_id is None
-    member = selectors.acting_in(actor, organization_id) if is_person_outside else None
-    if member is None:
-        raise NotFound
-    return member
-
-
-def _organizations_for(actor: Actor) -> Any:
-    """Staff also see whether others claim the tax number; members learn nothing of other organizations."""
-    rows = selectors.organizations_visible_to(actor)
-    return selectors.with_other_claims(rows) if _is_staff(actor) else rows
-
-
-def _shown_to(actor: Actor, organization: Organization) -> Organization:
-    """What a write answers with: what reading the organization shows the caller."""
-    return _organizations_for(actor).get(pk=organization.pk) if _is_staff(actor) else organization
-
-
-def _is_staff(actor: Actor) -> bool:
-    return actor.can(Capability.ORGANIZATIONS_READ_ALL)
 
 
 @extend_schema(tags=["organizations"])
@@ -105,7 +50,7 @@ class OrganizationsViewSet(DomainViewSet):
     filter_input = OrganizationFilter
 
     def get_queryset(self) -> Any:
-        return _organizations_for(self.actor)
+        return selectors.organizations_shown_to(self.actor)
 
     @extend_schema(operation_id="organizations_list")
     def list(self, request: Request) -> Response:
@@ -130,13 +75,11 @@ class OrganizationViewSet(InOrganization):
         "retrieve": Capability.ORGANIZATIONS_READ,
         "partial_update": Capability.ORGANIZATIONS_WRITE,
         "leave": Capability.ORGANIZATIONS_JOIN,
-        "close": Capability.ORGANIZATIONS_CLOSE,
         "submit_kyb": Capability.ORGANIZATIONS_WRITE,
         "approve_kyb": Capability.KYB_DECIDE,
         "reject_kyb": Capability.KYB_DECIDE,
     }
     step_up: ClassVar = {
-        "close": StepUpAction("Close the organization", of_staff=True, of_owners=True),
         "leave": StepUpAction("Leave an organization"),
         "approve_kyb": StepUpAction("Approve an organization's KYB", of_staff=True),
         "reject_kyb": StepUpAction("Reject an organization's KYB", of_staff=True),
@@ -144,7 +87,6 @@ class OrganizationViewSet(InOrganization):
     problem_statuses: ClassVar = {
         "partial_update": (409,),
         "leave": (409,),
-        "close": (409,),
         "submit_kyb": (409, 422),
         "approve_kyb": (409,),
         "reject_kyb": (409,),
@@ -153,12 +95,14 @@ class OrganizationViewSet(InOrganization):
     serializer_class = OrganizationOutput
 
     def get_queryset(self) -> Any:
-        return _organizations_for(self.actor)
+        return selectors.organizations_shown_to(self.actor)
 
     @extend_schema(operation_id="organizations_retrieve", responses=OrganizationDetailOutput)
     def retrieve(self, request: Request, organization_id: UUID) -> Response:
         self.kwargs["pk"] = organization_id
-        return self.retrieve_one(StaffOrganizationDetailOutput if _is_staff(self.actor) else OrganizationDetailOutput)
+        return self.retrieve_one(
+            StaffOrganizationDetailOutput if selectors.reads_all(self.actor) else OrganizationDetailOutput
+        )
 
     @extend_schema(operation_id="organizations_update", request=OrganizationPatch, responses=OrganizationOutput)
     def partial_update(self, request: Request, organization_id: UUID) -> HttpResponse:
@@ -176,16 +120,6 @@ class OrganizationViewSet(InOrganization):
             status=204,
             takes_key=False,
         )
-
-    @extend_schema(operation_id="organizations_close", request=CloseOrganizationInput, responses=OrganizationOutput)
-    def close(self, request: Request, organization_id: UUID) -> HttpResponse:
-        """Close it for good, with its empty wallets and its memberships. Its only administrator, compliance or admins.
-
-        409 `organization_in_use` names what has to end first.
-        """
-        data = self.validated(CloseOrganizationInput)
-        close_organization = import_string(settings.CLOSE_ORGANIZATION)
-        return self._answer(lambda: close_organization(actor=self.actor, organization_id=organization_id, **data))
 
     @extend_schema(operation_id="organizations_kyb_submit", request=None, responses=OrganizationOutput)
     def submit_kyb(self, request: Request, organization_id: UUID) -> HttpResponse:
@@ -210,12 +144,12 @@ class OrganizationViewSet(InOrganization):
 
     def _write(self, service: Any, **arguments: Any) -> HttpResponse:
         organization_id = self.organization_id
-        return self._answer(
-            lambda: service(actor=self.actor, organization_id=organization_id, now=clock.now(), **arguments)
-        )
 
-    def _answer(self, use_case: Callable[[], Organization]) -> HttpResponse:
-        return self.write(lambda: _shown_to(self.actor, use_case()), OrganizationOutput, takes_key=False)
+        def use_case() -> Organization:
+            written = service(actor=self.actor, organization_id=organization_id, now=clock.now(), **arguments)
+            return selectors.shown_to(self.actor, written)
+
+        return self.write(use_case, OrganizationOutput, takes_key=False)
 
 
 @extend_schema(tags=["organizations"])

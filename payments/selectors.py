@@ -46,8 +46,7 @@ def intent_by_id(intent_id: uuid.UUID) -> PaymentIntent | None:
 
 
 def reviews_of(owner: Owner) -> list[dict[str, str]]:
-    """Money of the owner's lies in suspense until staff end the review, also where the wallet was closed before
-    (settings.OWNER_OBSTACLES)."""
+    """Money of the owner's lies in suspense until staff end the review, also where the wallet was closed before."""
     rows = PaymentIntent.objects.filter(owner.owns("wallet__"), status=IntentStatus.REQUIRES_REVIEW)
     return [{"kind": "payment_review", "id": str(pk)} for pk in rows.order_by("pk").values_list("pk", flat=True)]
 

@@ -11,6 +11,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -23,6 +24,7 @@ from django.test import Client as Browser
 from rest_framework.test import APIClient
 
 from devtools import testing
+from fintech_core import wiring
 from fintech_core.db import clock, ids
 from fintech_core.db.work import unit_of_work
 from fintech_core.ops import logging_config
@@ -105,6 +107,17 @@ class Client(APIClient):
 
 def _asks_for_a_code(answer: Any) -> bool:
     return answer.status_code == 403 and b'"step_up_required"' in answer.content
+
+
+@contextmanager
+def wired_with(**fields: Any) -> Iterator[None]:
+    """With other functions in the place of those that higher rooms plug into lower ones (wiring.py)."""
+    before = wiring.wired()
+    wiring.install(replace(before, **fields))
+    try:
+        yield
+    finally:
+        wiring.install(before)
 
 
 def anonymous_client() -> Client:

@@ -3,6 +3,8 @@
 import ast
 import inspect
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -10,28 +12,19 @@ from typing import Any
 
 import pytest
 from django.apps import apps
-from django.conf import settings
+from django.conf import global_settings, settings
 from django.db.models import DateTimeField
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.serializers import ModelSerializer
 from rest_framework.views import APIView
 
+from fintech_core import settings as product_settings
 from fintech_core.limits.ratelimit import Per
+from fintech_core.rooms import ROOMS
 from fintech_core.security.capabilities import Capability
 from users.limits import REGISTER_NETWORK, SEND_NETWORK
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = (
-    "fintech_core",
-    "wallet",
-    "users",
-    "organizations",
-    "compliance",
-    "transactions",
-    "reconciliation",
-    "payments",
-    "offboarding",
-)
 
 
 @cache
@@ -283,6 +276,85 @@ def test_every_module_says_what_it_owns() -> None:
     }
 
     assert silent == set()
+
+
+# --- Wiring (ADR 18) ---------------------------------------------------------------------------------------------------
+
+# Who imports by name, or reaches a model through a relation, and why.
+IMPORTS_BY_NAME = {
+    "fintech_core/composition.py",  # loads every module of services
+    "users/apps.py",  # a model as the state of migrations has it
+}
+REACHES_THROUGH_RELATIONS = {"wallet/locks.py"}  # the owner's row, by the foreign key that names its model
+
+
+def test_nothing_is_imported_by_name() -> None:
+    """What a lower room needs of a higher one is a field of the wiring; what it has below, it imports."""
+    by_name = {"import_string", "import_module", "__import__", "get_model"}
+    imported = {path for path, tree in sources() for _, name in calls(tree) if name in by_name}
+    related = {
+        path
+        for path, tree in sources()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr == "related_model"
+    }
+
+    assert imported == IMPORTS_BY_NAME
+    assert related == REACHES_THROUGH_RELATIONS
+
+
+# Settings that a library reads, in which it asks for dotted paths; besides Django's own.
+OF_LIBRARIES = re.compile(r"CELERY_\w+|REST_FRAMEWORK|SPECTACULAR_SETTINGS|SIMPLE_JWT|UNFOLD")
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (text for pair in value.items() for part in pair for text in texts_in(part))
+    elif isinstance(value, list | tuple | set | frozenset):
+        yield from (text for part in value for text in texts_in(part))
+
+
+def test_no_setting_of_ours_names_something_of_ours() -> None:
+    ours = re.compile(rf"({'|'.join(ROOMS)})(\.\w+)+")
+    own = [name for name in dir(product_settings) if name.isupper() and not hasattr(global_settings, name)]
+    named = {
+        name
+        for name in own
+        if not OF_LIBRARIES.fullmatch(name) and any(map(ours.fullmatch, texts_in(getattr(product_settings, name))))
+    }
+
+    assert "KYC_REQUIRED" in own
+    assert named == set()
+
+
+# Loads what `manage.py` and the server load, and prints the classes that the page of error codes lists.
+_LISTED = """
+import django
+
+django.setup()
+from fintech_core import urls
+from fintech_core.exceptions import error_classes
+
+print(*(f"{cls.__module__}.{cls.__name__}" for cls in error_classes()))
+"""
+
+
+def test_every_error_class_is_listed_whatever_else_is_imported() -> None:
+    answer = subprocess.run([sys.executable, "-c", _LISTED], cwd=ROOT, capture_output=True, text=True, check=True)
+    classes = {
+        node.name: (f"{path.removesuffix('.py').removesuffix('/__init__').replace('/', '.')}.{node.name}", node)
+        for path, tree in sources()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    }
+    errors = {"DomainError"}
+    while more := {n for n, (_, c) in classes.items() if {ast.unparse(b) for b in c.bases} & errors} - errors:
+        errors |= more
+
+    assert len(errors) > 80
+    assert {classes[name][0] for name in errors} - {"fintech_core.exceptions.DomainError"} <= set(answer.stdout.split())
 
 
 # --- Routes -----------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db.models import TextChoices
 from drf_spectacular.generators import SchemaGenerator
 
+from fintech_core.wiring import wired
 from tests.test_house import sources
 from transactions.ledger.accounts import PLATFORM_CODES
 from transactions.ledger.enums import TransactionKind
@@ -126,4 +127,4 @@ def test_fields_that_are_always_empty_are_in_the_answers() -> None:
 
 
 def test_the_outbox_has_no_consumer_while_the_list_says_so() -> None:
-    assert ("`OUTBOX_CONSUMERS` is empty" in PAGE) == (not settings.OUTBOX_CONSUMERS)
+    assert ("`outbox_consumers` is empty" in PAGE) == (not wired().outbox_consumers)

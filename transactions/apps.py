@@ -8,6 +8,5 @@ class TransactionsConfig(AppConfig):
 
     def ready(self) -> None:
         from transactions.ledger.accounts import ensure_after_migrate
-        from transactions.seals import services  # noqa: F401 - no view imports it; its refusals are error codes, too
 
         post_migrate.connect(ensure_after_migrate, sender=self, dispatch_uid="transactions.ensure_accounts")

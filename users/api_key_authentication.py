@@ -7,8 +7,6 @@ import hmac
 from typing import Any
 
 import structlog
-from django.conf import settings
-from django.utils.module_loading import import_string
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 
@@ -16,6 +14,7 @@ from fintech_core.db import clock
 from fintech_core.http import client_address
 from fintech_core.http.single_values import ORGANIZATION, single_header
 from fintech_core.security.actors import Actor, ActorKind
+from fintech_core.wiring import wired
 from users.authentication import current_request_id, in_organization
 from users.credentials import hash_token
 from users.enums import CUSTOMER_ROLES, Role
@@ -64,7 +63,7 @@ def _in_its_organization(actor: Actor, api_key: ApiKey) -> Actor:
     """A key of an organization acts there, by its owner's membership of today, and is dead without one."""
     if api_key.organization_id is None:
         return actor
-    member: Actor | None = import_string(settings.ACTING_IN)(actor, api_key.organization_id)
+    member = wired().acting_in(actor, api_key.organization_id)
     if member is None:
         raise AuthenticationFailed("The API key is not valid.")
     return member

@@ -5,8 +5,6 @@ import uuid
 from typing import Any
 
 import structlog
-from django.conf import settings
-from django.utils.module_loading import import_string
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 
@@ -15,6 +13,7 @@ from fintech_core.exceptions import NotFound, ValidationFailed
 from fintech_core.http import client_address
 from fintech_core.http.single_values import ORGANIZATION, single_header
 from fintech_core.security.actors import Actor, ActorKind
+from fintech_core.wiring import wired
 from users.enums import STAFF_ROLES, Role
 from users.models import User
 from users.roles import CAPABILITIES
@@ -70,7 +69,7 @@ def in_organization(actor: Actor, header: str | None) -> Actor:
     if actor.organization_id == organization_id:
         return actor
     is_bound = actor.kind is not ActorKind.USER or actor.organization_id is not None
-    member: Actor | None = None if is_bound else import_string(settings.ACTING_IN)(actor, organization_id)
+    member = None if is_bound else wired().acting_in(actor, organization_id)
     if member is None:
         raise NotFound
     return member

@@ -1,4 +1,4 @@
-"""How the frame has a Step-Up-Code checked and, of staff, spent (settings.STEP_UP_CONFIRM, STEP_UP_SPEND_FOR_STAFF)."""
+"""How the frame has a Step-Up-Code checked and, of staff, spent."""
 
 import uuid
 

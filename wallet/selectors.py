@@ -5,11 +5,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import DecimalField, F, OuterRef, Q, QuerySet, Subquery, Sum, Value
+from django.db.models import DecimalField, F, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
+from fintech_core.wiring import wired
 from wallet.enums import WalletStatus
 from wallet.models import Claim, Wallet
 from wallet.owners import Owner
@@ -52,16 +53,8 @@ def open_wallets_of(owner: Owner) -> QuerySet[Wallet]:
 def with_figures(rows: QuerySet[Wallet], now: datetime) -> QuerySet[Wallet]:
     """`held_now` and `available_now`, in the same statement: holds that are due reserve nothing, whether or not the
     job that tidies them up has come by. (`held` is what the database has booked as reserved.)"""
-    due: Any = Coalesce(Subquery(_due_holds(now)), Value(Decimal(0)), output_field=DecimalField())
+    due: Any = Coalesce(Subquery(wired().held_by_due_holds(now)), Value(Decimal(0)), output_field=DecimalField())
     return rows.annotate(held_now=F("held") - due, available_now=F("balance") - F("held") + due)
-
-
-def _due_holds(now: datetime) -> QuerySet[Any]:
-    """What the due holds of a wallet reserve on paper. Their model is a higher room's: reached by the relation."""
-    holds: Any = Wallet._meta.get_field("holds").related_model
-    rows = holds.objects.filter(wallet=OuterRef("pk"), status="ACTIVE", expires_at__lte=now).order_by()
-    sums: QuerySet[Any] = rows.values("wallet").annotate(due=Sum(F("amount") - F("captured") - F("released")))
-    return sums.values("due")
 
 
 def expired_claims(kind: str, now: datetime) -> QuerySet[Claim]:

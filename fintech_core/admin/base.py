@@ -20,9 +20,7 @@ from functools import reduce
 from operator import or_
 from typing import Any, Protocol, cast
 
-import structlog
 from django import forms
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -32,7 +30,6 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
-from django.utils.module_loading import import_string
 from django.utils.text import slugify
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
@@ -54,6 +51,7 @@ from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.encrypted_fields import indexed
 from fintech_core.values.identifiers import InvalidIdentifier, normalise_email, normalise_phone
+from fintech_core.wiring import wired
 
 MAX_OBJECTS = 100
 REASON_LENGTHS = (3, 500)  # as serializers.ReasonInput has them for the API
@@ -61,23 +59,16 @@ _CONFIRMED = "reason_confirmed"
 
 
 def actor_of_request(request: HttpRequest) -> Actor:
-    """The Actor of a logged-in admin request. The kernel knows no users: settings name the function that makes it."""
-    actor_of_user = import_string(settings.ADMIN_ACTOR_OF_USER)
-    request_id = structlog.contextvars.get_contextvars().get("request_id", "")
-    known = (
-        request.user.is_authenticated
-    )  # looks the user up, which sets request.credential_id (users.admin_auth.middleware)
-    credential_id = getattr(request, "credential_id", None) if known else None
-    return cast(Actor, actor_of_user(user=request.user, request_id=request_id, credential_id=credential_id))
+    """The Actor of a logged-in admin request. The kernel knows no users, so what makes it is wired."""
+    return wired().actor_of_admin_request(request)
 
 
 def reauthentication(request: HttpRequest, *, answered: bool = True) -> forms.Form | None:
-    """The form that proves who is there once more, or None where that was done a moment ago. Named by the settings.
+    """The form that proves who is there once more, or None where that was done a moment ago.
 
     With `answered=False` what the request says about it isn't looked at, and so doesn't count as a try.
     """
-    form_for = import_string(settings.ADMIN_REAUTHENTICATION)
-    return cast(forms.Form | None, form_for(request, answered=answered))
+    return wired().reauthentication_form(request, answered=answered)
 
 
 class ReadOnlyModelAdmin(ModelAdmin):

@@ -7,8 +7,6 @@ StrictInput. Their examples are valid bodies. Summaries, tags and sample values 
 import inspect
 from typing import Any
 
-from django.conf import settings
-from django.utils.module_loading import import_string
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
@@ -21,6 +19,7 @@ from fintech_core.http.serializers import StrictInput
 from fintech_core.http.viewsets import IDEMPOTENCY_KEY_PATTERN, DomainViewSet
 from fintech_core.security import step_up
 from fintech_core.security.capabilities import alternatives
+from fintech_core.wiring import wired
 
 # Which answers any operation may give besides its own; views add theirs in `problem_statuses` by action.
 _ALWAYS = (400, 500, 503)  # 400: a header that is given twice
@@ -111,7 +110,7 @@ class ProblemSchema(AutoSchema):
         """Whether some member of an organization may do this as a member."""
         action = getattr(self.view, "action", None) or self.method.lower()
         any_of = alternatives(getattr(self.view, "access", {}).get(action, frozenset()))
-        return any(not any_of.isdisjoint(rights) for rights in import_string(settings.MEMBER_CAPABILITIES).values())
+        return any(not any_of.isdisjoint(rights) for rights in wired().member_capabilities.values())
 
     def get_summary(self) -> str | None:
         return schema_texts.SUMMARIES.get(self.get_operation_id()) or schema_texts.first_sentence(

@@ -1,21 +1,20 @@
 """Actions that need a fresh code: how a view declares them, and how the frame has the code checked.
 
-A view names its sensitive actions in `step_up`, as it names the idempotent ones. The kernel knows no users: settings
-name the functions that check a code and spend it. What staff do to others is spent by the frame, so that rooms below
+A view names its sensitive actions in `step_up`, as it names the idempotent ones. The kernel knows no users: the
+functions that check a code and spend it are wired. What staff do to others is spent by the frame, so that rooms below
 `users` are covered as well; where owners need a code, the service knows whether, and spends it.
 """
 
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from django.conf import settings
 from django.urls import Resolver404, resolve
-from django.utils.module_loading import import_string
 
 from fintech_core.db import idempotency
 from fintech_core.security.actors import Actor
+from fintech_core.wiring import wired
 
 HEADER = "Step-Up-Code"
 MAX_CODE_LENGTH = 64
@@ -56,10 +55,9 @@ def step_up_action_for(*, method: str, path: str) -> tuple[StepUpAction, Mapping
 
 def confirm(*, actor: Actor, fingerprint: bytes, code: str) -> uuid.UUID:
     """Have the code checked, in units of work of its own. Returns what the service will spend; raises DomainErrors."""
-    check = import_string(settings.STEP_UP_CONFIRM)
-    return cast(uuid.UUID, check(actor=actor, fingerprint=fingerprint, code=code[:MAX_CODE_LENGTH]))
+    return wired().confirm_step_up(actor=actor, fingerprint=fingerprint, code=code[:MAX_CODE_LENGTH])
 
 
 def spend_for_staff(*, actor: Actor) -> None:
     """Use up a staff member's code, in the unit of work of the action. Raises StepUpRequired without one."""
-    import_string(settings.STEP_UP_SPEND_FOR_STAFF)(actor=actor)
+    wired().spend_step_up_of_staff(actor=actor)

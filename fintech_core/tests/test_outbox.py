@@ -19,7 +19,7 @@ from fintech_core.exceptions import DomainError
 from fintech_core.outbox import events as outbox
 from fintech_core.outbox.models import OutboxCursor, OutboxEvent
 from fintech_core.security.actors import Actor
-from tests.cast import Client
+from tests.cast import Client, wired_with
 from users.models import User
 
 pytestmark = pytest.mark.usefixtures("types_of_tests")
@@ -272,14 +272,14 @@ def remember(events: Sequence[OutboxEvent], now: datetime) -> None:
 
 
 @durable
-def test_the_beat_task_drains_the_consumers_that_the_settings_name(settings: Any) -> None:
-    settings.OUTBOX_CONSUMERS = {"tests": f"{__name__}.remember"}
+def test_the_beat_task_drains_the_consumers_that_are_wired() -> None:
     _handed.clear()
     for type in ("thing.a", "thing.b"):
         publish_committed(type)
 
-    tasks.drain_outbox()
-    tasks.drain_outbox()
+    with wired_with(outbox_consumers={"tests": remember}):
+        tasks.drain_outbox()
+        tasks.drain_outbox()
 
     assert _handed == ["thing.a", "thing.b"]
 

@@ -1,7 +1,7 @@
 """Forgetting a person and keeping the books (docs/security.md, Erasure). The highest room that it touches is this one.
 
 The person goes at once, in one transaction. What they wrote (texts of transactions, holds, schedules, monitors, stored
-answers, and what rooms above add by settings.TEXT_ERASERS) goes right after, in batches by a job: a history may be
+answers, return addresses of payments) goes right after, in batches by a job: a history may be
 long. `User.texts_erased_at` says that they are gone. KYC data stays for as long as the law wants it.
 """
 
@@ -14,7 +14,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Q
-from django.utils.module_loading import import_string
 
 from compliance import selectors as kyc
 from compliance.services import erase_submissions
@@ -27,6 +26,7 @@ from fintech_core.security.capabilities import Capability
 from offboarding.selectors import texts_of
 from offboarding.services.leftovers import Obstacle, close_wallets, lock_open_wallets, obstacles_of
 from organizations.services import forget_invitations
+from payments.services import erase_return_addresses
 from transactions.ledger.models import Hold, Transaction
 from transactions.monitors.models import Monitor
 from transactions.schedules.locks import lock_transfer_schedules
@@ -120,8 +120,7 @@ def _obstacles_of(user: User) -> list[Obstacle]:
 
 def erase_texts(*, user_id: uuid.UUID, now: datetime) -> bool:
     """A batch of what an erased person wrote. Whether there may be more of theirs."""
-    erasers = [*_ERASERS, *(import_string(path) for path in settings.TEXT_ERASERS)]
-    if any(eraser(user_id, TEXTS_AT_ONCE) for eraser in erasers):
+    if any(eraser(user_id, TEXTS_AT_ONCE) for eraser in _ERASERS):
         return True
     waiting = User.objects.filter(pk=user_id, erased_at__isnull=False, texts_erased_at__isnull=True)
     if waiting.update(texts_erased_at=now):  # once, where two do this at the same time
@@ -169,4 +168,5 @@ _ERASERS: tuple[Callable[[uuid.UUID, int], int], ...] = (
     _erase_schedules,
     _erase_transactions,
     _forget_answers,
+    erase_return_addresses,
 )

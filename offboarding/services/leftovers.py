@@ -1,16 +1,14 @@
 """What keeps an owner of wallets open: the same for the erasure of a person and the closing of an organization.
 
-Money, holds, claims, a frozen wallet and schedules that pay from the owner's wallets are the owner's to end, and rooms
-above add what they know of (settings.OWNER_OBSTACLES). What others have set up is canceled: it is never an obstacle.
+Money, holds, claims, a frozen wallet, schedules that pay from the owner's wallets and payments under review are the
+owner's to end. What others have set up is canceled: it is never an obstacle.
 """
 
 import uuid
 from datetime import datetime
 
-from django.conf import settings
-from django.utils.module_loading import import_string
-
 from fintech_core.security.actors import Actor
+from payments.selectors import reviews_of
 from transactions.schedules import selectors
 from wallet.enums import WalletStatus
 from wallet.locks import lock_wallets
@@ -30,8 +28,7 @@ def lock_open_wallets(owner: Owner) -> dict[uuid.UUID, Wallet]:
 def obstacles_of(owner: Owner, wallets: dict[uuid.UUID, Wallet], now: datetime) -> list[Obstacle]:
     """What has to end first. `wallets` are all open ones of the owner, locked."""
     found = [{"kind": "schedule", "id": str(pk)} for pk in selectors.open_schedules_from(owner)]
-    for path in settings.OWNER_OBSTACLES:
-        found += import_string(path)(owner)
+    found += reviews_of(owner)
     for wallet_id in sorted(wallets):
         found += _obstacles_of_wallet(wallets[wallet_id], now)
     return found

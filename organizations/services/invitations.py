@@ -117,7 +117,7 @@ def end_invitations_of(*, actor: Actor, user_id: uuid.UUID, email: str | None, n
     """Revoke the open invitations that a person made, and those to an address that is theirs no longer; of all
     invitations to that address, also of those that are over, it goes.
 
-    Named by settings.INVITATIONS_END; the caller holds the user's lock. Returns how many there were.
+    Wired to every change of a credential; the caller holds the user's lock. Returns how many there were.
     """
     condition = Q(invited_by_id=user_id)
     if email is not None:
@@ -133,7 +133,7 @@ def end_invitations_of(*, actor: Actor, user_id: uuid.UUID, email: str | None, n
 
 
 def mail_is_worth_sending(context: Mapping[str, Any]) -> bool:
-    """Whether the invitation is still open. Named by settings.MESSAGES_WORTH_SENDING."""
+    """Whether the invitation is still open. Wired to the worker that sends the mail."""
     found = invitation_by_token(hash_token(context["token"]))
     return found is not None and found.status_at(clock.now()) == InvitationStatus.OPEN
 

@@ -86,11 +86,11 @@ def leave_organization(*, actor: Actor, organization_id: uuid.UUID, now: datetim
 
 
 def refuse_without_an_admin(*, user_id: uuid.UUID) -> None:
-    """Before somebody is deactivated or erased: lock their organizations, and refuse where they alone administer one
+    """Before somebody is deactivated: lock their organizations, and refuse where they alone administer one
     that has other members. (`appoint_admin` is the way out. Where nobody else is left nobody is left alone, and nobody
     gets out of reach by making an organization.)
 
-    Named by settings.BEFORE_A_USER_LEAVES. Raises LastAdmin.
+    Wired to the deactivation of a user. Raises LastAdmin.
     """
     memberships = OrganizationMember.objects.filter(user_id=user_id)
     locked = lock_organizations(list(memberships.values_list("organization_id", flat=True)))

@@ -131,7 +131,7 @@ def expire_due_intents(*, now: datetime, limit: int = EXPIRY_BATCH) -> int:
 
 
 def erase_return_addresses(user_id: uuid.UUID, limit: int) -> int:
-    """Blank where the checkouts of an erased person led back to (settings.TEXT_ERASERS). Returns how many."""
+    """Blank where the checkouts of an erased person led back to. Returns how many."""
     rows = PaymentIntent.objects.filter(wallet__owner_user_id=user_id).exclude(return_url="")
     pks = list(rows.order_by("pk").values_list("pk", flat=True)[:limit])
     return PaymentIntent.objects.filter(pk__in=pks).update(return_url="")

@@ -5,13 +5,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import F, Prefetch, Q, QuerySet, Sum
+from django.db.models import F, OuterRef, Prefetch, Q, QuerySet, Sum
 
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
 from transactions.ledger.enums import HoldStatus
 from transactions.ledger.models import Hold, Transaction
 from wallet.selectors import owned_by
+
+_RESERVED = Sum(F("amount") - F("captured") - F("released"))
 
 
 def holds_owned_by(actor: Actor) -> QuerySet[Hold]:
@@ -52,7 +54,12 @@ def due_hold_ids(wallet_id: uuid.UUID | None, now: datetime) -> Any:
     return _due_holds(wallet_id, now).order_by("expires_at", "pk").values_list("pk", flat=True)
 
 
+def held_by_due_holds(now: datetime) -> QuerySet[Any]:
+    """What due holds still have booked as reserved: a subquery for rows of wallets."""
+    rows = _due_holds(None, now).filter(wallet=OuterRef("pk")).order_by()
+    return rows.values("wallet").annotate(due=_RESERVED).values("due")
+
+
 def due_total(wallet_id: uuid.UUID, now: datetime) -> Decimal:
     """What the wallet's due holds still have booked as reserved."""
-    total = Sum(F("amount") - F("captured") - F("released"))
-    return _due_holds(wallet_id, now).aggregate(total=total)["total"] or Decimal(0)
+    return _due_holds(wallet_id, now).aggregate(total=_RESERVED)["total"] or Decimal(0)

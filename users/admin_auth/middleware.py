@@ -15,7 +15,9 @@ from django.http.response import HttpResponseBase
 from django.utils.functional import SimpleLazyObject
 
 from fintech_core.db.work import unit_of_work
+from fintech_core.security.actors import Actor
 from users import services
+from users.authentication import actor_of_user, current_request_id
 from users.models import Session
 from users.selectors import live_admin_session
 
@@ -32,6 +34,13 @@ class AdminSessionMiddleware:
         # Lazy as Django's: the API never asks for it, and pays nothing.
         request.user = SimpleLazyObject(partial(_living_user, request, request.user))
         return self.get_response(request)
+
+
+def actor_of_request(request: Any) -> Actor:
+    """The Actor of a logged-in request to the admin."""
+    is_known = request.user.is_authenticated  # looks the user up, which sets `request.credential_id`
+    credential_id = getattr(request, "credential_id", None) if is_known else None
+    return actor_of_user(user=request.user, request_id=current_request_id(), credential_id=credential_id)
 
 
 def _living_user(request: Any, user: Any) -> Any:

@@ -7,7 +7,6 @@ from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
-from django.utils.module_loading import import_string
 
 from fintech_core.audit import records as audit
 from fintech_core.db.work import LostRace
@@ -16,6 +15,7 @@ from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.encrypted_fields import crypto_columns
 from fintech_core.values.identifiers import normalise_email
+from fintech_core.wiring import wired
 from users.credentials import is_short
 from users.enums import CUSTOMER_ROLES, STAFF_ROLES, CredentialChange, EndReason, KycStatus, Role
 from users.locks import lock_user
@@ -298,12 +298,12 @@ def set_password(*, actor: Actor, user_id: uuid.UUID, password: str, now: dateti
 def deactivate_user(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datetime) -> User:
     """No log-in, no session, no API key, no payee any more. The wallets stay as they are.
 
-    Raises what rooms above have against it (`ask_to_leave`).
+    Raises what rooms above have against it.
     """
     actor.require(Capability.USERS_MANAGE)
-    ask_to_leave(user_id=user_id)
+    wired().run_deactivation_guards(user_id=user_id)
     user = lock_user(user_id)
-    ask_to_leave(user_id=user_id)  # again: an organization that they made before the lock was had
+    wired().run_deactivation_guards(user_id=user_id)  # again: an organization that they made before the lock was had
     before = user.is_active
     user.is_active = False
     user.save(update_fields=["is_active"])
@@ -317,13 +317,6 @@ def deactivate_user(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datet
         reason=reason,
     )
     return user
-
-
-def ask_to_leave(*, user_id: uuid.UUID) -> None:
-    """Before somebody is deactivated or erased, and before their row is locked: rooms above lock what depends on them
-    and may refuse with a DomainError (settings.BEFORE_A_USER_LEAVES)."""
-    for name in settings.BEFORE_A_USER_LEAVES:
-        import_string(name)(user_id=user_id)
 
 
 def _record(

@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Q, QuerySet
-from django.utils.module_loading import import_string
 
 from fintech_core.audit import records as audit
 from fintech_core.db import clock
 from fintech_core.exceptions import DomainError, NotFound, PermissionDenied, ValidationFailed
 from fintech_core.security.actors import Actor, ActorKind
 from fintech_core.security.capabilities import Capability
+from fintech_core.wiring import wired
 from users.credentials import hash_token, new_key_prefix, new_token
 from users.enums import CUSTOMER_ROLES, CredentialChange
 from users.locks import lock_user
@@ -60,7 +59,7 @@ def create_api_key(*, actor: Actor, name: str, scopes: Sequence[str], expires_at
     if not owner.is_active or owner.role not in CUSTOMER_ROLES:
         raise PermissionDenied("Only customers have keys.")
     if actor.organization_id is not None:  # read again: what changes a membership locks the user, then revokes keys
-        member: Actor | None = import_string(settings.ACTING_IN)(actor, actor.organization_id)
+        member = wired().acting_in(actor, actor.organization_id)
         if member is None:
             raise NotFound
         member.require(Capability.API_KEYS_WRITE)

@@ -17,10 +17,10 @@ from django.conf import settings
 from django.db.models import F
 from django.template import Context
 from django.template.loader import get_template
-from django.utils.module_loading import import_string
 
 from fintech_core.outbox.queue import enqueue
 from fintech_core.security.actors import Actor
+from fintech_core.wiring import wired
 from users.enums import CodePurpose, MessageKind, MessageState
 from users.models import Message
 from users.selectors import holder_of_phone, messages_due, user_for_log_in
@@ -57,7 +57,9 @@ Decide = Callable[[Message, dict[str, Any], datetime], Words | None]
 
 
 def _as_asked(message: Message, context: dict[str, Any], now: datetime) -> Words | None:
-    return message.template, context
+    """None where a room above, whose link the message carries, says that the link is no longer good."""
+    is_worth_sending = wired().messages_worth_sending.get(message.template)
+    return None if is_worth_sending and not is_worth_sending(context) else (message.template, context)
 
 
 def _log_in_code(message: Message, context: dict[str, Any], now: datetime) -> Words | None:
@@ -110,12 +112,6 @@ def _password_reset(message: Message, context: dict[str, Any], now: datetime) ->
     return (message.template, {"token": token, "minutes": minutes}) if token else None
 
 
-def _if_rooms_above_say_so(message: Message, context: dict[str, Any], now: datetime) -> Words | None:
-    """What carries a link of a room above is sent while the link is good (settings.MESSAGES_WORTH_SENDING)."""
-    worth: bool = import_string(settings.MESSAGES_WORTH_SENDING[message.template])(context)
-    return (message.template, context) if worth else None
-
-
 # Messages whose words, or whether there are any, depend on who the recipient is and on what has happened meanwhile.
 DECISIONS: Mapping[str, Decide] = MappingProxyType(
     {
@@ -124,7 +120,6 @@ DECISIONS: Mapping[str, Decide] = MappingProxyType(
         contacts.TEMPLATE: _contact_code,
         passwords.RESET_TEMPLATE: _password_reset,
         step_up.TEMPLATE: _step_up_code,
-        **dict.fromkeys(settings.MESSAGES_WORTH_SENDING, _if_rooms_above_say_so),
     }
 )
 

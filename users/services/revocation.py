@@ -9,14 +9,12 @@ reset the password that was requested earlier and isn't mailed yet is refused by
 import uuid
 from datetime import datetime
 
-from django.conf import settings
-from django.utils.module_loading import import_string
-
 from fintech_core.audit import records as audit
 from fintech_core.db import clock
 from fintech_core.exceptions import NotFound
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
+from fintech_core.wiring import wired
 from users.enums import CodePurpose, EndReason
 from users.locks import lock_user
 from users.models import PasswordReset, StepUpChallenge, TotpDevice, User
@@ -85,10 +83,9 @@ def _end_other_codes(user: User, former_email: str | None, former_phone: str | N
 
 
 def _end_invitations(actor: Actor, user: User, reason: EndReason, former_email: str | None, now: datetime) -> int:
-    """Those that the person made, and those to an address that is theirs no longer (settings.INVITATIONS_END)."""
+    """Those that the person made, and those to an address that is theirs no longer."""
     lost = user.email if reason == EndReason.DEACTIVATED else former_email
-    ended: int = import_string(settings.INVITATIONS_END)(actor=actor, user_id=user.pk, email=lost, now=now)
-    return ended
+    return wired().end_invitations_of(actor=actor, user_id=user.pk, email=lost, now=now)
 
 
 def end_sessions(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datetime) -> int:

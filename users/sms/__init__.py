@@ -5,18 +5,19 @@ A provider makes one call with timeouts and says what came of it; it never repea
 """
 
 import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from django.conf import settings
-from django.utils.module_loading import import_string
 
-from users.sms.base import Delivery, Outcome, SmsProvider
+from users.sms.base import Delivery, NoSms, Outcome, SmsProvider
+from users.sms.console import ConsoleSms
+from users.sms.memory import MemorySms
+from users.sms.smsru import SmsRu
 
-PROVIDERS = {
-    "console": "users.sms.console.ConsoleSms",
-    "memory": "users.sms.memory.MemorySms",
-    "none": "users.sms.base.NoSms",
-    "smsru": "users.sms.smsru.SmsRu",
-}
+PROVIDERS: Mapping[str, Callable[[], SmsProvider]] = MappingProxyType(
+    {"console": ConsoleSms, "memory": MemorySms, "none": NoSms, "smsru": SmsRu}
+)
 _TEST_NUMBER = re.compile(r"\+79999[0-9]{6}", re.ASCII)
 CODE_DIGITS = 6
 
@@ -25,8 +26,7 @@ __all__ = ["PROVIDERS", "Delivery", "Outcome", "SmsProvider", "provider", "test_
 
 def provider() -> SmsProvider:
     """The provider of these settings. Raises KeyError for one that doesn't exist; `check --deploy` says so too."""
-    made: SmsProvider = import_string(PROVIDERS[settings.SMS_PROVIDER])()
-    return made
+    return PROVIDERS[settings.SMS_PROVIDER]()
 
 
 def test_code(phone: str) -> str | None:

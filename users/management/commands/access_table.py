@@ -9,14 +9,13 @@ from collections.abc import Collection, Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-from django.conf import settings
 from django.contrib import admin
 from django.core.management.base import BaseCommand
 from django.urls import URLPattern, URLResolver, get_resolver
-from django.utils.module_loading import import_string
 
 from fintech_core.outbox.event_types import READERS
 from fintech_core.security.capabilities import Access, Capability, alternatives
+from fintech_core.wiring import wired
 from users.enums import STAFF_ROLES, Role
 from users.roles import ADMIN_PERMISSIONS, CAPABILITIES
 from users.scopes import scopes_with
@@ -95,8 +94,7 @@ def _who(access: Access, without: Collection[Role] = ()) -> tuple[str, str, str,
     any_of = alternatives(access)
     roles = [role.value for role in Role if role not in without and not any_of.isdisjoint(CAPABILITIES[role])]
     scopes = [f"`{scope}`" for scope in scopes_with(any_of)]
-    memberships = import_string(settings.MEMBER_CAPABILITIES).items()
-    members = [role for role, rights in memberships if not any_of.isdisjoint(rights)]
+    members = [role for role, rights in wired().member_capabilities.items() if not any_of.isdisjoint(rights)]
     names = [f"`{capability}`" for capability in sorted(any_of)]
     return " or ".join(names), ", ".join(roles), ", ".join(scopes), ", ".join(members)
 

@@ -1,13 +1,11 @@
 """`role_table`: which role has which capability, as the Markdown of docs/roles.md (a test compares the two)."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand
-from django.utils.module_loading import import_string
 
 from fintech_core.security.capabilities import Capability
+from fintech_core.wiring import wired
 from users.enums import Role
 from users.roles import CAPABILITIES
 
@@ -36,7 +34,7 @@ def role_table() -> str:
 
 
 def _member_table() -> str:
-    members: Mapping[Any, frozenset[Capability]] = import_string(settings.MEMBER_CAPABILITIES)
+    members = wired().member_capabilities
     rows = [f"| capability | {' | '.join(members)} |", f"|---|{'---|' * len(members)}"]
     for capability in Capability:
         marks = ["yes" if capability in rights else "" for rights in members.values()]
