@@ -1,7 +1,7 @@
 """The composition root's part of the wiring: which functions of higher rooms lower rooms call (wiring.py).
 
-It also loads every module of services, since the list of error codes (`exceptions.error_classes`) holds the classes that
-are loaded, and must not depend on which views and commands happen to be.
+It also loads every module of services: the list of error codes (`exceptions.error_classes`) holds the classes that are
+loaded, and must not depend on which views and commands happen to be.
 """
 
 from importlib import import_module

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import mark_safe
 
-from fintech_core.admin.base import ReadOnlyModelAdmin, reason_action
+from fintech_core.admin.base import ReadOnlyModelAdmin, ReasonAction, reason_action
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
 from organizations import selectors, services, tax_numbers
@@ -50,7 +50,7 @@ class OrganizationAdmin(ReadOnlyModelAdmin):
         "created_at",
         "closed_at",
     )
-    actions = (
+    actions: tuple[ReasonAction, ...] = (
         reason_action("Take into review", Capability.KYB_DECIDE, _start_review),
         reason_action(
             "Approve",

@@ -278,7 +278,7 @@ def test_every_module_says_what_it_owns() -> None:
     assert silent == set()
 
 
-# --- Wiring (ADR 18) ---------------------------------------------------------------------------------------------------
+# --- Wiring (ADR 18) --------------------------------------------------------------------------------------------------
 
 # Who imports by name, or reaches a model through a relation, and why.
 IMPORTS_BY_NAME = {
@@ -304,7 +304,7 @@ def test_nothing_is_imported_by_name() -> None:
 
 
 # Settings that a library reads, in which it asks for dotted paths; besides Django's own.
-OF_LIBRARIES = re.compile(r"CELERY_\w+|REST_FRAMEWORK|SPECTACULAR_SETTINGS|SIMPLE_JWT|UNFOLD")
+OF_LIBRARIES = re.compile(r"ROOT_URLCONF|CELERY_\w+|REST_FRAMEWORK|SPECTACULAR_SETTINGS|SIMPLE_JWT|UNFOLD")
 
 
 def texts_in(value: Any) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Wallets in the admin: looked at by staff, frozen, unfrozen and limited by compliance with a reason.
 
-Closing is added by `transactions.admin`.
+Closing is added by `transactions.closing.admin`.
 """
 
 import uuid
