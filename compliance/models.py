@@ -33,6 +33,8 @@ _REFUSED = Q(decided_by__isnull=False, decided_at__isnull=False, granted_level__
 class KycSubmission(models.Model):
     """One application for a KYC level. Its personal columns are encrypted, and go to no audit row, log or error."""
 
+    entity_type: ClassVar = "kyc_submission"
+
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,

@@ -16,7 +16,7 @@ from compliance import locks, selectors
 from compliance.enums import MIN_LEVEL, OPEN, TRANSITIONS, SubmissionStatus
 from compliance.models import KycSubmission
 from compliance.triggers import INDEXES, PERSONAL
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.exceptions import (
     DomainError,
     InvalidTransition,
@@ -25,14 +25,12 @@ from fintech_core.exceptions import (
     PermissionDenied,
     ValidationFailed,
 )
-from fintech_core.outbox import events as outbox
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
 from users.enums import KycGate, KycStatus
 from users.locks import lock_user
 from users.services import set_kyc
 
-ENTITY = "kyc_submission"
 ERASED_FIELDS = PERSONAL  # those that are encrypted: country and kind of document stay, they name nobody
 PERSONAL_FIELDS = ("first_name", "last_name", "date_of_birth", "country", "address", "document_type", "document_number")
 
@@ -101,7 +99,8 @@ def submit_kyc(
     if user.kyc_level >= level:
         raise KycLevelReached(f"Your level is {user.kyc_level}.")
     set_kyc(actor=actor, user_id=user.pk, status=KycStatus.SUBMITTED, level=user.kyc_level, now=now)
-    _record(actor, submission, "kyc.submitted", after={"level": level, "fields": list(PERSONAL_FIELDS)})
+    after = {**_facts(submission), "level": level, "fields": list(PERSONAL_FIELDS)}
+    record_and_publish(actor, "kyc.submitted", submission, after=after)
     return submission
 
 
@@ -114,7 +113,14 @@ def start_review(*, actor: Actor, submission_id: uuid.UUID, now: datetime, reaso
     submission.updated_at = now
     submission.save(update_fields=["status", "updated_at"])
     set_kyc(actor=actor, user_id=user.pk, status=KycStatus.IN_REVIEW, level=user.kyc_level, now=now)
-    _record(actor, submission, "kyc.review_started", before={"status": before}, reason=reason)
+    record_and_publish(
+        actor,
+        "kyc.review_started",
+        submission,
+        before={"status": before},
+        after=_facts(submission),
+        reason=reason,
+    )
     return submission
 
 
@@ -143,10 +149,19 @@ def approve_submission(
     submission.granted_level = level
     _decide(submission, SubmissionStatus.APPROVED, actor, now)
     set_kyc(actor=actor, user_id=user.pk, status=KycStatus.APPROVED, level=granted, now=now)
-    after: dict[str, Any] = {"granted_level": level, "kyc_level": granted}
+    after = {**_facts(submission), "granted_level": level, "kyc_level": granted}
     if duplicates:
         after["acknowledged_duplicates"] = duplicates
-    _record(actor, submission, "kyc.approved", before=before, after=after, reason=reason)
+    record_and_publish(
+        actor,
+        "kyc.approved",
+        submission,
+        owner_id=submission.user_id,
+        before=before,
+        after=after,
+        payload=_decision(submission),
+        reason=reason,
+    )
     return submission
 
 
@@ -163,7 +178,16 @@ def reject_submission(*, actor: Actor, submission_id: uuid.UUID, reason: str, no
     # A refused upgrade leaves an approved customer approved, at the level they had.
     status = KycStatus.APPROVED if user.kyc_level else KycStatus.REJECTED
     set_kyc(actor=actor, user_id=user.pk, status=status, level=user.kyc_level, now=now)
-    _record(actor, submission, "kyc.rejected", before={"status": before}, reason=reason)
+    record_and_publish(
+        actor,
+        "kyc.rejected",
+        submission,
+        owner_id=submission.user_id,
+        before={"status": before},
+        after=_facts(submission),
+        payload=_decision(submission),
+        reason=reason,
+    )
     return submission
 
 
@@ -173,7 +197,8 @@ def view_submission(*, actor: Actor, submission_id: uuid.UUID) -> KycSubmission:
     if submission is None:
         raise NotFound
     if submission.user_id != actor.user_id:
-        _record(actor, submission, "kyc.viewed", after={"fields": list(PERSONAL_FIELDS)})
+        after = {**_facts(submission), "fields": list(PERSONAL_FIELDS)}
+        record_and_publish(actor, "kyc.viewed", submission, after=after)
     return submission
 
 
@@ -243,33 +268,15 @@ def _decide(submission: KycSubmission, status: SubmissionStatus, actor: Actor, n
     submission.save(
         update_fields=["status", "decided_by", "decided_at", "granted_level", "reject_reason", "updated_at"]
     )
-    outbox.publish(
-        type="kyc.decided",
-        entity_type=ENTITY,
-        entity_id=submission.pk,
-        owner_id=submission.user_id,
-        payload={"status": submission.status, "granted_level": submission.granted_level},
-    )
 
 
-def _record(
-    actor: Actor,
-    submission: KycSubmission,
-    action: str,
-    *,
-    before: Mapping[str, Any] | None = None,
-    after: Mapping[str, Any] | None = None,
-    reason: str = "",
-) -> None:
-    audit.record(
-        actor=actor,
-        action=action,
-        entity_type=ENTITY,
-        entity_id=submission.pk,
-        before=before,
-        after={"status": submission.status, "user": str(submission.user_id), **(after or {})},
-        reason=reason,
-    )
+def _facts(submission: KycSubmission) -> dict[str, Any]:
+    return {"status": submission.status, "user": str(submission.user_id)}
+
+
+def _decision(submission: KycSubmission) -> dict[str, Any]:
+    """What the event of a decision says."""
+    return {"status": submission.status, "granted_level": submission.granted_level}
 
 
 def erase_submissions(*, user_id: uuid.UUID) -> int:
@@ -284,11 +291,10 @@ def erase_due_submissions(*, now: datetime, limit: int) -> int:
     due = selectors.users_past_retention(before=now - settings.KYC_RETENTION, limit=limit)
     for user_id in due:
         count = erase_submissions(user_id=user_id)
-        audit.record(
-            actor=Actor.system("beat.erase_kyc"),
-            action="kyc.erased",
-            entity_type="user",
-            entity_id=user_id,
+        record_and_publish(
+            Actor.system("beat.erase_kyc"),
+            "kyc.erased",
+            EntityRef("user", user_id),
             after={"submissions": count, "fields": list(ERASED_FIELDS)},
         )
     return len(due)

@@ -37,6 +37,8 @@ class Organization(models.Model):
     `tax_number` is None, and the name ERASED, once a closed one is past its retention (settings.KYC_RETENTION).
     """
 
+    entity_type: ClassVar = "organization"
+
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     legal_name = models.CharField(max_length=200)
     country = models.CharField(max_length=2)
@@ -94,6 +96,8 @@ class Organization(models.Model):
 class OrganizationMember(models.Model):
     """A person's place in an organization. It goes when they leave; the audit log keeps that they were there."""
 
+    entity_type: ClassVar = "organization_member"
+
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="members", db_index=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="memberships")
@@ -120,6 +124,8 @@ class Invitation(models.Model):
     the invitation has ended and either settings.INVITATION_ADDRESS_RETENTION has passed, or the person gave the address
     up or was erased.
     """
+
+    entity_type: ClassVar = "organization_invitation"
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="invitations", db_index=False)
@@ -182,6 +188,8 @@ class PayoutAccount(models.Model):
     `details` is the checked JSON of `payout_details`; people see `label`, where it is masked. Nothing is paid out to it
     before `usable_from`.
     """
+
+    entity_type: ClassVar = "payout_account"
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     organization = models.ForeignKey(

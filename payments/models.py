@@ -91,6 +91,8 @@ def _kept(prefix: str, what: str) -> list[SealedTrigger]:
 class PaymentIntent(models.Model):
     """A customer's wish to pay in `amount` to `wallet` through `gateway`. Money arrives by the gateway's word only."""
 
+    entity_type: ClassVar = "payment_intent"
+
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     wallet = models.ForeignKey("wallet.Wallet", on_delete=models.PROTECT, related_name="+")
     amount = models.DecimalField(max_digits=24, decimal_places=8)
@@ -183,6 +185,8 @@ class PaymentIntent(models.Model):
 class IncomingPayment(models.Model):
     """A payment that a provider reported as successful, and how it was booked: once, however often it is reported."""
 
+    entity_type: ClassVar = "incoming_payment"
+
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     gateway = models.CharField(max_length=32)
     provider_payment_id = models.CharField(max_length=255)
@@ -253,6 +257,8 @@ class IncomingPayment(models.Model):
 
 class WebhookEvent(models.Model):
     """An authentic event of a provider, as it came over the wire. The worker processes it from here."""
+
+    entity_type: ClassVar = "webhook_event"
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     gateway = models.CharField(max_length=32)

@@ -30,6 +30,8 @@ from transactions.ledger.models import LedgerEntry, Transaction
 class ReconciledAccount(models.Model):
     """A clearing account that statements were imported for. Its row is the lock of imports, runs and resolutions."""
 
+    entity_type: ClassVar = "reconciled_account"
+
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     account_code = models.CharField(max_length=64)
     currency = models.CharField(max_length=3)
@@ -48,6 +50,8 @@ class ReconciledAccount(models.Model):
 
 class ExternalAccount(models.Model):
     """An account at a bank or gateway that a clearing account stands for. Statements of others need confirmation."""
+
+    entity_type: ClassVar = "external_account"
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     account = models.ForeignKey(ReconciledAccount, on_delete=models.PROTECT, related_name="external_accounts")
@@ -84,6 +88,8 @@ class Statement(models.Model):
     amounts of both balances, and the days and amounts of its lines (`lines_digest`). The covered days are those that it
     accounts for; null if there is none yet.
     """
+
+    entity_type: ClassVar = "statement"
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     account = models.ForeignKey(ReconciledAccount, on_delete=models.PROTECT, related_name="statements")
@@ -200,6 +206,8 @@ class StatementLine(models.Model):
 class Match(models.Model):
     """Lines and entries that belong together and add up (checked at COMMIT). It never changes but to be taken back."""
 
+    entity_type: ClassVar = "reconciliation_match"
+
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     account = models.ForeignKey(ReconciledAccount, on_delete=models.PROTECT, related_name="matches")
     rule = models.CharField(max_length=16, choices=MatchRule.choices)
@@ -270,6 +278,8 @@ class Proposal(models.Model):
     `fingerprint` is that of the lines and entries, so that what was rejected is not proposed again.
     """
 
+    entity_type: ClassVar = "reconciliation_proposal"
+
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     account = models.ForeignKey(ReconciledAccount, on_delete=models.PROTECT, related_name="proposals")
     rule = models.CharField(max_length=16, choices=MatchRule.choices)
@@ -312,6 +322,8 @@ class Break(models.Model):
 
     `candidates` lists ids of entries (for a line) or lines (for an entry) that an ambiguous rule found.
     """
+
+    entity_type: ClassVar = "reconciliation_break"
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     account = models.ForeignKey(ReconciledAccount, on_delete=models.PROTECT, related_name="breaks")

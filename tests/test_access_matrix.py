@@ -26,6 +26,7 @@ from fintech_core.limits.ratelimit import Per
 from fintech_core.outbox import events as outbox
 from fintech_core.outbox.event_types import READERS
 from fintech_core.outbox.models import OutboxEvent
+from fintech_core.outbox.publishing import Event, publish
 from fintech_core.security.capabilities import Capability
 from payments.enums import IntentStatus
 from tests import world as worlds
@@ -206,13 +207,13 @@ def an_event_of_every_type(*owners: Owner) -> Iterator[None]:
     """For each of the owners, and one more of every type about no customer; all of them count as settled."""
     of = [owner.organization.pk if owner.organization else owner.user.pk for owner in owners]
     events = [
-        outbox.Event(type=name, entity_type="thing", entity_id=ENTITY, owner_id=owner_id)
+        Event(type=name, entity_type="thing", entity_id=ENTITY, owner_id=owner_id)
         for name in READERS
         for owner_id in (*of, None)
     ]
     horizon = Value("18446744073709551615", output_field=TransactionIdField())
     with undone(), mock.patch.object(outbox, "Horizon", return_value=horizon):
-        unit_of_work(lambda: outbox.publish_many(events))
+        unit_of_work(lambda: publish(events))
         # A type that an earlier release knew.
         OutboxEvent.objects.create(type="gone.away", entity_type="thing", entity_id=ENTITY, owner_id=of[0])
         yield
@@ -365,7 +366,7 @@ def test_what_is_done_leaves_an_audit_row_and_what_is_sent_is_counted(
         if route.resource:
             world.object_of(owner, route.resource)  # made before anything is recorded
         with (
-            mock.patch.object(audit, "record_many", wraps=audit.record_many) as record,
+            mock.patch.object(audit, "insert_rows", wraps=audit.insert_rows) as record,
             mock.patch.object(messages, "Message", wraps=messages.Message) as message,
         ):
             status, answer, _ = ask(caller.client, route, world, owner)

@@ -167,7 +167,7 @@ WRITERS = {
     "fintech_core/limits/budgets.py",  # counters of attempts
     "fintech_core/ops/health.py",  # the canary's row
     "fintech_core/db/idempotency.py",  # stored answers
-    "fintech_core/outbox/events.py",  # events, in the transaction of the deed
+    "fintech_core/outbox/events.py",  # the cursors of consumers
     "transactions/ledger/accounts.py",  # ensure_accounts
     "transactions/ledger/journal.py",  # the ledger's statements
     "transactions/ledger/engine.py",

@@ -23,16 +23,17 @@ BURNT = 300_000
 RELAY = """
 import json, sys, django
 django.setup()
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.db import clock, ids
 from fintech_core.outbox import events as outbox
+from fintech_core.outbox.publishing import Event, publish
 from fintech_core.security.actors import Actor
 from fintech_core.db.work import unit_of_work
 from fintech_core.tasks import seal_audit
 actor, handed = Actor.system("drill"), []
 def write():
-    audit.record(actor=actor, action="thing.done", entity_type="thing", entity_id="1")
-    outbox.publish(type="transaction.posted", entity_type="thing", entity_id=ids.uuid7())
+    record_and_publish(actor, "thing.done", EntityRef("thing", "1"))
+    publish([Event(type="transaction.posted", entity_type="thing", entity_id=ids.uuid7())])
 for _ in range(int(sys.argv[1])):
     unit_of_work(write)
 handler = lambda events, now: handed.extend(str(event.event_id) for event in events)

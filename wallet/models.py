@@ -24,6 +24,8 @@ class Wallet(models.Model):
     """An account in one currency: of a user, of an organization, or (with an `account_code`) of the system, then one of
     several lanes."""
 
+    entity_type: ClassVar = "wallet"
+
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     owner_user = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="wallets"

@@ -1,14 +1,14 @@
 """Opening, freezing and closing wallets, and the claims on them. Money moves in `transactions`, never here."""
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from http import HTTPStatus
 from typing import Any
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import reason_of, record_and_publish
 from fintech_core.exceptions import (
     CurrencyMismatch,
     DomainError,
@@ -17,7 +17,6 @@ from fintech_core.exceptions import (
     PermissionDenied,
     ValidationFailed,
 )
-from fintech_core.outbox import events as outbox
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
 from fintech_core.values import money
@@ -90,14 +89,14 @@ def open_wallet(
     )
     wallet.head = genesis(wallet.pk)
     wallet.save(force_insert=True)
-    audit.record(
-        actor=actor,
-        action="wallet.opened",
-        entity_type="wallet",
-        entity_id=wallet.pk,
+    record_and_publish(
+        actor,
+        "wallet.opened",
+        wallet,
         after={"status": wallet.status, "currency": currency, "owner": str(wallet.owner_id)},
+        owner_id=wallet.owner_id,
+        payload=_published(wallet),
     )
-    _publish("wallet.opened", wallet)
     return wallet
 
 
@@ -146,7 +145,7 @@ def is_own_wallet(*, actor: Actor, wallet: Wallet) -> bool:
 
 
 def close_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str = "", now: datetime) -> Wallet:
-    """Close for good. Its owner may, and compliance with a reason; an owner's isn't kept (audit.reason_of).
+    """Close for good. Its owner may, and compliance with a reason; an owner's isn't kept (reason_of).
 
     Raises NotFound, PermissionDenied, ValidationFailed (compliance without a reason), WalletNotEmpty, WalletInUse,
     InvalidTransition (frozen, closed). Interfaces call `transactions.closing.services.close_wallet`, which can
@@ -162,7 +161,7 @@ def close_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str = "", now: d
     # A claim that is past its time is ignored and left to its room, which has yet to say that what was open is over.
     if wallet.claims.exclude(expires_at__lte=now).exists():
         raise WalletInUse
-    return _move(actor, wallet, WalletStatus.CLOSED, "wallet.closed", audit.reason_of(reason, is_own=is_own))
+    return _move(actor, wallet, WalletStatus.CLOSED, "wallet.closed", reason_of(reason, is_own=is_own))
 
 
 def set_wallet_policy(
@@ -198,16 +197,16 @@ def set_wallet_policy(
         raise LimitInUse
     wallet.save(update_fields=["floor", "maximum_balance"])
     after = _policy(wallet)
-    audit.record(
-        actor=actor,
-        action="wallet.policy_changed",
-        entity_type="wallet",
-        entity_id=wallet.pk,
+    record_and_publish(
+        actor,
+        "wallet.policy_changed",
+        wallet,
         before=before,
         after=after,
         reason=reason,
+        owner_id=wallet.owner_id,
+        payload={**_published(wallet), **after},
     )
-    _publish("wallet.policy_changed", wallet, after)
     return wallet
 
 
@@ -270,24 +269,18 @@ def _move(actor: Actor, wallet: Wallet, target: WalletStatus, action: str, reaso
     before: dict[str, Any] = {"status": wallet.status}
     wallet.status = target
     wallet.save(update_fields=["status"])
-    audit.record(
-        actor=actor,
-        action=action,
-        entity_type="wallet",
-        entity_id=wallet.pk,
+    record_and_publish(
+        actor,
+        action,
+        wallet,
         before=before,
         after={"status": wallet.status},
         reason=reason,
+        owner_id=wallet.owner_id,
+        payload=_published(wallet),
     )
-    _publish(action, wallet)
     return wallet
 
 
-def _publish(type: str, wallet: Wallet, payload: Mapping[str, Any] | None = None) -> None:
-    outbox.publish(
-        type=type,
-        entity_type="wallet",
-        entity_id=wallet.pk,
-        owner_id=wallet.owner_id,
-        payload={"status": wallet.status, "currency": wallet.currency, **(payload or {})},
-    )
+def _published(wallet: Wallet) -> dict[str, Any]:
+    return {"status": wallet.status, "currency": wallet.currency}

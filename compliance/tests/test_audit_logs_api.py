@@ -9,8 +9,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from compliance.tests.factories import api
-from fintech_core.audit import records as audit
 from fintech_core.audit.models import AuditLog
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.db import ids
 from fintech_core.security.actors import Actor
 from users.models import User
@@ -21,11 +21,10 @@ URL = "/api/v1/audit-logs"
 
 
 def write(number: int, *, action: str = "thing.done", entity_type: str = "thing") -> None:
-    audit.record(
-        actor=Actor.system("test"),
-        action=action,
-        entity_type=entity_type,
-        entity_id=f"thing-{number}",
+    record_and_publish(
+        Actor.system("test"),
+        action,
+        EntityRef(entity_type, f"thing-{number}"),
         before={"n": number - 1},
         after={"n": number},
         reason="because",

@@ -18,7 +18,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext
 from unfold.admin import ModelAdmin
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.http import problems
 from fintech_core.security.actors import Actor
 from fintech_core.security.encrypted_fields import EncryptedTextField
@@ -70,11 +70,10 @@ def foreign_to_list(model_admin: ModelAdmin, request: HttpRequest) -> list[str]:
 
 def record_refusal(*, actor: Actor, model: type[models.Model], names: Iterable[str]) -> None:
     """The audit row of a refused request: which parameters, never their values."""
-    audit.record(
-        actor=actor,
-        action="admin.parameters_refused",
-        entity_type="admin_list",
-        entity_id=model._meta.label_lower,
+    record_and_publish(
+        actor,
+        "admin.parameters_refused",
+        EntityRef("admin_list", model._meta.label_lower),
         after={"parameters": list(_harmless(names))},
     )
 

@@ -16,7 +16,7 @@ A constant costs nothing: the planner puts it into the statement, and makes cach
 import structlog
 from django.db import connection
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.security.actors import Actor
 
 BEHIND = (
@@ -56,11 +56,10 @@ def raise_base(*, actor: Actor, reason: str) -> int:
         before = int(cursor.fetchone()[0])
         cursor.execute("SELECT ledger_raise_base()")
         after = int(cursor.fetchone()[0])
-    audit.record(
-        actor=actor,
-        action="ledger_base.raised",
-        entity_type="ledger_base",
-        entity_id=str(after),
+    record_and_publish(
+        actor,
+        "ledger_base.raised",
+        EntityRef("ledger_base", str(after)),
         before={"base": before},
         after={"base": after},
         reason=reason,

@@ -1,4 +1,4 @@
-"""The types of events, and who may read each of them in the feed.
+"""The types of events, which actions publish them, and who may read each of them in the feed.
 
 The feed shows what other routes show as well, so each type names the capabilities of the route that shows the same
 thing: `own` opens it to the customer whom it concerns (in an organization by the member's role, for an API key by its
@@ -93,6 +93,19 @@ READERS: Mapping[str, Readers] = {
     ),
     **dict.fromkeys(["payout_account.added", "payout_account.archived"], _PAYOUT_ACCOUNT),
 }
+
+# An action publishes the event of its own name, where there is one. Two have another name than their event.
+_EVENT_OF_ACTION = {"kyc.approved": "kyc.decided", "kyc.rejected": "kyc.decided"}
+# Published without an audit row, from the statement that they report: the ledger's for every posting and for every
+# owner of a leg, a monitor's for every crossing. An action of the same name publishes nothing by itself.
+WITHOUT_AUDIT_ROW = frozenset({"transaction.posted", "transaction.reversed", "wallet.monitor_crossed"})
+
+
+def event_of(action: str) -> str | None:
+    """The type of the event that this action of the audit log publishes; None for an action that publishes none."""
+    name = _EVENT_OF_ACTION.get(action, action)
+    return name if name in READERS and name not in WITHOUT_AUDIT_ROW else None
+
 
 # What opens the feed's route: any right to read anything in it.
 OPENS_THE_FEED = frozenset(capability for readers in READERS.values() for capability in (readers.own, readers.all))

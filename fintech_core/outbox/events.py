@@ -1,24 +1,19 @@
-"""The outbox: what happened, written in the transaction in which it happened, read in an order that loses nothing.
+"""Readers of the outbox, in an order that loses nothing. Its writer is publishing.py.
 
-`publish` collects; the events of a unit of work go out in one INSERT, last before its COMMIT. Readers (the relay's
-consumers and the feed) take events in the order (txid, id), after the last one that they had and only below the
-horizon: every transaction there has ended, so nothing can turn up behind a reader. "id > last" would lose an event
-whose transaction began earlier and committed later.
+Readers (the relay's consumers and the feed) take events in the order (txid, id), after the last one that they had and
+only below the horizon: every transaction there has ended, so nothing can turn up behind a reader. "id > last" would
+lose an event whose transaction began earlier and committed later.
 
-Payloads hold ids, states and amounts, never a personal value. Events are never changed or deleted. This module hands
-events to nobody outside the database: a consumer writes rows of its own, and a task calls out from those.
+This module hands events to nobody outside the database: a consumer writes rows of its own, and a task calls out from
+those.
 """
 
-import json
-import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from fintech_core.db import ids, prepared, transaction_ids, work
+from fintech_core.db import transaction_ids
 from fintech_core.db.fields import Horizon
 from fintech_core.outbox import event_types
 from fintech_core.outbox.models import OutboxCursor, OutboxEvent
@@ -28,70 +23,6 @@ ORDER = ("txid", "id")
 
 # A consumer's handler: in one call all events of a drain, in order; it runs in the transaction that moves the cursor.
 Handler = Callable[[Sequence[OutboxEvent], datetime], None]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
-    """An event to be. `owner_id` is the customer (person or organization) who may see it; None: staff only.
-
-    Raises ValueError for a type that event_types.py doesn't declare: no one could read it.
-    """
-
-    type: str
-    entity_type: str
-    entity_id: uuid.UUID
-    owner_id: uuid.UUID | None = None
-    payload: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.type not in event_types.READERS:
-            raise ValueError(f"declare in event_types.py who may read {self.type}")
-
-
-def publish(
-    *,
-    type: str,
-    entity_type: str,
-    entity_id: uuid.UUID,
-    owner_id: uuid.UUID | None = None,
-    payload: Mapping[str, Any] | None = None,
-) -> None:
-    """Say that something happened to an entity: `type` is like "wallet.frozen". It commits with the deed or not at all.
-
-    Raises RuntimeError outside a unit of work.
-    """
-    event = Event(type=type, entity_type=entity_type, entity_id=entity_id, owner_id=owner_id, payload=payload or {})
-    publish_many([event])
-
-
-def publish_many(events: Iterable[Event]) -> None:
-    """`publish` for many; still one INSERT for all events of the unit of work."""
-    work.collect(events, write=_insert, last=True)
-
-
-# One JSON document takes the driver half the time that arrays of ids and payloads take.
-_INSERT = """
-    INSERT INTO fintech_core_outboxevent (event_id, type, entity_type, entity_id, owner_id, payload)
-    SELECT * FROM jsonb_to_recordset(%s::jsonb)
-        AS e (event_id uuid, type text, entity_type text, entity_id uuid, owner_id uuid, payload jsonb)
-"""
-
-
-def _insert(events: list[Event]) -> None:
-    if not events:
-        return
-    rows = [
-        {
-            "event_id": str(ids.uuid7()),
-            "type": event.type,
-            "entity_type": event.entity_type,
-            "entity_id": str(event.entity_id),
-            "owner_id": event.owner_id and str(event.owner_id),
-            "payload": dict(event.payload),
-        }
-        for event in events
-    ]
-    prepared.execute(_INSERT, [json.dumps(rows)])
 
 
 def events_visible_to(actor: Actor) -> QuerySet[OutboxEvent]:

@@ -6,8 +6,8 @@ from django.contrib import admin
 from django.utils import timezone
 
 from fintech_core.admin.base import ReadOnlyModelAdmin
-from fintech_core.audit import records as audit
 from fintech_core.audit.models import AuditLog
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.db import ids
 from fintech_core.db.models import IdempotencyRecord
 from fintech_core.ops.models import WorkerHeartbeat
@@ -25,7 +25,7 @@ HIDDEN = {"OneTimeCode", "PasswordReset", "RecoveryCode", "RefreshToken", "Outfl
 
 @pytest.fixture
 def rows(db: None) -> dict[str, object]:
-    audit.record(actor=Actor.system("test"), action="thing.done", entity_type="thing", entity_id="thing-1")
+    record_and_publish(Actor.system("test"), "thing.done", EntityRef("thing", "thing-1"))
     record = IdempotencyRecord.objects.create(
         principal_kind="user",
         principal_id=ids.uuid7(),

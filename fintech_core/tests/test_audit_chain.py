@@ -11,8 +11,8 @@ import pytest
 from django.db import connection
 
 from fintech_core.audit import chain as audit_chain
-from fintech_core.audit import records as audit
 from fintech_core.audit.models import AuditChain, AuditLog
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.db.work import read_only_snapshot, unit_of_work
 from fintech_core.security.actors import Actor
 from fintech_core.tasks import seal_audit
@@ -28,9 +28,7 @@ ACTOR = Actor.system("tests.audit")
 
 
 def write(name: str = "thing-1") -> None:
-    audit.record(
-        actor=ACTOR, action="thing.done", entity_type="thing", entity_id=name, after={"é": "12.50"}, reason="because|x"
-    )
+    record_and_publish(ACTOR, "thing.done", EntityRef("thing", name), after={"é": "12.50"}, reason="because|x")
 
 
 def write_two(name: str) -> None:

@@ -5,11 +5,17 @@ import re
 
 import pytest
 from django.conf import settings
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
+from fintech_core.audit.models import AuditLog
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.db import ids
+from fintech_core.db.work import unit_of_work
 from fintech_core.outbox import event_types
-from fintech_core.outbox import events as outbox
 from fintech_core.outbox.models import OutboxEvent
+from fintech_core.outbox.publishing import Event
+from fintech_core.security.actors import Actor
 from tests.cast import Client
 from users.models import User
 
@@ -75,7 +81,49 @@ def test_a_decision_on_kyc_names_no_person(
 
 def test_a_type_that_is_not_declared_is_not_published() -> None:
     with pytest.raises(ValueError, match="event_types"):
-        outbox.Event(type="wallet.melted", entity_type="wallet", entity_id=ids.uuid7())
+        Event(type="wallet.melted", entity_type="wallet", entity_id=ids.uuid7())
+
+
+def test_an_action_has_a_payload_where_its_event_is_declared_and_only_there() -> None:
+    thing, actor = EntityRef("wallet", ids.uuid7()), Actor.system("test")
+
+    for action, payload in (("wallet.frozen", None), ("kyc.rejected", None), ("wallet.viewed", {})):
+        with pytest.raises(ValueError, match="event_types"):
+            unit_of_work(lambda: record_and_publish(actor, action, thing, payload=payload))  # noqa: B023
+
+    assert (AuditLog.objects.count(), OutboxEvent.objects.count()) == (0, 0)
+
+
+def test_an_action_and_its_event_are_one_statement_each() -> None:
+    things = [EntityRef("wallet", ids.uuid7()) for _ in range(3)]
+
+    def freeze() -> None:
+        for thing in things:
+            record_and_publish(Actor.system("test"), "wallet.frozen", thing, after={"a": 1}, payload={"b": 2})
+
+    with CaptureQueriesContext(connection) as captured:
+        unit_of_work(freeze)
+
+    assert [sum(table in query["sql"] for query in captured) for table in ("auditlog", "outboxevent")] == [1, 1]
+    assert list(AuditLog.objects.order_by("id").values_list("entity_id", "after")) == [
+        (str(thing.pk), {"a": 1}) for thing in things
+    ]
+    assert list(OutboxEvent.objects.order_by("id").values_list("entity_id", "payload")) == [
+        (thing.pk, {"b": 2}) for thing in things
+    ]
+
+
+def test_only_these_are_published_without_the_action_of_their_name() -> None:
+    """The ledger's and the monitors', published directly. All others have their audit row beside them."""
+    direct = set()
+    for path in settings.BASE_DIR.glob("*/**/*.py"):
+        if path.name != "records.py" and not {"tests", "migrations"} & set(path.parts):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Event":
+                    kind = next(keyword.value for keyword in node.keywords if keyword.arg == "type")
+                    direct.add(ast.literal_eval(kind))
+
+    assert direct == event_types.WITHOUT_AUDIT_ROW
 
 
 def test_the_documentation_lists_exactly_the_types_that_are_declared() -> None:
@@ -89,7 +137,7 @@ def test_the_documentation_lists_exactly_the_types_that_are_declared() -> None:
 
 
 def test_no_type_is_declared_that_no_code_names() -> None:
-    """The other way round holds by itself: `outbox.Event` refuses what isn't declared."""
+    """By the name of an action that publishes it, or its own. `Event` refuses what isn't declared."""
     named = set()
     for path in settings.BASE_DIR.glob("*/**/*.py"):
         if path.name != "event_types.py" and not {"tests", "migrations"} & set(path.parts):
@@ -97,4 +145,5 @@ def test_no_type_is_declared_that_no_code_names() -> None:
             named |= {value for value in constants if isinstance(value, str)}
 
     declared = {name for name in event_types.READERS if not name.startswith("payment_intent.")}
-    assert declared - named == set()
+    published = {event_types.event_of(name) for name in named} | event_types.WITHOUT_AUDIT_ROW & named
+    assert declared - published == set()

@@ -17,7 +17,9 @@ from fintech_core.db import idempotency, ids
 from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import DomainError
 from fintech_core.outbox import events as outbox
+from fintech_core.outbox import publishing
 from fintech_core.outbox.models import OutboxCursor, OutboxEvent
+from fintech_core.outbox.publishing import Event
 from fintech_core.security.actors import Actor
 from tests.cast import Client, wired_with
 from users.models import User
@@ -33,7 +35,7 @@ INSERT = (
 
 
 def publish(type: str = "thing.done", owner: uuid.UUID | None = None, **payload: Any) -> None:
-    outbox.publish(type=type, entity_type="thing", entity_id=ids.uuid7(), owner_id=owner, payload=payload)
+    publishing.publish([Event(type=type, entity_type="thing", entity_id=ids.uuid7(), owner_id=owner, payload=payload)])
 
 
 def publish_numbers(count: int) -> None:
@@ -68,15 +70,12 @@ def drain(seen: outbox.Handler, consumer: str = "tests", limit: int = 500) -> in
 def test_an_event_commits_with_the_deed_and_carries_what_was_said() -> None:
     entity, owner = ids.uuid7(), ids.uuid7()
 
-    unit_of_work(
-        lambda: outbox.publish(
-            type="thing.done", entity_type="thing", entity_id=entity, owner_id=owner, payload={"amount": "1.00"}
-        )
-    )
+    event = Event(type="thing.done", entity_type="thing", entity_id=entity, owner_id=owner, payload={"amount": "1.00"})
+    unit_of_work(lambda: publishing.publish([event]))
 
-    event = OutboxEvent.objects.get()
-    assert (event.type, event.entity_type, event.entity_id) == ("thing.done", "thing", entity)
-    assert (event.owner_id, event.payload) == (owner, {"amount": "1.00"})
+    row = OutboxEvent.objects.get()
+    assert (row.type, row.entity_type, row.entity_id) == ("thing.done", "thing", entity)
+    assert (row.owner_id, row.payload) == (owner, {"amount": "1.00"})
 
 
 @rolled_back
@@ -93,7 +92,7 @@ def test_all_events_of_a_unit_of_work_are_one_statement(events: int) -> None:
 @rolled_back
 def test_a_unit_of_work_without_events_writes_none() -> None:
     with CaptureQueriesContext(connection) as captured:
-        unit_of_work(lambda: outbox.publish_many([]))
+        unit_of_work(lambda: publishing.publish([]))
 
     assert [query["sql"] for query in captured if "outboxevent" in query["sql"]] == []
 

@@ -13,13 +13,14 @@ from django.core.management.base import SystemCheckError
 from django.db import connection
 
 from fintech_core.audit import chain as audit_chain
-from fintech_core.audit import records as audit
 from fintech_core.audit.models import AuditLog
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.db import clock, transaction_ids
 from fintech_core.db.work import read_only_snapshot, unit_of_work
 from fintech_core.exceptions import ServiceUnavailable
 from fintech_core.outbox import events as outbox
 from fintech_core.outbox.models import OutboxCursor, OutboxEvent
+from fintech_core.outbox.publishing import Event, publish
 from fintech_core.security.actors import Actor
 from fintech_core.tasks import seal_audit
 from fintech_core.tests.test_audit_chain import problems, seal_everything
@@ -58,8 +59,7 @@ def from_another_cluster(session: psycopg.Connection, table: str) -> int:
 
 
 def write() -> None:
-    audit.record(actor=ACTOR, action="thing.done", entity_type="thing", entity_id="1")
-    outbox.publish(type="thing.done", entity_type="thing", entity_id=ACTOR.id)
+    record_and_publish(ACTOR, "thing.done", EntityRef("thing", ACTOR.id), payload={})
 
 
 class Seen(list[str]):
@@ -203,8 +203,8 @@ def test_nothing_is_written_while_ids_are_behind(moved: psycopg.Connection) -> N
     counts = (AuditLog.objects.count(), OutboxEvent.objects.count())
 
     for part in (
-        lambda: audit.record(actor=ACTOR, action="thing.done", entity_type="thing", entity_id="1"),
-        lambda: outbox.publish(type="thing.done", entity_type="thing", entity_id=ACTOR.id),
+        lambda: record_and_publish(ACTOR, "thing.noted", EntityRef("thing", "1")),
+        lambda: publish([Event(type="thing.done", entity_type="thing", entity_id=ACTOR.id)]),
     ):
         with pytest.raises(ServiceUnavailable):
             unit_of_work(part)
@@ -259,7 +259,7 @@ def test_own_rows_of_a_transaction_are_not_behind() -> None:
     """The transaction's own id is above its snapshot, which must not be taken for another cluster's."""
 
     def twice() -> Any:
-        outbox.publish(type="thing.done", entity_type="thing", entity_id=ACTOR.id)
+        publish([Event(type="thing.done", entity_type="thing", entity_id=ACTOR.id)])
 
     for _ in range(2):
         unit_of_work(twice)

@@ -17,7 +17,7 @@ from django.db.models import Q
 
 from compliance import selectors as kyc
 from compliance.services import erase_submissions
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.db import idempotency
 from fintech_core.exceptions import DomainError
 from fintech_core.outbox.queue import enqueue
@@ -88,11 +88,10 @@ def erase_user(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datetime) 
     if kept_until is not None and kept_until <= now:
         erase_submissions(user_id=user_id)
         kept_until = None
-    audit.record(
-        actor=actor,
-        action="user.erased",
-        entity_type="user",
-        entity_id=user_id,
+    record_and_publish(
+        actor,
+        "user.erased",
+        EntityRef("user", user_id),
         after={
             **counts,
             "wallets_closed": len(wallets),
@@ -125,7 +124,7 @@ def erase_texts(*, user_id: uuid.UUID, now: datetime) -> bool:
     waiting = User.objects.filter(pk=user_id, erased_at__isnull=False, texts_erased_at__isnull=True)
     if waiting.update(texts_erased_at=now):  # once, where two do this at the same time
         actor = Actor.system("beat.erase_texts")
-        audit.record(actor=actor, action="user.texts_erased", entity_type="user", entity_id=user_id)
+        record_and_publish(actor, "user.texts_erased", EntityRef("user", user_id))
     return False
 
 

@@ -2,7 +2,7 @@
 
 import uuid
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.exceptions import PermissionDenied
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
@@ -13,5 +13,5 @@ def record_data_export(*, actor: Actor) -> uuid.UUID:
     actor.require(Capability.DATA_EXPORT)
     if actor.user_id is None or actor.organization_id is not None:
         raise PermissionDenied("Only a person exports their own data, not an organization's.")
-    audit.record(actor=actor, action="user.exported", entity_type="user", entity_id=actor.user_id)
+    record_and_publish(actor, "user.exported", EntityRef("user", actor.user_id))
     return actor.user_id

@@ -27,7 +27,7 @@ def close_organization(*, actor: Actor, organization_id: uuid.UUID, reason: str 
     """Close an organization for good: its only administrator may, and compliance with a reason.
 
     Empty wallets are closed, memberships, keys, invitations and payout accounts end, and scheduled transfers of others
-    to it are canceled. An owner's reason isn't kept (audit.reason_of).
+    to it are canceled. An owner's reason isn't kept (`reason_of`).
 
     Raises NotFound, PermissionDenied, ValidationFailed (staff without a reason), OrganizationClosed, StepUpRequired,
     OrganizationInUse: money, holds, schedules, payments under way or under review, a frozen wallet, an undecided KYB

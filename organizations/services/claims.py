@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 from django.conf import settings
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.db import clock, prepared
 from fintech_core.exceptions import DomainError, NotFound, TooManyAttempts
 from fintech_core.limits import budgets
@@ -23,7 +23,6 @@ from organizations.locks import lock_organization
 from organizations.models import Organization
 from organizations.selectors import holder_of_tax_number, is_contested_by_others
 from organizations.services.common import TooManyInOrganization
-from organizations.services.organizations import ENTITY
 
 MAX_UNDECIDED = 2  # submissions of one person
 CONTESTS_PER_DAY = 5  # of one person: each says that a number is taken
@@ -98,11 +97,10 @@ def _contest(actor: Actor, organization: Organization, holder: Organization) -> 
     pair = keyed_digest(_NOTED, f"{organization.pk} {holder.pk}")
     times, _ = budgets.count(scope=_NOTED, subject=pair, number=1, window=DAY)
     if times == 1:
-        audit.record(
-            actor=actor,
-            action="organization.tax_number_contested",
-            entity_type=ENTITY,
-            entity_id=organization.pk,
+        record_and_publish(
+            actor,
+            "organization.tax_number_contested",
+            organization,
             after={
                 "organization": str(organization.pk),
                 "holder": str(holder.pk),

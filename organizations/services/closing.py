@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import reason_of, record_and_publish
 from fintech_core.db import clock, ids
 from fintech_core.exceptions import DomainError, ValidationFailed
 from fintech_core.security.actors import Actor
@@ -21,13 +21,12 @@ from organizations.enums import KYB_UNDECIDED, MemberRole
 from organizations.locks import lock_closed_organizations, lock_organization
 from organizations.models import ERASED, Organization, PayoutAccount
 from organizations.selectors import members_of, open_invitations_of, payout_accounts_of
-from organizations.services.common import locked_for, notify_member, tell
+from organizations.services.common import locked_for, notify_member
 from organizations.services.members import end_membership
 from organizations.services.payout_accounts import archive
 from users.locks import lock_users
 from users.services import step_up
 
-ENTITY = "organization"
 TEMPLATE = "organization_closed"
 
 
@@ -98,19 +97,20 @@ def end_organization(
         archive(actor=actor, account=account, now=now)
     organization.closed_at = now
     organization.save(update_fields=["closed_at"])
-    tell(
-        actor=actor,
-        action="organization.closed",
-        entity_type=ENTITY,
-        entity_id=organization.pk,
-        organization_id=organization.pk,
-        after={
-            "members_removed": len(members),
-            "invitations_revoked": invitations,
-            "payout_accounts_archived": len(accounts),
-            **ended_elsewhere,
-        },
-        reason=audit.reason_of(reason, is_own=is_own),
+    facts = {
+        "members_removed": len(members),
+        "invitations_revoked": invitations,
+        "payout_accounts_archived": len(accounts),
+        **ended_elsewhere,
+    }
+    record_and_publish(
+        actor,
+        "organization.closed",
+        organization,
+        owner_id=organization.pk,
+        after={"organization": str(organization.pk), **facts},
+        payload=facts,
+        reason=reason_of(reason, is_own=is_own),
     )
     return organization
 
@@ -125,11 +125,10 @@ def erase_closed_organizations(*, limit: int) -> int:
         count = accounts.update(details=None, label=ERASED)
         organization.legal_name, organization.tax_number = ERASED, None
         organization.save(update_fields=["legal_name", *crypto_columns("tax_number")])
-        audit.record(
-            actor=Actor.system("beat.erase_organizations"),
-            action="organization.erased",
-            entity_type=ENTITY,
-            entity_id=organization.pk,
+        record_and_publish(
+            Actor.system("beat.erase_organizations"),
+            "organization.erased",
+            organization,
             after={"fields": ["legal_name", "tax_number"], "payout_accounts": count},
         )
     return len(due)

@@ -1,14 +1,10 @@
-"""What the use cases share: the lock with the actor's right checked again under it, roles that follow, what is told."""
+"""What the use cases share: the lock with the actor's right checked again under it, roles that follow."""
 
 import uuid
-from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any
 
-from fintech_core.audit import records as audit
 from fintech_core.exceptions import DomainError, NotFound, PermissionDenied
-from fintech_core.outbox import events as outbox
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
 from organizations.enums import MemberRole
@@ -87,33 +83,3 @@ def notify_member(*, user: User, organization: Organization, template: str, now:
         at = now.strftime("%Y-%m-%d %H:%M UTC")
         context = {"organization": organization.legal_name, "at": at, "role": role}
         messages.send_to_user(user=user, template=template, context=context, now=now)
-
-
-def tell(
-    *,
-    actor: Actor,
-    action: str,
-    entity_type: str,
-    entity_id: uuid.UUID,
-    organization_id: uuid.UUID,
-    before: Mapping[str, Any] | None = None,
-    after: Mapping[str, Any] | None = None,
-    reason: str = "",
-) -> None:
-    """The deed's audit row, and its event for the organization. Ids, roles and states alone."""
-    audit.record(
-        actor=actor,
-        action=action,
-        entity_type=entity_type,
-        entity_id=entity_id,
-        before=before,
-        after={"organization": str(organization_id), **(after or {})},
-        reason=reason,
-    )
-    outbox.publish(
-        type=action,
-        entity_type=entity_type,
-        entity_id=entity_id,
-        owner_id=organization_id,
-        payload=dict(after or {}),
-    )

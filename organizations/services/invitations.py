@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Q
 
+from fintech_core.audit.records import record_and_publish
 from fintech_core.db import clock
 from fintech_core.exceptions import DomainError, InvalidTransition, NotFound, PermissionDenied
 from fintech_core.security.actors import Actor, ActorKind
@@ -23,7 +24,6 @@ from organizations.services.common import (
     TooManyInOrganization,
     follow_role,
     locked_for,
-    tell,
 )
 from organizations.services.organizations import MAX_MEMBERSHIPS
 from users.credentials import hash_token, new_token
@@ -33,7 +33,6 @@ from users.selectors import user_by_verified_email
 from users.services import step_up
 from users.services.messages import send_mail
 
-ENTITY = "organization_invitation"
 LIFETIME = timedelta(days=7)
 MAX_OPEN = 100
 MAX_MEMBERS = 500
@@ -78,13 +77,14 @@ def create_invitation(
     invitation.save(force_insert=True)
     words = {"organization": organization.legal_name, "role": role.label, "token": token, "days": LIFETIME.days}
     send_mail(template="organization_invitation", address=email, context=words, lifetime=LIFETIME, now=now)
-    tell(
-        actor=actor,
-        action="organization_invitation.created",
-        entity_type=ENTITY,
-        entity_id=invitation.pk,
-        organization_id=organization.pk,
-        after={"role": role, "expires_at": invitation.expires_at.isoformat()},
+    facts = {"role": role, "expires_at": invitation.expires_at.isoformat()}
+    record_and_publish(
+        actor,
+        "organization_invitation.created",
+        invitation,
+        owner_id=organization.pk,
+        after={"organization": str(organization.pk), **facts},
+        payload=facts,
     )
     return invitation
 
@@ -103,13 +103,13 @@ def revoke_invitation(*, actor: Actor, organization_id: uuid.UUID, invitation_id
 
 
 def _record_revoked(actor: Actor, invitation: Invitation) -> None:
-    tell(
-        actor=actor,
-        action="organization_invitation.revoked",
-        entity_type=ENTITY,
-        entity_id=invitation.pk,
-        organization_id=invitation.organization_id,
-        after={"role": invitation.role},
+    record_and_publish(
+        actor,
+        "organization_invitation.revoked",
+        invitation,
+        owner_id=invitation.organization_id,
+        after={"organization": str(invitation.organization_id), "role": invitation.role},
+        payload={"role": invitation.role},
     )
 
 
@@ -194,13 +194,14 @@ def accept_invitation(*, actor: Actor, token: str) -> OrganizationMember:
     if members_of(organization.pk).count() >= MAX_MEMBERS:
         raise TooManyInOrganization(f"An organization has at most {MAX_MEMBERS} members.")
     member = _join(organization.pk, user.pk, MemberRole(found.role), now)
-    tell(
-        actor=actor,
-        action="organization_member.joined",
-        entity_type="organization_member",
-        entity_id=member.pk,
-        organization_id=organization.pk,
-        after={"user": str(user.pk), "role": member.role, "invitation": str(found.pk)},
+    facts = {"user": str(user.pk), "role": member.role, "invitation": str(found.pk)}
+    record_and_publish(
+        actor,
+        "organization_member.joined",
+        member,
+        owner_id=organization.pk,
+        after={"organization": str(organization.pk), **facts},
+        payload=facts,
     )
     follow_role(actor=actor, user_id=user.pk, now=now)
     return member

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from django.conf import settings
 
+from fintech_core.audit.records import record_and_publish
 from fintech_core.exceptions import KycRequired, NotFound, PermissionDenied
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
@@ -20,8 +21,8 @@ from organizations.models import Organization
 from organizations.selectors import role_in
 from organizations.services.claims import refuse_out_of_turn, remember_rejection
 from organizations.services.closing import OrganizationClosed
-from organizations.services.common import locked_for, tell
-from organizations.services.organizations import ENTITY, wrong_state
+from organizations.services.common import locked_for
+from organizations.services.organizations import wrong_state
 from users.enums import KycGate
 from users.locks import lock_user
 
@@ -89,14 +90,14 @@ def _move(actor: Actor, organization: Organization, status: KybStatus, action: s
     before = organization.kyb_status
     organization.kyb_status = status
     organization.save(update_fields=["kyb_status"])
-    tell(
-        actor=actor,
-        action=action,
-        entity_type=ENTITY,
-        entity_id=organization.pk,
-        organization_id=organization.pk,
+    record_and_publish(
+        actor,
+        action,
+        organization,
+        owner_id=organization.pk,
         before={"kyb_status": before},
-        after={"kyb_status": status},
+        after={"organization": str(organization.pk), "kyb_status": status},
+        payload={"kyb_status": status},
         reason=reason,
     )
     return organization

@@ -3,6 +3,7 @@
 import uuid
 from datetime import datetime
 
+from fintech_core.audit.records import record_and_publish
 from fintech_core.db import ids
 from fintech_core.exceptions import NotFound
 from fintech_core.security.actors import Actor
@@ -11,11 +12,10 @@ from organizations.enums import MemberRole
 from organizations.locks import lock_organization, lock_organizations
 from organizations.models import Organization, OrganizationMember
 from organizations.selectors import has_other_members, members_of, open_invitations_of
-from organizations.services.common import follow_role, locked_for, notify_member, refuse_the_last_admin, tell
+from organizations.services.common import follow_role, locked_for, notify_member, refuse_the_last_admin
 from users.locks import lock_user
 from users.services import revoke_keys_of, step_up
 
-ENTITY = "organization_member"
 TEMPLATE = "membership_changed"
 
 
@@ -157,18 +157,19 @@ def _end_powers(
         revoked = invitations.update(revoked_at=now)
     follow_role(actor=actor, user_id=member.user_id, now=now)
     keys = revoke_keys_of(user_id=member.user_id, organization_id=member.organization_id, now=now)
-    tell(
-        actor=actor,
-        action=action,
-        entity_type=ENTITY,
-        entity_id=member.pk,
-        organization_id=member.organization_id,
+    facts = {
+        "user": str(member.user_id),
+        "role": after,
+        "api_keys_revoked": keys,
+        "invitations_revoked": revoked,
+    }
+    record_and_publish(
+        actor,
+        action,
+        member,
+        owner_id=member.organization_id,
         before={"role": before},
-        after={
-            "user": str(member.user_id),
-            "role": after,
-            "api_keys_revoked": keys,
-            "invitations_revoked": revoked,
-        },
+        after={"organization": str(member.organization_id), **facts},
+        payload=facts,
         reason=reason,
     )

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from fintech_core.audit.records import record_and_publish
 from fintech_core.exceptions import InvalidTransition, PermissionDenied, ValidationFailed
 from fintech_core.limits import budgets
 from fintech_core.security.actors import Actor, ActorKind
@@ -13,10 +14,9 @@ from fintech_core.security.encrypted_fields import crypto_columns
 from organizations import tax_numbers
 from organizations.enums import KYB_OPEN, KybStatus, MemberRole
 from organizations.models import Organization, OrganizationMember
-from organizations.services.common import TooManyInOrganization, follow_role, locked_for, tell
+from organizations.services.common import TooManyInOrganization, follow_role, locked_for
 from users.locks import lock_user
 
-ENTITY = "organization"
 MAX_MEMBERSHIPS = 20  # of one person
 FOUNDED_PER_DAY = 10  # by one person, with those that are closed again
 IDENTITY = frozenset({"legal_name", "country", "tax_number"})
@@ -46,13 +46,14 @@ def create_organization(*, actor: Actor, legal_name: str, country: str, tax_numb
     OrganizationMember.objects.create(
         organization=organization, user_id=actor.user_id, role=MemberRole.ADMIN, created_at=now
     )
-    tell(
-        actor=actor,
-        action="organization.created",
-        entity_type=ENTITY,
-        entity_id=organization.pk,
-        organization_id=organization.pk,
-        after={"kyb_status": KybStatus.NOT_SUBMITTED, "admin": str(actor.user_id)},
+    facts = {"kyb_status": KybStatus.NOT_SUBMITTED, "admin": str(actor.user_id)}
+    record_and_publish(
+        actor,
+        "organization.created",
+        organization,
+        owner_id=organization.pk,
+        after={"organization": str(organization.pk), **facts},
+        payload=facts,
     )
     follow_role(actor=actor, user_id=actor.user_id, now=now)
     return organization
@@ -81,13 +82,13 @@ def update_organization(
     if {"country", "tax_number"} & set(changed):
         organization.contested_at = None
     organization.save(update_fields=["legal_name", "country", "contested_at", *crypto_columns("tax_number")])
-    tell(
-        actor=actor,
-        action="organization.updated",
-        entity_type=ENTITY,
-        entity_id=organization.pk,
-        organization_id=organization.pk,
-        after={"fields": changed},
+    record_and_publish(
+        actor,
+        "organization.updated",
+        organization,
+        owner_id=organization.pk,
+        after={"organization": str(organization.pk), "fields": changed},
+        payload={"fields": changed},
     )
     return organization
 

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.conf import settings
 
+from fintech_core.audit.records import record_and_publish
 from fintech_core.exceptions import InvalidTransition, NotFound, PermissionDenied, ValidationFailed
 from fintech_core.security.actors import Actor, ActorKind
 from fintech_core.security.capabilities import Capability
@@ -14,10 +15,9 @@ from organizations import payout_details
 from organizations.enums import PayoutMethod
 from organizations.models import PayoutAccount
 from organizations.selectors import payout_accounts_of
-from organizations.services.common import TooManyInOrganization, locked_for, tell
+from organizations.services.common import TooManyInOrganization, locked_for
 from users.services import step_up
 
-ENTITY = "payout_account"
 MAX_ACCOUNTS = 20  # that aren't archived
 
 
@@ -60,17 +60,18 @@ def add_payout_account(
         usable_from=now + settings.PAYOUT_ACCOUNT_COOL_DOWN,
     )
     account.save(force_insert=True)
-    tell(
-        actor=actor,
-        action="payout_account.added",
-        entity_type=ENTITY,
-        entity_id=account.pk,
-        organization_id=organization.pk,
-        after={
-            "method": method,
-            "usable_from": account.usable_from.isoformat(),
-            "replaces": str(old.pk) if old is not None else None,
-        },
+    facts = {
+        "method": method,
+        "usable_from": account.usable_from.isoformat(),
+        "replaces": str(old.pk) if old is not None else None,
+    }
+    record_and_publish(
+        actor,
+        "payout_account.added",
+        account,
+        owner_id=organization.pk,
+        after={"organization": str(organization.pk), **facts},
+        payload=facts,
     )
     return account
 
@@ -96,11 +97,11 @@ def archive(*, actor: Actor, account: PayoutAccount, now: datetime) -> None:
     """Archive an account that isn't yet. The caller holds the organization's lock."""
     account.archived_at, account.archived_by_id = now, actor.user_id
     account.save(update_fields=["archived_at", "archived_by"])
-    tell(
-        actor=actor,
-        action="payout_account.archived",
-        entity_type=ENTITY,
-        entity_id=account.pk,
-        organization_id=account.organization_id,
-        after={"method": account.method},
+    record_and_publish(
+        actor,
+        "payout_account.archived",
+        account,
+        owner_id=account.organization_id,
+        after={"organization": str(account.organization_id), "method": account.method},
+        payload={"method": account.method},
     )

@@ -10,7 +10,7 @@ from decimal import Decimal
 from django.conf import settings
 
 from compliance.services import require_kyc
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import reason_of, record_and_publish
 from fintech_core.db import clock
 from fintech_core.exceptions import LimitExceeded, NotFound, ValidationFailed
 from fintech_core.security.actors import Actor
@@ -77,11 +77,10 @@ def create_intent(
         updated_at=now,
     )
     add_claim(wallet=wallet, kind=CLAIM_KIND, ref=intent.pk, expires_at=intent.expires_at, now=now)
-    audit.record(
-        actor=actor,
-        action="payment_intent.created",
-        entity_type="payment_intent",
-        entity_id=intent.pk,
+    record_and_publish(
+        actor,
+        "payment_intent.created",
+        intent,
         after={
             "status": intent.status,
             "wallet": str(wallet.pk),
@@ -96,7 +95,7 @@ def cancel_intent(*, actor: Actor, intent_id: uuid.UUID, reason: str = "", now: 
     """Give an intent up. A payment that arrives nevertheless is booked.
 
     Its owner may from `requires_payment` only: once the payer has decided, the provider's word decides. Operators may
-    from `processing` too, with a reason: the word may never come. An owner's reason isn't kept (audit.reason_of).
+    from `processing` too, with a reason: the word may never come. An owner's reason isn't kept (reason_of).
     Raises NotFound, ValidationFailed (an operator without a reason), InvalidTransition.
     """
     actor.require(Capability.PAYMENTS_CANCEL)
@@ -111,7 +110,7 @@ def cancel_intent(*, actor: Actor, intent_id: uuid.UUID, reason: str = "", now: 
         raise NotFound
     if intent.status not in ({IntentStatus.REQUIRES_PAYMENT} if is_own else EXPIRING):
         raise wrong_state(intent)
-    kept = audit.reason_of(reason, is_own=is_own)
+    kept = reason_of(reason, is_own=is_own)
     move_intent(actor=actor, intent=intent, status=IntentStatus.CANCELED, reason=kept, now=now)
     return intent
 

@@ -14,7 +14,7 @@ from re import ASCII, compile
 import structlog
 from django.conf import settings
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.db.work import LostRace
 from fintech_core.security.actors import Actor
 from fintech_core.values import money
@@ -165,11 +165,10 @@ def _book(
         booked_at=now,
     )
     payment.save(force_insert=True)
-    audit.record(
-        actor=actor,
-        action="incoming_payment.booked",
-        entity_type="incoming_payment",
-        entity_id=payment.pk,
+    record_and_publish(
+        actor,
+        "incoming_payment.booked",
+        payment,
         after={
             "destination": payment.destination,
             "money": str(Money(amount, said.currency)),

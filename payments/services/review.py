@@ -3,7 +3,7 @@
 import uuid
 from datetime import datetime
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.exceptions import InvalidTransition, NotFound
 from fintech_core.outbox.queue import enqueue
 from fintech_core.security.actors import Actor
@@ -37,7 +37,7 @@ def resolve_review(
     posted = _leave_suspense(actor, payment, resolution, intent, now)
     changes = {"transaction": posted} if resolution == Resolution.SUCCEEDED else {}
     move_intent(actor=actor, intent=intent, status=outcome, now=now, reason=reason, **changes)
-    _audit_resolution(actor, payment, reason)
+    _record_resolution(actor, payment, reason)
     return intent
 
 
@@ -54,7 +54,7 @@ def return_payment(*, actor: Actor, payment_id: uuid.UUID, reason: str, now: dat
     if intent is not None and waits and intent.suspense_transaction_id == payment.transaction_id:
         raise InvalidTransition("End the review of its payment intent instead.")
     _leave_suspense(actor, payment, Resolution.REFUNDED, intent, now)
-    _audit_resolution(actor, payment, reason)
+    _record_resolution(actor, payment, reason)
     return payment
 
 
@@ -71,14 +71,8 @@ def retry_event(*, actor: Actor, event_id: uuid.UUID, reason: str, now: datetime
     event.next_attempt_at = now + LEASE
     event.save(update_fields=["status", "attempts", "error", "processed_at", "next_attempt_at"])
     enqueue(TASK, str(event.pk))
-    audit.record(
-        actor=actor,
-        action="webhook_event.retried",
-        entity_type="webhook_event",
-        entity_id=event.pk,
-        before=before,
-        after={"status": event.status},
-        reason=reason,
+    record_and_publish(
+        actor, "webhook_event.retried", event, before=before, after={"status": event.status}, reason=reason
     )
     return event
 
@@ -112,12 +106,11 @@ def _leave_suspense(
     return posted
 
 
-def _audit_resolution(actor: Actor, payment: IncomingPayment, reason: str) -> None:
-    audit.record(
-        actor=actor,
-        action="incoming_payment.resolved",
-        entity_type="incoming_payment",
-        entity_id=payment.pk,
+def _record_resolution(actor: Actor, payment: IncomingPayment, reason: str) -> None:
+    record_and_publish(
+        actor,
+        "incoming_payment.resolved",
+        payment,
         before={"resolution": Resolution.OPEN.value},
         after={"resolution": payment.resolution, "transaction": str(payment.resolution_transaction_id)},
         reason=reason,

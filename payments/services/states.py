@@ -5,9 +5,8 @@ from typing import Any
 
 from django.conf import settings
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.exceptions import InvalidTransition
-from fintech_core.outbox import events as outbox
 from fintech_core.security.actors import Actor
 from fintech_core.values.money import exponent_of, format_amount
 from payments.enums import EXPIRING, IntentStatus
@@ -49,19 +48,13 @@ def move_intent(
         expires_at = intent.expires_at if status in EXPIRING else None
         keep_claim(wallet=wallet, kind=CLAIM_KIND, ref=intent.pk, expires_at=expires_at, now=now)
     shown = {name: str(getattr(value, "pk", value)) for name, value in changes.items() if value}
-    audit.record(
-        actor=actor,
-        action=f"payment_intent.{status.value}",
-        entity_type="payment_intent",
-        entity_id=intent.pk,
+    record_and_publish(
+        actor,
+        f"payment_intent.{status.value}",
+        intent,
         before=before,
         after={"status": status.value, **shown},
         reason=reason,
-    )
-    outbox.publish(
-        type=f"payment_intent.{status.value}",
-        entity_type="payment_intent",
-        entity_id=intent.pk,
         owner_id=intent.wallet.owner_id,
         payload={
             "wallet": str(intent.wallet_id),

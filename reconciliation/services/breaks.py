@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.exceptions import DomainError, InvalidTransition, NotFound
 from fintech_core.security.actors import Actor, ActorKind
 from fintech_core.security.capabilities import Capability
@@ -40,11 +40,10 @@ def assign_break(*, actor: Actor, break_id: UUID, owner_id: UUID, reason: str, n
     before = {"status": found.status, "owner": str(found.owner_id) if found.owner_id else None}
     found.status, found.owner = BreakStatus.ASSIGNED, owner
     found.save(update_fields=["status", "owner"])
-    audit.record(
-        actor=actor,
-        action="reconciliation_break.assigned",
-        entity_type="reconciliation_break",
-        entity_id=found.pk,
+    record_and_publish(
+        actor,
+        "reconciliation_break.assigned",
+        found,
         before=before,
         after={"status": found.status, "owner": str(owner.pk)},
         reason=reason,
@@ -82,7 +81,6 @@ def close_breaks(
     now: datetime,
 ) -> None:
     """Write the end of locked breaks down, each with its audit row; two statements whatever their number."""
-    rows = []
     for found in breaks:
         adjustment = adjustments.get(found)
         before = {"status": found.status}
@@ -97,19 +95,8 @@ def close_breaks(
             "currency": found.account.currency,
             "adjustment": str(adjustment.pk) if adjustment is not None else None,
         }
-        rows.append(
-            audit.row(
-                actor=actor,
-                action="reconciliation_break.resolved",
-                entity_type="reconciliation_break",
-                entity_id=found.pk,
-                before=before,
-                after=after,
-                reason=reason,
-            )
-        )
+        record_and_publish(actor, "reconciliation_break.resolved", found, before=before, after=after, reason=reason)
     Break.objects.bulk_update(breaks, _END, batch_size=500)
-    audit.record_many(rows)
 
 
 def superseded_breaks(account: ReconciledAccount, sides: Collection[UUID]) -> dict[UUID, Break]:

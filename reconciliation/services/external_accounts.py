@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.db import clock
 from fintech_core.exceptions import DomainError, InvalidTransition, NotFound
 from fintech_core.security.actors import Actor, ActorKind
@@ -83,13 +83,8 @@ def retire_external_account(*, actor: Actor, external_id: uuid.UUID, reason: str
         raise InvalidTransition("The external account is retired.")
     found.retired_at, found.retired_by = clock.now(), _person(actor)
     found.save(update_fields=["retired_at", "retired_by"])
-    audit.record(
-        actor=actor,
-        action="external_account.retired",
-        entity_type="external_account",
-        entity_id=found.pk,
-        before=_facts(found.account, found.identifier),
-        reason=reason,
+    record_and_publish(
+        actor, "external_account.retired", found, before=_facts(found.account, found.identifier), reason=reason
     )
     return found
 
@@ -127,19 +122,9 @@ def _add(actor: Actor, account: ReconciledAccount, names: Sequence[str], reason:
         ExternalAccount(account=account, identifier=name, added_by=_person(actor), created_at=now) for name in names
     ]
     ExternalAccount.objects.bulk_create(rows)
-    audit.record_many(
-        [
-            audit.row(
-                actor=actor,
-                action="external_account.added",
-                entity_type="external_account",
-                entity_id=row.pk,
-                after=_facts(account, row.identifier),
-                reason=reason,
-            )
-            for row in rows
-        ]
-    )
+    for row in rows:
+        after = _facts(account, row.identifier)
+        record_and_publish(actor, "external_account.added", row, after=after, reason=reason)
     return rows
 
 

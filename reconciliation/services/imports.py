@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import IO
+from typing import IO, Any
 
 from django.conf import settings
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.db import clock, ids
 from fintech_core.security.actors import Actor, ActorKind
 from fintech_core.security.capabilities import Capability
@@ -93,7 +93,8 @@ def import_statements(
         raise refusal(repeated)
     Statement.objects.bulk_create(statements)
     StatementLine.objects.bulk_create(lines, batch_size=_BATCH)
-    audit.record_many([_audited(actor, statement, repeated) for statement in statements])
+    for statement in statements:
+        record_and_publish(actor, "statement.imported", statement, after=_facts(statement, repeated))
     return statements
 
 
@@ -179,19 +180,13 @@ def _lines(
     return rows
 
 
-def _audited(actor: Actor, statement: Statement, repeated: Sequence[str]) -> audit.Row:
-    return audit.row(
-        actor=actor,
-        action="statement.imported",
-        entity_type="statement",
-        entity_id=statement.pk,
-        after={
-            "account": statement.account_code,
-            "currency": statement.currency,
-            "lines": statement.line_count,
-            "total": str(statement.total),
-            "file_digest": statement.file_digest,
-            # Confirmed: figures that these statements (or another one of the file) have as well.
-            **({"repeats": list(repeated[:_AUDITED])} if repeated else {}),
-        },
-    )
+def _facts(statement: Statement, repeated: Sequence[str]) -> dict[str, Any]:
+    return {
+        "account": statement.account_code,
+        "currency": statement.currency,
+        "lines": statement.line_count,
+        "total": str(statement.total),
+        "file_digest": statement.file_digest,
+        # Confirmed: figures that these statements (or another one of the file) have as well.
+        **({"repeats": list(repeated[:_AUDITED])} if repeated else {}),
+    }

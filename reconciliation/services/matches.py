@@ -4,7 +4,7 @@ so again.
 
 import uuid
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.db import clock
 from fintech_core.exceptions import InvalidTransition, NotFound
 from fintech_core.security.actors import Actor, ActorKind
@@ -40,11 +40,10 @@ def take_back_match(*, actor: Actor, match_id: uuid.UUID, reason: str) -> Match:
     MatchedEntry.objects.filter(match=found).update(live=False)
     StatementLine.objects.filter(pk__in=[line.pk for line in lines]).update(status=LineStatus.UNMATCHED)
     opened = reopen_breaks(account=found.account, lines=lines, entry_ids=entries, now=now)
-    audit.record(
-        actor=actor,
-        action="reconciliation_match.taken_back",
-        entity_type="reconciliation_match",
-        entity_id=found.pk,
+    record_and_publish(
+        actor,
+        "reconciliation_match.taken_back",
+        found,
         before={"rule": found.rule, "lines": len(lines), "entries": len(entries)},
         after={"breaks": [str(row.pk) for row in opened[:_AUDITED]]},
         reason=reason,

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterable, Sequence, Set
 from decimal import Decimal
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.db import clock
 from fintech_core.exceptions import DomainError, InvalidTransition, NotFound
 from fintech_core.security.actors import Actor, ActorKind
@@ -64,7 +64,8 @@ def keep_proposals(
         if key not in old
     ]
     Proposal.objects.bulk_create(new, batch_size=500)
-    audit.record_many([_audited(actor, row) for row in (*gone, *new)])
+    for row in (*gone, *new):
+        _record_state(actor, row)
     return len(new), len(gone)
 
 
@@ -120,18 +121,17 @@ def _decide(actor: Actor, found: Proposal, status: ProposalStatus, reason: str) 
     found.status, found.decided_at, found.reason = status, clock.now(), reason
     found.decided_by = None if actor.kind == ActorKind.SYSTEM else actor.id
     found.save(update_fields=_DECISION)
-    audit.record_many([_audited(actor, found)])
+    _record_state(actor, found)
     return found
 
 
-def _audited(actor: Actor, row: Proposal) -> audit.Row:
+def _record_state(actor: Actor, row: Proposal) -> None:
     """What a run or a person did with a proposal: a new one is open, any other was open before."""
     is_new = row.status == ProposalStatus.OPEN
-    return audit.row(
-        actor=actor,
-        action=f"reconciliation_proposal.{'created' if is_new else row.status.lower()}",
-        entity_type="reconciliation_proposal",
-        entity_id=row.pk,
+    record_and_publish(
+        actor,
+        f"reconciliation_proposal.{'created' if is_new else row.status.lower()}",
+        row,
         before=None if is_new else {"status": ProposalStatus.OPEN},
         after={
             "status": row.status,

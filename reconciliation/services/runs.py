@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.db import clock
 from fintech_core.exceptions import DomainError, NotFound
 from fintech_core.security.actors import Actor
@@ -240,11 +240,10 @@ def _auto_post(actor: Actor, account: ReconciledAccount, report: RunReport, now:
 
 def _record_and_warn(actor: Actor, report: RunReport) -> None:
     left = sum(row["count"] for row in report.breaks)
-    audit.record(
-        actor=actor,
-        action="reconciliation.run",
-        entity_type="reconciled_account",
-        entity_id=report.account.pk,
+    record_and_publish(
+        actor,
+        "reconciliation.run",
+        report.account,
         after={
             "account": report.account.account_code,
             "currency": report.account.currency,

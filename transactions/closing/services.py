@@ -10,7 +10,7 @@ The exact amount must be stated as consent, and it is bounded (`largest_untransf
 import uuid
 from http import HTTPStatus
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import reason_of, record_and_publish
 from fintech_core.db import clock
 from fintech_core.exceptions import CurrencyMismatch, DomainError
 from fintech_core.security.actors import Actor
@@ -69,11 +69,10 @@ def _forfeit(actor: Actor, wallet_id: uuid.UUID, reason: str, remainder: Money) 
         description="Remainder forfeited at the closing of the wallet",
     )
     transaction = ledger.post_one(posting, actor=actor)
-    audit.record(
-        actor=actor,
-        action="wallet.remainder_forfeited",
-        entity_type="wallet",
-        entity_id=wallet.pk,
+    record_and_publish(
+        actor,
+        "wallet.remainder_forfeited",
+        wallet,
         after={"money": str(remainder), "transaction": str(transaction.pk)},
-        reason=audit.reason_of(reason, is_own=wallets.is_own_wallet(actor=actor, wallet=wallet)),
+        reason=reason_of(reason, is_own=wallets.is_own_wallet(actor=actor, wallet=wallet)),
     )

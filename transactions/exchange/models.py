@@ -48,6 +48,8 @@ class ExchangeQuote(models.Model):
     The source wallet's owner may use it; `owner_user` is who asked, for themselves or for their organization.
     """
 
+    entity_type: ClassVar = "exchange_quote"
+
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     owner_user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     source_wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="+")

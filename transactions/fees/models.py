@@ -21,6 +21,8 @@ class FeeSchedule(models.Model):
     currency and level ever overlap.
     """
 
+    entity_type: ClassVar = "fee_schedule"
+
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     kind = models.CharField(max_length=16, choices=TransactionKind.choices)
     currency = models.CharField(max_length=3)

@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 from django.db import IntegrityError
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.db import clock
 from fintech_core.db.work import LostRace, violated_constraint
 from fintech_core.exceptions import DomainError, InvalidTransition, NotFound, ValidationFailed
@@ -78,11 +78,10 @@ def create_fee_schedule(
     )
     with _lost_races():
         schedule.save(force_insert=True)
-    audit.record(
-        actor=actor,
-        action="fee_schedule.created",
-        entity_type=_ENTITY,
-        entity_id=schedule.pk,
+    record_and_publish(
+        actor,
+        "fee_schedule.created",
+        schedule,
         before={"replaces": str(older.pk)} if older is not None else {},
         after=_facts(schedule),
         reason=reason,
@@ -109,15 +108,7 @@ def end_fee_schedule(*, actor: Actor, schedule_id: uuid.UUID, reason: str) -> Fe
     after = {"ended_at": _text(schedule.ended_at)}
     if predecessor is not None:
         after["puts_back"] = str(predecessor.pk)
-    audit.record(
-        actor=actor,
-        action="fee_schedule.ended",
-        entity_type=_ENTITY,
-        entity_id=schedule.pk,
-        before={"ended_at": None},
-        after=after,
-        reason=reason,
-    )
+    record_and_publish(actor, "fee_schedule.ended", schedule, before={"ended_at": None}, after=after, reason=reason)
     if predecessor is not None:
         _put_back(actor, predecessor, schedule, reason)
     return schedule
@@ -128,11 +119,10 @@ def _put_back(actor: Actor, predecessor: FeeSchedule, canceled: FeeSchedule, rea
     predecessor.ended_at = None
     with _lost_races():
         predecessor.save(update_fields=["ended_at"])
-    audit.record(
-        actor=actor,
-        action="fee_schedule.put_back",
-        entity_type=_ENTITY,
-        entity_id=predecessor.pk,
+    record_and_publish(
+        actor,
+        "fee_schedule.put_back",
+        predecessor,
         before=before,
         after={"ended_at": None, "canceled": str(canceled.pk)},
         reason=reason,

@@ -18,10 +18,9 @@ from typing import Any
 from django.db.models import F
 
 from compliance.services import require_kyc
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import reason_of, record_and_publish
 from fintech_core.db import clock
 from fintech_core.exceptions import DomainError, NotFound, ValidationFailed
-from fintech_core.outbox import events as outbox
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
 from fintech_core.values import guards, money
@@ -112,7 +111,8 @@ def create_hold(
     )
     add_claim(wallet=wallet, kind=CLAIM_KIND, ref=hold.pk, expires_at=hold.expires_at, now=now)
     wired().available_changed([wallet_id], now)
-    _tell(actor, "hold.created", hold, wallet.owner_id, multi_capture=multi_capture)
+    facts = {**_facts(hold), "multi_capture": multi_capture}
+    record_and_publish(actor, "hold.created", hold, owner_id=wallet.owner_id, after=facts, payload=facts)
     return hold
 
 
@@ -208,8 +208,10 @@ def capture_hold(
     hold.refresh_from_db(fields=["status", "captured", "released"])
     if hold.status != HoldStatus.ACTIVE:
         remove_claims(kind=CLAIM_KIND, refs=[hold.pk])
-    paid = {"transaction": str(transaction.pk), "destination_wallet": str(target)}
-    _tell(actor, "hold.captured", hold, source.owner_id, before=before, **paid)
+    facts = {**_facts(hold), "transaction": str(transaction.pk), "destination_wallet": str(target)}
+    record_and_publish(
+        actor, "hold.captured", hold, owner_id=source.owner_id, before=before, after=facts, payload=facts
+    )
     return transaction
 
 
@@ -249,8 +251,17 @@ def void_hold(*, actor: Actor, hold_id: uuid.UUID, reason: str = "") -> Hold:
     hold.save(update_fields=["status", "released"])
     remove_claims(kind=CLAIM_KIND, refs=[hold.pk])
     wired().available_changed([hold.wallet_id], now)
-    kept = audit.reason_of(reason, is_own=is_own)
-    _tell(actor, "hold.voided", hold, seen.wallet.owner_id, before=before, reason=kept)
+    facts = _facts(hold)
+    record_and_publish(
+        actor,
+        "hold.voided",
+        hold,
+        owner_id=seen.wallet.owner_id,
+        before=before,
+        after=facts,
+        payload=facts,
+        reason=reason_of(reason, is_own=is_own),
+    )
     return hold
 
 
@@ -271,7 +282,10 @@ def extend_hold(*, actor: Actor, hold_id: uuid.UUID, expires_in: timedelta) -> H
     hold.expires_at = expires_at
     hold.save(update_fields=["expires_at"])
     extend_claim(kind=CLAIM_KIND, ref=hold.pk, expires_at=expires_at)
-    _tell(actor, "hold.extended", hold, seen.wallet.owner_id, before=before)
+    facts = _facts(hold)
+    record_and_publish(
+        actor, "hold.extended", hold, owner_id=seen.wallet.owner_id, before=before, after=facts, payload=facts
+    )
     return hold
 
 
@@ -320,18 +334,18 @@ def _finish_due(hold_ids: Collection[uuid.UUID], now: datetime) -> int:
     if finished:
         remove_claims(kind=CLAIM_KIND, refs=[hold.pk for hold in finished])
         wired().available_changed({hold.wallet_id for hold in due}, now)
-        _announce(finished)
+        _record_expiry(finished)
     return len(finished)
 
 
-def _announce(holds: Sequence[Hold]) -> None:
-    """That the holds have expired, said once for each: audit rows in one statement, events in one."""
+def _record_expiry(holds: Sequence[Hold]) -> None:
     actor = Actor.system("transactions.expire_holds")
     wallets = {hold.wallet_id for hold in holds}
     owner_of = {wallet.pk: wallet.owner_id for wallet in Wallet.objects.filter(pk__in=wallets)}
     before = {"status": HoldStatus.ACTIVE}
-    audit.record_many([_audit_row(actor, "hold.expired", hold, before=before, after=_state(hold)) for hold in holds])
-    outbox.publish_many([_event("hold.expired", hold, owner_of[hold.wallet_id]) for hold in holds])
+    for hold in holds:
+        facts, owner_id = _facts(hold), owner_of[hold.wallet_id]
+        record_and_publish(actor, "hold.expired", hold, owner_id=owner_id, before=before, after=facts, payload=facts)
 
 
 # --- Audit and events -------------------------------------------------------------------------------------------------
@@ -349,45 +363,10 @@ def _state(hold: Hold) -> dict[str, Any]:
     }
 
 
+def _facts(hold: Hold) -> dict[str, Any]:
+    """What the audit row of a change and its event say."""
+    return {"wallet": str(hold.wallet_id), **_state(hold)}
+
+
 def _time(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _tell(
-    actor: Actor,
-    action: str,
-    hold: Hold,
-    owner: uuid.UUID | None,
-    *,
-    before: dict[str, Any] | None = None,
-    reason: str = "",
-    **more: Any,
-) -> None:
-    """The deed's audit row and its event; `more` goes into both."""
-    audit.record_many([_audit_row(actor, action, hold, before=before, after={**_state(hold), **more}, reason=reason)])
-    outbox.publish_many([_event(action, hold, owner, **more)])
-
-
-def _audit_row(
-    actor: Actor,
-    action: str,
-    hold: Hold,
-    *,
-    before: dict[str, Any] | None,
-    after: dict[str, Any],
-    reason: str = "",
-) -> audit.Row:
-    return audit.row(
-        actor=actor,
-        action=action,
-        entity_type="hold",
-        entity_id=hold.pk,
-        before=before,
-        after={"wallet": str(hold.wallet_id), **after},
-        reason=reason,
-    )
-
-
-def _event(kind: str, hold: Hold, owner: uuid.UUID | None, **more: Any) -> outbox.Event:
-    payload = {"wallet": str(hold.wallet_id), **_state(hold), **more}
-    return outbox.Event(type=kind, entity_type="hold", entity_id=hold.pk, owner_id=owner, payload=payload)

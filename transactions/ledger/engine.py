@@ -17,7 +17,7 @@ from django.db.models import F, Sum
 
 from fintech_core.db import clock, ids, prepared
 from fintech_core.db.work import LostRace, mark_posted
-from fintech_core.outbox import events as outbox
+from fintech_core.outbox.publishing import publish
 from fintech_core.security.actors import Actor, ActorKind
 from fintech_core.wiring import wired
 from transactions.ledger import events, hashing, journal
@@ -331,7 +331,7 @@ def _write(
     if transactions:
         _insert(transactions, entries, prices={p.prices for p in postings if p.prices is not None}, now=now)
         wired().available_changed((entry.wallet_id for entry in entries if not wallets[entry.wallet_id].is_system), now)
-        outbox.publish_many(events.events_of(transactions, entries, wallets))
+        publish(events.events_of(transactions, entries, wallets))
     return outcomes
 
 

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fintech_core.outbox.events import Event
+from fintech_core.outbox.publishing import Event
 from fintech_core.values.money import format_amount
 from transactions.ledger.journal import NewEntry
 from transactions.ledger.models import Transaction

@@ -21,6 +21,8 @@ class Transaction(models.Model):
     `text_digest` commits to description and metadata under a random salt, so that both can be erased.
     """
 
+    entity_type: ClassVar = "transaction"
+
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     kind = models.CharField(max_length=16, choices=TransactionKind.choices)
     status = models.CharField(max_length=16, choices=TransactionStatus.choices)
@@ -121,6 +123,8 @@ class LedgerEntry(models.Model):
 
 class Hold(models.Model):
     """Money reserved on a wallet: captured + released = amount once it is no longer ACTIVE."""
+
+    entity_type: ClassVar = "hold"
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="holds")

@@ -3,7 +3,7 @@
 import uuid
 from http import HTTPStatus
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.exceptions import DomainError, NotFound
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
@@ -54,11 +54,10 @@ def reverse_transaction(*, actor: Actor, transaction_id: uuid.UUID, reason: str)
     reversal = ledger.post_one(posting, actor=actor)
     original.status = TransactionStatus.REVERSED
     original.save(update_fields=["status"])
-    audit.record(
-        actor=actor,
-        action="transaction.reversed",
-        entity_type="transaction",
-        entity_id=original.pk,
+    record_and_publish(
+        actor,
+        "transaction.reversed",
+        original,
         before={"status": TransactionStatus.POSTED},
         after={"status": TransactionStatus.REVERSED, "reversal": str(reversal.pk)},
         reason=reason,

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from fintech_core.db import prepared, work
-from fintech_core.outbox import events as outbox
+from fintech_core.outbox.publishing import Event, publish
 from fintech_core.values.money import exponent_of, format_amount
 from transactions.monitors.enums import MonitorState
 
@@ -46,14 +46,14 @@ def _cross(touched: list[tuple[uuid.UUID, datetime]]) -> None:
     if not wallets:
         return
     arguments: dict[str, Any] = {"wallets": wallets, "now": max(now for _, now in touched), "fired": MonitorState.FIRED}
-    outbox.publish_many([_event(*row) for row in prepared.rows(_CROSS, arguments)])
+    publish([_event(*row) for row in prepared.rows(_CROSS, arguments)])
 
 
 def _event(
     monitor: uuid.UUID, condition: str, threshold: Any, wallet: uuid.UUID, available: Any, currency: str, owner: Any
-) -> outbox.Event:
+) -> Event:
     exponent = exponent_of(currency)
-    return outbox.Event(
+    return Event(
         type="wallet.monitor_crossed",
         entity_type="wallet",
         entity_id=wallet,

@@ -18,6 +18,8 @@ class Monitor(models.Model):
     Changed only under its wallet's lock, like what it watches; so one crossing is one event.
     """
 
+    entity_type: ClassVar = "monitor"
+
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="monitors")
     condition = models.CharField(max_length=16, choices=MonitorCondition.choices)

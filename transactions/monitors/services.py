@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from decimal import Decimal
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.exceptions import CurrencyMismatch, DomainError, NotFound
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
@@ -49,7 +49,7 @@ def create_monitor(
     monitor = Monitor(wallet=wallet, condition=condition, threshold=threshold, description=description, created_at=now)
     monitor.state = MonitorState.FIRED if monitor.is_met(wallet.available) else MonitorState.ARMED
     monitor.save(force_insert=True)
-    _audit(actor, "monitor.created", monitor)
+    record_and_publish(actor, "monitor.created", monitor, after=_facts(monitor))
     return monitor
 
 
@@ -59,7 +59,7 @@ def delete_monitor(*, actor: Actor, wallet_id: uuid.UUID, monitor_id: uuid.UUID,
     monitor = Monitor.objects.filter(wallet=wallet, pk=monitor_id).first()
     if monitor is None:
         raise NotFound
-    _audit(actor, "monitor.deleted", monitor)
+    record_and_publish(actor, "monitor.deleted", monitor, after=_facts(monitor))
     monitor.delete()
 
 
@@ -71,16 +71,10 @@ def _own_wallet(actor: Actor, wallet_id: uuid.UUID) -> Wallet:
     return lock_wallets([wallet_id])[wallet_id]
 
 
-def _audit(actor: Actor, action: str, monitor: Monitor) -> None:
-    audit.record(
-        actor=actor,
-        action=action,
-        entity_type="monitor",
-        entity_id=monitor.pk,
-        after={
-            "wallet": str(monitor.wallet_id),
-            "condition": monitor.condition,
-            "threshold": str(Money(monitor.threshold, monitor.currency)),
-            "state": monitor.state,
-        },
-    )
+def _facts(monitor: Monitor) -> dict[str, str]:
+    return {
+        "wallet": str(monitor.wallet_id),
+        "condition": monitor.condition,
+        "threshold": str(Money(monitor.threshold, monitor.currency)),
+        "state": monitor.state,
+    }

@@ -21,6 +21,8 @@ class TransferSchedule(models.Model):
     `next_occurrence` is the first that isn't settled; `next_run_at` is when the job looks at it, set while ACTIVE.
     """
 
+    entity_type: ClassVar = "transfer_schedule"
+
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     source_wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="+")

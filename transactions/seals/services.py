@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import IntegrityError, connection
 
 from fintech_core.audit import chain as audit_chain
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.db.work import sqlstate
 from fintech_core.exceptions import DomainError
 from fintech_core.security.actors import Actor
@@ -59,11 +59,10 @@ def seal_ledger(*, actor: Actor, now: datetime) -> Seal:
         if sqlstate(error) == "23505":
             raise SealedByAnother from error
         raise
-    audit.record(
-        actor=actor,
-        action="ledger.sealed",
-        entity_type="seal",
-        entity_id=str(seal.number),
+    record_and_publish(
+        actor,
+        "ledger.sealed",
+        EntityRef("seal", str(seal.number)),
         after={"root": bytes(seal.root).hex(), "leaves": seal.leaves, "audit_seq": seal.audit_seq},
     )
     return seal

@@ -21,6 +21,8 @@ class ApiKey(models.Model):
     organizations are above this room. Keys stay as rows when they are over: audit rows name them as their actor.
     """
 
+    entity_type: ClassVar = "api_key"
+
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     prefix = models.CharField(max_length=PREFIX_LENGTH)
     secret_hash = models.CharField(max_length=HASH_LENGTH)

@@ -19,6 +19,8 @@ class Message(models.Model):
     request knew. `due_at` says when it is (next) to be tried.
     """
 
+    entity_type: ClassVar = "message"
+
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     kind = models.CharField(max_length=8, choices=MessageKind.choices)
     template = models.CharField(max_length=40)

@@ -37,6 +37,8 @@ class UserManager(BaseUserManager["User"]):
 class User(AbstractBaseUser):
     """A customer or a member of staff. `role` is the one source of rights; kyc_* are written by `set_kyc` only."""
 
+    entity_type: ClassVar = "user"
+
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     email = EncryptedTextField(null=True)  # normalised; None for an agent who came by phone
     email_index_a = BlindIndexField(source="email", slot="a")
@@ -155,6 +157,8 @@ class Registration(models.Model):
     The mail is decided and sent by the worker: `mail_due_at` says when it is (next) to be tried, `mailed_at` that it
     is done.
     """
+
+    entity_type: ClassVar = "registration"
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     email = EncryptedTextField()

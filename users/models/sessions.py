@@ -20,6 +20,8 @@ class Session(models.Model):
     last given in it, at log-in or for a sensitive deed.
     """
 
+    entity_type: ClassVar = "session"
+
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="sessions")
     kind = models.CharField(max_length=8, choices=SessionKind.choices, default=SessionKind.API)

@@ -19,6 +19,8 @@ class StepUpChallenge(models.Model):
     confirmed can't be spent on anything else, by anybody else, or from elsewhere.
     """
 
+    entity_type: ClassVar = "step_up"
+
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     credential_id = models.UUIDField()  # the session

@@ -4,11 +4,10 @@ import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any
 
 from django.conf import settings
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.db.work import LostRace
 from fintech_core.exceptions import DomainError
 from fintech_core.security.actors import Actor
@@ -131,8 +130,8 @@ def _insert(actor: Actor, user: User) -> None:
     if user.email is not None and user_for_log_in(user.email) is not None:
         raise EmailTaken
     user.save(force_insert=True)
-    _record(
-        actor, user, "user.created", after={"role": user.role, "email_verified": user.email_verified_at is not None}
+    record_and_publish(
+        actor, "user.created", user, after={"role": user.role, "email_verified": user.email_verified_at is not None}
     )
 
 
@@ -161,7 +160,9 @@ def adopt_unverified(
     ended = end_open_credentials(
         actor=actor, user=locked, reason=EndReason.PASSWORD_CHANGED, former_phone=former_phone, now=now
     )
-    _record(actor, locked, "user.email_verified", after={"email_verified": True, "fields": ["password"], **ended})
+    record_and_publish(
+        actor, "user.email_verified", locked, after={"email_verified": True, "fields": ["password"], **ended}
+    )
     return locked
 
 
@@ -200,7 +201,7 @@ def update_profile(*, actor: Actor, user_id: uuid.UUID, changes: Mapping[str, st
             former_phone=given_up,
             now=now,
         )
-    _record(actor, user, "user.profile_updated", after={"fields": changed, **ended})
+    record_and_publish(actor, "user.profile_updated", user, after={"fields": changed, **ended})
     return user
 
 
@@ -208,13 +209,7 @@ def record_view(*, actor: Actor, user_id: uuid.UUID) -> None:
     """Write down that a member of staff reads somebody's personal data; their own is nobody's business."""
     actor.require(Capability.USERS_READ_PERSONAL)
     if actor.user_id != user_id:
-        audit.record(
-            actor=actor,
-            action="user.viewed",
-            entity_type="user",
-            entity_id=user_id,
-            after={"fields": list(PERSONAL_FIELDS)},
-        )
+        record_and_publish(actor, "user.viewed", EntityRef("user", user_id), after={"fields": list(PERSONAL_FIELDS)})
 
 
 def set_kyc(*, actor: Actor, user_id: uuid.UUID, status: KycStatus, level: int, now: datetime) -> User:
@@ -223,7 +218,9 @@ def set_kyc(*, actor: Actor, user_id: uuid.UUID, status: KycStatus, level: int, 
     before = {"kyc_status": user.kyc_status, "kyc_level": user.kyc_level}
     user.kyc_status, user.kyc_level = status, level
     user.save(update_fields=["kyc_status", "kyc_level"])
-    _record(actor, user, "user.kyc_set", before=before, after={"kyc_status": user.kyc_status, "kyc_level": level})
+    record_and_publish(
+        actor, "user.kyc_set", user, before=before, after={"kyc_status": user.kyc_status, "kyc_level": level}
+    )
     return user
 
 
@@ -248,7 +245,9 @@ def set_role(*, actor: Actor, user_id: uuid.UUID, role: Role, reason: str = "", 
     user.role = role
     user.save(update_fields=["role"])
     ended = end_open_credentials(actor=actor, user=user, reason=EndReason.ROLE_CHANGED, now=now)
-    _record(actor, user, "user.role_set", before={"role": before}, after={"role": role, **ended}, reason=reason)
+    record_and_publish(
+        actor, "user.role_set", user, before={"role": before}, after={"role": role, **ended}, reason=reason
+    )
     return user
 
 
@@ -272,7 +271,7 @@ def set_customer_role(*, actor: Actor, user_id: uuid.UUID, role: Role, now: date
     if actor.user_id in (None, user.pk) or actor.is_staff:
         keep = actor.credential_id if role == Role.AGENCY_ADMIN else None
         ended = end_open_credentials(actor=actor, user=user, reason=EndReason.ROLE_CHANGED, keep=keep, now=now)
-    _record(actor, user, "user.role_set", before={"role": before}, after={"role": role, **ended})
+    record_and_publish(actor, "user.role_set", user, before={"role": before}, after={"role": role, **ended})
     return user
 
 
@@ -291,7 +290,7 @@ def set_password(*, actor: Actor, user_id: uuid.UUID, password: str, now: dateti
     user.password_is_short = is_short(password)
     user.save(update_fields=["password", "password_is_short"])
     ended = end_open_credentials(actor=actor, user=user, reason=EndReason.PASSWORD_CHANGED, now=now)
-    _record(actor, user, "user.password_set", after={"fields": ["password"], **ended})
+    record_and_publish(actor, "user.password_set", user, after={"fields": ["password"], **ended})
     return user
 
 
@@ -308,32 +307,12 @@ def deactivate_user(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datet
     user.is_active = False
     user.save(update_fields=["is_active"])
     ended = end_open_credentials(actor=actor, user=user, reason=EndReason.DEACTIVATED, now=now)
-    _record(
+    record_and_publish(
         actor,
-        user,
         "user.deactivated",
+        user,
         before={"is_active": before},
         after={"is_active": False, **ended},
         reason=reason,
     )
     return user
-
-
-def _record(
-    actor: Actor,
-    user: User,
-    action: str,
-    *,
-    before: Mapping[str, Any] | None = None,
-    after: Mapping[str, Any],
-    reason: str = "",
-) -> None:
-    audit.record(
-        actor=actor,
-        action=action,
-        entity_type="user",
-        entity_id=user.pk,
-        before=before,
-        after=after,
-        reason=reason,
-    )

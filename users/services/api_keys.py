@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.db import clock
 from fintech_core.exceptions import DomainError, NotFound, PermissionDenied, ValidationFailed
 from fintech_core.security.actors import Actor, ActorKind
@@ -79,12 +79,9 @@ def create_api_key(*, actor: Actor, name: str, scopes: Sequence[str], expires_at
         expires_at=expires_at,
     )
     api_key.save(force_insert=True)
-    _record(
-        actor,
-        api_key,
-        "api_key.created",
-        after={"scopes": api_key.scopes, "expires_at": expires_at.isoformat() if expires_at else None},
-    )
+    expiry = expires_at.isoformat() if expires_at else None
+    after = {**_facts(api_key), "scopes": api_key.scopes, "expires_at": expiry}
+    record_and_publish(actor, "api_key.created", api_key, after=after)
     notify_credential_change(user=owner, what=CredentialChange.API_KEY_MADE, now=now)
     return NewApiKey(api_key, f"{api_key.prefix}.{secret}")
 
@@ -111,7 +108,7 @@ def _revoke_one(actor: Actor, rows: QuerySet[ApiKey], reason: str, now: datetime
     if api_key is None:
         raise NotFound
     if _revoke(Q(pk=api_key.pk), now):
-        _record(actor, api_key, "api_key.revoked", reason=reason)
+        record_and_publish(actor, "api_key.revoked", api_key, after=_facts(api_key), reason=reason)
         notify_credential_change(user=api_key.user, what=CredentialChange.API_KEY_REVOKED, now=now)
     return api_key
 
@@ -139,16 +136,6 @@ def _revoke(condition: Q, now: datetime) -> int:
     return ApiKey.objects.filter(condition, revoked_at__isnull=True).update(revoked_at=now)
 
 
-def _record(
-    actor: Actor, api_key: ApiKey, action: str, *, after: dict[str, Any] | None = None, reason: str = ""
-) -> None:
+def _facts(api_key: ApiKey) -> dict[str, Any]:
     organization = api_key.organization_id
-    whose = {"user": str(api_key.user_id), "organization": str(organization) if organization else None}
-    audit.record(
-        actor=actor,
-        action=action,
-        entity_type="api_key",
-        entity_id=api_key.pk,
-        after={**whose, **(after or {})},
-        reason=reason,
-    )
+    return {"user": str(api_key.user_id), "organization": str(organization) if organization else None}

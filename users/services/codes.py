@@ -19,7 +19,7 @@ from typing import Any
 
 from django.db.models import BooleanField, ExpressionWrapper, Q
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.db import clock
 from fintech_core.db.clock import DatabaseNow
 from fintech_core.exceptions import DomainError
@@ -99,7 +99,7 @@ def issue(
         unique_fields=["purpose", "subject", "network"],
         update_fields=["binding", "code_digest", "created_at", "expires_at", "used_at"],
     )
-    _record(actor, "code.issued", purpose)
+    record_and_publish(actor, "code.issued", _entity(purpose))
     deliver(digits)
     return row.expires_at
 
@@ -144,7 +144,7 @@ def consume(*, actor: Actor, purpose: CodePurpose, subject: bytes, binding: byte
     ).update(used_at=DatabaseNow())
     if not spent:
         return False
-    _record(actor, "code.used", purpose)
+    record_and_publish(actor, "code.used", _entity(purpose))
     return True
 
 
@@ -213,6 +213,6 @@ def _digest(purpose: CodePurpose, subject: bytes, binding: bytes, code: str) -> 
     return crypto.keyed_digest(f"code:{purpose.value}", f"{subject.hex()}:{binding.hex()}:{code}")
 
 
-def _record(actor: Actor, action: str, purpose: CodePurpose) -> None:
-    """Whose it was is told by the actor, where there is one: a digest of a number would be personal data, too."""
-    audit.record(actor=actor, action=action, entity_type="one_time_code", entity_id=purpose.value)
+def _entity(purpose: CodePurpose) -> EntityRef:
+    """The audit row names the actor, where there is one, and no number: its digest would be personal data, too."""
+    return EntityRef("one_time_code", purpose.value)

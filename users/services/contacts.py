@@ -9,7 +9,7 @@ import uuid
 from datetime import datetime
 from http import HTTPStatus
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.db import clock
 from fintech_core.db.work import LostRace
 from fintech_core.exceptions import DomainError, NotFound
@@ -123,7 +123,7 @@ def verify_phone(*, actor: Actor, phone: str, code: str) -> User:
         former_phone=former,
         now=now,
     )
-    _record(actor, user, "user.phone_verified", "phone", ended=ended)
+    record_and_publish(actor, "user.phone_verified", user, after={"fields": ["phone"], **ended})
     return user
 
 
@@ -153,7 +153,7 @@ def verify_email(*, actor: Actor, email: str, code: str) -> User:
         former_email=former,
         now=now,
     )
-    _record(actor, user, "user.email_verified", "email", ended=ended)
+    record_and_publish(actor, "user.email_verified", user, after={"fields": ["email"], **ended})
     return user
 
 
@@ -167,7 +167,8 @@ def _evict(actor: Actor, claimant: User, email: str, now: datetime) -> None:
     claimant.is_active = claimant.is_active and claimant.phone_verified_at is not None
     claimant.save(update_fields=[*crypto_columns("email"), "password", "password_is_short", "is_active"])
     ended = end_open_credentials(actor=actor, user=claimant, reason=EndReason.PASSWORD_CHANGED, now=now)
-    _record(actor, claimant, "user.email_lost", "email", "password", "is_active", ended=ended)
+    after = {"fields": ["email", "is_active", "password"], **ended}
+    record_and_publish(actor, "user.email_lost", claimant, after=after)
 
 
 def _consume(actor: Actor, purpose: CodePurpose, user: User, contact: str, code: str, now: datetime) -> None:
@@ -190,8 +191,3 @@ def _of(user_id: uuid.UUID) -> bytes:
 
 def _bound_to(contact: str) -> bytes:
     return crypto.keyed_digest("code-binding:contact", contact)
-
-
-def _record(actor: Actor, user: User, action: str, *fields: str, ended: dict[str, int]) -> None:
-    after = {"fields": sorted(fields), **ended}
-    audit.record(actor=actor, action=action, entity_type="user", entity_id=user.pk, after=after)

@@ -6,16 +6,14 @@ Whatever changes here ends the user's other sessions and revokes their API keys.
 import base64
 import secrets
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Any
 from urllib.parse import quote, urlencode
 
 from django.conf import settings
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.db import clock
 from fintech_core.exceptions import DomainError
 from fintech_core.security.actors import Actor
@@ -97,7 +95,7 @@ def start_enrolment(*, actor: Actor, user_id: uuid.UUID, needs_code: bool = True
     now = clock.now()
     TotpDevice.objects.filter(user=user, confirmed=False).delete()
     secret = _insert_device(user, confirmed_at=None, now=now)
-    _record(actor, user, "second_factor.enrolment_started")
+    record_and_publish(actor, "second_factor.enrolment_started", user)
     return Enrolment(secret, otpauth_url(user, secret))
 
 
@@ -237,9 +235,5 @@ def _end_others(actor: Actor, user: User, action: str, now: datetime, *, reason:
     ended = end_open_credentials(
         actor=actor, user=user, reason=EndReason.SECOND_FACTOR_CHANGED, keep=actor.credential_id, now=now
     )
-    _record(actor, user, action, after=ended, reason=reason)
+    record_and_publish(actor, action, user, after=ended, reason=reason)
     messages.notify_credential_change(user=user, what=_NOTICES[action], now=now)
-
-
-def _record(actor: Actor, user: User, action: str, *, after: Mapping[str, Any] | None = None, reason: str = "") -> None:
-    audit.record(actor=actor, action=action, entity_type="user", entity_id=user.pk, after=after, reason=reason)

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import structlog
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.db import clock
 from fintech_core.exceptions import DomainError
 from fintech_core.http.client_address import LOGGED_DIGITS
@@ -89,11 +89,10 @@ def refusal(*, actor: Actor, error: E, address: str, user: User | None) -> E:
 def record_refusal(*, actor: Actor, address: str, user: User | None) -> None:
     """The audit row of a failed log-in. The caller's unit of work commits it."""
     logger.info("log_in_refused", user_id=str(user.pk) if user else None)
-    audit.record(
-        actor=actor,
-        action="auth.log_in_refused",
-        entity_type="user" if user else "address",
-        entity_id=user.pk if user else _subject(address).hex(),
+    record_and_publish(
+        actor,
+        "auth.log_in_refused",
+        EntityRef("user" if user else "address", user.pk if user else _subject(address).hex()),
         after={"network": actor.network.hex()[:LOGGED_DIGITS]},
     )
 

@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.db import clock
 from fintech_core.exceptions import DomainError, NotFound
 from fintech_core.security.actors import Actor
@@ -40,11 +40,10 @@ def set_email_code_log_in(*, actor: Actor, enabled: bool) -> User:
     user.email_code_log_in = enabled
     user.save(update_fields=["email_code_log_in"])
     ended = end_open_credentials(actor=actor, user=user, reason=None, now=now)
-    audit.record(
-        actor=actor,
-        action="user.email_code_log_in_set",
-        entity_type="user",
-        entity_id=user.pk,
+    record_and_publish(
+        actor,
+        "user.email_code_log_in_set",
+        user,
         before={"email_code_log_in": not enabled},
         after={"email_code_log_in": enabled, **ended},
     )

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.db import clock
 from fintech_core.db.clock import DatabaseNow
 from fintech_core.exceptions import DomainError, NotFound
@@ -74,7 +74,7 @@ def change_password(*, actor: Actor, current_password: str = "", new_password: s
 def request_reset(*, actor: Actor, email: str, now: datetime) -> messages.Sent:
     """Queue the mail. The same work whoever has the address: the worker looks, and makes a token or doesn't."""
     message = messages.send_mail(template=RESET_TEMPLATE, address=email, lifetime=RESET_LIFETIME, now=now)
-    audit.record(actor=actor, action="password_reset.requested", entity_type="message", entity_id=message.pk, after={})
+    record_and_publish(actor, "password_reset.requested", message)
     return messages.Sent(int(RESET_LIFETIME.total_seconds()))
 
 
@@ -102,7 +102,7 @@ def new_reset_token(*, actor: Actor, email: str, asked_at: datetime) -> str | No
         unique_fields=["user"],
         update_fields=["token_hash", "created_at", "expires_at", "used_at"],
     )
-    audit.record(actor=actor, action="password_reset.issued", entity_type="user", entity_id=user.pk, after={})
+    record_and_publish(actor, "password_reset.issued", user)
     return token
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import F
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.db import clock
 from fintech_core.exceptions import DomainError
 from fintech_core.outbox.queue import enqueue
@@ -77,7 +77,7 @@ def register(
         expires_at=now + settings.EMAIL_TOKEN_LIFETIME,
     )
     claim.save(force_insert=True)
-    _record(actor, "registration.created", claim.pk)
+    record_and_publish(actor, "registration.created", claim)
     if settings.EMAIL_VERIFICATION:
         enqueue(MAIL_TASK, str(claim.pk))
         return Registered(email, RegistrationStatus.VERIFICATION_SENT)
@@ -119,7 +119,7 @@ def _prove(actor: Actor, claim: Registration, now: datetime) -> User:
         )
     else:
         user = adopt_unverified(actor=actor, user=unproved, password_hash=claim.password, now=now, **account)
-    _record(actor, "registration.verified", claim.pk, user_id=user.pk)
+    record_and_publish(actor, "registration.verified", claim, after={"user": str(user.pk)})
     Registration.objects.filter(**indexed("email", claim.email)).delete()
     return user
 
@@ -150,18 +150,8 @@ def confirm_registration_mail(*, actor: Actor, registration_id: uuid.UUID, now: 
     if claim is None:
         return
     if claim.token_hash is None:
-        _record(actor, "registration.notice_sent", claim.pk)
+        record_and_publish(actor, "registration.notice_sent", claim)
         Registration.objects.filter(pk=claim.pk).delete()
         return
     Registration.objects.filter(pk=claim.pk).update(mailed_at=now)
-    _record(actor, "registration.mail_sent", claim.pk)
-
-
-def _record(actor: Actor, action: str, registration_id: uuid.UUID, *, user_id: uuid.UUID | None = None) -> None:
-    audit.record(
-        actor=actor,
-        action=action,
-        entity_type="registration",
-        entity_id=registration_id,
-        after={"user": str(user_id)} if user_id else {},
-    )
+    record_and_publish(actor, "registration.mail_sent", claim)

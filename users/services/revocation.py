@@ -9,7 +9,7 @@ reset the password that was requested earlier and isn't mailed yet is refused by
 import uuid
 from datetime import datetime
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.db import clock
 from fintech_core.exceptions import NotFound
 from fintech_core.security.actors import Actor
@@ -104,12 +104,5 @@ def log_out_everywhere(*, actor: Actor, now: datetime) -> int:
 
 def _end_sessions(actor: Actor, user: User, end_reason: EndReason, reason: str, now: datetime) -> int:
     ended = end_open_credentials(actor=actor, user=user, reason=end_reason, now=now)
-    audit.record(
-        actor=actor,
-        action="user.sessions_ended",
-        entity_type="user",
-        entity_id=user.pk,
-        after=ended,
-        reason=reason,
-    )
+    record_and_publish(actor, "user.sessions_ended", user, after=ended, reason=reason)
     return ended["sessions_ended"]

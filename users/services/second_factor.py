@@ -15,7 +15,7 @@ from http import HTTPStatus
 import structlog
 from django.conf import settings
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.db import clock
 from fintech_core.exceptions import DomainError
 from fintech_core.limits import budgets
@@ -117,9 +117,7 @@ def _refusal(actor: Actor, user: User) -> SecondFactorInvalid:
     """Leaves an audit row behind though the log-in is undone."""
     logger.info("second_factor_refused", user_id=str(user.pk))
     error = SecondFactorInvalid()
-    error.trace = lambda: audit.record(
-        actor=actor, action="second_factor.refused", entity_type="user", entity_id=user.pk
-    )
+    error.trace = lambda: record_and_publish(actor, "second_factor.refused", user)
     return error
 
 
@@ -170,9 +168,7 @@ def _use_recovery_code(actor: Actor, user_id: uuid.UUID, text: str, now: datetim
     unused = RecoveryCode.objects.filter(user_id=user_id, code_hash=hash_token(text.upper()), used_at__isnull=True)
     if unused.update(used_at=now) != 1:
         return False
-    audit.record(
-        actor=actor, action="second_factor.recovery_code_used", entity_type="user", entity_id=user_id, after={}
-    )
+    record_and_publish(actor, "second_factor.recovery_code_used", EntityRef("user", user_id))
     return True
 
 

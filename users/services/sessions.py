@@ -14,7 +14,7 @@ import structlog
 from django.conf import settings
 from django.db.models import Q
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.db import clock
 from fintech_core.exceptions import DomainError, NotFound
 from fintech_core.security.actors import Actor
@@ -111,11 +111,10 @@ def authenticate_again(*, actor: Actor, user: User, password: str, otp: str) -> 
     alive = live_sessions().filter(Q(pk=actor.credential_id), user=fresh)
     if not alive.update(authenticated_at=now):
         raise InvalidCredentials
-    audit.record(
-        actor=actor,
-        action="session.authenticated_again",
-        entity_type="session",
-        entity_id=str(actor.credential_id),
+    record_and_publish(
+        actor,
+        "session.authenticated_again",
+        EntityRef("session", str(actor.credential_id)),
         after={"user": str(fresh.pk), "second_factor": proof.factor},
     )
 
@@ -131,7 +130,7 @@ def end_admin_session(*, actor: Actor, session_id: uuid.UUID) -> None:
     now = clock.now()
     session = Session.objects.filter(pk=session_id, kind=SessionKind.ADMIN).first()
     if session is not None and _close(Q(pk=session_id), EndReason.LOGOUT, now):
-        _record(actor, session, "session.ended", user_id=session.user_id, reason=EndReason.LOGOUT)
+        _record_end(actor, session, EndReason.LOGOUT)
 
 
 def may_log_in(user: User) -> bool:
@@ -177,12 +176,8 @@ def _start(
     )
     session.save(force_insert=True)
     as_user = actor_of_user(user=user, request_id=actor.request_id, credential_id=session.pk)
-    audit.record(
-        actor=as_user,
-        action="session.started",
-        entity_type="session",
-        entity_id=session.pk,
-        after={"user": str(user.pk), "kind": kind, "second_factor": proof.factor},
+    record_and_publish(
+        as_user, "session.started", session, after={"user": str(user.pk), "kind": kind, "second_factor": proof.factor}
     )
     return session
 
@@ -213,7 +208,7 @@ def end_reused_family(*, actor: Actor, refresh: str) -> None:
         return
     if _close(Q(pk=token.session_id), EndReason.REUSE, now):
         logger.warning("refresh_token_reused", user_id=str(token.session.user_id), session=str(token.session_id))
-        _record(actor, token.session, "session.ended", user_id=token.session.user_id, reason=EndReason.REUSE)
+        _record_end(actor, token.session, EndReason.REUSE)
 
 
 def log_out(*, actor: Actor, refresh: str) -> None:
@@ -222,7 +217,7 @@ def log_out(*, actor: Actor, refresh: str) -> None:
     token = refresh_token_by_hash(hash_token(refresh))
     if token is not None and _close(Q(pk=token.session_id), EndReason.LOGOUT, now):
         as_user = actor_of_user(user=token.session.user, request_id=actor.request_id, credential_id=token.session_id)
-        _record(as_user, token.session, "session.ended", user_id=token.session.user_id, reason=EndReason.LOGOUT)
+        _record_end(as_user, token.session, EndReason.LOGOUT)
 
 
 def end_own_session(*, actor: Actor, session_id: uuid.UUID) -> None:
@@ -233,7 +228,7 @@ def end_own_session(*, actor: Actor, session_id: uuid.UUID) -> None:
     if session is None or session.user_id != actor.user_id:
         raise NotFound
     if _close(Q(pk=session.pk), EndReason.LOGOUT, now):
-        _record(actor, session, "session.ended", user_id=session.user_id, reason=EndReason.LOGOUT)
+        _record_end(actor, session, EndReason.LOGOUT)
 
 
 def close_sessions(*, user_id: uuid.UUID, reason: EndReason, keep: uuid.UUID | None = None, now: datetime) -> int:
@@ -273,12 +268,5 @@ def _issue(session: Session, now: datetime) -> TokenPair:
     return TokenPair(access=access, refresh=refresh)
 
 
-def _record(actor: Actor, session: Session, action: str, *, user_id: uuid.UUID, reason: str = "") -> None:
-    audit.record(
-        actor=actor,
-        action=action,
-        entity_type="session",
-        entity_id=session.pk,
-        after={"user": str(user_id)},
-        reason=reason,
-    )
+def _record_end(actor: Actor, session: Session, reason: EndReason) -> None:
+    record_and_publish(actor, "session.ended", session, after={"user": str(session.user_id)}, reason=reason)

@@ -25,7 +25,7 @@ import phonenumbers
 import structlog
 from django.conf import settings
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.exceptions import DomainError, TooManyAttempts
 from fintech_core.http import client_address
 from fintech_core.limits import budgets
@@ -222,11 +222,10 @@ def _alarm_once(name: str, share: str, prefix: str, window: timedelta, limit: in
     except TooManyAttempts:
         return
     logger.error("sms_cap_reached", cap=name, share=share, prefix=prefix, limit=limit)
-    audit.record(
-        actor=Actor.system("task.send_message"),
-        action="sms.cap_reached",
-        entity_type="sms_cap",
-        entity_id=name,
+    record_and_publish(
+        Actor.system("task.send_message"),
+        "sms.cap_reached",
+        EntityRef("sms_cap", name),
         after={"share": share, "prefix": prefix, "limit": limit},
     )
 

@@ -10,7 +10,7 @@ import uuid
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.db import clock
 from fintech_core.db.clock import DatabaseNow
 from fintech_core.exceptions import DomainError, PermissionDenied
@@ -68,13 +68,7 @@ def begin(*, actor: Actor, fingerprint: bytes, title: str, payment: str = "") ->
     if _is_by_message(user, payment):
         challenge.channel = _send_code(actor, user, binding, f"{title}: {payment}" if payment else title, now)
     challenge.save(force_insert=True)
-    audit.record(
-        actor=actor,
-        action="step_up.begun",
-        entity_type="step_up",
-        entity_id=challenge.pk,
-        after={"channel": challenge.channel},
-    )
+    record_and_publish(actor, "step_up.begun", challenge, after={"channel": challenge.channel})
     return challenge
 
 
@@ -122,7 +116,7 @@ def try_code(*, actor: Actor, fingerprint: bytes, code: str) -> uuid.UUID:
     open_ones = StepUpChallenge.objects.filter(pk=challenge.pk, passed_at__isnull=True, expires_at__gt=DatabaseNow())
     if not open_ones.update(passed_at=DatabaseNow()):
         raise StepUpInvalid
-    audit.record(actor=actor, action="step_up.passed", entity_type="step_up", entity_id=challenge.pk)
+    record_and_publish(actor, "step_up.passed", challenge)
     return challenge.pk
 
 
@@ -146,7 +140,7 @@ def spend(*, actor: Actor) -> None:
     )
     if not confirmed.update(spent_at=DatabaseNow()):
         raise StepUpRequired
-    audit.record(actor=actor, action="step_up.spent", entity_type="step_up", entity_id=actor.step_up_id)
+    record_and_publish(actor, "step_up.spent", EntityRef("step_up", actor.step_up_id))
 
 
 def acts_without_credential(*, actor: Actor) -> bool:
@@ -217,9 +211,7 @@ def _is_right_message(actor: Actor, challenge: StepUpChallenge, code: str) -> bo
 def _refusal(actor: Actor, challenge: StepUpChallenge) -> StepUpInvalid:
     """Leaves an audit row behind though nothing else is done."""
     error = StepUpInvalid()
-    error.trace = lambda: audit.record(
-        actor=actor, action="step_up.refused", entity_type="step_up", entity_id=challenge.pk
-    )
+    error.trace = lambda: record_and_publish(actor, "step_up.refused", challenge)
     return error
 
 

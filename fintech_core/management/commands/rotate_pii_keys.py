@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.db.work import as_owner, unit_of_work
 from fintech_core.security import crypto, rotation
 from fintech_core.security.actors import Actor
@@ -53,11 +53,10 @@ class Command(BaseCommand):
 
 
 def _record(report: rotation.Report) -> None:
-    audit.record(
-        actor=Actor.system("command.rotate_pii_keys"),
-        action="pii_keys.rotated",
-        entity_type="pii_keys",
-        entity_id=str(crypto.current_key_id()),
+    record_and_publish(
+        Actor.system("command.rotate_pii_keys"),
+        "pii_keys.rotated",
+        EntityRef("pii_keys", str(crypto.current_key_id())),
         after={"rows": report.rows_changed, "index_keys": list(crypto.index_key_ids())},
     )
 

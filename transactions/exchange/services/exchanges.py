@@ -8,7 +8,7 @@ from http import HTTPStatus
 from django.conf import settings
 
 from compliance.services import require_kyc
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.db import clock
 from fintech_core.exceptions import AmountTooLarge, DomainError, NotFound
 from fintech_core.security.actors import Actor
@@ -91,11 +91,10 @@ def create_quote(
         created_at=now,
     )
     quote.save(force_insert=True)
-    audit.record(
-        actor=actor,
-        action="exchange.quoted",
-        entity_type="exchange_quote",
-        entity_id=quote.pk,
+    record_and_publish(
+        actor,
+        "exchange.quoted",
+        quote,
         after={
             "sells": str(Money(amount, source.currency)),
             "buys": str(Money(result.destination, destination.currency)),
@@ -121,12 +120,8 @@ def execute_exchange(*, actor: Actor, quote_id: uuid.UUID) -> Transaction:
         raise QuoteExpired  # it ended while a wallet's lock was waited for
     quote.transaction = transaction
     quote.save(update_fields=["transaction"])
-    audit.record(
-        actor=actor,
-        action="exchange.executed",
-        entity_type="transaction",
-        entity_id=transaction.pk,
-        after={"status": transaction.status, "quote": str(quote.pk)},
+    record_and_publish(
+        actor, "exchange.executed", transaction, after={"status": transaction.status, "quote": str(quote.pk)}
     )
     return transaction
 

@@ -15,7 +15,7 @@ from xml.etree.ElementTree import ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.db import clock
 from fintech_core.exceptions import DomainError, ValidationFailed
 from fintech_core.security.actors import Actor
@@ -91,13 +91,7 @@ def load_rates(
     after: dict[str, Any] = {"currencies": [row.currency for row in rows]}
     if jumps:
         after["confirmed_jumps"] = _facts(jumps)
-    audit.record(
-        actor=actor,
-        action="rates.loaded",
-        entity_type="exchange_rates",
-        entity_id=f"{source}:{as_of.isoformat()}",
-        after=after,
-    )
+    record_and_publish(actor, "rates.loaded", EntityRef("exchange_rates", f"{source}:{as_of.isoformat()}"), after=after)
     return rows
 
 

@@ -18,7 +18,7 @@ Rules of what is refused:
 import uuid
 from datetime import datetime, timedelta
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.db import clock
 from fintech_core.exceptions import PermissionDenied
 from fintech_core.security.actors import Actor, ActorKind
@@ -32,7 +32,7 @@ from transactions.schedules import recurrence
 from transactions.schedules.enums import Frequency, RunStatus, ScheduleStatus
 from transactions.schedules.locks import lock_transfer_schedule
 from transactions.schedules.models import ScheduledRun, TransferSchedule
-from transactions.schedules.services.schedules import ENTITY, OPEN_RUNS, move, release, rule_of, skip_occurrences, tell
+from transactions.schedules.services.schedules import OPEN_RUNS, facts_of, move, release, rule_of, skip_occurrences
 from transactions.transfers.services import outflows
 from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.payees import DestinationUnavailable
@@ -76,12 +76,8 @@ def begin_run(*, schedule_id: uuid.UUID) -> ScheduledRun | None:
         run.save(update_fields=["status", "attempts", "next_attempt_at"])
     schedule.next_run_at = now + LEASE
     schedule.save(update_fields=["next_run_at", "next_occurrence"])
-    audit.record(
-        actor=Actor.system(JOB),
-        action="schedule.run_begun",
-        entity_type=ENTITY,
-        entity_id=schedule.pk,
-        after={"occurrence": run.occurrence, "attempt": run.attempts},
+    record_and_publish(
+        Actor.system(JOB), "schedule.run_begun", schedule, after={"occurrence": run.occurrence, "attempt": run.attempts}
     )
     return run
 
@@ -116,13 +112,9 @@ def post_run(*, run: ScheduledRun) -> None:
     schedule.runs_done += 1
     schedule.refusals_in_a_row = 0
     _go_on(schedule)
-    tell(
-        actor=actor,
-        action="schedule.run_posted",
-        schedule=schedule,
-        occurrence=current.occurrence,
-        transaction=str(transaction.pk),
-    )
+    facts = facts_of(schedule, occurrence=current.occurrence, transaction=str(transaction.pk))
+    owner_id = schedule.source_wallet.owner_id
+    record_and_publish(actor, "schedule.run_posted", schedule, owner_id=owner_id, after=facts, payload=facts)
 
 
 def record_refusal(*, run: ScheduledRun, code: str, detail: str) -> None:
@@ -146,14 +138,9 @@ def record_refusal(*, run: ScheduledRun, code: str, detail: str) -> None:
         _go_on(schedule)
     current.save(update_fields=["status", "error_code", "detail", "next_attempt_at"])
     action = "schedule.run_refused" if current.status == RunStatus.REFUSED else "schedule.run_retrying"
-    tell(
-        actor=Actor.system(JOB),
-        action=action,
-        schedule=schedule,
-        occurrence=current.occurrence,
-        attempt=current.attempts,
-        code=code,
-    )
+    facts = facts_of(schedule, occurrence=current.occurrence, attempt=current.attempts, code=code)
+    owner_id = schedule.source_wallet.owner_id
+    record_and_publish(Actor.system(JOB), action, schedule, owner_id=owner_id, after=facts, payload=facts)
 
 
 def _again_at(schedule: TransferSchedule, run: ScheduledRun, code: str, now: datetime) -> datetime | None:

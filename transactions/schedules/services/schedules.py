@@ -11,10 +11,9 @@ from decimal import Decimal
 from typing import Any
 
 from compliance.services import require_kyc
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import reason_of, record_and_publish
 from fintech_core.db.work import LostRace
 from fintech_core.exceptions import DomainError, InvalidTransition, NotFound, ValidationFailed
-from fintech_core.outbox import events as outbox
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
 from fintech_core.values.money import Money
@@ -40,7 +39,6 @@ from wallet.selectors import wallets_owned_by
 from wallet.services import add_claim, remove_claims
 
 CLAIM_KIND = "schedule"
-ENTITY = "transfer_schedule"
 MAX_SCHEDULES = 100  # from one wallet, that aren't over
 MAX_AHEAD = timedelta(days=10 * 366)
 OPEN = (ScheduleStatus.ACTIVE, ScheduleStatus.PAUSED)
@@ -114,12 +112,14 @@ def create_schedule(
     schedule.next_run_at = _first_run(rule_of(schedule))
     schedule.save(force_insert=True)
     add_claim(wallet=source, kind=CLAIM_KIND, ref=schedule.pk, now=now)
-    tell(
-        actor=actor,
-        action="schedule.created",
-        schedule=schedule,
-        payee_wallet=str(payee_wallet.pk),
-        frequency=schedule.frequency,
+    facts = facts_of(schedule, frequency=schedule.frequency)
+    record_and_publish(
+        actor,
+        "schedule.created",
+        schedule,
+        owner_id=source.owner_id,
+        after={**facts, "payee_wallet": str(payee_wallet.pk)},
+        payload=facts,  # a payee who was asked for by address stays unknown to the owner
     )
     return schedule
 
@@ -130,7 +130,7 @@ def pause_schedule(*, actor: Actor, schedule_id: uuid.UUID, now: datetime) -> Tr
     before = move(schedule, ScheduleStatus.PAUSED)
     schedule.next_run_at = None
     schedule.save(update_fields=["status", "next_run_at"])
-    tell(actor=actor, action="schedule.paused", schedule=schedule, before=before)
+    _record_change(actor, "schedule.paused", schedule, before)
     return schedule
 
 
@@ -150,7 +150,7 @@ def resume_schedule(*, actor: Actor, schedule_id: uuid.UUID, now: datetime) -> T
         release(schedule)
     schedule.next_run_at = upcoming
     schedule.save(update_fields=["status", "next_run_at", "next_occurrence"])
-    tell(actor=actor, action="schedule.resumed", schedule=schedule, before=before)
+    _record_change(actor, "schedule.resumed", schedule, before)
     return schedule
 
 
@@ -168,7 +168,7 @@ def cancel_schedule(*, actor: Actor, schedule_id: uuid.UUID, reason: str = "", n
             message = "Cancelling somebody else's needs a reason."
             raise ValidationFailed([{"field": "reason", "code": "required", "message": message}])
     schedule = _locked(schedule_id)
-    _cancel(actor, schedule, audit.reason_of(reason, is_own=is_own))
+    _cancel(actor, schedule, reason_of(reason, is_own=is_own))
     return schedule
 
 
@@ -193,7 +193,23 @@ def _cancel(actor: Actor, schedule: TransferSchedule, reason: str) -> None:
     schedule.next_run_at = None
     schedule.save(update_fields=["status", "next_run_at"])
     release(schedule)
-    tell(actor=actor, action="schedule.canceled", schedule=schedule, before=before, reason=reason)
+    _record_change(actor, "schedule.canceled", schedule, before, reason=reason)
+
+
+def _record_change(
+    actor: Actor, action: str, schedule: TransferSchedule, before: ScheduleStatus, *, reason: str = ""
+) -> None:
+    facts = facts_of(schedule)
+    record_and_publish(
+        actor,
+        action,
+        schedule,
+        owner_id=schedule.source_wallet.owner_id,
+        before={"status": str(before)},
+        after=facts,
+        payload=facts,
+        reason=reason,
+    )
 
 
 # --- Shared with runs.py; the caller holds the schedule's lock -------------------------------------------------------
@@ -238,35 +254,9 @@ def release(schedule: TransferSchedule) -> None:
     remove_claims(kind=CLAIM_KIND, refs=[schedule.pk])
 
 
-def tell(
-    *,
-    actor: Actor,
-    action: str,
-    schedule: TransferSchedule,
-    before: ScheduleStatus | None = None,
-    reason: str = "",
-    **facts: Any,
-) -> None:
-    """The audit row and the owner's event of one change."""
-    after = {"status": str(schedule.status), "money": str(Money(schedule.amount, schedule.currency)), **facts}
-    audit.record(
-        actor=actor,
-        action=action,
-        entity_type=ENTITY,
-        entity_id=schedule.pk,
-        before={"status": str(before)} if before else None,
-        after=after,
-        reason=reason,
-    )
-    # A payee who was asked for by address stays unknown to the owner.
-    payload = {name: value for name, value in after.items() if name != "payee_wallet"}
-    outbox.publish(
-        type=action,
-        entity_type=ENTITY,
-        entity_id=schedule.pk,
-        owner_id=schedule.source_wallet.owner_id,
-        payload=payload,
-    )
+def facts_of(schedule: TransferSchedule, **more: Any) -> dict[str, Any]:
+    """What the audit row of a change and its event say."""
+    return {"status": str(schedule.status), "money": str(Money(schedule.amount, schedule.currency)), **more}
 
 
 # --- Checks -----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ from fintech_core.db import clock
 from fintech_core.db.finality import is_final
 from fintech_core.db.ids import uuid7
 from fintech_core.db.work import read_only_snapshot, unit_of_work
-from fintech_core.outbox import events as outbox
+from fintech_core.outbox import publishing
+from fintech_core.outbox.publishing import Event
 from tests.cast import Client, actor_for, clock_moved, fund_wallet, kyc
 from transactions.ledger import engine as ledger
 from transactions.ledger.models import LedgerEntry, Transaction
@@ -39,9 +40,7 @@ def another(as_app: psycopg.Connection, as_owner: psycopg.Connection) -> psycopg
 
 
 def publish() -> None:
-    unit_of_work(
-        lambda: outbox.publish(type="thing.done", entity_type="test", entity_id=uuid7(), owner_id=None, payload={})
-    )
+    unit_of_work(lambda: publishing.publish([Event(type="thing.done", entity_type="test", entity_id=uuid7())]))
 
 
 def test_where_nothing_is_in_flight_the_past_is_final_and_the_future_is_not() -> None:

@@ -22,7 +22,7 @@ from typing import TypeVar
 from django.conf import settings
 
 from compliance.services import refused_by_kyc
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.db import ids, prepared
 from fintech_core.exceptions import DomainError
 from fintech_core.limits import budgets
@@ -188,17 +188,13 @@ def _count(actor: Actor, number: int) -> int:
     for subject in _subjects(actor):
         total, seconds = budgets.count(scope=SCOPE, subject=subject.digest, number=number, window=WINDOW)
         before = total - number
-        if before < subject.limit <= total:
-            _record(actor, subject, "payees.budget_used_up", total)
-        elif not before:
-            _record(actor, subject, "payees.unavailable", total)
+        is_used_up = before < subject.limit <= total
+        if is_used_up or not before:
+            action = "payees.budget_used_up" if is_used_up else "payees.unavailable"
+            after = {"count": total, "limit": subject.limit}
+            record_and_publish(actor, action, EntityRef(subject.entity_type, subject.id), after=after)
         wait = max(wait, seconds if total > subject.limit else 0)
     return wait
-
-
-def _record(actor: Actor, subject: _Subject, action: str, count: int) -> None:
-    after = {"count": count, "limit": subject.limit}
-    audit.record(actor=actor, action=action, entity_type=subject.entity_type, entity_id=subject.id, after=after)
 
 
 def _subjects(actor: Actor) -> list[_Subject]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
 
-from fintech_core.audit import records as audit
+from fintech_core.audit.records import record_and_publish
 from fintech_core.db.work import LostRace
 from fintech_core.exceptions import DomainError
 from fintech_core.security.actors import Actor
@@ -144,9 +144,8 @@ def _post_batch(
         if isinstance(outcome, Transaction) and isinstance(plan, Plan)
     ]
     outflow.count(amounts_of(plan.item for plan, _ in done))
-    rows = [_created(actor, outcome, plan) for plan, outcome in done]
-    if rows:
-        audit.record_many(rows)
+    for plan, outcome in done:
+        record_and_publish(actor, "transfer.created", outcome, after=_facts(outcome, plan))
     count_unavailable = None if atomic else count_of(actor=actor, outcomes=outcomes)
     if count_unavailable is not None:
         count_unavailable()
@@ -196,20 +195,14 @@ def _mask_refusal_for_payer(plan: Plan, outcome: T | ledger.Refusal) -> T | Doma
     return plan.payee.unavailable()
 
 
-def _created(actor: Actor, transaction: Transaction, plan: Plan) -> audit.Row:
-    return audit.row(
-        actor=actor,
-        action="transfer.created",
-        entity_type="transaction",
-        entity_id=transaction.pk,
-        after={
-            "status": transaction.status,
-            "money": str(Money(plan.item.amount, plan.item.currency)),
-            "fee": str(Money(plan.fee, plan.item.currency)),
-            "source_wallet": str(plan.source),
-            "destination_wallet": str(plan.destination),
-        },
-    )
+def _facts(transaction: Transaction, plan: Plan) -> dict[str, str]:
+    return {
+        "status": transaction.status,
+        "money": str(Money(plan.item.amount, plan.item.currency)),
+        "fee": str(Money(plan.fee, plan.item.currency)),
+        "source_wallet": str(plan.source),
+        "destination_wallet": str(plan.destination),
+    }
 
 
 def _is_tentative(items: Sequence[TransferItem], *, atomic: bool) -> bool:
