@@ -112,16 +112,20 @@ def create_schedule(
     schedule.next_run_at = _first_run(rule_of(schedule))
     schedule.save(force_insert=True)
     add_claim(wallet=source, kind=CLAIM_KIND, ref=schedule.pk, now=now)
+    _record_creation(actor, schedule, payee.wallet)
+    return schedule
+
+
+def _record_creation(actor: Actor, schedule: TransferSchedule, payee: Wallet) -> None:
     facts = facts_of(schedule, frequency=schedule.frequency)
     record_and_publish(
         actor,
         "schedule.created",
         schedule,
-        owner_id=source.owner_id,
-        after={**facts, "payee_wallet": str(payee_wallet.pk)},
+        owner_id=schedule.source_wallet.owner_id,
+        after={**facts, "payee_wallet": str(payee.pk)},
         payload=facts,  # a payee who was asked for by address stays unknown to the owner
     )
-    return schedule
 
 
 def pause_schedule(*, actor: Actor, schedule_id: uuid.UUID, now: datetime) -> TransferSchedule:
