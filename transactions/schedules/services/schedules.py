@@ -112,7 +112,7 @@ def create_schedule(
     schedule.next_run_at = _first_run(rule_of(schedule))
     schedule.save(force_insert=True)
     add_claim(wallet=source, kind=CLAIM_KIND, ref=schedule.pk, now=now)
-    _record_creation(actor, schedule, payee.wallet)
+    _record_creation(actor, schedule, payee_wallet)
     return schedule
 
 
