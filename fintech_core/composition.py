@@ -14,13 +14,14 @@ from organizations.selectors import acting_in
 from organizations.services import end_invitations_of, mail_is_worth_sending, refuse_without_an_admin
 from transactions.holds.selectors import held_by_due_holds
 from transactions.monitors.evaluation import evaluate_monitors
-from users import step_up_gate
+from users import log_in
 from users.admin_auth import reauthentication
 from users.admin_auth.middleware import actor_of_request
+from users.services import step_up
 
 WIRING = Wiring(
-    confirm_step_up=step_up_gate.confirm,
-    spend_step_up_of_staff=step_up_gate.spend_for_staff,
+    confirm_step_up=log_in.confirm_step_up,
+    spend_step_up_of_staff=step_up.spend_for_staff,
     actor_of_admin_request=actor_of_request,
     reauthentication_form=reauthentication.form_for,
     member_capabilities={role.value: capabilities for role, capabilities in MEMBER_CAPABILITIES.items()},

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from fintech_core import settings as product_settings
 from fintech_core.limits.ratelimit import Per
 from fintech_core.rooms import ROOMS
 from fintech_core.security.capabilities import Capability
+from users import services as users_services
 from users.limits import REGISTER_NETWORK, SEND_NETWORK
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -462,7 +464,7 @@ def test_what_is_public_is_reviewed() -> None:
 UNGUESSABLE = {"refresh", "log_out"}
 
 
-def test_every_way_in_has_limits_of_its_own() -> None:
+def test_every_public_route_has_limits_of_its_own() -> None:
     """Of the public API everything is a try of something, or sends something (requirement 40)."""
     unlimited = {
         f"{path} {action}"
@@ -523,6 +525,107 @@ def test_everything_but_the_reviewed_pages_is_an_api_view() -> None:
         "api/errors",
         "api/redoc.js",
     }
+
+
+# --- Log-in -----------------------------------------------------------------------------------------------------------
+
+# What looks at a password or a code, or opens a session, and who may call it besides the module that defines it.
+PROVING = {
+    "users.passwords.password_matches": {
+        "users/log_in.py",  # takes the time of a check for what isn't an address
+        "users/management/commands/load_demo.py",  # compares a file of its own with the database
+        "users/models/people.py",  # Django's User.check_password
+        "users/services/passwords.py",
+        "users/services/sessions.py",
+    },
+    "users.services.sessions.prove_password": {"users/log_in.py"},
+    "users.services.sessions.open_session": {"users/log_in.py", "users/services/code_log_ins.py"},
+    "users.services.sessions.open_admin_session": {"users/log_in.py"},
+    "users.services.sessions.authenticate_again": {"users/log_in.py"},
+    "users.services.code_log_ins.proved": {"users/log_in.py"},
+    "users.services.code_log_ins.log_in": {"users/log_in.py"},
+    "users.services.code_log_ins.log_in_agent": set(),
+    "users.services.code_log_ins.log_in_client": set(),
+    "users.services.passwords.owner_of_reset": {"users/log_in.py"},
+    "users.services.passwords.confirm_reset": {"users/log_in.py"},
+    "users.services.passwords.change_password": {"users/log_in.py"},
+    "users.services.contacts.verify_email": {"users/log_in.py"},
+    "users.services.contacts.verify_phone": {"users/log_in.py"},
+    "users.services.enrolment.confirm_enrolment": {"users/log_in.py"},
+    "users.services.step_up.try_code": {"users/log_in.py"},
+    "users.services.second_factor.require": {"users/services/passwords.py", "users/services/sessions.py"},
+    "users.services.second_factor.use_code": {"users/services/step_up.py"},
+    "users.services.codes.matches": {"users/services/code_log_ins.py"},
+    "users.services.codes.consume": {
+        "users/services/code_log_ins.py",
+        "users/services/contacts.py",
+        "users/services/step_up.py",
+    },
+}
+# Evaluated without a count: the token of a reset has 256 random bits, and an address that is none belongs to no one.
+UNCOUNTED = {"users.services.passwords.owner_of_reset", "users.passwords.password_matches"}
+COUNTS_FIRST = {"_counted", "_second_factor_counted"}
+
+
+def referred_to(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
+    """Nodes with the dotted name of what they refer to in another module, wherever it is imported from."""
+    imported = {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute | ast.Name):
+            first, dot, rest = ast.unparse(node).partition(".")
+            if first in imported:
+                yield node, imported[first] + dot + rest
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from ((node, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def test_a_password_or_code_is_looked_at_through_one_module() -> None:
+    """Who adds another way of logging in goes through users.log_in, which counts the attempt first (requirement 9)."""
+    found: dict[str, set[str]] = {name: set() for name in PROVING}
+    for path, tree in sources():
+        for _, name in referred_to(tree):
+            if name in PROVING:
+                found[name].add(path)
+
+    assert found == PROVING
+
+
+def test_the_facade_of_identity_offers_no_way_around_the_count() -> None:
+    functions = [getattr(import_module(name.rpartition(".")[0]), name.rpartition(".")[2]) for name in PROVING]
+
+    assert [function for function in functions if function in vars(users_services).values()] == []
+
+
+def test_an_attempt_is_counted_before_a_password_or_code_is_looked_at() -> None:
+    """In users.log_in what looks at one is always given to a function that counts and commits before."""
+    tree = dict(sources())["users/log_in.py"]
+    counted = {
+        node
+        for call, name in calls(tree)
+        if name in COUNTS_FIRST
+        for argument in call.args[1:]
+        for node in ast.walk(_function(tree, argument))
+    }
+    uncounted = {
+        f"{name}:{node.lineno}"
+        for node, name in referred_to(tree)
+        if name in PROVING.keys() - UNCOUNTED and isinstance(node, ast.Attribute) and node not in counted
+    }
+
+    assert len(counted) > 100
+    assert uncounted == set()
+
+
+def _function(tree: ast.Module, argument: ast.expr) -> ast.AST:
+    """A lambda, or the function of this module that a name refers to."""
+    named = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    return named.get(argument.id, argument) if isinstance(argument, ast.Name) else argument
 
 
 # --- Files ------------------------------------------------------------------------------------------------------------

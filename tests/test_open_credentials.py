@@ -306,7 +306,7 @@ def evict(world: World) -> None:
 
 def confirm_enrolment(world: World) -> None:
     started = TotpDevice.objects.get(user=world.carol, confirmed=False)
-    services.confirm_enrolment(actor=world.actor, user_id=world.carol.pk, code=code_of(started.secret, clock.now()))
+    enrolment.confirm_enrolment(actor=world.actor, user_id=world.carol.pk, code=code_of(started.secret, clock.now()))
 
 
 def remove_factor(world: World) -> None:

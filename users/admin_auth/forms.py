@@ -1,4 +1,4 @@
-"""Forms of the admin: the way in, and one's own password.
+"""Forms of the admin: log-in, and one's own password.
 
 Django's own would write the user by itself: no audit row, sessions of the API left alive.
 """
@@ -15,16 +15,13 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from fintech_core.db.work import unit_of_work, unit_of_work_with_trace
 from fintech_core.exceptions import TooManyAttempts, ValidationFailed
 from fintech_core.http import client_address
-from fintech_core.security.actors import Actor
-from fintech_core.values.identifiers import InvalidIdentifier, normalise_email
-from users import services
+from users import log_in
 from users.admin_auth.reauthentication import MAX_OTP_LENGTH, OTP_ATTRIBUTES, REFUSALS
 from users.authentication import actor_of_user, anonymous, current_request_id
 from users.credentials import MAX_PASSWORD_LENGTH
 from users.models import Session, TotpDevice, User
-from users.passwords import password_matches
 from users.selectors import confirmed_device
-from users.services import lockout, passwords
+from users.services import passwords
 
 
 class AdminLogInForm(AuthenticationForm):
@@ -44,34 +41,23 @@ class AdminLogInForm(AuthenticationForm):
         answers = self.cleaned_data
         username, password, otp = (answers.get(name, "") for name in ("username", "password", "otp"))
         try:
-            address = normalise_email(username)
-        except InvalidIdentifier as error:
-            password_matches(None, password)
-            raise _wrong() from error
-        actor = anonymous("admin.log_in")
-        unit_of_work(lambda: lockout.count_try(actor=actor, address=address))
-        try:
-            self._enter(actor, address, password, otp)
+            self._log_in(username, password, otp)
         except REFUSALS as refusal:
             raise _wrong() from refusal
         return answers
 
-    def _enter(self, actor: Actor, address: str, password: str, otp: str) -> None:
-        """A code counts as a try only once the password was right, and before it is looked at."""
-        agent = self.request.headers.get("User-Agent", "")
-        user = unit_of_work_with_trace(lambda: services.prove_password(actor=actor, email=address, password=password))
-        unit_of_work(lambda: services.count_try(actor=actor, user_id=user.pk, otp=otp))
+    def _log_in(self, username: str, password: str, otp: str) -> None:
         self.session, proof = unit_of_work_with_trace(
-            lambda: services.open_admin_session(
-                actor=actor,
-                user=user,
-                address=address,
+            log_in.log_in_to_admin(
+                actor=anonymous("admin.log_in"),
+                username=username,
+                password=password,
                 otp=otp,
-                user_agent=agent,
+                user_agent=self.request.headers.get("User-Agent", ""),
                 ip=client_address.of(self.request),
             )
         )
-        self.user_cache, self.device = user, proof.device
+        self.user_cache, self.device = self.session.user, proof.device
 
 
 def _wrong() -> forms.ValidationError:
@@ -106,14 +92,12 @@ class OwnPasswordForm(AdminOwnPasswordChangeForm):
     def _change(self) -> None:
         actor = actor_of_user(user=self.user, request_id=current_request_id())
         try:
-            unit_of_work(lambda: passwords.count_change(actor=actor))
-            unit_of_work(
-                lambda: passwords.change_password(
-                    actor=actor,
-                    current_password=self.cleaned_data["old_password"],
-                    new_password=self.cleaned_data["new_password1"],
-                )
+            change = log_in.change_password(
+                actor=actor,
+                current_password=self.cleaned_data["old_password"],
+                new_password=self.cleaned_data["new_password1"],
             )
+            unit_of_work(lambda: change(actor))
         except ValidationFailed as refusal:
             for error in refusal.extensions["errors"]:
                 self.add_error("new_password1", forms.ValidationError(error["message"], code=error["code"]))

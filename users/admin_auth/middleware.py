@@ -1,4 +1,4 @@
-"""The admin's cookie leads to a row of `users.Session`: whoever's row has ended, or slept too long, is nobody.
+"""The admin's cookie leads to a row of `users.Session`: without a live row the request is anonymous.
 
 Django's own session says who logged in; whether that still holds is asked of the row at every request, as it is for
 access tokens. Sits between Django's AuthenticationMiddleware and django-otp's.
@@ -25,7 +25,10 @@ SESSION_ID = "ledger_session_id"  # in Django's session
 
 
 class AdminSessionMiddleware:
-    """Makes `request.user` nobody unless the row lives; sets `request.admin_session` and `request.credential_id`."""
+    """Sets `request.user` to AnonymousUser when the session row is missing, ended or idle.
+
+    Otherwise sets `request.admin_session` and `request.credential_id`.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response

@@ -1,7 +1,5 @@
-"""Who is there, once more: what a sensitive deed in the admin asks when the last proof is some minutes old."""
+"""Re-authentication: what a sensitive action in the admin asks for when the last proof is some minutes old."""
 
-import uuid
-from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -10,18 +8,11 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from fintech_core.admin.base import actor_of_request
 from fintech_core.db import clock
-from fintech_core.db.work import unit_of_work, unit_of_work_with_trace
 from fintech_core.exceptions import TooManyAttempts
-from fintech_core.limits import budgets
-from fintech_core.security.actors import Actor
-from fintech_core.security.crypto import keyed_digest
-from users import services
+from users import log_in, services
 from users.credentials import MAX_PASSWORD_LENGTH
 from users.selectors import confirmed_device
 
-SCOPE = "reauthentication"
-TRIES = 5
-WINDOW = timedelta(minutes=15)
 MAX_OTP_LENGTH = 64
 PREFIX = "again"
 WRONG = "The password or the code is wrong, or it was tried too often."
@@ -30,7 +21,6 @@ REFUSALS = (
     services.SecondFactorRequired,
     services.SecondFactorInvalid,
     services.SecondFactorEnrolmentRequired,
-    TooManyAttempts,
 )
 OTP_ATTRIBUTES = {"autocomplete": "one-time-code", "spellcheck": "false"}
 
@@ -68,22 +58,9 @@ class ReauthenticationForm(forms.Form):
         return answers
 
     def _prove(self, password: str, otp: str) -> None:
-        user, actor = self.request.user, actor_of_request(self.request)
+        actor, user = actor_of_request(self.request), self.request.user
         try:
-            unit_of_work(lambda: _count(actor, user.pk, otp))
-            unit_of_work_with_trace(
-                lambda: services.authenticate_again(actor=actor, user=user, password=password, otp=otp)
-            )
-        except REFUSALS as refusal:
+            log_in.authenticate_again(actor=actor, user=user, password=password, otp=otp)
+        except (*REFUSALS, TooManyAttempts) as refusal:
             raise forms.ValidationError(WRONG, code="wrong") from refusal
-        unit_of_work(lambda: budgets.clear(scope=SCOPE, subject=_subject(user.pk)))
         self.request.admin_session.refresh_from_db(fields=["authenticated_at"])
-
-
-def _count(actor: Actor, user_id: uuid.UUID, otp: str) -> None:
-    budgets.take(scope=SCOPE, subject=_subject(user_id), limit=TRIES, window=WINDOW)
-    services.count_try(actor=actor, user_id=user_id, otp=otp)
-
-
-def _subject(user_id: uuid.UUID) -> bytes:
-    return keyed_digest(SCOPE, str(user_id))

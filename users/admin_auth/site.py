@@ -26,7 +26,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from fintech_core.admin.base import actor_of_request, reauthentication
 from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import DomainError
-from users import selectors, services
+from users import log_in, selectors, services
 from users.admin_auth.forms import AdminLogInForm, OwnPasswordForm
 from users.admin_auth.middleware import SESSION_ID
 from users.admin_auth.reauthentication import OTP_ATTRIBUTES
@@ -60,7 +60,7 @@ class AdminSite(UnfoldAdminSite):
     """For staff who proved a second factor (settings.STAFF_SECOND_FACTOR)."""
 
     def has_permission(self, request: HttpRequest) -> bool:
-        """AdminSessionMiddleware has made nobodies of those whose session ended."""
+        """AdminSessionMiddleware sets AnonymousUser when the session row is missing, ended or idle."""
         user: Any = request.user
         return bool(user.is_active and user.is_staff and (user.is_verified() or not settings.STAFF_SECOND_FACTOR))
 
@@ -106,7 +106,7 @@ class AdminSite(UnfoldAdminSite):
         return view(request)
 
     def second_factor(self, request: HttpRequest) -> HttpResponse:
-        """One's own authenticator and recovery codes: each step is a POST, and needs a fresh proof of who is there."""
+        """One's own authenticator and recovery codes: each step is a POST, after a re-authentication."""
         step = request.POST.get("step", "") if request.method == "POST" else ""
         again = reauthentication(request) if step else None
         if again is not None and not again.is_valid():
@@ -133,7 +133,7 @@ class AdminSite(UnfoldAdminSite):
             return self._page(request, form=form, **_shown(enrolment))
         try:
             codes = unit_of_work(
-                lambda: services.confirm_enrolment(
+                log_in.confirm_enrolment(
                     actor=actor_of_request(request),
                     user_id=_user_id(request),
                     code=form.cleaned_data["code"],
@@ -184,7 +184,7 @@ def _user_id(request: HttpRequest) -> uuid.UUID:
 
 
 def _end_own_session(request: Any) -> None:
-    """The row of whoever is logged in with this cookie, if anybody is."""
+    """End the session row of the user who is logged in with this cookie, if there is one."""
     if request.user.is_authenticated:
         actor, session_id = actor_of_request(request), request.credential_id
         unit_of_work(lambda: services.end_admin_session(actor=actor, session_id=session_id))

@@ -1,4 +1,4 @@
-"""Ways in by a one-time code: agents by text message, clients by mail. Who is unknown gets an account.
+"""Passwordless log-in (one-time codes): agents by text message, clients by mail. Who is unknown gets an account.
 
 The request does the same for everybody: a code is made and a message queued. Whether the message goes out is decided
 by the worker: none goes to staff and to accounts that are switched off, and without it nobody knows the code.
@@ -90,6 +90,15 @@ def proved(*, actor: Actor, purpose: CodePurpose, contact: str, code: str) -> uu
     codes.forgive(actor=actor, purpose=purpose, subject=subject, familiar=familiar)
     user = holder_of_phone(contact) if purpose is CodePurpose.AGENT_LOG_IN else user_for_log_in(contact)
     return user.pk if user else None
+
+
+def log_in(
+    *, actor: Actor, purpose: CodePurpose, contact: str, code: str, otp: str, user_agent: str, ip: str
+) -> TokenPair:
+    """Spend the code for a session, by the rules of its purpose. Raises InvalidCode, and what `open_session` raises."""
+    if purpose is CodePurpose.AGENT_LOG_IN:
+        return log_in_agent(actor=actor, phone=contact, code=code, otp=otp, user_agent=user_agent, ip=ip)
+    return log_in_client(actor=actor, email=contact, code=code, otp=otp, user_agent=user_agent, ip=ip)
 
 
 def log_in_agent(*, actor: Actor, phone: str, code: str, otp: str = "", user_agent: str, ip: str) -> TokenPair:

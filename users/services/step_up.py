@@ -10,6 +10,8 @@ import uuid
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
+from django.conf import settings
+
 from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.db import clock
 from fintech_core.db.clock import DatabaseNow
@@ -141,6 +143,17 @@ def spend(*, actor: Actor) -> None:
     if not confirmed.update(spent_at=DatabaseNow()):
         raise StepUpRequired
     record_and_publish(actor, "step_up.spent", EntityRef("step_up", actor.step_up_id))
+
+
+def spend_for_staff(*, actor: Actor) -> None:
+    """Spend what a member of staff confirmed, in the transaction of the action. Raises StepUpRequired.
+
+    Staff have an authenticator wherever settings.STAFF_SECOND_FACTOR is on. Where it is off (development), nothing is
+    required of those without one, as at their log-in.
+    """
+    needed = settings.STAFF_SECOND_FACTOR or (actor.user_id is not None and confirmed_device(actor.user_id) is not None)
+    if needed:
+        spend(actor=actor)
 
 
 def acts_without_credential(*, actor: Actor) -> bool:

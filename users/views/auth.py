@@ -10,12 +10,12 @@ from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
-from fintech_core.db.work import unit_of_work, unit_of_work_with_trace
+from fintech_core.db.work import unit_of_work
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.limits.ratelimit import LOG_IN_NETWORK
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
-from users import services
+from users import log_in, services
 from users.authentication import anonymous
 from users.enums import Role
 from users.limits import REGISTER_NETWORK, SEND_TO_EMAIL, VERIFY_NETWORK
@@ -27,7 +27,6 @@ from users.serializers.auth import (
     TokenPairOutput,
     VerifyEmailInput,
 )
-from users.services import lockout
 from users.views.code_log_ins import origin
 
 _EMAIL = "alice@customer.example"
@@ -117,7 +116,7 @@ class AuthViewSet(DomainViewSet):
         Who has a second factor sends its code as `otp`: without one the answer to the right password is 401
         `second_factor_required`.
         """
-        return self.enter(anonymous("auth.log_in"), tuple(Role))
+        return self._log_in_by_password(anonymous("auth.log_in"), tuple(Role))
 
     @extend_schema(
         operation_id="auth_agency_login",
@@ -130,20 +129,12 @@ class AuthViewSet(DomainViewSet):
     )
     def log_in_agency(self, request: Request) -> HttpResponse:
         """Log in as an agency admin. 401 `invalid_credentials` for everybody else, as for a wrong password."""
-        return self.enter(anonymous("auth.agency_login"), (Role.AGENCY_ADMIN,))
+        return self._log_in_by_password(anonymous("auth.agency_login"), (Role.AGENCY_ADMIN,))
 
-    def enter(self, actor: Actor, roles: Collection[Role]) -> HttpResponse:
-        """A pair of tokens for a password and, where there is one, a second factor. Tries are counted before that."""
+    def _log_in_by_password(self, actor: Actor, roles: Collection[Role]) -> HttpResponse:
         data = self.validated(LogInInput)
-        address, otp = data["email"], data.get("otp", "")
-        # Committed on its own: a try counts whatever becomes of it.
-        unit_of_work(lambda: lockout.count_try(actor=actor, address=address))
-        user = unit_of_work_with_trace(
-            lambda: services.prove_password(actor=actor, email=address, password=data["password"], roles=roles)
-        )
-        unit_of_work(lambda: services.count_try(actor=actor, user_id=user.pk, otp=otp))
         return self.write(
-            lambda: services.open_session(actor=actor, user=user, address=address, otp=otp, **origin(self.request)),
+            log_in.log_in_by_password(actor=actor, roles=roles, **data, **origin(self.request)),
             TokenPairOutput,
             takes_key=False,
         )

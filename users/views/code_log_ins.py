@@ -1,4 +1,4 @@
-"""HTTP of the ways in by code.
+"""HTTP of passwordless log-in (one-time codes).
 
 No Idempotency-Key here: answers hold tokens, which are never stored.
 """
@@ -9,12 +9,11 @@ from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
-from fintech_core.db.work import unit_of_work
 from fintech_core.http import client_address
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
-from users import services
+from users import log_in
 from users.authentication import anonymous
 from users.enums import CodePurpose
 from users.limits import SEND_NETWORK, SEND_TO_EMAIL, SEND_TO_PHONE, VERIFY_NETWORK
@@ -93,12 +92,8 @@ class CodeLogInViewSet(DomainViewSet):
         stays good.
         """
         data = self.validated(PhoneLogInInput)
-        actor = anonymous("auth.agent_sms_verify")
-        self.count(actor, CodePurpose.AGENT_LOG_IN, data["phone"], data)
-        return self.write(
-            lambda: code_log_ins.log_in_agent(actor=actor, **data, **origin(request)),
-            TokenPairOutput,
-            takes_key=False,
+        return self._log_in_by_code(
+            anonymous("auth.agent_sms_verify"), CodePurpose.AGENT_LOG_IN, data.pop("phone"), data
         )
 
     @extend_schema(
@@ -131,19 +126,13 @@ class CodeLogInViewSet(DomainViewSet):
         stays good.
         """
         data = self.validated(EmailLogInInput)
-        actor = anonymous("auth.client_email_verify")
-        self.count(actor, CodePurpose.CLIENT_LOG_IN, data["email"], data)
+        return self._log_in_by_code(
+            anonymous("auth.client_email_verify"), CodePurpose.CLIENT_LOG_IN, data.pop("email"), data
+        )
+
+    def _log_in_by_code(self, actor: Actor, purpose: CodePurpose, contact: str, proofs: dict[str, Any]) -> HttpResponse:
         return self.write(
-            lambda: code_log_ins.log_in_client(actor=actor, **data, **origin(request)),
+            log_in.log_in_by_code(actor=actor, purpose=purpose, contact=contact, **proofs, **origin(self.request)),
             TokenPairOutput,
             takes_key=False,
         )
-
-    def count(self, actor: Actor, purpose: CodePurpose, contact: str, data: dict[str, Any]) -> None:
-        """A try of the code, and of the second factor where the code is right: committed before either is used."""
-        unit_of_work(lambda: code_log_ins.count_try(actor=actor, purpose=purpose, contact=contact))
-        code = data["code"]
-        user_id = unit_of_work(lambda: code_log_ins.proved(actor=actor, purpose=purpose, contact=contact, code=code))
-        if user_id is not None:
-            otp = data.get("otp", "")
-            unit_of_work(lambda: services.count_try(actor=actor, user_id=user_id, otp=otp))

@@ -6,11 +6,10 @@ from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
-from fintech_core.db.work import unit_of_work
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.step_up import StepUpAction
-from users.enums import CodePurpose
+from users import log_in
 from users.limits import SEND_NETWORK, SEND_TO_EMAIL, SEND_TO_PHONE, VERIFY_NETWORK
 from users.serializers.auth import EmailCodeInput, PhoneCodeInput, SendToEmailInput, SendToPhoneInput, SentOutput
 from users.serializers.profile import UserOutput
@@ -68,8 +67,7 @@ class ContactViewSet(DomainViewSet):
     def verify_phone(self, request: Request) -> HttpResponse:
         """Confirm the number with the code: it is verified and replaces the old one. 422 `contact_code_invalid`."""
         data = self.validated(PhoneCodeInput)
-        unit_of_work(lambda: contacts.count_try(actor=self.actor, purpose=CodePurpose.PHONE_CHANGE))
-        return self.write(lambda: contacts.verify_phone(actor=self.actor, **data), UserOutput, takes_key=False)
+        return self.write(log_in.verify_phone(actor=self.actor, **data), UserOutput, takes_key=False)
 
     @extend_schema(
         operation_id="users_me_email",
@@ -96,5 +94,4 @@ class ContactViewSet(DomainViewSet):
     def verify_email(self, request: Request) -> HttpResponse:
         """Confirm the address with the code: it is verified and replaces the old one. 422 `contact_code_invalid`."""
         data = self.validated(EmailCodeInput)
-        unit_of_work(lambda: contacts.count_try(actor=self.actor, purpose=CodePurpose.EMAIL_CHANGE))
-        return self.write(lambda: contacts.verify_email(actor=self.actor, **data), UserOutput, takes_key=False)
+        return self.write(log_in.verify_email(actor=self.actor, **data), UserOutput, takes_key=False)

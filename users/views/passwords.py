@@ -7,11 +7,10 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
 from fintech_core.db import clock
-from fintech_core.db.work import unit_of_work
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.step_up import StepUpAction
-from users import services
+from users import log_in
 from users.authentication import anonymous
 from users.limits import SEND_NETWORK, SEND_TO_EMAIL, VERIFY_NETWORK
 from users.serializers.auth import ChangePasswordInput, ResetPasswordInput, SendToEmailInput, SentOutput
@@ -68,13 +67,8 @@ class PasswordResetViewSet(DomainViewSet):
         Who has a second factor sends its code as `otp`: 401 `second_factor_required` and `second_factor_invalid`.
         """
         data = self.validated(ResetPasswordInput)
-        actor = anonymous("auth.password_reset_confirm")
-        user_id = unit_of_work(lambda: passwords.owner_of_reset(token=data["token"]))
-        if user_id is not None:
-            # Committed on its own: a try counts whatever becomes of it.
-            unit_of_work(lambda: services.count_try(actor=actor, user_id=user_id, otp=data.get("otp", "")))
         return self.write(
-            lambda: passwords.confirm_reset(actor=actor, **data),
+            log_in.reset_password(actor=anonymous("auth.password_reset_confirm"), **data),
             None,
             status=204,
             takes_key=False,
@@ -112,10 +106,5 @@ class PasswordViewSet(DomainViewSet):
         429 `too_many_attempts` after five wrong ones in a quarter of an hour.
         """
         data = self.validated(ChangePasswordInput)
-        unit_of_work(lambda: passwords.count_change(actor=self.actor))
-        return self.write(
-            lambda: passwords.change_password(actor=self.actor, **data),
-            None,
-            status=204,
-            takes_key=False,
-        )
+        change = log_in.change_password(actor=self.actor, **data)
+        return self.write(lambda: change(self.actor), None, status=204, takes_key=False)

@@ -10,11 +10,10 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from fintech_core.db.work import unit_of_work
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.step_up import StepUpAction
-from users import selectors, services
+from users import log_in, selectors, services
 from users.serializers.second_factor import (
     ConfirmEnrolmentInput,
     EnrolmentOutput,
@@ -98,10 +97,9 @@ class SecondFactorViewSet(DomainViewSet):
         """The code that the new authenticator shows. Answers with ten recovery codes, shown this once; ends the
         caller's other sessions."""
         code = self.validated(ConfirmEnrolmentInput)["code"]
-        user_id = self.actor.id
-        unit_of_work(lambda: services.count_enrolment_try(user_id=user_id))
+        confirm = log_in.confirm_enrolment(actor=self.actor, user_id=self.actor.id, code=code)
         return self.write(
-            lambda: {"recovery_codes": services.confirm_enrolment(actor=self.actor, user_id=user_id, code=code)},
+            lambda: {"recovery_codes": confirm()},
             RecoveryCodesOutput,
             takes_key=False,
         )
