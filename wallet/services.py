@@ -24,7 +24,7 @@ from wallet.enums import TRANSITIONS, WalletStatus
 from wallet.locks import lock_owner, lock_wallets
 from wallet.models import Claim, Wallet, genesis
 from wallet.owners import Owner
-from wallet.selectors import open_wallets_of, wallets_visible_to
+from wallet.selectors import open_wallets_of, wallets_owned_by, wallets_visible_to
 
 
 class WalletExists(DomainError):
@@ -137,6 +137,21 @@ def lock_wallet_to_close(*, actor: Actor, wallet_id: uuid.UUID) -> Wallet:
         raise PermissionDenied("Only its owner or compliance may close a wallet.")
     _check_move(wallet, WalletStatus.CLOSED)
     return wallet
+
+
+def own_wallet(*, actor: Actor, wallet_id: uuid.UUID, absent: str = "There is no such wallet.") -> Wallet:
+    """The wallet, which the actor may spend from. Raises NotFound, with `absent` as its detail."""
+    wallet = wallets_owned_by(actor).filter(pk=wallet_id).first()
+    if wallet is None:
+        raise NotFound(absent)
+    return wallet
+
+
+def lock_own_wallet(*, actor: Actor, wallet_id: uuid.UUID, absent: str = "There is no such wallet.") -> Wallet:
+    """The same, locked. Raises NotFound."""
+    if not wallets_owned_by(actor).filter(pk=wallet_id).exists():
+        raise NotFound(absent)
+    return lock_wallets([wallet_id])[wallet_id]
 
 
 def is_own_wallet(*, actor: Actor, wallet: Wallet) -> bool:

@@ -27,10 +27,7 @@ from payments.services.states import CLAIM_KIND, move_intent, wrong_state
 from transactions.ledger import engine as ledger
 from users.enums import KycGate
 from wallet.enums import WalletStatus
-from wallet.locks import lock_wallets
-from wallet.models import Wallet
-from wallet.selectors import wallets_owned_by
-from wallet.services import add_claim
+from wallet.services import add_claim, lock_own_wallet
 
 EXPIRY_JOB = "payments.expire_intents"
 EXPIRY_BATCH = 100
@@ -51,10 +48,11 @@ def create_intent(
     gateway that isn't offered), NotFound (the wallet), CurrencyMismatch, WalletFrozen, WalletClosed, KycRequired,
     LimitExceeded (the wallet's maximum balance).
     """
+    actor.require(Capability.PAYMENTS_WRITE)
     if enabled_gateway(gateway) is None:
         message = "This gateway is not offered here."
         raise ValidationFailed([{"field": "gateway", "code": "invalid_choice", "message": message}])
-    wallet = _own_wallet(actor, wallet_id)
+    wallet = lock_own_wallet(actor=actor, wallet_id=wallet_id)
     if wallet.currency != currency:
         raise ledger.CurrencyMismatch
     if wallet.status == WalletStatus.CLOSED:
@@ -142,6 +140,7 @@ def simulate_payment(*, actor: Actor, intent_id: uuid.UUID, outcome: SimulatorOu
     Raises NotFound (also where the simulator is off or the intent is another gateway's), PaymentAlreadyDecided,
     InvalidTransition.
     """
+    actor.require(Capability.PAYMENTS_WRITE)
     if enabled_gateway(SIMULATOR) is None:
         raise NotFound
     intent = _own_intent(actor, intent_id)
@@ -156,12 +155,6 @@ def simulate_payment(*, actor: Actor, intent_id: uuid.UUID, outcome: SimulatorOu
     )
     move_intent(actor=actor, intent=intent, status=IntentStatus.PROCESSING, now=now)
     return intent
-
-
-def _own_wallet(actor: Actor, wallet_id: uuid.UUID) -> Wallet:
-    if not wallets_owned_by(actor).filter(pk=wallet_id).exists():
-        raise NotFound("There is no such wallet.")
-    return lock_wallets([wallet_id])[wallet_id]
 
 
 def _own_intent(actor: Actor, intent_id: uuid.UUID) -> PaymentIntent:

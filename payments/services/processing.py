@@ -17,6 +17,7 @@ from django.conf import settings
 from fintech_core.audit.records import record_and_publish
 from fintech_core.db.work import LostRace
 from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 from fintech_core.values import money
 from fintech_core.values.money import Money
 from payments.enums import Destination, EventStatus, IntentStatus, ReviewReason
@@ -44,8 +45,10 @@ logger = structlog.get_logger(__name__)
 def process_event(*, actor: Actor, event_id: uuid.UUID, now: datetime) -> None:
     """Do what a stored event says, once. Running it again, or twice at the same time, changes nothing.
 
-    Raises what the ledger raises; the caller then writes that down with `record_failure`.
+    For jobs. Raises PermissionDenied and what the ledger raises; the caller then writes that down with
+    `record_failure`.
     """
+    actor.require(Capability.PAYMENTS_REVIEW)
     event = lock_event(event_id)
     if event is None or event.status not in UNFINISHED:
         return

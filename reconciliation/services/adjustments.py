@@ -7,6 +7,7 @@ from decimal import Decimal
 from django.conf import settings
 
 from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 from fintech_core.values import money
 from reconciliation.enums import BreakAction, BreakClass, LineStatus, MatchRule
 from reconciliation.models import Break, Match, MatchedEntry, MatchedLine, StatementLine
@@ -46,8 +47,10 @@ def post_adjustments(
 ) -> Mapping[Break, Transaction]:
     """Post the differences of open breaks of one account in one batch, and match line, entry and adjustment.
 
-    The caller holds the account's lock and resolves the breaks. Raises the DomainError that refuses a posting.
+    The caller holds the account's lock and resolves the breaks. Raises PermissionDenied, and the DomainError that
+    refuses a posting.
     """
+    actor.require(Capability.RECONCILE)
     outcomes = ledger.post([posting_of(found, action) for found in breaks], actor=actor)
     posted: dict[Break, Transaction] = {}
     for found, outcome in zip(breaks, outcomes, strict=True):

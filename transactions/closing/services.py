@@ -14,6 +14,7 @@ from fintech_core.audit.records import reason_of, record_and_publish
 from fintech_core.db import clock
 from fintech_core.exceptions import CurrencyMismatch, DomainError
 from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 from fintech_core.values import money
 from fintech_core.values.money import Money
 from transactions.holds.selectors import due_total
@@ -43,6 +44,7 @@ def close_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str = "", forfei
     without a code). A wallet is closed once, so a remainder
     is forfeited once, with or without a key.
     """
+    actor.require(Capability.WALLETS_CLOSE)
     if forfeit is not None:
         if not actor.is_staff:  # staff have confirmed it with their authenticator
             outflow = outflows.locked(actor=actor, currencies=[forfeit.currency])

@@ -38,8 +38,8 @@ from transactions.transfers.services.planning import fee_legs_for
 from users.enums import KycGate
 from wallet.locks import lock_free_wallets, lock_wallets, lock_wallets_and_read_clock
 from wallet.models import Claim, Wallet
-from wallet.selectors import expired_claims, wallets_owned_by
-from wallet.services import add_claim, extend_claim, remove_claims
+from wallet.selectors import expired_claims
+from wallet.services import add_claim, extend_claim, own_wallet, remove_claims
 
 CLAIM_KIND = "hold"
 DEFAULT_LIFE = timedelta(days=7)
@@ -91,7 +91,8 @@ def create_hold(
 
     Raises NotFound, CurrencyMismatch, KycRequired, WalletClosed, WalletFrozen, InsufficientFunds, TooManyHolds.
     """
-    _gates(_own_wallet(actor, wallet_id), currency)
+    actor.require(Capability.HOLDS_WRITE)
+    _gates(own_wallet(actor=actor, wallet_id=wallet_id), currency)
     locked, now = lock_wallets_and_read_clock([wallet_id])
     wallet = locked[wallet_id]
     if wallet.held and _finish_due(due_hold_ids(wallet_id, now), now):
@@ -121,8 +122,9 @@ def preview_hold(*, actor: Actor, wallet_id: uuid.UUID, amount: Decimal, currenc
 
     Raises NotFound (the wallet) alone; every other refusal is in the answer.
     """
+    actor.require(Capability.HOLDS_WRITE)
     now = clock.now()
-    wallet = _own_wallet(actor, wallet_id)
+    wallet = own_wallet(actor=actor, wallet_id=wallet_id)
     wallet.held -= due_total(wallet_id, now)
     refusal: DomainError | None = None
     try:
@@ -132,14 +134,6 @@ def preview_hold(*, actor: Actor, wallet_id: uuid.UUID, amount: Decimal, currenc
         refusal = refused
     held = wallet.held if refusal else wallet.held + amount
     return HoldPreview(wallet.pk, wallet.currency, wallet.balance, held, refusal)
-
-
-def _own_wallet(actor: Actor, wallet_id: uuid.UUID) -> Wallet:
-    actor.require(Capability.HOLDS_WRITE)
-    wallet = wallets_owned_by(actor).filter(pk=wallet_id).first()
-    if wallet is None:
-        raise NotFound("There is no such wallet.")
-    return wallet
 
 
 def _gates(wallet: Wallet, currency: str) -> None:

@@ -13,9 +13,7 @@ from transactions.ledger.postings import WalletClosed
 from transactions.monitors.enums import MonitorCondition, MonitorState
 from transactions.monitors.models import Monitor
 from wallet.enums import WalletStatus
-from wallet.locks import lock_wallets
-from wallet.models import Wallet
-from wallet.selectors import wallets_owned_by
+from wallet.services import lock_own_wallet
 
 MAX_PER_WALLET = 20
 
@@ -35,11 +33,13 @@ def create_monitor(
     description: str = "",
     now: datetime,
 ) -> Monitor:
-    """Watch a wallet of the actor. Where the condition holds already it starts FIRED: the next crossing is an event.
+    """Watch a wallet of the actor: only its owner may. Where the condition holds already the monitor starts FIRED, and
+    the next crossing is an event.
 
     Raises NotFound, CurrencyMismatch, WalletClosed, TooManyMonitors.
     """
-    wallet = _own_wallet(actor, wallet_id)
+    actor.require(Capability.WALLETS_WRITE)
+    wallet = lock_own_wallet(actor=actor, wallet_id=wallet_id, absent=NotFound.title)
     if wallet.currency != currency:
         raise CurrencyMismatch
     if wallet.status == WalletStatus.CLOSED:
@@ -55,20 +55,13 @@ def create_monitor(
 
 def delete_monitor(*, actor: Actor, wallet_id: uuid.UUID, monitor_id: uuid.UUID, now: datetime) -> None:
     """Stop watching. Raises NotFound."""
-    wallet = _own_wallet(actor, wallet_id)
+    actor.require(Capability.WALLETS_WRITE)
+    wallet = lock_own_wallet(actor=actor, wallet_id=wallet_id, absent=NotFound.title)
     monitor = Monitor.objects.filter(wallet=wallet, pk=monitor_id).first()
     if monitor is None:
         raise NotFound
     record_and_publish(actor, "monitor.deleted", monitor, after=_facts(monitor))
     monitor.delete()
-
-
-def _own_wallet(actor: Actor, wallet_id: uuid.UUID) -> Wallet:
-    """The wallet, locked. Watching is its owner's alone; staff look."""
-    actor.require(Capability.WALLETS_WRITE)
-    if not wallets_owned_by(actor).filter(pk=wallet_id).exists():
-        raise NotFound
-    return lock_wallets([wallet_id])[wallet_id]
 
 
 def _facts(monitor: Monitor) -> dict[str, str]:

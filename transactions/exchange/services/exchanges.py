@@ -12,6 +12,7 @@ from fintech_core.audit.records import record_and_publish
 from fintech_core.db import clock
 from fintech_core.exceptions import AmountTooLarge, DomainError, NotFound
 from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 from fintech_core.values import guards
 from fintech_core.values.money import Money
 from transactions.exchange import fx
@@ -24,7 +25,7 @@ from transactions.ledger.enums import TransactionKind
 from transactions.ledger.models import Transaction
 from users.enums import KycGate
 from wallet.models import Wallet
-from wallet.selectors import wallets_owned_by
+from wallet.services import own_wallet
 
 
 class RateUnavailable(DomainError):
@@ -62,8 +63,10 @@ def create_quote(
     Raises NotFound, CurrencyMismatch, SameWallet, KycRequired, RateUnavailable, AmountTooSmall,
     AmountTooLarge.
     """
+    actor.require(Capability.EXCHANGE_WRITE)
     now = clock.now()
-    source, destination = _own(actor, source_wallet), _own(actor, destination_wallet)
+    source = own_wallet(actor=actor, wallet_id=source_wallet)
+    destination = own_wallet(actor=actor, wallet_id=destination_wallet)
     if source.currency != currency:
         raise ledger.CurrencyMismatch
     if source.pk == destination.pk:
@@ -106,6 +109,7 @@ def create_quote(
 def execute_exchange(*, actor: Actor, quote_id: uuid.UUID) -> Transaction:
     """Use a quote of the actor's: one transaction over both currencies. Raises NotFound, QuoteUsed, QuoteExpired and
     what the ledger raises."""
+    actor.require(Capability.EXCHANGE_WRITE)
     quote = lock_quote(quote_id)
     if quote is None or actor.owner_id is None or quote.source_wallet.owner_id != actor.owner_id:
         raise NotFound("There is no such quote.")
@@ -124,13 +128,6 @@ def execute_exchange(*, actor: Actor, quote_id: uuid.UUID) -> Transaction:
         actor, "exchange.executed", transaction, after={"status": transaction.status, "quote": str(quote.pk)}
     )
     return transaction
-
-
-def _own(actor: Actor, wallet_id: uuid.UUID) -> Wallet:
-    wallet = wallets_owned_by(actor).filter(pk=wallet_id).first()
-    if wallet is None:
-        raise NotFound("There is no such wallet.")
-    return wallet
 
 
 def _rates(source: Wallet, destination: Wallet, now: datetime) -> RateSet:

@@ -1,5 +1,6 @@
 """Exchange between one's own wallets: quotes, single use, rounding, rates."""
 
+import dataclasses
 import io
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -93,15 +94,10 @@ def test_a_quote_is_used_once_and_every_currency_adds_up(alice_client: Any, wall
 def test_an_expired_quote_is_refused_and_nothing_moves(alice_client: Any, wallets: dict[str, Wallet]) -> None:
     quoted = quote(alice_client, wallets).json()
     later = datetime.now(UTC) + timedelta(seconds=61)
-    actor = Actor.system("test")
+    actor = dataclasses.replace(Actor.system("test"), user_id=wallets["USD"].owner_user_id)
 
     with clock_at(later), pytest.raises(QuoteExpired):
-        unit_of_work(
-            lambda: execute_exchange(
-                actor=Actor(kind=actor.kind, id=wallets["USD"].owner_user_id, user_id=wallets["USD"].owner_user_id),
-                quote_id=quoted["id"],
-            )
-        )
+        unit_of_work(lambda: execute_exchange(actor=actor, quote_id=quoted["id"]))
 
     assert ExchangeQuote.objects.get(pk=quoted["id"]).transaction_id is None
 

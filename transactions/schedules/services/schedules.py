@@ -35,8 +35,7 @@ from wallet.enums import WalletStatus
 from wallet.locks import lock_wallets
 from wallet.models import Wallet
 from wallet.owners import Owner
-from wallet.selectors import wallets_owned_by
-from wallet.services import add_claim, remove_claims
+from wallet.services import add_claim, own_wallet, remove_claims
 
 CLAIM_KIND = "schedule"
 MAX_SCHEDULES = 100  # from one wallet, that aren't over
@@ -270,9 +269,7 @@ def _parties(
     actor: Actor, source_wallet: uuid.UUID, destination: Destination, currency: str
 ) -> tuple[Wallet, Wallet, Payee]:
     """The actor's wallet and the payee's, both locked, after all gates of a transfer but its funds."""
-    source = wallets_owned_by(actor).filter(pk=source_wallet).first()
-    if source is None:
-        raise NotFound("There is no such source wallet.")
+    source = own_wallet(actor=actor, wallet_id=source_wallet, absent="There is no such source wallet.")
     if source.currency != currency:
         raise ledger.CurrencyMismatch
     _refuse_payer(source)

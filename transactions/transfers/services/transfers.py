@@ -10,6 +10,7 @@ from fintech_core.audit.records import record_and_publish
 from fintech_core.db.work import LostRace
 from fintech_core.exceptions import DomainError
 from fintech_core.security.actors import Actor
+from fintech_core.security.capabilities import Capability
 from fintech_core.values.money import Money
 from transactions.ledger import engine as ledger
 from transactions.ledger.models import Transaction
@@ -56,6 +57,7 @@ def create_transfer(
     KycRequired, SameWallet, ReferenceExists, AmountTooLarge, WalletClosed, WalletFrozen,
     InsufficientFunds (amount + fee), DestinationUnavailable.
     """
+    actor.require(Capability.TRANSFERS_WRITE)
     item = TransferItem(
         source_wallet=source_wallet,
         destination=destination,
@@ -77,6 +79,7 @@ def create_transfers(*, actor: Actor, items: Sequence[TransferItem], atomic: boo
     Items are decided in order, each seeing the earlier ones. One that isn't atomic goes on after a
     refusal; an atomic one raises BatchRefused. The number of statements doesn't grow with the batch.
     """
+    actor.require(Capability.TRANSFERS_WRITE)
     outcomes = _post_batch(actor, items, atomic=atomic)
     if atomic and any(isinstance(outcome, DomainError) for outcome in outcomes):
         refusal = batch_refused(outcomes)
@@ -97,6 +100,7 @@ def simulate_transfers(
     Before the answer leaves, what `count_of` makes of it (`tentative`) has to be committed. `after` has the figures
     that earlier simulations of the same snapshot left, for questions larger than a batch.
     """
+    actor.require(Capability.TRANSFERS_WRITE)
     plans = plan_transfers(actor=actor, items=items, tentative=True)
     outcomes = _decided(
         plans,
