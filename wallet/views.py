@@ -19,7 +19,7 @@ from wallet.models import Wallet
 from wallet.serializers import OpenWalletInput, PolicyInput, WalletFilter, WalletOutput
 
 
-def read_back(wallet: Wallet) -> Wallet:
+def reload_with_figures(wallet: Wallet) -> Wallet:
     """The wallet with its figures, as the answer shows it."""
     return selectors.with_figures(Wallet.objects.filter(pk=wallet.pk), clock.now()).get()
 
@@ -61,7 +61,7 @@ class WalletViewSet(DomainViewSet):
         """Open a wallet in a further currency. 409 `wallet_exists` where an open one exists."""
         data = self.validated(OpenWalletInput)
         return self.write(
-            lambda: read_back(services.open_own_wallet(actor=self.actor, now=clock.now(), **data)),
+            lambda: reload_with_figures(services.open_own_wallet(actor=self.actor, now=clock.now(), **data)),
             WalletOutput,
             status=201,
         )
@@ -88,5 +88,6 @@ class WalletViewSet(DomainViewSet):
         data = self.validated(input_class)
         wallet_id = self.get_object().pk
         return self.write(
-            lambda: read_back(service(actor=self.actor, wallet_id=wallet_id, now=clock.now(), **data)), WalletOutput
+            lambda: reload_with_figures(service(actor=self.actor, wallet_id=wallet_id, now=clock.now(), **data)),
+            WalletOutput,
         )

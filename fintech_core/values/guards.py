@@ -22,6 +22,6 @@ def storable(amount: Decimal) -> Decimal:
 def require_decimals(amount: Decimal, currency: str, *, field: str = "amount") -> None:
     """Raise ValidationFailed (400) for more decimals than the currency has."""
     try:
-        money.refuse_finer(amount, currency)
+        money.reject_excess_precision(amount, currency)
     except money.InvalidAmount as error:
         raise ValidationFailed([{"field": field, "code": error.code, "message": error.message}]) from error

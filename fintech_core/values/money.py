@@ -56,7 +56,7 @@ def parse_amount(text: object, currency: str) -> Decimal:
     digits than ASCII, zero, and more decimals than the currency has.
     """
     amount = parse_digits(text)
-    refuse_finer(amount, currency)
+    reject_excess_precision(amount, currency)
     return amount
 
 
@@ -70,7 +70,7 @@ def parse_digits(text: object) -> Decimal:
     return amount
 
 
-def refuse_finer(amount: Decimal, currency: str) -> None:
+def reject_excess_precision(amount: Decimal, currency: str) -> None:
     """The other half: raise InvalidAmount for more decimals than the currency has, zeros included."""
     exponent = exponent_of(currency)
     if -int(amount.as_tuple().exponent) > exponent:
@@ -82,7 +82,7 @@ def parse_limit(text: object, currency: str) -> Decimal:
     if not isinstance(text, str) or not _AMOUNT.fullmatch(text):
         return parse_amount(text, currency)
     limit = Decimal(text)
-    refuse_finer(limit, currency)
+    reject_excess_precision(limit, currency)
     return limit
 
 

@@ -7,12 +7,12 @@ from fintech_core.security.actors import Actor
 from fintech_core.security.step_up import StepUpAction
 from fintech_core.values import money
 from transactions.closing.serializers import CloseWalletInput
-from transactions.transfers.confirmations import _validated
+from transactions.transfers.confirmations import validated
 
 
 def _forfeit(actor: Actor, parameters: Mapping[str, Any], body: Any) -> str:
     """Nothing where money isn't given up, and of staff, who use their authenticator."""
-    remainder: money.Money | None = _validated(CloseWalletInput, body).get("forfeit")
+    remainder: money.Money | None = validated(CloseWalletInput, body).get("forfeit")
     if remainder is None or actor.is_staff:
         return ""
     return f"forfeit {remainder} of wallet {parameters['pk']}"

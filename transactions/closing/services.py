@@ -19,8 +19,8 @@ from fintech_core.values import money
 from fintech_core.values.money import Money
 from transactions.holds.selectors import due_total
 from transactions.ledger import engine as ledger
+from transactions.ledger.accounts import FEES
 from transactions.ledger.enums import TransactionKind
-from transactions.ledger.selectors import FEES
 from transactions.transfers.services import outflows
 from transactions.transfers.services.planning import largest_untransferable
 from wallet import services as wallets

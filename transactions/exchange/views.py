@@ -25,7 +25,7 @@ from transactions.exchange.serializers import (
 from transactions.exchange.services.exchanges import create_quote, execute_exchange
 from transactions.exchange.services.rates import load_rates
 from transactions.ledger.serializers import TransactionOutput
-from transactions.ledger.views import read_back
+from transactions.ledger.views import reload_with_entries
 
 
 @extend_schema(tags=["exchange"])
@@ -99,7 +99,7 @@ class ExchangeViewSet(DomainViewSet):
         """Use a quote, once."""
         data = self.validated(ExchangeInput)
         return self.write(
-            lambda: read_back(execute_exchange(actor=self.actor, quote_id=data["quote"])),
+            lambda: reload_with_entries(execute_exchange(actor=self.actor, quote_id=data["quote"])),
             TransactionOutput,
             status=201,
             needs_key=True,

@@ -25,7 +25,7 @@ from transactions.holds.serializers import (
 )
 from transactions.ledger.models import Hold
 from transactions.ledger.serializers import TransactionOutput
-from transactions.ledger.views import read_back
+from transactions.ledger.views import reload_with_entries
 
 
 def read_back_hold(hold: Hold) -> Hold:
@@ -88,7 +88,7 @@ class HoldViewSet(DomainViewSet):
         data = self.validated(CaptureHoldInput)
         hold_id = self.get_object().pk
         return self.write(
-            lambda: read_back(services.capture_hold(actor=self.actor, hold_id=hold_id, **data)),
+            lambda: reload_with_entries(services.capture_hold(actor=self.actor, hold_id=hold_id, **data)),
             TransactionOutput,
             status=201,
             needs_key=True,

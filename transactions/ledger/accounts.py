@@ -16,7 +16,8 @@ from fintech_core.values import money
 from wallet.models import Wallet, genesis
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://fintech-core.invalid/system-accounts")
-PLATFORM_CODES = ("fees", "payouts", "suspense", "receivable", "rounding", "exchange", "spread")
+FEES = "fees"  # where fees are paid to
+PLATFORM_CODES = (FEES, "payouts", "suspense", "receivable", "rounding", "exchange", "spread")
 
 
 @dataclass(frozen=True, slots=True)

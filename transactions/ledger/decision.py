@@ -92,15 +92,15 @@ class Movement:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One posting with its wallets resolved. `lifts_freeze` is an operator's override; `asks_maximum` says that the
-    credited wallets' maximum balances are gates, which they are not for money that has arrived."""
+    """One posting with its wallets resolved. `bypasses_freeze` is an operator's override; `enforces_maximum` says that
+    the maximum balances of the credited wallets apply, which they don't to money that has arrived."""
 
     transaction_id: uuid.UUID
     movements: tuple[Movement, ...]
     reference: str | None = None
-    lifts_freeze: bool = False
+    bypasses_freeze: bool = False
     capture: Capture | None = None
-    asks_maximum: bool = False
+    enforces_maximum: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +268,7 @@ def _payer_at_fault(books: _Books, proposal: Proposal) -> Refused | None:
         return Refused(Reason.CURRENCY_MISMATCH, payer.id)
     if payer.status == WalletStatus.CLOSED:
         return Refused(Reason.WALLET_CLOSED, payer.id)
-    if payer.status == WalletStatus.FROZEN and not proposal.lifts_freeze:
+    if payer.status == WalletStatus.FROZEN and not proposal.bypasses_freeze:
         return Refused(Reason.WALLET_FROZEN, payer.id)
     left = _EXACT.subtract(payer.balance, payer.held)
     for movement in debits:
@@ -298,7 +298,7 @@ def _move(books: _Books, leg: int, movement: Movement, direction: Direction, pro
     debit = direction == Direction.DEBIT
     wallet = books.of(movement.source if debit else movement.destination)
     assert wallet is not None  # noqa: S101 - _check_movement saw it
-    frozen = wallet.status == WalletStatus.FROZEN and not proposal.lifts_freeze
+    frozen = wallet.status == WalletStatus.FROZEN and not proposal.bypasses_freeze
     if frozen and (debit or books.freeze_blocks_credits):
         return Refused(Reason.WALLET_FROZEN, wallet.id)
     change = -movement.amount if debit else movement.amount
@@ -307,7 +307,7 @@ def _move(books: _Books, leg: int, movement: Movement, direction: Direction, pro
         return Refused(Reason.AMOUNT_TOO_LARGE, wallet.id)
     if debit and wallet.floor is not None and _EXACT.subtract(balance, wallet.held) < wallet.floor:
         return Refused(Reason.INSUFFICIENT_FUNDS, wallet.id)
-    if not debit and proposal.asks_maximum and wallet.maximum is not None and balance > wallet.maximum:
+    if not debit and proposal.enforces_maximum and wallet.maximum is not None and balance > wallet.maximum:
         return Refused(Reason.LIMIT_EXCEEDED, wallet.id)
     books.changed[wallet.id] = replace(wallet, balance=balance, sequence=wallet.sequence + 1)
     return Draft(leg, wallet.id, direction, movement.amount, movement.currency, wallet.sequence + 1, balance)

@@ -35,7 +35,7 @@ from transactions.ledger.decision import (
     Refused,
     decide,
 )
-from transactions.ledger.enums import ASKS_MAXIMUM, HoldStatus, TransactionStatus
+from transactions.ledger.enums import ENFORCES_MAXIMUM_BALANCE, HoldStatus, TransactionStatus
 from transactions.ledger.journal import NewEntry
 from transactions.ledger.locks import lock_holds
 from transactions.ledger.models import Hold, Transaction
@@ -206,9 +206,9 @@ def _resolve(postings: Sequence[Posting]) -> list[Proposal]:
                 for leg in posting.legs
             ),
             reference=posting.reference,
-            lifts_freeze=posting.override_by is not None,
+            bypasses_freeze=posting.override_by is not None,
             capture=posting.capture,
-            asks_maximum=posting.kind in ASKS_MAXIMUM,
+            enforces_maximum=posting.kind in ENFORCES_MAXIMUM_BALANCE,
         )
         for posting in postings
     ]
@@ -369,23 +369,8 @@ def _entry(
 ) -> NewEntry:
     """The entry of a draft, chained to its wallet's head, which moves on."""
     assert transaction.posted_at is not None  # noqa: S101 - POSTED
-    entry_id = ids.uuid7()
-    heads[draft.wallet_id] = hashing.entry_hash(
-        previous=heads[draft.wallet_id],
-        entry_id=entry_id,
-        transaction_id=transaction.pk,
-        facts=facts,
-        wallet_id=draft.wallet_id,
-        sequence=draft.sequence,
-        direction=draft.direction,
-        amount=draft.amount,
-        currency=draft.currency,
-        balance_after=draft.balance_after,
-        exponent=wallets[draft.wallet_id].exponent,
-        posted_at=transaction.posted_at,
-    )
-    return NewEntry(
-        id=entry_id,
+    entry = NewEntry(
+        id=ids.uuid7(),
         transaction_id=transaction.pk,
         leg=draft.leg,
         wallet_id=draft.wallet_id,
@@ -395,8 +380,11 @@ def _entry(
         sequence=draft.sequence,
         balance_after=draft.balance_after,
         posted_at=transaction.posted_at,
-        hash=heads[draft.wallet_id],
     )
+    previous, exponent = heads[entry.wallet_id], wallets[entry.wallet_id].exponent
+    entry.hash = hashing.entry_hash(entry, previous=previous, facts=facts, exponent=exponent)
+    heads[entry.wallet_id] = entry.hash
+    return entry
 
 
 def _insert(

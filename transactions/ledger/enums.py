@@ -31,8 +31,8 @@ REVERSIBLE = frozenset(
 )
 
 
-# Sending money, for which the destination's maximum balance is a gate. All other money is booked wherever it belongs.
-ASKS_MAXIMUM = frozenset(
+# Kinds that are refused where they would exceed the destination's maximum balance. All other money is booked anyway.
+ENFORCES_MAXIMUM_BALANCE = frozenset(
     {
         TransactionKind.TRANSFER,
         TransactionKind.HOLD_CAPTURE,

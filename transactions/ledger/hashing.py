@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, TypedDict, Unpack
+from typing import Any, Protocol
 
 import rfc8785
 
@@ -57,42 +57,48 @@ def facts(
     return hashlib.sha256(line.encode()).hexdigest()
 
 
-class EntryFields(TypedDict):
-    """What is hashed of an entry."""
+class Entry(Protocol):
+    """What is hashed of an entry: a stored one, or one that is about to be written."""
 
-    entry_id: uuid.UUID
-    transaction_id: uuid.UUID
-    facts: str
-    wallet_id: uuid.UUID
-    sequence: int
-    direction: str
-    amount: Decimal
-    currency: str
-    balance_after: Decimal
-    exponent: int
-    posted_at: datetime
+    @property
+    def id(self) -> uuid.UUID: ...
+    @property
+    def transaction_id(self) -> uuid.UUID: ...
+    @property
+    def wallet_id(self) -> uuid.UUID: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def direction(self) -> str: ...
+    @property
+    def amount(self) -> Decimal: ...
+    @property
+    def currency(self) -> str: ...
+    @property
+    def balance_after(self) -> Decimal: ...
+    @property
+    def posted_at(self) -> datetime: ...
 
 
-def entry_line(**entry: Unpack[EntryFields]) -> str:
-    """The entry's line; amounts at the wallet's exponent."""
-    exponent = entry["exponent"]
+def entry_line(entry: Entry, *, facts: str, exponent: int) -> str:
+    """The entry's line, with the facts of its transaction and amounts at its wallet's exponent."""
     return "|".join(
         [
             VERSION,
-            str(entry["entry_id"]),
-            str(entry["transaction_id"]),
-            entry["facts"],
-            str(entry["wallet_id"]),
-            str(entry["sequence"]),
-            entry["direction"],
-            format_amount(entry["amount"], exponent),
-            entry["currency"],
-            format_amount(entry["balance_after"], exponent),
-            time_text(entry["posted_at"]),
+            str(entry.id),
+            str(entry.transaction_id),
+            facts,
+            str(entry.wallet_id),
+            str(entry.sequence),
+            entry.direction,
+            format_amount(entry.amount, exponent),
+            entry.currency,
+            format_amount(entry.balance_after, exponent),
+            time_text(entry.posted_at),
         ]
     )
 
 
-def entry_hash(*, previous: bytes, **entry: Unpack[EntryFields]) -> bytes:
-    """SHA-256 over the previous hash (32 raw bytes) and the entry's line."""
-    return hashlib.sha256(previous + entry_line(**entry).encode()).digest()
+def entry_hash(entry: Entry, *, previous: bytes, facts: str, exponent: int) -> bytes:
+    """SHA-256 over the previous hash of the wallet's chain (32 raw bytes) and the entry's line."""
+    return hashlib.sha256(previous + entry_line(entry, facts=facts, exponent=exponent).encode()).digest()

@@ -61,9 +61,10 @@ _FEE_SCHEDULES_AT = """
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewEntry:
-    """An entry to be. A batch has thousands of them, and a model instance takes ten times as long to make."""
+    """An entry to be; `hash` is set last, as it covers the others. A batch has thousands of them, and a model instance
+    takes ten times as long to make."""
 
     id: uuid.UUID
     transaction_id: uuid.UUID
@@ -75,7 +76,7 @@ class NewEntry:
     sequence: int
     balance_after: Decimal
     posted_at: datetime
-    hash: bytes
+    hash: bytes = b""
 
 
 def insert_transactions(transactions: Sequence[Transaction]) -> None:

@@ -9,12 +9,11 @@ from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 
 from fintech_core.security.actors import Actor, ActorKind
 from fintech_core.security.capabilities import Capability
+from transactions.ledger.accounts import FEES
 from transactions.ledger.enums import Direction
 from transactions.ledger.models import LedgerEntry, Transaction
 from wallet.models import Wallet
 from wallet.selectors import owned_by
-
-FEES = "fees"  # the account code that fees are paid to
 
 
 def transactions_visible_to(actor: Actor) -> QuerySet[Transaction]:
@@ -27,10 +26,10 @@ def transactions_visible_to(actor: Actor) -> QuerySet[Transaction]:
 
 
 def initiated_by(actor: Actor, transaction: Transaction) -> bool:
-    """Whether it is the actor's own deed, who then sees by whom it was begun and the metadata.
+    """Whether the actor initiated it; if so, the actor sees the initiator and the metadata.
 
     What an API key did for the payer is the payer's, whatever key it was. In an organization what any member did for
-    it is every member's; outside of it it is nobody's.
+    it is every member's, and no one's outside of the organization.
     """
     payer = transaction.source_owner
     if transaction.initiator_id is None or (payer is not None and payer != actor.owner_id):
@@ -75,7 +74,7 @@ def filter_transactions(rows: QuerySet[Transaction], filters: dict[str, Any], *,
     return rows.filter(**{lookup: filters[name] for name, lookup in lookups.items() if name in filters})
 
 
-def read_back(transactions: Collection[Transaction]) -> dict[uuid.UUID, Transaction]:
+def reload_with_entries(transactions: Collection[Transaction]) -> dict[uuid.UUID, Transaction]:
     """These transactions with their entries, by id, as answers show them."""
     rows = with_entries(Transaction.objects.filter(pk__in=[transaction.pk for transaction in transactions]))
     return {transaction.pk: transaction for transaction in rows}

@@ -18,9 +18,9 @@ from transactions.ledger.models import Transaction
 from transactions.ledger.serializers import EntryOutput, TransactionFilter, TransactionOutput
 
 
-def read_back(transaction: Transaction) -> Transaction:
+def reload_with_entries(transaction: Transaction) -> Transaction:
     """The transaction with its entries, as the answer shows it."""
-    return selectors.read_back([transaction])[transaction.pk]
+    return selectors.reload_with_entries([transaction])[transaction.pk]
 
 
 @extend_schema(tags=["transactions"])
@@ -66,7 +66,9 @@ class TransactionViewSet(DomainViewSet):
         data = self.validated(ReasonInput)
         transaction_id = self.get_object().pk
         return self.write(
-            lambda: read_back(services.reverse_transaction(actor=self.actor, transaction_id=transaction_id, **data)),
+            lambda: reload_with_entries(
+                services.reverse_transaction(actor=self.actor, transaction_id=transaction_id, **data)
+            ),
             TransactionOutput,
             status=201,
             needs_key=True,

@@ -112,19 +112,7 @@ def _entry_json(entry: LedgerEntry, facts: str) -> dict[str, Any]:
 
 
 def _line(entry: LedgerEntry, facts: str) -> str:
-    return hashing.entry_line(
-        entry_id=entry.pk,
-        transaction_id=entry.transaction_id,
-        facts=facts,
-        wallet_id=entry.wallet_id,
-        sequence=entry.sequence,
-        direction=entry.direction,
-        amount=entry.amount,
-        currency=entry.currency,
-        balance_after=entry.balance_after,
-        exponent=entry.wallet.exponent,
-        posted_at=entry.posted_at,
-    )
+    return hashing.entry_line(entry, facts=facts, exponent=entry.wallet.exponent)
 
 
 def _previous_hash(entry: LedgerEntry) -> bytes:

@@ -151,20 +151,8 @@ def _check_entry(chain: _Chain, entry: LedgerEntry) -> Iterator[Finding]:
         yield Finding("running balances", str(entry.pk), f"{entry.balance_after}, expected {chain.balance + change}")
     if entry.posted_at != entry.transaction.posted_at or (chain.posted_at and entry.posted_at < chain.posted_at):
         yield Finding("posting times", str(entry.pk), f"{entry.posted_at} after {chain.posted_at}")
-    expected = hashing.entry_hash(
-        previous=chain.head,
-        entry_id=entry.pk,
-        transaction_id=entry.transaction_id,
-        facts=journal.facts_of(entry.transaction),
-        wallet_id=entry.wallet_id,
-        sequence=entry.sequence,
-        direction=entry.direction,
-        amount=entry.amount,
-        currency=entry.currency,
-        balance_after=entry.balance_after,
-        exponent=chain.wallet.exponent,
-        posted_at=entry.posted_at,
-    )
+    facts = journal.facts_of(entry.transaction)
+    expected = hashing.entry_hash(entry, previous=chain.head, facts=facts, exponent=chain.wallet.exponent)
     if bytes(entry.hash) != expected:
         yield Finding("hash chain", str(entry.pk), f"sequence {entry.sequence} of wallet {entry.wallet_id}")
     chain.sequence, chain.balance, chain.head = entry.sequence, entry.balance_after, bytes(entry.hash)

@@ -13,8 +13,8 @@ from fintech_core.http import json_schema
 from fintech_core.http.serializers import FlagField, IdField, MoneyInput, PatternField, StrictInput, TextField
 from fintech_core.security.actors import Actor
 from fintech_core.values import money
+from transactions.ledger.accounts import FEES
 from transactions.ledger.enums import Direction
-from transactions.ledger.selectors import FEES
 from transactions.ledger.serializers import MetadataField, TransactionOutput
 from transactions.transfers.enums import BatchMode
 from transactions.transfers.services.destinations import Destination

@@ -15,7 +15,7 @@ from fintech_core.security.capabilities import Capability
 from transactions.ledger import selectors
 from transactions.ledger.models import Transaction
 from transactions.ledger.serializers import TransactionOutput
-from transactions.ledger.views import read_back
+from transactions.ledger.views import reload_with_entries
 from transactions.transfers import confirmations
 from transactions.transfers.serializers import (
     BatchInput,
@@ -66,7 +66,7 @@ class TransferViewSet(DomainViewSet):
                 lambda: self._simulated([item], atomic=True), SimulationOutput, commit_first=self._count
             )
         return self.write(
-            lambda: read_back(create_transfer(actor=self.actor, **data)),
+            lambda: reload_with_entries(create_transfer(actor=self.actor, **data)),
             TransactionOutput,
             status=201,
             needs_key=True,
@@ -112,5 +112,5 @@ class TransferViewSet(DomainViewSet):
 
 def _with_entries(outcomes: Sequence[Transaction | DomainError]) -> list[Transaction | DomainError]:
     """The transactions read back together, the refusals as they are."""
-    transactions = selectors.read_back([outcome for outcome in outcomes if isinstance(outcome, Transaction)])
+    transactions = selectors.reload_with_entries([outcome for outcome in outcomes if isinstance(outcome, Transaction)])
     return [transactions[outcome.pk] if isinstance(outcome, Transaction) else outcome for outcome in outcomes]

@@ -55,7 +55,7 @@ proposals = st.lists(
         transaction_id=st.uuids(version=4),
         movements=st.lists(movements, min_size=1, max_size=4).map(tuple),
         reference=st.sampled_from([None, None, "r1", "r2"]),
-        lifts_freeze=st.booleans(),
+        bypasses_freeze=st.booleans(),
     ),
     min_size=1,
     max_size=12,
@@ -249,7 +249,7 @@ def test_a_frozen_wallet_takes_credits_unless_the_setting_says_no() -> None:
 
 
 def test_an_override_lifts_frozen_but_never_closed_nor_the_floor() -> None:
-    lift = {"lifts_freeze": True}
+    lift = {"bypasses_freeze": True}
 
     assert isinstance(decide(world(status="FROZEN"), [transfer("1", **lift)], references={}, atomic=True)[0], Accepted)
     for alice, amount, reason in (

@@ -111,7 +111,7 @@ def post_run(*, run: ScheduledRun) -> None:
     current.save(update_fields=["status", "transaction", "error_code", "detail"])
     schedule.runs_done += 1
     schedule.refusals_in_a_row = 0
-    _go_on(schedule)
+    _advance(schedule)
     facts = facts_of(schedule, occurrence=current.occurrence, transaction=str(transaction.pk))
     owner_id = schedule.source_wallet.owner_id
     record_and_publish(actor, "schedule.run_posted", schedule, owner_id=owner_id, after=facts, payload=facts)
@@ -135,7 +135,7 @@ def record_refusal(*, run: ScheduledRun, code: str, detail: str) -> None:
     else:
         current.status = RunStatus.REFUSED
         schedule.refusals_in_a_row += code not in _RETRIED
-        _go_on(schedule)
+        _advance(schedule)
     current.save(update_fields=["status", "error_code", "detail", "next_attempt_at"])
     action = "schedule.run_refused" if current.status == RunStatus.REFUSED else "schedule.run_retrying"
     facts = facts_of(schedule, occurrence=current.occurrence, attempt=current.attempts, code=code)
@@ -234,7 +234,7 @@ def _paid_before(schedule: TransferSchedule, run: ScheduledRun) -> Transaction:
     return transaction
 
 
-def _go_on(schedule: TransferSchedule) -> None:
+def _advance(schedule: TransferSchedule) -> None:
     """After an occurrence is settled: the next one, or the end."""
     schedule.next_occurrence += 1
     upcoming = recurrence.due_at(rule_of(schedule), schedule.next_occurrence)

@@ -18,8 +18,8 @@ from fintech_core.security.actors import Actor
 from transactions.fees import calculation as fees
 from transactions.fees.models import FeeSchedule
 from transactions.ledger import engine as ledger
+from transactions.ledger.accounts import FEES
 from transactions.ledger.enums import TransactionKind
-from transactions.ledger.selectors import FEES
 from transactions.transfers.selectors import Party, credits_that_cannot_go_back, parties_and_fees
 from transactions.transfers.services import payees
 from transactions.transfers.services.destinations import Destination, Payee, Payment, resolve_destinations
