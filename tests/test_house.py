@@ -280,6 +280,13 @@ def test_every_module_says_what_it_owns() -> None:
     assert silent == set()
 
 
+def test_the_reading_guide_of_the_ledger_names_every_module() -> None:
+    package = ROOT / "transactions" / "ledger"
+    guide = ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
+
+    assert set(re.findall(r"`(\w+\.py)`", guide)) == {path.name for path in package.glob("*.py")} - {"__init__.py"}
+
+
 # --- Wiring (ADR 18) --------------------------------------------------------------------------------------------------
 
 # Who imports by name, or reaches a model through a relation, and why.

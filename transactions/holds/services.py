@@ -197,7 +197,7 @@ def capture_hold(
     transaction = _post_capture(actor, hold, source, target, capture)
     if isinstance(transaction, ledger.Refusal):
         of_payee = transaction.wallet_id == target
-        raise payees.counted(payee.unavailable(), actor=actor) if of_payee else transaction.error
+        raise payees.counted(actor=actor, refusal=payee.unavailable()) if of_payee else transaction.error
     outflow.count([(hold.currency, capture.amount)])
     hold.refresh_from_db(fields=["status", "captured", "released"])
     if hold.status != HoldStatus.ACTIVE:

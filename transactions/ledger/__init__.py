@@ -15,6 +15,6 @@ To read it top to bottom (half an hour), in this order:
 11. `triggers.py`: what the database checks again, by an implementation of its own.
 12. `services.py`: the one use case of the ledger's own, the reversal.
 
-The journal's interfaces come last: `selectors.py`, `serializers.py`, `views.py`, `urls.py`, `admin.py`. What may be posted,
-for whom and at what price, the packages beside this one decide. docs/ledger.md has the vocabulary and the guarantees.
+The journal's interfaces come last: `selectors.py`, `serializers.py`, `views.py`, `urls.py`, `admin.py`. The packages
+beside this one decide what is posted, for whom and at what price. docs/ledger.md has the terms and the guarantees.
 """

@@ -278,12 +278,12 @@ def _parties(
     if payee.meant == source.pk:
         raise ledger.SameWallet
     if payee.wallet_id == payees.NOWHERE:
-        raise payees.counted(payee.unavailable(), actor=actor)
+        raise payees.counted(actor=actor, refusal=payee.unavailable())
     # Nobody adds another one to the source while they are counted: its lock is held.
     wallets = lock_wallets([source.pk, payee.wallet_id])
     _refuse_payer(wallets[source.pk])
     if wallets[payee.wallet_id].status == WalletStatus.CLOSED:
-        raise payees.counted(payee.unavailable(), actor=actor)
+        raise payees.counted(actor=actor, refusal=payee.unavailable())
     return wallets[source.pk], wallets[payee.wallet_id], payee
 
 

@@ -143,7 +143,7 @@ def count_of(*, actor: Actor, outcomes: Iterable[object], tentative: bool = Fals
     return lambda: _count_unavailable(actor, unavailable, tentative=tentative)
 
 
-def counted(refusal: R, *, actor: Actor) -> R:
+def counted(*, actor: Actor, refusal: R) -> R:
     """The refusal, to be raised: it counts a payee who can't be paid though the use case is undone."""
     refusal.trace = count_of(actor=actor, outcomes=[refusal])
     return refusal

@@ -69,7 +69,7 @@ def create_transfer(
     )
     outcome = _post_batch(actor, [item], atomic=True, confirmed=confirmed)[0]
     if isinstance(outcome, DomainError):
-        raise counted(outcome, actor=actor)
+        raise counted(actor=actor, refusal=outcome)
     return outcome
 
 
