@@ -8,16 +8,19 @@ from importlib import import_module
 from pathlib import Path
 
 from fintech_core.rooms import ROOMS
+from fintech_core.values.messages import MessageRule
 from fintech_core.wiring import Wiring
 from organizations.roles import MEMBER_CAPABILITIES
 from organizations.selectors import acting_in
-from organizations.services import end_invitations_of, mail_is_worth_sending, refuse_without_an_admin
+from organizations.services import end_invitations_of, invitation_content, refuse_without_an_admin
 from transactions.holds.selectors import held_by_due_holds
 from transactions.monitors.evaluation import evaluate_monitors
 from users import log_in
 from users.admin_auth import reauthentication
 from users.admin_auth.middleware import actor_of_request
+from users.selectors import holder_id_of_phone, is_familiar_to_phone
 from users.services import step_up
+from users.services.message_rules import RULES
 
 WIRING = Wiring(
     confirm_step_up=log_in.confirm_step_up,
@@ -27,10 +30,12 @@ WIRING = Wiring(
     member_capabilities={role.value: capabilities for role, capabilities in MEMBER_CAPABILITIES.items()},
     outbox_consumers={},
     held_by_due_holds=held_by_due_holds,
+    message_rules={**RULES, "organization_invitation": MessageRule(content=invitation_content)},
+    holder_of_phone=holder_id_of_phone,
+    is_familiar_to_phone=is_familiar_to_phone,
     acting_in=acting_in,
     end_invitations_of=end_invitations_of,
     run_deactivation_guards=refuse_without_an_admin,
-    messages_worth_sending={"organization_invitation": mail_is_worth_sending},
     available_changed=evaluate_monitors,
 )
 

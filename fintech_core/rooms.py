@@ -10,6 +10,7 @@ from types import MappingProxyType
 ROOMS = (
     "fintech_core",  # the kernel, with the composition root at its top
     "wallet",
+    "messaging",
     "users",
     "organizations",
     "compliance",

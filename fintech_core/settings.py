@@ -235,7 +235,7 @@ CELERY_BEAT_SCHEDULE = {
     "purge-invitations": {"task": "organizations.purge_invitations", "schedule": crontab(minute="40")},
     "erase-organizations": {"task": "organizations.erase_closed", "schedule": crontab(hour="3", minute="50")},
     "purge-credentials": {"task": "users.purge_credentials", "schedule": 60.0, "options": {"expires": 60}},
-    "sweep-messages": {"task": "users.sweep_messages", "schedule": 15.0, "options": {"expires": 15}},
+    "sweep-messages": {"task": "messaging.sweep_messages", "schedule": 15.0, "options": {"expires": 15}},
     "sweep-webhook-events": {"task": "payments.sweep_webhook_events", "schedule": 10.0, "options": {"expires": 30}},
     "purge-outflows": {"task": "transactions.purge_outflows", "schedule": crontab(minute="45")},
     "expire-holds": {"task": "transactions.expire_holds", "schedule": 30.0, "options": {"expires": 30}},
@@ -302,8 +302,8 @@ SMS_TEST_MODE: bool = env.bool("SMS_TEST_MODE", default=False)
 SMSRU_API_ID: str = env.str("SMSRU_API_ID", default="")
 SMSRU_FROM: str = env.str("SMSRU_FROM", default="")
 SMSRU_URL: str = env.str("SMSRU_URL", default="https://sms.ru").rstrip("/")
-# Against SMS pumping (users/services/sms_caps.py): regions (ISO 3166) that text messages go to; how many go out in all,
-# and the part of these that is kept for the owners of proved numbers; how many others get from one network and to
+# Against SMS pumping (messaging/services/sms_caps.py): regions (ISO 3166) that text messages go to; how many go out in
+# all, and the part of these that is kept for the owners of proved numbers; how many others get from one network and to
 # numbers that begin alike; how many one account causes in its sessions, and as many that are requested for it.
 SMS_COUNTRIES: list[str] = env.list("SMS_COUNTRIES", default=["RU", "US"] if DEVELOPMENT else ["RU"])
 SMS_MAX_PER_HOUR: int = env.int("SMS_MAX_PER_HOUR", default=1000)

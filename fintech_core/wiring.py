@@ -17,6 +17,7 @@ from django.http import HttpRequest
 from fintech_core.outbox import events as outbox
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
+from fintech_core.values.messages import MessageRule
 
 
 class EndInvitations(Protocol):
@@ -68,6 +69,17 @@ class Wiring:
     held_by_due_holds: Callable[[datetime], QuerySet[Any]]
     """A subquery for rows of wallets: what holds that were due at the given time still have booked as reserved."""
 
+    # --- Called by messaging ---
+
+    message_rules: Mapping[str, MessageRule]
+    """By template of a message: what it says, and whether it is sent at all. One without a rule is sent as queued."""
+
+    holder_of_phone: Callable[[str], uuid.UUID | None]
+    """Who has proved an E.164 number."""
+
+    is_familiar_to_phone: Callable[[str, bytes], bool]
+    """Whether the one who has proved the number has logged in from the network; the same statement for any number."""
+
     # --- Called by users ---
 
     acting_in: Callable[[Actor, uuid.UUID], Actor | None]
@@ -78,9 +90,6 @@ class Wiring:
 
     run_deactivation_guards: DeactivationGuards
     """Called before a user is deactivated: locks what depends on the user, and may refuse with a DomainError."""
-
-    messages_worth_sending: Mapping[str, Callable[[Mapping[str, Any]], bool]]
-    """By template of a message that carries a link: whether, by its context, the link is still good."""
 
     # --- Called by transactions.ledger and transactions.holds ---
 

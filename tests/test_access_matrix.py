@@ -28,6 +28,7 @@ from fintech_core.outbox.event_types import READERS
 from fintech_core.outbox.models import OutboxEvent
 from fintech_core.outbox.publishing import Event, publish
 from fintech_core.security.capabilities import Capability
+from messaging.services import messages
 from payments.enums import IntentStatus
 from tests import world as worlds
 from tests.cast import Client
@@ -49,7 +50,7 @@ from tests.world import (
 )
 from users.enums import STAFF_ROLES, CodePurpose, Role
 from users.roles import CAPABILITIES
-from users.services import messages, step_up
+from users.services import step_up
 
 ENTITY = ids.uuid7()
 ROUTES = api_v1()

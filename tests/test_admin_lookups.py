@@ -34,6 +34,7 @@ REFUSED = "admin.parameters_refused"
 OPENED_BY = {
     "compliance": Capability.KYC_READ_ALL,
     "fintech_core": Capability.AUDIT_READ,
+    "messaging": Capability.USERS_READ_ALL,
     "organizations": Capability.ORGANIZATIONS_READ_ALL,
     "payments": Capability.PAYMENTS_READ_ALL,
     "reconciliation": Capability.RECONCILIATION_READ,

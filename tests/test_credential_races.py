@@ -10,13 +10,14 @@ from fintech_core.db import clock
 from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import DomainError
 from fintech_core.security.actors import Actor
+from messaging import tasks
 from organizations import services as organizations
 from organizations.enums import MemberRole
 from organizations.models import Invitation
 from organizations.tests.factories import member_actor, organization_of
 from tests.cast import SYSTEM, actor_for, customer
 from tests.test_open_credentials import NEW_PASSWORD, confirmation, digits_of, newest_message, session_of
-from users import services, tasks
+from users import services
 from users.models import ApiKey, PasswordReset, User
 from users.selectors import sessions_of
 from users.services import code_log_ins, passwords

@@ -23,7 +23,7 @@ LEDGER = "offboarding.services.erasure"
 SEALED = {
     "users_user": (PERSON, {"email", "phone", "first_name", "last_name"}),
     "users_registration": (PERSON, {"email", "phone", "first_name", "last_name"}),
-    "users_message": (PERSON, {"recipient", "context"}),
+    "messaging_message": ("messaging.services.messages.forget_recipients", {"recipient", "context"}),
     "users_totpdevice": ("users.services.enrolment.delete_factors", {"secret"}),
     "users_session": (PERSON, {"ip"}),
     "organizations_organization": (ORGANIZATION, {"tax_number"}),

@@ -23,6 +23,8 @@ from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import DomainError
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.encrypted_fields import EncryptedTextField
+from messaging.models import Message
+from messaging.tasks import send_message
 from offboarding.services import erasure
 from offboarding.services.erasure import erase_user
 from offboarding.tasks import erase_texts
@@ -50,10 +52,9 @@ from transactions.schedules.models import TransferSchedule
 from transactions.schedules.services.schedules import create_schedule
 from transactions.transfers.services.destinations import Destination
 from users.enums import CUSTOMER_ROLES
-from users.models import Message, User
+from users.models import User
 from users.roles import CAPABILITIES
 from users.services import create_api_key, update_profile
-from users.tasks import send_message
 from users.tests.test_code_log_ins import deliver
 from wallet.models import Claim, Wallet
 from wallet.services import open_own_wallet
@@ -279,7 +280,7 @@ def test_after_the_erasure_no_mark_of_the_person_is_left_anywhere(
         "users_session",
         "users_apikey",
         "users_registration",
-        "users_message",
+        "messaging_message",
         "organizations_invitation",
         "organizations_organization",
         "organizations_payoutaccount",

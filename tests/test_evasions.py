@@ -488,7 +488,7 @@ TABLE_GRANTS: Grants = {
     "users_session": SID,
     "users_refreshtoken": SID,
     "users_apikey": SI,
-    "users_message": SID,
+    "messaging_message": SID,
     "users_passwordreset": SID,
     "users_onetimecode": SID,
     "users_totpdevice": SID,
@@ -571,7 +571,7 @@ COLUMN_UPDATES: dict[str, set[str]] = {
     "fintech_core_attemptbudget": {"attempts", "expires_at"},
     "fintech_core_outboxcursor": {"txid", "last_id", "moved_at"},
     "users_familiarnetwork": {"last_seen_at"},
-    "users_registration": {"token_hash", "mail_attempts", "mail_due_at", "mailed_at"},
+    "users_registration": {"token_hash"},
     "users_session": {"last_used_at", "ended_at", "end_reason", "authenticated_at", "ip", "user_agent"},
     "users_totpdevice": {"confirmed", "confirmed_at", "last_step", "secret"},
     "users_recoverycode": {"used_at"},
@@ -579,7 +579,7 @@ COLUMN_UPDATES: dict[str, set[str]] = {
     "users_refreshtoken": {"used_at"},
     "users_apikey": {"last_used_at", "revoked_at", "name"},
     "users_passwordreset": {"token_hash", "created_at", "expires_at", "used_at"},
-    "users_message": {
+    "messaging_message": {
         "recipient",
         "context",
         "state",

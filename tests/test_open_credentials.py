@@ -20,15 +20,18 @@ from fintech_core.db import clock
 from fintech_core.db.work import unit_of_work
 from fintech_core.security import crypto
 from fintech_core.security.actors import Actor
+from messaging import tasks
+from messaging.enums import MessageState
+from messaging.models import Message
 from organizations import services as organizations
 from organizations.enums import InvitationStatus, MemberRole
 from organizations.models import Invitation, OrganizationMember
 from organizations.tests.factories import member_actor, organization_of
 from tests.cast import PASSWORD, SYSTEM, actor_for, customer, staff, with_personal
-from users import services, tasks
-from users.enums import CodePurpose, MessageState, Role, StepUpChannel
+from users import services
+from users.enums import CodePurpose, Role, StepUpChannel
 from users.locks import lock_user
-from users.models import ApiKey, Message, Session, StepUpChallenge, TotpDevice, User
+from users.models import ApiKey, Session, StepUpChallenge, TotpDevice, User
 from users.selectors import is_familiar_network, live_session
 from users.services import (
     accounts,
@@ -568,7 +571,16 @@ def test_a_users_columns_are_written_by_the_services_of_identity_alone() -> None
     """No other room updates them past the services: `User.objects…update(` is nowhere in the product."""
     product = [
         path
-        for room in ("compliance", "organizations", "payments", "reconciliation", "transactions", "users", "wallet")
+        for room in (
+            "compliance",
+            "messaging",
+            "organizations",
+            "payments",
+            "reconciliation",
+            "transactions",
+            "users",
+            "wallet",
+        )
         for path in (ROOT / room).rglob("*.py")
         if "tests" not in path.parts and "migrations" not in path.parts
     ]

@@ -16,15 +16,17 @@ from fintech_core.db import clock
 from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import NotFound, PermissionDenied
 from fintech_core.security.actors import Actor
+from messaging import tasks
+from messaging.models import Message
 from organizations import services as organizations
 from organizations.enums import MemberRole
 from organizations.models import Organization, OrganizationMember
 from organizations.tests.factories import member_actor, organization_of
 from tests.cast import actor_for, client_for, staff, with_personal
 from tests.test_open_credentials import ROOT, called, confirmation
-from users import services, tasks
+from users import services
 from users.enums import CUSTOMER_ROLES, Role
-from users.models import ApiKey, Message, Session, User
+from users.models import ApiKey, Session, User
 from users.roles import CAPABILITIES
 from users.selectors import live_session
 from users.tests.helpers import mailed_token
@@ -244,6 +246,7 @@ def test_every_function_that_calls_for_a_change_of_a_role_is_among_the_ways() ->
         for room in (
             "compliance",
             "fintech_core",
+            "messaging",
             "organizations",
             "payments",
             "reconciliation",

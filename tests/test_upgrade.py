@@ -1,10 +1,11 @@
 """An existing database is brought up: what stood in plain columns is encrypted where it stands, and nothing is lost."""
 
 import os
+import re
 import subprocess
 import sys
 import uuid
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import psycopg
@@ -13,6 +14,7 @@ import pytest
 from devtools import places, servers, testing
 from fintech_core.security import crypto
 from reconciliation.services.identity import lines_digest
+from users.credentials import hash_token
 
 pytestmark = pytest.mark.slow
 
@@ -177,6 +179,72 @@ def test_imported_statements_get_their_identity_and_the_days_that_they_cover(clu
     assert enabled in ([("O",)], [(b"O",)])
 
 
+OLD_QUEUED, OLD_SENT, WAITING, MAILED, OVER = (uuid.uuid4() for _ in range(5))
+OLD_MESSAGE = """
+    INSERT INTO users_message (id, kind, template, recipient, context, state, attempts, provider_id, created_at, due_at,
+        expires_at, settled_at)
+    VALUES (%s, 'email', 'credential_changed', %s, %s, %s, 1, '', now(), now(), now() + interval '1 hour', %s)
+"""
+OLD_REGISTRATION = """
+    INSERT INTO users_registration (id, email, email_index_{slot}, password, mail_attempts, mail_due_at, mailed_at,
+        created_at, expires_at)
+    VALUES (%s, %s, %s, 'x', 1, now(), %s, now() - interval '2 hours', now() + %s * interval '1 hour')
+"""
+SEND_ALL = """
+from messaging.models import Message
+from messaging.tasks import send_message
+for message_id in Message.objects.filter(state="queued").order_by("id").values_list("pk", flat=True):
+    send_message(str(message_id))
+"""
+READ_MESSAGES = "SELECT template, state, attempts FROM messaging_message ORDER BY template, attempts"
+
+
+def test_what_was_queued_before_messages_moved_is_sent_after_it(cluster: servers.Servers) -> None:
+    database = f"upgrade_{uuid.uuid4().hex[:8]}"
+    servers.create_database(cluster, database)
+    manage(cluster, database, "setup_database_roles")
+    manage(cluster, database, "migrate", "users", "0018_short_passwords")
+    with servers.connect(cluster, database=database) as connection:
+        sealed = [
+            crypto.encrypt(text, place=f"users_message.{column}:{OLD_QUEUED}")
+            for column, text in (
+                ("recipient", "dora@customer.example"),
+                ("context", '{"what": "Said before.", "at": "now"}'),
+            )
+        ]
+        connection.execute(OLD_MESSAGE, [OLD_QUEUED, *sealed, "queued", None])
+        connection.execute(OLD_MESSAGE, [OLD_SENT, None, None, "sent", datetime.now(UTC)])
+        for key, name, mailed_at, hours in (
+            (WAITING, "waiting", None, 22),
+            (MAILED, "mailed", datetime.now(UTC), 22),
+            (OVER, "over", None, -1),
+        ):
+            address = f"{name}@customer.example"
+            email = crypto.encrypt(address, place=f"users_registration.email:{key}")
+            insert = OLD_REGISTRATION.replace("email_index_{slot}", index_column())
+            connection.execute(insert.encode(), [key, email, digest(address), mailed_at, hours])
+
+    manage(cluster, database, "migrate")
+    mails = manage(cluster, database, "shell", "-c", SEND_ALL)
+
+    assert sorted(re.findall("^To: (.*)$", mails, re.MULTILINE)) == [
+        "dora@customer.example",
+        "waiting@customer.example",
+    ]
+    assert "Said before. (now)" in mails
+    [token] = re.findall(r"^[A-Za-z0-9_-]{43}$", mails, re.MULTILINE)
+    with servers.connect(cluster, database=database) as connection:
+        rows = connection.execute(READ_MESSAGES).fetchall()
+        hashes = {key: found for key, found in connection.execute("SELECT id, token_hash FROM users_registration")}
+        old_names = connection.execute(
+            "SELECT relname FROM pg_class WHERE relname LIKE 'users\\_message%'"
+            " UNION ALL SELECT conname FROM pg_constraint WHERE conname LIKE 'users\\_message%'"
+        ).fetchall()
+    assert rows == [("credential_changed", "sent", 1), ("credential_changed", "sent", 2), ("verify_email", "sent", 1)]
+    assert hashes == {WAITING: hash_token(token), MAILED: None, OVER: None}
+    assert old_names == []
+
+
 def index_column(name: str = "email") -> str:
     return f"{name}_index_{'a' if crypto.index_key_ids()[-1] % 2 else 'b'}"
 
@@ -192,7 +260,8 @@ def opened(table: str, key: uuid.UUID, **columns: bytes) -> dict[str, str]:
     return {name: crypto.decrypt(bytes(token), place=f"{table}.{name}:{key}") for name, token in columns.items()}
 
 
-def manage(cluster: servers.Servers, database: str, *arguments: str) -> None:
+def manage(cluster: servers.Servers, database: str, *arguments: str) -> str:
+    """What the command wrote."""
     done = subprocess.run(
         [sys.executable, "manage.py", *arguments],
         check=False,
@@ -202,3 +271,4 @@ def manage(cluster: servers.Servers, database: str, *arguments: str) -> None:
         env=os.environ | testing.django_environment(cluster, database=database, redis_number=0),
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -20,7 +20,7 @@ from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
 from users import services
 from users.enums import STAFF_ROLES, Role
-from users.models import ApiKey, FamiliarNetwork, Message, Registration, Session, StepUpChallenge, TotpDevice, User
+from users.models import ApiKey, FamiliarNetwork, Registration, Session, StepUpChallenge, TotpDevice, User
 
 # Groups mirror the roles (users.roles); editing one here would be undone by the next migrate.
 admin.site.unregister(Group)
@@ -208,41 +208,9 @@ class FamiliarNetworkAdmin(ReadOnlyModelAdmin):
 
 @admin.register(Registration)
 class RegistrationAdmin(ReadOnlyModelAdmin):
-    list_display = ("id", "created_at", "expires_at", "mailed_at", "mail_attempts")
+    list_display = ("id", "created_at", "expires_at")
     search_fields = ("=id",)
     personal_search = ("email",)
     search_help_text = "An id, or the whole email address"
     ordering = ("-created_at", "-id")
-    fields = (
-        "id",
-        "created_at",
-        "expires_at",
-        "mail_attempts",
-        "mail_due_at",
-        "mailed_at",
-    )
-
-
-@admin.register(Message)
-class MessageAdmin(ReadOnlyModelAdmin):
-    """Recipients and words aren't shown, and are gone once a message is settled."""
-
-    list_display = ("id", "kind", "template", "state", "refusal", "attempts", "created_at", "due_at", "settled_at")
-    list_filter = ("kind", "state", "refusal", "template")
-    search_fields = ("=id", "=provider_id")
-    search_help_text = "An id, of ours or of the provider"
-    ordering = ("-created_at", "-id")
-    fields = (
-        "id",
-        "kind",
-        "template",
-        "state",
-        "attempts",
-        "refusal",
-        "provider_code",
-        "provider_id",
-        "created_at",
-        "due_at",
-        "expires_at",
-        "settled_at",
-    )
+    fields = ("id", "created_at", "expires_at")

@@ -10,8 +10,8 @@ from django.db import DEFAULT_DB_ALIAS, connection
 
 from fintech_core.security.crypto import DecryptionFailed
 from fintech_core.security.encrypted_fields import crypto_columns
+from messaging.services.sms_caps import region_of
 from users.models import User
-from users.services.sms_caps import region_of
 
 READ_AT_MOST = 100_000  # encrypted numbers; a few seconds
 

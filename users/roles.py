@@ -106,17 +106,17 @@ CAPABILITIES: Mapping[Role, frozenset[Capability]] = MappingProxyType(
 )
 
 # Which of Django's permissions (app_label.codename) a capability stands for in the admin.
-ADMIN_PERMISSIONS: Mapping[Capability, str] = MappingProxyType(
+ADMIN_PERMISSIONS: Mapping[Capability, tuple[str, ...]] = MappingProxyType(
     {
-        Capability.WALLETS_READ_ALL: "wallet.view_*",
-        Capability.TRANSACTIONS_READ_ALL: "transactions.view_*",
-        Capability.PAYMENTS_READ_ALL: "payments.view_*",
-        Capability.PAYMENTS_REVIEW: "payments.review_*",
-        Capability.RECONCILIATION_READ: "reconciliation.view_*",
-        Capability.KYC_READ_ALL: "compliance.view_*",
-        Capability.AUDIT_READ: "fintech_core.view_*",
-        Capability.USERS_READ_ALL: "users.view_*",
-        Capability.ORGANIZATIONS_READ_ALL: "organizations.view_*",
+        Capability.WALLETS_READ_ALL: ("wallet.view_*",),
+        Capability.TRANSACTIONS_READ_ALL: ("transactions.view_*",),
+        Capability.PAYMENTS_READ_ALL: ("payments.view_*",),
+        Capability.PAYMENTS_REVIEW: ("payments.review_*",),
+        Capability.RECONCILIATION_READ: ("reconciliation.view_*",),
+        Capability.KYC_READ_ALL: ("compliance.view_*",),
+        Capability.AUDIT_READ: ("fintech_core.view_*",),
+        Capability.USERS_READ_ALL: ("users.view_*", "messaging.view_*"),
+        Capability.ORGANIZATIONS_READ_ALL: ("organizations.view_*",),
     }
 )
 
@@ -125,9 +125,7 @@ def permissions_of(role: Role) -> list[str]:
     """The patterns of the admin's permissions that a role has. A customer has none: the admin is for staff."""
     if role in CUSTOMER_ROLES:
         return []
-    return [
-        ADMIN_PERMISSIONS[capability] for capability in sorted(CAPABILITIES[role]) if capability in ADMIN_PERMISSIONS
-    ]
+    return [pattern for capability in sorted(CAPABILITIES[role]) for pattern in ADMIN_PERMISSIONS.get(capability, ())]
 
 
 def ensure_roles() -> None:

@@ -12,14 +12,12 @@ from fintech_core.security.actors import Actor
 from fintech_core.security.crypto import under_any_key
 from fintech_core.security.encrypted_fields import indexed, indexed_in
 from fintech_core.values.identifiers import InvalidIdentifier, normalise_email
-from users.enums import MessageState, SessionKind
+from users.enums import SessionKind
 from users.models import (
     ApiKey,
     FamiliarNetwork,
-    Message,
     RecoveryCode,
     RefreshToken,
-    Registration,
     Session,
     StepUpChallenge,
     TotpDevice,
@@ -82,6 +80,12 @@ def holder_of_phone(phone: str) -> User | None:
     return User.objects.filter(**indexed("phone", phone), phone_verified_at__isnull=False).first()
 
 
+def holder_id_of_phone(phone: str) -> uuid.UUID | None:
+    """The id of who has proved this E.164 number, active or not."""
+    holder = holder_of_phone(phone)
+    return holder.pk if holder else None
+
+
 def email_is_taken(email: str) -> bool:
     return User.objects.filter(**indexed("email", email), email_verified_at__isnull=False).exists()
 
@@ -135,12 +139,6 @@ def refresh_token_by_hash(token_hash: str) -> RefreshToken | None:
     return RefreshToken.objects.filter(token_hash=token_hash).select_related("session__user").first()
 
 
-def registrations_to_mail(*, now: datetime, limit: int) -> list[uuid.UUID]:
-    """Pending claims whose mail is due: the ones whose task got lost, and the ones whose mail server refused."""
-    due = Q(mailed_at__isnull=True, mail_due_at__lte=now, expires_at__gt=now)
-    return list(Registration.objects.filter(due).order_by("mail_due_at", "id").values_list("pk", flat=True)[:limit])
-
-
 def api_key_by_prefix(prefix: str) -> ApiKey | None:
     """The key with its user, whatever has become of either: the caller judges."""
     return ApiKey.objects.filter(prefix=prefix).select_related("user").first()
@@ -157,9 +155,3 @@ def api_keys_visible_to(actor: Actor) -> QuerySet[ApiKey]:
 
 def live_api_keys(*, now: datetime) -> QuerySet[ApiKey]:
     return ApiKey.objects.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), revoked_at__isnull=True)
-
-
-def messages_due(*, now: datetime, limit: int) -> list[uuid.UUID]:
-    """Messages to be tried now: those whose task got lost, and those that a server put off."""
-    due = Q(state=MessageState.QUEUED, due_at__lte=now, expires_at__gt=now)
-    return list(Message.objects.filter(due).order_by("due_at", "id").values_list("pk", flat=True)[:limit])

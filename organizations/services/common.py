@@ -15,7 +15,7 @@ from organizations.selectors import has_another_admin, role_in, roles_of
 from users.enums import Role
 from users.locks import lock_user
 from users.models import User
-from users.services import messages, set_customer_role
+from users.services import notices, set_customer_role
 
 
 class LastAdmin(DomainError):
@@ -82,4 +82,4 @@ def notify_member(*, user: User, organization: Organization, template: str, now:
     if user.is_active and (user.email_verified_at is not None or user.phone_verified_at is not None):
         at = now.strftime("%Y-%m-%d %H:%M UTC")
         context = {"organization": organization.legal_name, "at": at, "role": role}
-        messages.send_to_user(user=user, template=template, context=context, now=now)
+        notices.send_to_user(user=user, template=template, context=context, now=now)

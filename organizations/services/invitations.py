@@ -1,7 +1,6 @@
 """Invitations: a mailed token of 256 random bits, stored as a hash, good once, for the owner of the address alone."""
 
 import uuid
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
@@ -15,6 +14,8 @@ from fintech_core.exceptions import DomainError, InvalidTransition, NotFound, Pe
 from fintech_core.security.actors import Actor, ActorKind
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.encrypted_fields import crypto_columns, indexed
+from fintech_core.values.messages import MessageContent, QueuedMessage
+from messaging.services.messages import send_mail
 from organizations.enums import InvitationStatus, MemberRole
 from organizations.locks import lock_organization
 from organizations.models import Invitation, OrganizationMember
@@ -31,7 +32,6 @@ from users.locks import lock_user
 from users.models import User
 from users.selectors import user_by_verified_email
 from users.services import step_up
-from users.services.messages import send_mail
 
 LIFETIME = timedelta(days=7)
 MAX_OPEN = 100
@@ -132,10 +132,11 @@ def end_invitations_of(*, actor: Actor, user_id: uuid.UUID, email: str | None, n
     return len(found)
 
 
-def mail_is_worth_sending(context: Mapping[str, Any]) -> bool:
-    """Whether the invitation is still open. Wired to the worker that sends the mail."""
-    found = invitation_by_token(hash_token(context["token"]))
-    return found is not None and found.status_at(clock.now()) == InvitationStatus.OPEN
+def invitation_content(queued: QueuedMessage) -> MessageContent | None:
+    """What the mail says; None where the invitation isn't open any more. Called by the worker (fintech_core.wiring)."""
+    found = invitation_by_token(hash_token(queued.context["token"]))
+    still_open = found is not None and found.status_at(clock.now()) == InvitationStatus.OPEN
+    return MessageContent(queued.template, queued.context) if still_open else None
 
 
 def forget_invitations(*, user: User, now: datetime) -> int:

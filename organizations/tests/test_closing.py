@@ -14,6 +14,9 @@ from fintech_core.audit.models import AuditLog
 from fintech_core.db import clock
 from fintech_core.db.work import unit_of_work
 from fintech_core.outbox.models import OutboxEvent
+from messaging.enums import MessageKind
+from messaging.models import Message
+from messaging.services.delivery import rendered
 from offboarding.services.organizations import close_organization
 from organizations import services
 from organizations.enums import KybStatus, MemberRole, PayoutMethod
@@ -40,9 +43,8 @@ from transactions.schedules.models import TransferSchedule
 from transactions.schedules.services.schedules import create_schedule
 from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.transfers import create_transfer
-from users.enums import MessageKind, Role
-from users.models import ApiKey, Message, Session, User
-from users.services.delivery import rendered
+from users.enums import Role
+from users.models import ApiKey, Session, User
 from wallet.models import Wallet
 from wallet.services import close_wallet, freeze_wallet, open_own_wallet
 

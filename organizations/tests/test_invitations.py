@@ -15,6 +15,8 @@ from fintech_core.audit.models import AuditLog
 from fintech_core.db import clock
 from fintech_core.db.work import unit_of_work
 from fintech_core.outbox.models import OutboxEvent
+from messaging.models import Message
+from messaging.services.delivery import rendered
 from organizations import services
 from organizations.enums import MemberRole
 from organizations.models import Invitation, Organization, OrganizationMember
@@ -25,8 +27,7 @@ from tests.cast import Client, actor_for, client_for, clock_at, customer, key_cl
 from tests.forge import NOW, Forge
 from users.credentials import hash_token
 from users.enums import Role, Scope
-from users.models import Message, User
-from users.services.delivery import rendered
+from users.models import User
 
 URL = "/api/v1/organizations"
 ACCEPT = "/api/v1/invitations/accept"
@@ -88,7 +89,7 @@ def test_nothing_personal_is_stored_in_clear(alice_client: Client, acme: Organiz
 
     rows = [row.after for row in AuditLog.objects.all()] + [event.payload for event in OutboxEvent.objects.all()]
     stored = json.dumps(rows)
-    for table in ("organizations_invitation", "users_message"):
+    for table in ("organizations_invitation", "messaging_message"):
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT t::text FROM {table} t")
             stored += str(cursor.fetchall())

@@ -14,6 +14,7 @@ from fintech_core.audit.models import AuditLog
 from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import DomainError, PermissionDenied
 from fintech_core.security.actors import Actor
+from messaging.models import Message
 from organizations import services
 from organizations.enums import MemberRole
 from organizations.models import Organization, OrganizationMember
@@ -23,7 +24,7 @@ from tests.cast import SYSTEM, Client, actor_for, client_for, customer, with_per
 from tests.forge import Forge
 from users.enums import Role
 from users.locks import lock_user
-from users.models import ApiKey, Message, User
+from users.models import ApiKey, User
 from users.services import deactivate_user
 
 URL = "/api/v1/organizations"

@@ -1,7 +1,7 @@
-"""Tables of identity, by module: people, log-ins, second factors, API keys, networks, what is sent to them."""
+"""Tables of identity, by module: people, log-ins, second factors, API keys, networks, one-time codes."""
 
 from users.models.api_keys import ApiKey
-from users.models.messages import Message, OneTimeCode
+from users.models.codes import OneTimeCode
 from users.models.networks import FamiliarNetwork
 from users.models.people import HASH_LENGTH, MAX_KYC_LEVEL, Registration, User, UserManager
 from users.models.second_factor import RecoveryCode, TotpDevice
@@ -13,7 +13,6 @@ __all__ = [
     "MAX_KYC_LEVEL",
     "ApiKey",
     "FamiliarNetwork",
-    "Message",
     "OneTimeCode",
     "PasswordReset",
     "RecoveryCode",

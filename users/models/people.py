@@ -154,8 +154,7 @@ class User(AbstractBaseUser):
 class Registration(models.Model):
     """A claim of an address that nobody has proved yet. Not unique; dies with its password when another one is proved.
 
-    The mail is decided and sent by the worker: `mail_due_at` says when it is (next) to be tried, `mailed_at` that it
-    is done.
+    The mail is a message that names the row; its token is made when it is sent (`users.services.registrations`).
     """
 
     entity_type: ClassVar = "registration"
@@ -169,9 +168,6 @@ class Registration(models.Model):
     first_name = EncryptedTextField(empty=True)
     last_name = EncryptedTextField(empty=True)
     token_hash = models.CharField(max_length=HASH_LENGTH, null=True)  # noqa: DJ001 - unique, absent until mailed
-    mail_attempts = models.PositiveSmallIntegerField(default=0)
-    mail_due_at = models.DateTimeField()
-    mailed_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
 
@@ -183,7 +179,6 @@ class Registration(models.Model):
             models.Index(fields=["email_index_a"], name="registration_email_a"),
             models.Index(fields=["email_index_b"], name="registration_email_b"),
             models.Index(fields=["expires_at"], name="registration_expiry"),
-            models.Index(fields=["mail_due_at"], condition=Q(mailed_at__isnull=True), name="registration_mail_due"),
         ]
 
     def __str__(self) -> str:

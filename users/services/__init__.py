@@ -26,7 +26,6 @@ from users.services.api_keys import (
     revoke_somebodys_key,
 )
 from users.services.codes import purge_codes
-from users.services.delivery import prepare_message, settle_message, sweep_messages
 from users.services.enrolment import (
     Enrolment,
     SecondFactorAbsent,
@@ -39,13 +38,9 @@ from users.services.enrolment import (
     start_enrolment,
 )
 from users.services.erasure import erase_person
-from users.services.messages import notify_credential_change
+from users.services.notices import notify_credential_change
 from users.services.registrations import (
-    MAIL_TASK,
-    RegistrationMail,
     VerificationTokenInvalid,
-    confirm_registration_mail,
-    prepare_registration_mail,
     register,
     verify_email,
 )
@@ -72,14 +67,12 @@ from users.services.step_up import begin as begin_step_up
 from users.services.step_up import recipient as step_up_recipient
 
 __all__ = [
-    "MAIL_TASK",
     "PERSONAL_FIELDS",
     "EmailTaken",
     "Enrolment",
     "InvalidCredentials",
     "InvalidRefreshToken",
     "NewApiKey",
-    "RegistrationMail",
     "RoleNotAllowed",
     "SecondFactorAbsent",
     "SecondFactorEnrolmentRequired",
@@ -92,7 +85,6 @@ __all__ = [
     "TooManyApiKeys",
     "VerificationTokenInvalid",
     "begin_step_up",
-    "confirm_registration_mail",
     "create_api_key",
     "create_customer",
     "create_staff",
@@ -107,8 +99,6 @@ __all__ = [
     "log_out",
     "log_out_everywhere",
     "notify_credential_change",
-    "prepare_message",
-    "prepare_registration_mail",
     "provision_second_factor",
     "purge_challenges",
     "purge_codes",
@@ -127,10 +117,8 @@ __all__ = [
     "set_kyc",
     "set_password",
     "set_role",
-    "settle_message",
     "start_enrolment",
     "step_up_recipient",
-    "sweep_messages",
     "touch_admin_session",
     "update_profile",
     "verify_email",

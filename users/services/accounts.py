@@ -21,7 +21,7 @@ from users.locks import lock_user
 from users.models import User
 from users.passwords import unusable_password
 from users.selectors import confirmed_device, user_for_log_in
-from users.services import messages, step_up
+from users.services import notices, step_up
 from users.services.new_passwords import hash_new_password
 from users.services.revocation import end_open_credentials
 from wallet.services import open_wallet
@@ -184,7 +184,7 @@ def update_profile(*, actor: Actor, user_id: uuid.UUID, changes: Mapping[str, st
         if user.email_verified_at is None:
             raise LastVerifiedContact
         step_up.spend(actor=actor)
-        messages.notify_credential_change(user=user, what=CredentialChange.PHONE, now=now)
+        notices.notify_credential_change(user=user, what=CredentialChange.PHONE, now=now)
     for name in changed:
         setattr(user, name, changes[name])
     fields = list(changed)

@@ -24,7 +24,7 @@ from users.locks import lock_user
 from users.models import ApiKey
 from users.selectors import api_keys_visible_to, live_api_keys
 from users.services import step_up
-from users.services.messages import notify_credential_change
+from users.services.notices import notify_credential_change
 
 MAX_LIVE_KEYS = 20
 # How exact `last_used_at` is: a busy key writes its row once in this time, not at every request.

@@ -11,12 +11,14 @@ from fintech_core.db import clock
 from fintech_core.db.work import LostRace
 from fintech_core.security.actors import Actor
 from fintech_core.security.encrypted_fields import indexed
-from users.enums import CodePurpose, MessageKind
+from messaging.enums import MessageKind
+from messaging.services import messages, sms_caps
+from users.enums import CodePurpose
 from users.locks import lock_claims, lock_user
 from users.models import Registration, User
 from users.passwords import unusable_password
 from users.selectors import holder_of_phone, is_familiar_to_email, is_familiar_to_phone, user_for_log_in
-from users.services import codes, lockout, messages, sms_caps
+from users.services import codes, lockout, notices
 from users.services.accounts import EmailTaken, adopt_unverified, create_agent, create_customer_with_hash
 from users.services.sessions import TokenPair, open_session
 
@@ -74,7 +76,7 @@ def count_try(*, actor: Actor, purpose: CodePurpose, contact: str) -> None:
         purpose=purpose,
         subject=_subject(purpose, contact),
         familiar=_is_familiar(actor, purpose, contact),
-        notify_owner=lambda: messages.notify_contact_of_guesses(kind=kind, contact=contact, now=clock.now()),
+        notify_owner=lambda: notices.notify_contact_of_guesses(kind=kind, contact=contact, now=clock.now()),
     )
 
 

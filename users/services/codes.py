@@ -25,11 +25,11 @@ from fintech_core.db.clock import DatabaseNow
 from fintech_core.exceptions import DomainError
 from fintech_core.security import crypto
 from fintech_core.security.actors import Actor
+from messaging.sms import CODE_DIGITS, test_code
 from users.enums import CodePurpose
 from users.models import OneTimeCode
 from users.services import attempts
 from users.services.attempts import Guard, Standing
-from users.sms import CODE_DIGITS, test_code
 
 LIFETIME = timedelta(minutes=10)
 TRIES = 5

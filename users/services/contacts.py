@@ -17,12 +17,13 @@ from fintech_core.security import crypto
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.encrypted_fields import crypto_columns, indexed
+from messaging.services import messages, sms_caps
 from users.enums import CodePurpose, CredentialChange, EndReason
 from users.locks import lock_claims, lock_user, lock_users
 from users.models import Registration, User
 from users.passwords import unusable_password
 from users.selectors import holder_of_phone, is_familiar_network, user_for_log_in
-from users.services import codes, messages, sms_caps, step_up
+from users.services import codes, notices, step_up
 from users.services.revocation import end_open_credentials
 
 TEMPLATE = "contact_code"
@@ -95,7 +96,7 @@ def count_try(*, actor: Actor, purpose: CodePurpose) -> None:
         purpose=purpose,
         subject=_of(user_id),
         familiar=is_familiar_network(user_id=user_id, network=actor.network),
-        notify_owner=lambda: messages.notify_of_guesses(user=User.objects.get(pk=user_id), now=clock.now()),
+        notify_owner=lambda: notices.notify_of_guesses(user=User.objects.get(pk=user_id), now=clock.now()),
     )
 
 
@@ -111,7 +112,7 @@ def verify_phone(*, actor: Actor, phone: str, code: str) -> User:
     holder = holder_of_phone(phone)
     if holder is not None and holder.pk != user.pk:
         raise ContactCodeInvalid  # proved by somebody else meanwhile
-    messages.notify_credential_change(user=user, what=CredentialChange.PHONE, now=now)
+    notices.notify_credential_change(user=user, what=CredentialChange.PHONE, now=now)
     former = user.phone if user.phone_verified_at is not None and user.phone != phone else None
     user.phone, user.phone_verified_at = phone, now
     user.save(update_fields=[*crypto_columns("phone"), "phone_verified_at"])
@@ -140,7 +141,7 @@ def verify_email(*, actor: Actor, email: str, code: str) -> User:
     _consume(actor, CodePurpose.EMAIL_CHANGE, user, email, code, now)
     if claimant is not None and claimant.pk != user.pk:
         _evict(actor, locked[claimant.pk], email, now)
-    messages.notify_credential_change(user=user, what=CredentialChange.EMAIL, now=now)
+    notices.notify_credential_change(user=user, what=CredentialChange.EMAIL, now=now)
     former = user.email if user.email_verified_at is not None and user.email != email else None
     user.email, user.email_verified_at = email, now
     user.save(update_fields=[*crypto_columns("email"), "email_verified_at"])

@@ -24,7 +24,7 @@ from users.locks import lock_user
 from users.models import RecoveryCode, TotpDevice, User
 from users.models.second_factor import DIGITS, STEP_SECONDS
 from users.selectors import confirmed_device
-from users.services import messages, step_up
+from users.services import notices, step_up
 from users.services.revocation import end_open_credentials
 
 ISSUER = "Fintech Core"
@@ -236,4 +236,4 @@ def _end_others(actor: Actor, user: User, action: str, now: datetime, *, reason:
         actor=actor, user=user, reason=EndReason.SECOND_FACTOR_CHANGED, keep=actor.credential_id, now=now
     )
     record_and_publish(actor, action, user, after=ended, reason=reason)
-    messages.notify_credential_change(user=user, what=_NOTICES[action], now=now)
+    notices.notify_credential_change(user=user, what=_NOTICES[action], now=now)

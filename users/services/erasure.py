@@ -8,8 +8,9 @@ from datetime import datetime
 
 from fintech_core.security.actors import Actor
 from fintech_core.security.encrypted_fields import crypto_columns, indexed
+from messaging.services import messages
 from users.enums import EndReason
-from users.models import ApiKey, FamiliarNetwork, Message, PasswordReset, Registration, Session, User
+from users.models import ApiKey, FamiliarNetwork, PasswordReset, Registration, Session, User
 from users.passwords import unusable_password
 from users.services.enrolment import delete_factors
 from users.services.revocation import end_open_credentials
@@ -28,7 +29,7 @@ def erase_person(*, actor: Actor, user: User, now: datetime) -> dict[str, int]:
     FamiliarNetwork.objects.filter(user=user).delete()
     if user.email:
         Registration.objects.filter(**indexed("email", user.email)).delete()
-    _forget_messages(addresses)
+    messages.forget_recipients(contacts=addresses)
     user.email = user.phone = None
     user.first_name = user.last_name = ""
     user.email_verified_at = user.phone_verified_at = None
@@ -51,10 +52,3 @@ def erase_person(*, actor: Actor, user: User, now: datetime) -> dict[str, int]:
         ]
     )
     return counts
-
-
-def _forget_messages(addresses: list[str]) -> None:
-    """Those not yet sent: what was sent has forgotten its recipient already."""
-    waiting = Message.objects.filter(recipient__isnull=False).only("recipient")
-    mine = [message.pk for message in waiting.iterator() if message.recipient in addresses]
-    Message.objects.filter(pk__in=mine).delete()

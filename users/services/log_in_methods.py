@@ -10,7 +10,7 @@ from fintech_core.security.capabilities import Capability
 from users.enums import CredentialChange
 from users.locks import lock_user
 from users.models import User
-from users.services import messages, step_up
+from users.services import notices, step_up
 from users.services.revocation import end_open_credentials
 
 
@@ -48,5 +48,5 @@ def set_email_code_log_in(*, actor: Actor, enabled: bool) -> User:
         after={"email_code_log_in": enabled, **ended},
     )
     what = CredentialChange.EMAIL_CODE_LOG_IN_ON if enabled else CredentialChange.EMAIL_CODE_LOG_IN_OFF
-    messages.notify_credential_change(user=user, what=what, now=now)
+    notices.notify_credential_change(user=user, what=what, now=now)
     return user

@@ -12,6 +12,7 @@ from fintech_core.limits import budgets
 from fintech_core.security import crypto
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
+from messaging.services import messages
 from users.authentication import actor_of_user
 from users.credentials import hash_token, new_token
 from users.enums import CredentialChange
@@ -19,7 +20,7 @@ from users.locks import lock_user, lock_users
 from users.models import PasswordReset, User
 from users.passwords import password_matches
 from users.selectors import user_by_verified_email
-from users.services import lockout, messages, second_factor, step_up
+from users.services import lockout, notices, second_factor, step_up
 from users.services.accounts import set_password
 
 RESET_LIFETIME = timedelta(minutes=30)
@@ -144,4 +145,4 @@ def _live_reset(token_hash: str) -> PasswordReset | None:
 
 def _set(actor: Actor, user: User, password: str, field: str, now: datetime) -> None:
     set_password(actor=actor, user_id=user.pk, password=password, now=now, field=field)
-    messages.notify_credential_change(user=user, what=CredentialChange.PASSWORD, now=now)
+    notices.notify_credential_change(user=user, what=CredentialChange.PASSWORD, now=now)

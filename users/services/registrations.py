@@ -4,21 +4,20 @@ Whoever registers learns nothing about the address: known or not, the request ha
 answers the same. What is mailed is decided in the worker: a token, or a notice to the one who has the account.
 """
 
-import uuid
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F
 
 from fintech_core.audit.records import record_and_publish
 from fintech_core.db import clock
 from fintech_core.exceptions import DomainError
-from fintech_core.outbox.queue import enqueue
 from fintech_core.security.actors import Actor
 from fintech_core.security.encrypted_fields import indexed
+from fintech_core.values.messages import MessageContent, MessageRule, QueuedMessage
+from messaging.services import messages
 from users.credentials import hash_token, new_token
 from users.enums import RegistrationStatus
 from users.locks import lock_claims
@@ -27,10 +26,7 @@ from users.selectors import email_is_taken, user_for_log_in
 from users.services.accounts import adopt_unverified, create_customer_with_hash
 from users.services.new_passwords import hash_new_password
 
-MAIL_TASK = "users.send_registration_mail"
-# A try that isn't confirmed in time is made again: 1, 2, 4 ... 64 minutes apart, until the claim expires.
-MAIL_RETRY = timedelta(minutes=1)
-MAX_MAIL_DOUBLINGS = 6
+TEMPLATE, KNOWN_TEMPLATE = "verify_email", "account_exists"
 
 
 class VerificationTokenInvalid(DomainError):
@@ -45,14 +41,6 @@ class Registered:
 
     email: str
     status: RegistrationStatus
-
-
-@dataclass(frozen=True, slots=True)
-class RegistrationMail:
-    """What the worker is to send: `token` for a new address, None for the notice to an address that is known."""
-
-    recipient: str
-    token: str | None
 
 
 def register(
@@ -72,20 +60,29 @@ def register(
         phone=phone or None,
         first_name=first_name,
         last_name=last_name,
-        mail_due_at=now,
         created_at=now,
         expires_at=now + settings.EMAIL_TOKEN_LIFETIME,
     )
     claim.save(force_insert=True)
     record_and_publish(actor, "registration.created", claim)
     if settings.EMAIL_VERIFICATION:
-        enqueue(MAIL_TASK, str(claim.pk))
+        _queue_mail(claim, now)
         return Registered(email, RegistrationStatus.VERIFICATION_SENT)
     if email_is_taken(email):
-        enqueue(MAIL_TASK, str(claim.pk))  # development without verification: the owner still gets the notice
+        _queue_mail(claim, now)  # development without verification: the owner still gets the notice
     else:
         _prove(actor, claim, now)
     return Registered(email, RegistrationStatus.VERIFIED)
+
+
+def _queue_mail(claim: Registration, now: datetime) -> None:
+    messages.send_mail(
+        template=TEMPLATE,
+        address=claim.email,
+        context={"registration": str(claim.pk)},
+        lifetime=settings.EMAIL_TOKEN_LIFETIME,
+        now=now,
+    )
 
 
 def verify_email(*, actor: Actor, token: str) -> Registered:
@@ -124,34 +121,39 @@ def _prove(actor: Actor, claim: Registration, now: datetime) -> User:
     return user
 
 
-def prepare_registration_mail(*, actor: Actor, registration_id: uuid.UUID, now: datetime) -> RegistrationMail | None:
-    """Take the next try of a claim's mail and decide what it says; None where there is nothing to send (any more).
+def _lock_registrations(queued: QueuedMessage) -> None:
+    lock_claims(queued.recipient)
 
-    One conditional UPDATE takes the try, so two workers don't both send. The token exists in clear only in the mail.
+
+def _mail_content(queued: QueuedMessage) -> MessageContent | None:
+    """A token for a new address, or the notice to the owner of a known one; None where the claim is gone.
+
+    The token exists in clear in the mail alone. Each try has one of its own, so that the one before is worth nothing.
     """
-    claim = Registration.objects.filter(pk=registration_id).first()
+    claims = Registration.objects.filter(pk=queued.context["registration"])
+    claim = claims.first()
     if claim is None:
         return None
-    token = None if email_is_taken(claim.email) else new_token()
-    delay = MAIL_RETRY * 2 ** min(claim.mail_attempts, MAX_MAIL_DOUBLINGS)
-    taken = Registration.objects.filter(
-        pk=registration_id, mailed_at__isnull=True, mail_due_at__lte=now, expires_at__gt=now
-    ).update(
-        token_hash=hash_token(token) if token else None,
-        mail_attempts=F("mail_attempts") + 1,
-        mail_due_at=now + delay,
-    )
-    return RegistrationMail(recipient=claim.email, token=token) if taken else None
+    if email_is_taken(claim.email):
+        claims.update(token_hash=None)
+        return MessageContent(KNOWN_TEMPLATE, {})
+    token = new_token()
+    claims.update(token_hash=hash_token(token))
+    hours = int(settings.EMAIL_TOKEN_LIFETIME.total_seconds() // 3600)
+    return MessageContent(TEMPLATE, {"token": token, "hours": hours})
 
 
-def confirm_registration_mail(*, actor: Actor, registration_id: uuid.UUID, now: datetime) -> None:
+def _mail_sent(queued: QueuedMessage) -> None:
     """The mail server took it. A claim of a known address has no further use: it goes, with its password."""
-    claim = Registration.objects.filter(pk=registration_id).first()
+    actor = Actor.system("task.send_message")
+    claim = Registration.objects.filter(pk=queued.context["registration"]).first()
     if claim is None:
         return
     if claim.token_hash is None:
         record_and_publish(actor, "registration.notice_sent", claim)
         Registration.objects.filter(pk=claim.pk).delete()
         return
-    Registration.objects.filter(pk=claim.pk).update(mailed_at=now)
     record_and_publish(actor, "registration.mail_sent", claim)
+
+
+MAIL_RULE = MessageRule(content=_mail_content, lock=_lock_registrations, sent=_mail_sent)

@@ -24,7 +24,7 @@ from fintech_core.security.crypto import keyed_digest
 from users.credentials import hash_token
 from users.models import RecoveryCode, TotpDevice, User
 from users.selectors import confirmed_device, is_familiar_network
-from users.services import attempts, codes, messages
+from users.services import attempts, codes, notices
 from users.services.attempts import Guard, Standing
 
 ENROLMENT_SCOPE = "second_factor_enrolment"
@@ -87,7 +87,7 @@ def count_try(*, actor: Actor, user_id: uuid.UUID, otp: str) -> None:
             guard=_guard(actor),
             subject=_subject(user_id),
             standing=_standing(actor, user_id),
-            notify_owner=lambda: messages.notify_of_guesses(user=User.objects.get(pk=user_id), now=clock.now()),
+            notify_owner=lambda: notices.notify_of_guesses(user=User.objects.get(pk=user_id), now=clock.now()),
         )
 
 

@@ -18,10 +18,12 @@ from fintech_core.db.clock import DatabaseNow
 from fintech_core.exceptions import DomainError, PermissionDenied
 from fintech_core.security.actors import Actor, ActorKind
 from fintech_core.security.crypto import Digest, keyed_digest, under_any_key
-from users.enums import CodePurpose, MessageKind, StepUpChannel
+from messaging.enums import MessageKind
+from messaging.services import sms_caps
+from users.enums import CodePurpose, StepUpChannel
 from users.models import StepUpChallenge, User
 from users.selectors import confirmed_device, is_familiar_network, open_step_up
-from users.services import codes, messages, second_factor, sms_caps
+from users.services import codes, notices, second_factor
 
 LIFETIME = timedelta(minutes=10)
 TEMPLATE = "step_up"
@@ -99,7 +101,7 @@ def count_try(*, actor: Actor, fingerprint: bytes, code: str) -> None:
             purpose=CodePurpose.STEP_UP,
             subject=_subject(challenge.user_id),
             familiar=is_familiar_network(user_id=challenge.user_id, network=actor.network),
-            notify_owner=lambda: messages.notify_of_guesses(user=challenge.user, now=clock.now()),
+            notify_owner=lambda: notices.notify_of_guesses(user=challenge.user, now=clock.now()),
         )
 
 
@@ -180,7 +182,7 @@ def _is_by_message(user: User, payment: str) -> bool:
 def _send_code(actor: Actor, user: User, binding: bytes, what: str, now: datetime) -> StepUpChannel:
     sent: list[MessageKind] = []
     by_phone = user.email is None or user.email_verified_at is None
-    if by_phone and not sms_caps.reaches_owner(user):
+    if by_phone and not _reaches_phone(user):
         raise StepUpUnavailable
     codes.issue(
         actor=actor,
@@ -188,7 +190,7 @@ def _send_code(actor: Actor, user: User, binding: bytes, what: str, now: datetim
         subject=_subject(user.pk),
         binding=binding,
         deliver=lambda digits: sent.append(
-            messages.send_to_user(
+            notices.send_to_user(
                 user=user,
                 template=TEMPLATE,
                 context={"code": digits, "what": what, "user": str(user.pk)},
@@ -199,6 +201,12 @@ def _send_code(actor: Actor, user: User, binding: bytes, what: str, now: datetim
         phone=(user.phone or "") if by_phone else "",
     )
     return StepUpChannel(sent[0].value)
+
+
+def _reaches_phone(user: User) -> bool:
+    if user.phone is None or user.phone_verified_at is None:
+        return False
+    return sms_caps.reaches_owner(user_id=user.pk, phone=user.phone)
 
 
 def _is_right(actor: Actor, challenge: StepUpChallenge, code: str) -> bool:

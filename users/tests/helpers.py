@@ -9,10 +9,13 @@ from unittest import mock
 
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.core import mail
+from django.db.models import QuerySet
 
+from messaging import tasks
+from messaging.models import Message
 from tests.cast import PASSWORD, clock_at
-from users import tasks
-from users.models import Registration, User
+from users.models import User
+from users.services import registrations
 
 AUTH = "/api/v1/auth"
 EMAIL = "carol@customer.example"
@@ -37,9 +40,13 @@ def register(client: Any, email: str = EMAIL, password: str = PASSWORD, **more: 
 
 
 def deliver_mails() -> None:
-    """Do what the worker does for every pending claim, oldest first."""
-    for registration_id in Registration.objects.order_by("created_at", "id").values_list("pk", flat=True):
-        tasks.send_registration_mail(str(registration_id))
+    """Do what the worker does for the mail of every registration, oldest first."""
+    for message_id in registration_mails().values_list("pk", flat=True):
+        tasks.send_message(str(message_id))
+
+
+def registration_mails() -> QuerySet[Message]:
+    return Message.objects.filter(template=registrations.TEMPLATE).order_by("created_at", "id")
 
 
 def mailed_token() -> str:

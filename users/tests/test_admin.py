@@ -9,9 +9,10 @@ from django.utils import timezone
 
 from fintech_core.audit.models import AuditLog
 from fintech_core.security.capabilities import Capability
+from messaging.models import Message
 from tests.cast import PASSWORD, anonymous_client, staff, with_personal
 from users.enums import STAFF_ROLES, Role
-from users.models import Message, Registration, Session, User
+from users.models import Registration, Session, User
 from users.roles import CAPABILITIES
 from users.tests.helpers import log_in, me, register
 

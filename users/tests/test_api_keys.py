@@ -21,6 +21,7 @@ from fintech_core.exceptions import PermissionDenied
 from fintech_core.outbox.models import OutboxEvent
 from fintech_core.security.actors import Actor, ActorKind
 from fintech_core.security.capabilities import Capability, alternatives
+from messaging.models import Message
 from tests.cast import (
     PASSWORD,
     SYSTEM,
@@ -39,7 +40,7 @@ from transactions.ledger.models import Transaction
 from users import services
 from users.api_key_authentication import actor_of_key
 from users.enums import STAFF_ROLES, CredentialChange, Role, Scope
-from users.models import ApiKey, Message, User
+from users.models import ApiKey, User
 from users.scopes import SCOPES
 from users.services.api_keys import MAX_LIVE_KEYS
 from users.tests.helpers import field_errors, problem

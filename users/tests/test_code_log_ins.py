@@ -16,11 +16,14 @@ from django.utils import timezone
 
 from fintech_core.audit.models import AuditLog
 from fintech_core.db.work import unit_of_work
+from messaging import tasks
+from messaging.enums import MessageState
+from messaging.models import Message
+from messaging.sms import memory
 from tests.cast import PASSWORD, SYSTEM, anonymous_client, customer, with_personal
-from users import services, tasks
-from users.enums import MessageState, Role
-from users.models import Message, OneTimeCode, Registration, Session, User
-from users.sms import memory
+from users import services
+from users.enums import Role
+from users.models import OneTimeCode, Registration, Session, User
 from users.tests import timing
 from users.tests.authenticators import enrol
 from users.tests.helpers import AUTH, EMAIL, at, counted_hashes, deliver_mails, log_in, me, problem, refresh, register

@@ -15,11 +15,23 @@ from django.utils import timezone
 from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import DomainError
 from fintech_core.security.encrypted_fields import indexed
+from messaging import tasks
 from tests.cast import PASSWORD, SYSTEM, anonymous_client, customer
 from users import services
 from users.models import RefreshToken, Registration, Session, User
 from users.passwords import password_matches
-from users.tests.helpers import AUTH, EMAIL, deliver_mails, log_in, mailed_token, me, problem, refresh, register
+from users.tests.helpers import (
+    AUTH,
+    EMAIL,
+    deliver_mails,
+    log_in,
+    mailed_token,
+    me,
+    problem,
+    refresh,
+    register,
+    registration_mails,
+)
 from wallet.models import Wallet
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -69,10 +81,8 @@ def test_two_proofs_of_one_address_make_one_customer() -> None:
     tokens = []
     for number in range(2):
         register(client, password=f"password of claim number {number}")
-    for registration_id in Registration.objects.values_list("pk", flat=True):
-        from users import tasks
-
-        tasks.send_registration_mail(str(registration_id))
+    for message_id in registration_mails().values_list("pk", flat=True):
+        tasks.send_message(str(message_id))
         tokens.append(mailed_token())
     before = deadlocks()
 
@@ -105,13 +115,11 @@ def test_racing_creations_of_one_address_are_one_account_and_clean_refusals() ->
 
 
 def test_two_workers_send_one_mail() -> None:
-    from users import tasks
-
     register(anonymous_client())
-    claim = str(Registration.objects.get().pk)
+    message = str(registration_mails().get().pk)
     mail.outbox.clear()
 
-    at_once([lambda: tasks.send_registration_mail(claim)] * 4)
+    at_once([lambda: tasks.send_message(message)] * 4)
 
     assert len(mail.outbox) == 1
     deliver_mails()

@@ -7,10 +7,11 @@ from django.core import mail
 from django.utils import timezone
 
 from fintech_core.db.work import unit_of_work
+from messaging.models import Message
+from messaging.sms import memory
 from tests.cast import PASSWORD, SYSTEM, client_for
 from users import services
-from users.models import Message, PasswordReset, Registration, Session, User
-from users.sms import memory
+from users.models import PasswordReset, Registration, Session, User
 from users.tests.helpers import AUTH, EMAIL, log_in, problem, register
 from users.tests.test_code_log_ins import (
     PHONE,

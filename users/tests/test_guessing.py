@@ -16,12 +16,13 @@ from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import TooManyAttempts
 from fintech_core.limits.models import AttemptBudget
 from fintech_core.security.actors import Actor
+from messaging.models import Message
+from messaging.sms import memory
 from tests.cast import PASSWORD, SYSTEM, anonymous_client, client_for, move_clock
 from users.enums import CodePurpose
-from users.models import FamiliarNetwork, Message, OneTimeCode, Session, User
+from users.models import FamiliarNetwork, OneTimeCode, Session, User
 from users.services import attempts, code_log_ins, codes, lockout, second_factor
 from users.services.attempts import Standing
-from users.sms import memory
 from users.tests.authenticators import enrol
 from users.tests.helpers import AUTH, counted_hashes, log_in, mailed_token, problem
 from users.tests.test_code_log_ins import MAIL, deliver, mailed_code, other

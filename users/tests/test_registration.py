@@ -1,5 +1,7 @@
 """POST /auth/register and /auth/email/verify: claims, their proof, and that nobody learns who has an account."""
 
+import json
+import re
 import smtplib
 from datetime import timedelta
 from typing import Any
@@ -11,6 +13,8 @@ from django.utils import timezone
 
 from fintech_core.audit.models import AuditLog
 from fintech_core.security.encrypted_fields import indexed
+from messaging.enums import MessageState
+from messaging.tasks import send_message, sweep_messages
 from tests.cast import PASSWORD, clock_at
 from users import tasks
 from users.models import Registration, User
@@ -24,6 +28,7 @@ from users.tests.helpers import (
     mailed_token,
     problem,
     register,
+    registration_mails,
 )
 from wallet.models import Wallet
 
@@ -71,7 +76,7 @@ def test_the_token_is_stored_as_a_hash_only_and_mailed_to_the_claimed_address(an
     claim = Registration.objects.get()
     token = mailed_token()
     assert mail.outbox[0].to == [EMAIL]
-    assert claim.mailed_at is not None
+    assert registration_mails().get().state == MessageState.SENT
     assert token not in str(Registration.objects.values().get())
     assert len(claim.token_hash or "") == 64
 
@@ -105,9 +110,10 @@ def test_a_known_address_gets_the_same_answer_and_a_notice_by_mail(anonymous: An
 
 
 def test_both_branches_run_the_same_statements(anonymous: Any, alice: User, django_assert_num_queries: Any) -> None:
-    with django_assert_num_queries(7):  # database there, familiar network, clock, transaction, claim, audit row, end
+    # Database there, familiar network, clock, transaction, claim, audit row, message, end.
+    with django_assert_num_queries(8):
         register(anonymous)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         register(anonymous, alice.email)
 
 
@@ -236,25 +242,49 @@ def test_the_mail_task_sends_once_however_often_it_runs(anonymous: Any) -> None:
 
 def test_a_mail_that_failed_is_sent_by_the_sweep(anonymous: Any) -> None:
     register(anonymous)
-    with mock.patch("users.mail.EmailMessage.send", side_effect=smtplib.SMTPServerDisconnected):
+    with mock.patch("messaging.transport.EmailMessage.send", side_effect=smtplib.SMTPServerDisconnected):
         deliver_mails()
-    claim = Registration.objects.get()
-    assert (claim.mailed_at, claim.mail_attempts) == (None, 1)
+    message = registration_mails().get()
+    assert (message.state, message.attempts) == (MessageState.QUEUED, 1)
 
     later = timezone.now() + timedelta(minutes=2)
-    with clock_at(later), mock.patch("users.tasks.enqueue") as enqueued:
-        tasks.purge_credentials()
-        enqueued.assert_called_once_with("users.send_registration_mail", str(claim.pk))
-        tasks.send_registration_mail(str(claim.pk))
+    with clock_at(later), mock.patch("messaging.services.delivery.enqueue") as enqueued:
+        sweep_messages()
+        enqueued.assert_called_once_with("messaging.send_message", str(message.pk))
+        send_message(str(message.pk))
 
     assert len(mail.outbox) == 1
     assert verify(anonymous, mailed_token()).status_code == 200
 
 
-def test_the_task_of_a_claim_that_is_gone_does_nothing() -> None:
-    tasks.send_registration_mail("00000000-0000-7000-8000-000000000000")
+def test_the_mail_of_a_claim_that_is_gone_is_withheld(anonymous: Any) -> None:
+    register(anonymous)
+    Registration.objects.all().delete()
+
+    deliver_mails()
 
     assert mail.outbox == []
+    assert registration_mails().get().state == MessageState.WITHHELD
+
+
+def test_the_queued_mail_holds_no_token_and_a_second_try_has_a_new_one(anonymous: Any) -> None:
+    register(anonymous)
+    message = registration_mails().get()
+    assert json.loads(message.context or "") == {"registration": str(Registration.objects.get().pk)}
+    bodies = []
+
+    def fails(mail_message: Any) -> None:
+        bodies.append(mail_message.body)
+        raise smtplib.SMTPServerDisconnected
+
+    with mock.patch("messaging.transport.EmailMessage.send", fails):
+        deliver_mails()
+    with clock_at(timezone.now() + timedelta(minutes=2)):
+        deliver_mails()
+
+    [first] = re.findall(r"^[A-Za-z0-9_-]{43}$", bodies[0], re.MULTILINE)
+    assert problem(verify(anonymous, first)) == (422, "verification_token_invalid")
+    assert verify(anonymous, mailed_token()).status_code == 200
 
 
 @pytest.mark.parametrize(

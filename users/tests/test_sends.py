@@ -10,8 +10,9 @@ import pytest
 
 from fintech_core.limits import counters
 from fintech_core.security.crypto import keyed_digest
+from messaging.models import Message
 from tests.cast import PASSWORD, anonymous_client, client_for
-from users.models import Message, Session, User
+from users.models import Session, User
 from users.tests.authenticators import enrol
 from users.tests.helpers import AUTH, problem
 from users.tests.test_code_log_ins import other

@@ -13,10 +13,11 @@ from django.utils import timezone
 
 from fintech_core.audit.models import AuditLog
 from fintech_core.db.models import IdempotencyRecord
+from messaging import tasks
+from messaging.models import Message
 from tests.cast import Client, client_for, fund_wallet, key_client, kyc, stop_clock
 from transactions.ledger.models import Transaction
-from users import tasks
-from users.models import ApiKey, Message, OneTimeCode, StepUpChallenge, User
+from users.models import ApiKey, OneTimeCode, StepUpChallenge, User
 from users.tests.authenticators import enrol
 from users.tests.helpers import field_errors, problem
 

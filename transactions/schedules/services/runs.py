@@ -40,7 +40,7 @@ from transactions.transfers.services.transfers import create_transfer
 from users.enums import Role
 from users.models import User
 from users.roles import CAPABILITIES
-from users.services import StepUpRequired, messages
+from users.services import StepUpRequired, notices
 from wallet.selectors import open_wallet_of
 
 JOB = "beat.run_schedules"
@@ -161,7 +161,7 @@ def _notify_owner(schedule: TransferSchedule, now: datetime) -> None:
     user = User.objects.get(pk=schedule.owner_id)
     if user.is_active and (user.email_verified_at is not None or user.phone_verified_at is not None):
         context = {"money": str(Money(schedule.amount, schedule.currency)), "at": now.strftime("%Y-%m-%d %H:%M UTC")}
-        messages.send_to_user(user=user, template=TEMPLATE, context=context, now=now)
+        notices.send_to_user(user=user, template=TEMPLATE, context=context, now=now)
 
 
 def _is_due(schedule: TransferSchedule, now: datetime) -> bool:

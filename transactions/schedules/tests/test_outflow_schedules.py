@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from fintech_core.db.work import unit_of_work
+from messaging.enums import MessageKind
+from messaging.models import Message
+from messaging.services.delivery import rendered
 from tests.cast import actor_for, clock_at, fund_wallet, kyc
 from transactions.schedules import recurrence
 from transactions.schedules.enums import BusinessDayRule, Frequency
@@ -19,11 +22,9 @@ from transactions.schedules.tests.factories import AtTime, job_at, runs_of
 from transactions.transfers.models import UnconfirmedOutflow
 from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.transfers import create_transfer
-from users.enums import MessageKind
-from users.models import Message, User
+from users.models import User
 from users.selectors import user_by_verified_email
 from users.services import StepUpRequired
-from users.services.delivery import rendered
 from wallet.models import Wallet
 
 __all__ = ["job_at"]

@@ -102,7 +102,11 @@ def _who(access: Access, without: Collection[Role] = ()) -> tuple[str, str, str,
 def _lists() -> Iterator[tuple[str, ...]]:
     for page in admin.site._registry.values():
         permission = f"{page.opts.app_label}.view_{page.opts.model_name}"
-        opens = [name for name, pattern in ADMIN_PERMISSIONS.items() if fnmatchcase(permission, pattern)]
+        opens = [
+            name
+            for name, patterns in ADMIN_PERMISSIONS.items()
+            if any(fnmatchcase(permission, pattern) for pattern in patterns)
+        ]
         roles = [role for role in Role if role in STAFF_ROLES and not CAPABILITIES[role].isdisjoint(opens)]
         filters = [*map(_filter_name, page.list_filter), *getattr(page, "extra_lookups", ())]
         url = f"/admin/{page.opts.app_label}/{page.opts.model_name}/"

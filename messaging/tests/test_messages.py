@@ -10,12 +10,15 @@ from django.core import mail
 from django.db import IntegrityError
 
 from fintech_core.db.work import unit_of_work
+from messaging import sms, tasks
+from messaging.enums import MessageState
+from messaging.models import Message
+from messaging.services import delivery, messages
+from messaging.sms import memory
 from tests.cast import SYSTEM
-from users import sms, tasks
-from users.enums import CredentialChange, MessageState
-from users.models import Message, User
-from users.services import delivery, messages
-from users.sms import memory
+from users.enums import CredentialChange
+from users.models import User
+from users.services import notices
 from users.tests.helpers import at
 
 pytestmark = pytest.mark.django_db
@@ -53,7 +56,7 @@ def send(message: Message, after: timedelta = timedelta(0)) -> Message:
 def sms_answers(*deliveries: sms.Delivery) -> Any:
     provider = mock.Mock()
     provider.send.side_effect = deliveries
-    return mock.patch("users.sms.provider", return_value=provider)
+    return mock.patch("messaging.sms.provider", return_value=provider)
 
 
 def test_a_mail_is_sent_once_and_forgotten() -> None:
@@ -87,9 +90,9 @@ def test_recipient_and_words_are_ciphertexts_and_the_queue_gets_the_id_alone(
             actor=SYSTEM, template="credential_changed", phone=PHONE, context={"code": "987654"}, now=NOW
         )
 
-    app.send_task.assert_called_once_with("users.send_message", args=(str(queued.pk),))
+    app.send_task.assert_called_once_with("messaging.send_message", args=(str(queued.pk),))
     with connection.cursor() as cursor:
-        cursor.execute("SELECT users_message::text FROM users_message")
+        cursor.execute("SELECT messaging_message::text FROM messaging_message")
         (row,) = cursor.fetchone()
     assert [secret for secret in (PHONE[1:], "987654") if secret in row] == []
 
@@ -101,7 +104,7 @@ def test_a_mail_that_failed_is_tried_again_with_growing_pauses(error: Exception)
     after = timedelta(0)
 
     for _ in range(3):
-        with mock.patch("users.letters.EmailMessage.send", side_effect=error):
+        with mock.patch("messaging.transport.EmailMessage.send", side_effect=error):
             tried = send(queued, after)
         assert tried.state == MessageState.QUEUED
         pauses.append(tried.due_at - NOW - after)
@@ -116,7 +119,7 @@ def test_a_recipient_whom_the_server_refuses_for_good_is_not_tried_again() -> No
     queued = queue_mail()
     refusal = smtplib.SMTPRecipientsRefused({"carol@customer.example": (550, b"no such user carol")})
 
-    with mock.patch("users.letters.EmailMessage.send", side_effect=refusal):
+    with mock.patch("messaging.transport.EmailMessage.send", side_effect=refusal):
         settled = send(queued)
 
     assert (settled.state, settled.provider_code, settled.recipient) == ("refused", 550, None)
@@ -148,12 +151,12 @@ def test_a_worker_that_dies_in_the_middle_resends_the_mail_and_not_the_text_mess
     for message in (letter, text):
         unit_of_work(lambda message=message: delivery.prepare_message(message_id=message.pk, now=NOW))
 
-    with at(NOW + timedelta(minutes=9)), mock.patch("users.services.delivery.enqueue") as enqueued:
+    with at(NOW + timedelta(minutes=9)), mock.patch("messaging.services.delivery.enqueue") as enqueued:
         tasks.sweep_messages()
     with at(NOW + timedelta(minutes=10)):
         tasks.sweep_messages()
 
-    enqueued.assert_called_once_with("users.send_message", str(letter.pk))
+    enqueued.assert_called_once_with("messaging.send_message", str(letter.pk))
     assert Message.objects.get(pk=text.pk).state == MessageState.UNKNOWN
 
 
@@ -183,7 +186,7 @@ def test_the_owner_is_told_by_mail_or_to_the_phone_and_a_claim_hears_nothing(ali
     unproved = User(email="x@y.example")
 
     for user in (alice, bob, unproved):
-        messages.notify_credential_change(user=user, what=CredentialChange.PASSWORD, now=NOW)
+        notices.notify_credential_change(user=user, what=CredentialChange.PASSWORD, now=NOW)
 
     queued = Message.objects.order_by("kind")
     assert [(m.kind, m.recipient) for m in queued] == [("email", alice.email), ("sms", PHONE)]

@@ -10,10 +10,10 @@ from types import MappingProxyType
 
 from django.conf import settings
 
-from users.sms.base import Delivery, NoSms, Outcome, SmsProvider
-from users.sms.console import ConsoleSms
-from users.sms.memory import MemorySms
-from users.sms.smsru import SmsRu
+from messaging.sms.base import Delivery, NoSms, Outcome, SmsProvider
+from messaging.sms.console import ConsoleSms
+from messaging.sms.memory import MemorySms
+from messaging.sms.smsru import SmsRu
 
 PROVIDERS: Mapping[str, Callable[[], SmsProvider]] = MappingProxyType(
     {"console": ConsoleSms, "memory": MemorySms, "none": NoSms, "smsru": SmsRu}

@@ -16,6 +16,7 @@ the first one in a window raises the alarm: a log line of level error and an aud
 """
 
 import json
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,10 +32,10 @@ from fintech_core.http import client_address
 from fintech_core.limits import budgets
 from fintech_core.security.actors import Actor
 from fintech_core.security.crypto import Digest, keyed_digest, under_any_key
-from users.enums import SmsRefusal
-from users.models import Message, User
-from users.selectors import holder_of_phone, is_familiar_network, is_familiar_to_phone
-from users.sms import test_code
+from fintech_core.wiring import wired
+from messaging.enums import SmsRefusal
+from messaging.models import Message
+from messaging.sms import test_code
 
 OWNERS, OTHERS = "owners", "others"
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -87,8 +88,8 @@ def demand_served(phone: str, *, network: bytes = b"") -> None:
     """
     if is_served(phone):
         return
-    familiar = is_familiar_to_phone(phone, network)
-    is_held = holder_of_phone(phone) is not None
+    familiar = wired().is_familiar_to_phone(phone, network)
+    is_held = wired().holder_of_phone(phone) is not None
     if not familiar:
         _log_country(phone, is_held=is_held)
         raise CountryNotServed
@@ -104,13 +105,11 @@ def region_of(phone: str) -> str | None:
     return region
 
 
-def reaches_owner(user: User) -> bool:
-    """Whether a text message to the account's own proved number would be sent, as far as is known."""
-    if user.phone is None or user.phone_verified_at is None:
-        return False
-    if test_code(user.phone) is not None:
+def reaches_owner(*, user_id: uuid.UUID, phone: str) -> bool:
+    """Whether a text message to the number that the account has proved would be sent, as far as is known."""
+    if test_code(phone) is not None:
         return True
-    cap = _of_account(user, _TO_OWNER)
+    cap = _of_account(user_id, _TO_OWNER)
     used_up = budgets.is_used_up(scope=cap.scope, subject=cap.subject, limit=cap.limit)
     return settings.SMS_PROVIDER != "none" and not used_up
 
@@ -125,7 +124,7 @@ def refusal_of(message: Message) -> SmsRefusal | None:
         return None  # nothing goes out
     owner, caps = _owner_and_caps(message)
     if owner is None and not is_served(phone):
-        _log_country(phone, is_held=holder_of_phone(phone) is not None)
+        _log_country(phone, is_held=wired().holder_of_phone(phone) is not None)
         return SmsRefusal.COUNTRY
     taken: list[Cap] = []
     for cap in caps:
@@ -155,28 +154,28 @@ def confirmed(phone: str) -> None:
     budgets.give_back(scope=UNCONFIRMED, subject=_prefix_digest(phone))
 
 
-def _owner_and_caps(message: Message) -> tuple[User | None, list[Cap]]:
+def _owner_and_caps(message: Message) -> tuple[uuid.UUID | None, list[Cap]]:
     """Whose share the message is counted in (None: everyone else's), and its caps in the order they are taken in."""
     phone = message.recipient or ""
     origin = json.loads(message.context or "{}").get(ORIGIN)
-    holder = holder_of_phone(phone)
+    holder = wired().holder_of_phone(phone)
     if origin == _TO_OWNER:
         return holder, list(_caps_of_owner(holder, _TO_OWNER)) if holder else []  # without one nothing is sent
     network, wide_network = (
         Digest.of(bytes.fromhex(digest) for digest in digests) for digests in origin or _NO_NETWORKS
     )
-    if holder and is_familiar_network(user_id=holder.pk, network=network):
+    if holder and wired().is_familiar_to_phone(phone, network):
         return holder, list(_caps_of_owner(holder, _REQUESTED))
     return None, list(_caps_of_others(phone, network, wide_network))
 
 
-def _of_account(user: User, cause: str) -> Cap:
+def _of_account(user_id: uuid.UUID, cause: str) -> Cap:
     """`cause` is _TO_OWNER or _REQUESTED."""
-    subject = keyed_digest("sms.account", f"{cause}:{user.pk}")
+    subject = keyed_digest("sms.account", f"{cause}:{user_id}")
     return Cap(OWNERS, subject, settings.SMS_MAX_PER_ACCOUNT_PER_DAY, DAY, SmsRefusal.ACCOUNT_DAY)
 
 
-def _caps_of_owner(owner: User, cause: str) -> Iterator[Cap]:
+def _caps_of_owner(owner: uuid.UUID, cause: str) -> Iterator[Cap]:
     """Not by prefix, where a few accounts could use up what their neighbours need."""
     yield _of_account(owner, cause)
     yield from _caps_of_all(OWNERS)

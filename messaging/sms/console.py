@@ -3,7 +3,7 @@
 import sys
 from datetime import timedelta
 
-from users.sms.base import Delivery, Outcome
+from messaging.sms.base import Delivery, Outcome
 
 
 class ConsoleSms:

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from fintech_core.ops.checks import production_settings
-from users import sms
-from users.sms import Delivery, Outcome, smsru
+from messaging import sms
+from messaging.sms import Delivery, Outcome, smsru
 
 PHONE = "+79255070602"
 NUMBER = PHONE[1:]
@@ -170,10 +170,10 @@ def test_in_test_mode_nothing_goes_to_test_numbers(server: Server, settings: Any
     from django.utils import timezone
 
     from fintech_core.db.work import unit_of_work
+    from messaging import tasks
+    from messaging.models import Message
+    from messaging.services import messages
     from tests.cast import SYSTEM
-    from users import tasks
-    from users.models import Message
-    from users.services import messages
 
     settings.SMS_TEST_MODE = True
     context = {"what": "x", "at": "y"}

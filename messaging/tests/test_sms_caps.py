@@ -16,12 +16,16 @@ from fintech_core.db.work import unit_of_work
 from fintech_core.limits.models import AttemptBudget
 from fintech_core.security.actors import Actor
 from fintech_core.security.crypto import keyed_digest
+from messaging import sms, tasks
+from messaging.enums import MessageKind, MessageState, SmsRefusal
+from messaging.models import Message
+from messaging.services import messages
+from messaging.sms import memory
 from tests.cast import SYSTEM, actor_for, client_for, customer, move_clock, with_personal, written_log
-from users import checks, sms, tasks
-from users.enums import MessageKind, MessageState, Role, SmsRefusal
-from users.models import Message, OneTimeCode, StepUpChallenge, User
-from users.services import code_log_ins, contacts, lockout, messages
-from users.sms import memory
+from users import checks
+from users.enums import Role
+from users.models import OneTimeCode, StepUpChallenge, User
+from users.services import code_log_ins, contacts, lockout, notices
 from users.tests.helpers import AUTH, problem
 from users.tests.test_code_log_ins import PHONE, _empty_outbox, deliver, texted_code  # noqa: F401 - the first is a fixture
 from users.tests.test_concurrency import at_once
@@ -181,7 +185,7 @@ def test_the_notice_of_wrong_codes_counts_nothing_of_the_strangers_share(has_acc
     if has_account:
         known(number(1))
 
-    unit_of_work(lambda: messages.notify_contact_of_guesses(kind=MessageKind.SMS, contact=number(1), now=clock.now()))
+    unit_of_work(lambda: notices.notify_contact_of_guesses(kind=MessageKind.SMS, contact=number(1), now=clock.now()))
     deliver()
 
     assert not [scope for scope in counters() if scope.startswith("sms.others")]
@@ -229,7 +233,7 @@ def test_what_a_stolen_session_has_sent_leaves_the_log_in_its_codes_and_the_othe
 
     def send_to_owner() -> tuple[str, str]:
         sent = unit_of_work(
-            lambda: messages.send_to_user(user=user, template="credential_changed", context=NOTICE, now=clock.now())
+            lambda: notices.send_to_user(user=user, template="credential_changed", context=NOTICE, now=clock.now())
         )
         assert sent == MessageKind.SMS
         deliver()
@@ -383,7 +387,7 @@ def test_tries_that_the_provider_did_not_take_count_once() -> None:
     queued = queue(number(1))
     provider = SimpleNamespace(send=lambda **_: sms.Delivery(sms.Outcome.LATER))
 
-    with mock.patch("users.sms.provider", return_value=provider):
+    with mock.patch("messaging.sms.provider", return_value=provider):
         tasks.send_message(str(queued.pk))
 
     queued.refresh_from_db()

@@ -12,7 +12,7 @@ import httpx
 import structlog
 from django.conf import settings
 
-from users.sms.base import Delivery, Outcome
+from messaging.sms.base import Delivery, Outcome
 
 ACCEPTED = 100
 _LATER = frozenset({220, 500})  # service unavailable, server error: not taken

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from users.sms.base import Delivery, Outcome
+from messaging.sms.base import Delivery, Outcome
 
 outbox: list[tuple[str, str]] = []
 
