@@ -1,8 +1,8 @@
 """States of a KYC submission and the one map of their changes. The database repeats the map (triggers.py)."""
 
-from collections.abc import Mapping
-
 from django.db import models
+
+from fintech_core.values.states import StateMap
 
 
 class SubmissionStatus(models.TextChoices):
@@ -19,19 +19,23 @@ class DocumentType(models.TextChoices):
     DRIVING_LICENSE = "driving_license"
 
 
-TRANSITIONS: Mapping[SubmissionStatus, frozenset[SubmissionStatus]] = {
-    SubmissionStatus.SUBMITTED: frozenset(
-        {
-            SubmissionStatus.IN_REVIEW,
-            SubmissionStatus.APPROVED,
-            SubmissionStatus.REJECTED,
-        }
-    ),
-    SubmissionStatus.IN_REVIEW: frozenset({SubmissionStatus.APPROVED, SubmissionStatus.REJECTED}),
-    SubmissionStatus.APPROVED: frozenset({SubmissionStatus.EXPIRED}),
-    SubmissionStatus.REJECTED: frozenset(),
-    SubmissionStatus.EXPIRED: frozenset(),
-}
+TRANSITIONS = StateMap(
+    {
+        SubmissionStatus.SUBMITTED: frozenset(
+            {
+                SubmissionStatus.IN_REVIEW,
+                SubmissionStatus.APPROVED,
+                SubmissionStatus.REJECTED,
+            }
+        ),
+        SubmissionStatus.IN_REVIEW: frozenset({SubmissionStatus.APPROVED, SubmissionStatus.REJECTED}),
+        SubmissionStatus.APPROVED: frozenset({SubmissionStatus.EXPIRED}),
+        SubmissionStatus.REJECTED: frozenset(),
+        SubmissionStatus.EXPIRED: frozenset(),
+    },
+    subject="The submission",
+    shown_as="submission_status",
+)
 
 OPEN = frozenset({SubmissionStatus.SUBMITTED, SubmissionStatus.IN_REVIEW})
 

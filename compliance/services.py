@@ -19,7 +19,6 @@ from compliance.triggers import INDEXES, PERSONAL
 from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.exceptions import (
     DomainError,
-    InvalidTransition,
     KycRequired,
     NotFound,
     PermissionDenied,
@@ -27,6 +26,7 @@ from fintech_core.exceptions import (
 )
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
+from fintech_core.values.states import require_transition, transition
 from users.enums import KycGate, KycStatus
 from users.locks import lock_user
 from users.services import set_kyc
@@ -108,8 +108,7 @@ def start_review(*, actor: Actor, submission_id: uuid.UUID, now: datetime, reaso
     """An officer takes it up: SUBMITTED → IN_REVIEW."""
     submission = _to_decide(actor, submission_id, SubmissionStatus.IN_REVIEW)
     user = lock_user(submission.user_id)
-    before = submission.status
-    submission.status = SubmissionStatus.IN_REVIEW
+    before = transition(submission, SubmissionStatus.IN_REVIEW, TRANSITIONS)
     submission.updated_at = now
     submission.save(update_fields=["status", "updated_at"])
     set_kyc(actor=actor, user_id=user.pk, status=KycStatus.IN_REVIEW, level=user.kyc_level, now=now)
@@ -253,15 +252,12 @@ def _to_decide(actor: Actor, submission_id: uuid.UUID, target: SubmissionStatus)
         raise NotFound
     if actor.user_id is None or actor.user_id == submission.user_id:
         raise PermissionDenied("A submission is decided by another person than the applicant.")
-    if target not in TRANSITIONS[SubmissionStatus(submission.status)]:
-        raise InvalidTransition(
-            f"The submission is {submission.status}.", extensions={"submission_status": submission.status}
-        )
+    require_transition(submission, target, TRANSITIONS)
     return submission
 
 
 def _decide(submission: KycSubmission, status: SubmissionStatus, actor: Actor, now: datetime) -> None:
-    submission.status = status
+    transition(submission, status, TRANSITIONS)
     submission.decided_by_id = actor.user_id
     submission.decided_at = now
     submission.updated_at = now

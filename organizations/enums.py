@@ -1,8 +1,8 @@
 """States of an organization's KYB with the one map of their changes, and what members are."""
 
-from collections.abc import Mapping
-
 from django.db import models
+
+from fintech_core.values.states import StateMap
 
 
 class KybStatus(models.TextChoices):
@@ -16,13 +16,18 @@ class KybStatus(models.TextChoices):
 
 
 # An approval may be taken back, and what was rejected may be submitted again.
-KYB_TRANSITIONS: Mapping[KybStatus, frozenset[KybStatus]] = {
-    KybStatus.NOT_SUBMITTED: frozenset({KybStatus.SUBMITTED}),
-    KybStatus.SUBMITTED: frozenset({KybStatus.IN_REVIEW, KybStatus.APPROVED, KybStatus.REJECTED}),
-    KybStatus.IN_REVIEW: frozenset({KybStatus.APPROVED, KybStatus.REJECTED}),
-    KybStatus.APPROVED: frozenset({KybStatus.REJECTED}),
-    KybStatus.REJECTED: frozenset({KybStatus.SUBMITTED}),
-}
+KYB_TRANSITIONS = StateMap(
+    {
+        KybStatus.NOT_SUBMITTED: frozenset({KybStatus.SUBMITTED}),
+        KybStatus.SUBMITTED: frozenset({KybStatus.IN_REVIEW, KybStatus.APPROVED, KybStatus.REJECTED}),
+        KybStatus.IN_REVIEW: frozenset({KybStatus.APPROVED, KybStatus.REJECTED}),
+        KybStatus.APPROVED: frozenset({KybStatus.REJECTED}),
+        KybStatus.REJECTED: frozenset({KybStatus.SUBMITTED}),
+    },
+    subject="The organization's KYB",
+    shown_as="kyb_status",
+    field="kyb_status",
+)
 # As long as no review relies on it, the identity of an organization may be corrected.
 KYB_OPEN = frozenset({KybStatus.NOT_SUBMITTED, KybStatus.REJECTED})
 KYB_UNDECIDED = frozenset({KybStatus.SUBMITTED, KybStatus.IN_REVIEW})

@@ -1,8 +1,8 @@
 """States of payments and the maps of their transitions. The database repeats both maps (models.py)."""
 
-from collections.abc import Mapping
-
 from django.db import models
+
+from fintech_core.values.states import StateMap
 
 
 class IntentStatus(models.TextChoices):
@@ -21,18 +21,22 @@ class IntentStatus(models.TextChoices):
 _INTENT = IntentStatus
 # A late success after `failed` or `canceled` is booked like any other: to the wallet (succeeded), or, where
 # it doesn't match the intent, to suspense (requires_review).
-TRANSITIONS: Mapping[IntentStatus, frozenset[IntentStatus]] = {
-    _INTENT.REQUIRES_PAYMENT: frozenset(
-        {_INTENT.PROCESSING, _INTENT.SUCCEEDED, _INTENT.FAILED, _INTENT.CANCELED, _INTENT.REQUIRES_REVIEW}
-    ),
-    _INTENT.PROCESSING: frozenset({_INTENT.SUCCEEDED, _INTENT.FAILED, _INTENT.CANCELED, _INTENT.REQUIRES_REVIEW}),
-    _INTENT.FAILED: frozenset({_INTENT.SUCCEEDED, _INTENT.REQUIRES_REVIEW}),
-    _INTENT.CANCELED: frozenset({_INTENT.SUCCEEDED, _INTENT.REQUIRES_REVIEW}),
-    _INTENT.REQUIRES_REVIEW: frozenset({_INTENT.SUCCEEDED, _INTENT.REFUNDED}),
-    _INTENT.SUCCEEDED: frozenset({_INTENT.PARTIALLY_REFUNDED, _INTENT.REFUNDED}),
-    _INTENT.PARTIALLY_REFUNDED: frozenset({_INTENT.REFUNDED}),
-    _INTENT.REFUNDED: frozenset(),
-}
+TRANSITIONS = StateMap(
+    {
+        _INTENT.REQUIRES_PAYMENT: frozenset(
+            {_INTENT.PROCESSING, _INTENT.SUCCEEDED, _INTENT.FAILED, _INTENT.CANCELED, _INTENT.REQUIRES_REVIEW}
+        ),
+        _INTENT.PROCESSING: frozenset({_INTENT.SUCCEEDED, _INTENT.FAILED, _INTENT.CANCELED, _INTENT.REQUIRES_REVIEW}),
+        _INTENT.FAILED: frozenset({_INTENT.SUCCEEDED, _INTENT.REQUIRES_REVIEW}),
+        _INTENT.CANCELED: frozenset({_INTENT.SUCCEEDED, _INTENT.REQUIRES_REVIEW}),
+        _INTENT.REQUIRES_REVIEW: frozenset({_INTENT.SUCCEEDED, _INTENT.REFUNDED}),
+        _INTENT.SUCCEEDED: frozenset({_INTENT.PARTIALLY_REFUNDED, _INTENT.REFUNDED}),
+        _INTENT.PARTIALLY_REFUNDED: frozenset({_INTENT.REFUNDED}),
+        _INTENT.REFUNDED: frozenset(),
+    },
+    subject="The payment intent",
+    shown_as="intent_status",
+)
 # Nothing more is awaited from the provider, so the wallet may be closed.
 SETTLED = frozenset({_INTENT.SUCCEEDED, _INTENT.FAILED, _INTENT.CANCELED, _INTENT.PARTIALLY_REFUNDED, _INTENT.REFUNDED})
 
@@ -65,13 +69,16 @@ class EventStatus(models.TextChoices):
 
 
 _EVENT = EventStatus
-EVENT_TRANSITIONS: Mapping[EventStatus, frozenset[EventStatus]] = {
-    _EVENT.RECEIVED: frozenset({_EVENT.PROCESSED, _EVENT.IGNORED, _EVENT.DEFERRED, _EVENT.FAILED}),
-    _EVENT.DEFERRED: frozenset({_EVENT.PROCESSED, _EVENT.IGNORED, _EVENT.FAILED}),
-    _EVENT.FAILED: frozenset({_EVENT.RECEIVED}),  # an operator's retry
-    _EVENT.PROCESSED: frozenset(),
-    _EVENT.IGNORED: frozenset(),
-}
+EVENT_TRANSITIONS = StateMap(
+    {
+        _EVENT.RECEIVED: frozenset({_EVENT.PROCESSED, _EVENT.IGNORED, _EVENT.DEFERRED, _EVENT.FAILED}),
+        _EVENT.DEFERRED: frozenset({_EVENT.PROCESSED, _EVENT.IGNORED, _EVENT.FAILED}),
+        _EVENT.FAILED: frozenset({_EVENT.RECEIVED}),  # an operator's retry
+        _EVENT.PROCESSED: frozenset(),
+        _EVENT.IGNORED: frozenset(),
+    },
+    subject="The event",
+)
 
 
 class Destination(models.TextChoices):

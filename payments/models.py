@@ -169,10 +169,6 @@ class PaymentIntent(models.Model):
     def __str__(self) -> str:
         return f"{self.amount} {self.currency} by {self.gateway} ({self.status})"
 
-    def may_become(self, status: IntentStatus) -> bool:
-        """Whether the map lets the intent go there."""
-        return status in TRANSITIONS[IntentStatus(self.status)]
-
     @property
     def is_settled(self) -> bool:
         return self.status in SETTLED

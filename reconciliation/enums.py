@@ -1,8 +1,8 @@
 """Formats, states, classes and the map of a break's states."""
 
-from collections.abc import Mapping
-
 from django.db import models
+
+from fintech_core.values.states import StateMap
 
 
 class StatementFormat(models.TextChoices):
@@ -54,11 +54,14 @@ class BreakStatus(models.TextChoices):
     RESOLVED = "RESOLVED"
 
 
-TRANSITIONS: Mapping[BreakStatus, frozenset[BreakStatus]] = {
-    BreakStatus.OPEN: frozenset({BreakStatus.ASSIGNED, BreakStatus.RESOLVED}),
-    BreakStatus.ASSIGNED: frozenset({BreakStatus.ASSIGNED, BreakStatus.RESOLVED}),  # to another member of staff
-    BreakStatus.RESOLVED: frozenset(),
-}
+TRANSITIONS = StateMap(
+    {
+        BreakStatus.OPEN: frozenset({BreakStatus.ASSIGNED, BreakStatus.RESOLVED}),
+        BreakStatus.ASSIGNED: frozenset({BreakStatus.ASSIGNED, BreakStatus.RESOLVED}),  # to another member of staff
+        BreakStatus.RESOLVED: frozenset(),
+    },
+    subject="The break",
+)
 OPEN_BREAKS = (BreakStatus.OPEN, BreakStatus.ASSIGNED)
 
 

@@ -15,7 +15,6 @@ from fintech_core.db import ids
 from fintech_core.db.fields import enum_check, times_check
 from reconciliation import triggers
 from reconciliation.enums import (
-    TRANSITIONS,
     BreakAction,
     BreakClass,
     BreakStatus,
@@ -390,6 +389,3 @@ class Break(models.Model):
 
     def __str__(self) -> str:
         return f"{self.break_class} {self.difference}"
-
-    def may_become(self, status: BreakStatus) -> bool:
-        return status in TRANSITIONS[BreakStatus(self.status)]

@@ -204,6 +204,31 @@ def test_rows_are_written_by_services_alone() -> None:
     assert found == set()
 
 
+APPLY_THE_MAPS = {"transition", "require_transition", "may_transition", "wrong_state"}
+
+
+def test_state_maps_are_read_by_the_kernel_and_by_triggers_alone() -> None:
+    """Everything else hands them to `fintech_core.values.states`."""
+    found, handed = set(), 0
+    for path, tree in sources():
+        if path.endswith(("/enums.py", "/triggers.py")):
+            continue
+        allowed = {
+            id(argument)
+            for node, name in calls(tree)
+            if name in APPLY_THE_MAPS or (name, path) == ("_moves", "payments/models.py")  # a trigger's text
+            for argument in node.args
+        }
+        for node in ast.walk(tree):
+            name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+            if name.endswith("TRANSITIONS"):
+                handed += id(node) in allowed
+                found |= set() if id(node) in allowed else {f"{path}:{getattr(node, 'lineno', 0)}"}
+
+    assert found == set()
+    assert handed > 20
+
+
 def test_a_saved_object_names_its_fields_unless_it_is_new() -> None:
     found = {
         f"{path}:{node.lineno}"

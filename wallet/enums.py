@@ -1,8 +1,8 @@
 """States of a wallet and the one map of their changes. The database repeats the map (models.py)."""
 
-from collections.abc import Mapping
-
 from django.db import models
+
+from fintech_core.values.states import StateMap
 
 
 class WalletStatus(models.TextChoices):
@@ -11,8 +11,12 @@ class WalletStatus(models.TextChoices):
     CLOSED = "CLOSED"
 
 
-TRANSITIONS: Mapping[WalletStatus, frozenset[WalletStatus]] = {
-    WalletStatus.ACTIVE: frozenset({WalletStatus.FROZEN, WalletStatus.CLOSED}),
-    WalletStatus.FROZEN: frozenset({WalletStatus.ACTIVE}),
-    WalletStatus.CLOSED: frozenset(),
-}
+TRANSITIONS = StateMap(
+    {
+        WalletStatus.ACTIVE: frozenset({WalletStatus.FROZEN, WalletStatus.CLOSED}),
+        WalletStatus.FROZEN: frozenset({WalletStatus.ACTIVE}),
+        WalletStatus.CLOSED: frozenset(),
+    },
+    subject="The wallet",
+    shown_as="wallet_status",
+)

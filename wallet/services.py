@@ -12,7 +12,6 @@ from fintech_core.audit.records import reason_of, record_and_publish
 from fintech_core.exceptions import (
     CurrencyMismatch,
     DomainError,
-    InvalidTransition,
     NotFound,
     PermissionDenied,
     ValidationFailed,
@@ -20,6 +19,7 @@ from fintech_core.exceptions import (
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
 from fintech_core.values import money
+from fintech_core.values.states import require_transition, transition, wrong_state
 from wallet.enums import TRANSITIONS, WalletStatus
 from wallet.locks import lock_owner, lock_wallets
 from wallet.models import Claim, Wallet, genesis
@@ -119,12 +119,12 @@ def open_own_wallet(*, actor: Actor, currency: str, now: datetime) -> Wallet:
 def freeze_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str, now: datetime) -> Wallet:
     """Refuse every debit from now on; credits pass (settings.FREEZE_BLOCKS_CREDITS)."""
     actor.require(Capability.WALLETS_FREEZE)
-    return _move(actor, _locked(actor, wallet_id), WalletStatus.FROZEN, "wallet.frozen", reason)
+    return _change_status(actor, _locked(actor, wallet_id), WalletStatus.FROZEN, "wallet.frozen", reason)
 
 
 def unfreeze_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str, now: datetime) -> Wallet:
     actor.require(Capability.WALLETS_FREEZE)
-    return _move(actor, _locked(actor, wallet_id), WalletStatus.ACTIVE, "wallet.unfrozen", reason)
+    return _change_status(actor, _locked(actor, wallet_id), WalletStatus.ACTIVE, "wallet.unfrozen", reason)
 
 
 def lock_wallet_to_close(*, actor: Actor, wallet_id: uuid.UUID) -> Wallet:
@@ -135,7 +135,7 @@ def lock_wallet_to_close(*, actor: Actor, wallet_id: uuid.UUID) -> Wallet:
     wallet = _locked(actor, wallet_id)
     if not is_own_wallet(actor=actor, wallet=wallet) and not actor.can(Capability.WALLETS_FREEZE):
         raise PermissionDenied("Only its owner or compliance may close a wallet.")
-    _check_move(wallet, WalletStatus.CLOSED)
+    require_transition(wallet, WalletStatus.CLOSED, TRANSITIONS)
     return wallet
 
 
@@ -176,7 +176,7 @@ def close_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str = "", now: d
     # A claim that is past its time is ignored and left to its room, which has yet to say that what was open is over.
     if wallet.claims.exclude(expires_at__lte=now).exists():
         raise WalletInUse
-    return _move(actor, wallet, WalletStatus.CLOSED, "wallet.closed", reason_of(reason, is_own=is_own))
+    return _change_status(actor, wallet, WalletStatus.CLOSED, "wallet.closed", reason_of(reason, is_own=is_own))
 
 
 def set_wallet_policy(
@@ -201,7 +201,7 @@ def set_wallet_policy(
     if wallet.currency != currency:
         raise CurrencyMismatch
     if wallet.status == WalletStatus.CLOSED:
-        raise InvalidTransition("The wallet is CLOSED.", extensions={"wallet_status": wallet.status})
+        raise wrong_state(wallet, TRANSITIONS)
     before = _policy(wallet)
     wallet.floor = _floor(wallet, credit_limit, minimum_balance)
     if not isinstance(maximum_balance, Keep):
@@ -274,21 +274,14 @@ def _locked(actor: Actor, wallet_id: uuid.UUID) -> Wallet:
     return lock_wallets([wallet_id])[wallet_id]
 
 
-def _check_move(wallet: Wallet, target: WalletStatus) -> None:
-    if target not in TRANSITIONS[WalletStatus(wallet.status)]:
-        raise InvalidTransition(f"The wallet is {wallet.status}.", extensions={"wallet_status": wallet.status})
-
-
-def _move(actor: Actor, wallet: Wallet, target: WalletStatus, action: str, reason: str) -> Wallet:
-    _check_move(wallet, target)
-    before: dict[str, Any] = {"status": wallet.status}
-    wallet.status = target
+def _change_status(actor: Actor, wallet: Wallet, target: WalletStatus, action: str, reason: str) -> Wallet:
+    before = transition(wallet, target, TRANSITIONS)
     wallet.save(update_fields=["status"])
     record_and_publish(
         actor,
         action,
         wallet,
-        before=before,
+        before={"status": before},
         after={"status": wallet.status},
         reason=reason,
         owner_id=wallet.owner_id,

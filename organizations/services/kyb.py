@@ -15,6 +15,7 @@ from fintech_core.exceptions import KycRequired, NotFound, PermissionDenied
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.encrypted_fields import crypto_columns
+from fintech_core.values.states import require_transition, transition
 from organizations.enums import KYB_TRANSITIONS, KybStatus
 from organizations.locks import lock_organization
 from organizations.models import Organization
@@ -22,7 +23,6 @@ from organizations.selectors import role_in
 from organizations.services.claims import refuse_out_of_turn, remember_rejection
 from organizations.services.closing import OrganizationClosed
 from organizations.services.common import locked_for
-from organizations.services.organizations import wrong_state
 from users.enums import KycGate
 from users.locks import lock_user
 
@@ -33,13 +33,13 @@ def submit_kyb(*, actor: Actor, organization_id: uuid.UUID, now: datetime) -> Or
     Raises NotFound, PermissionDenied, InvalidTransition, KycRequired (of the actor), and as `refuse_out_of_turn`.
     """
     organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.ORGANIZATIONS_WRITE)
-    _require_move(organization, KybStatus.SUBMITTED)
+    require_transition(organization, KybStatus.SUBMITTED, KYB_TRANSITIONS)
     _require_own_kyc(actor)
     refuse_out_of_turn(actor=actor, organization=organization)
     organization.submitted_by_id, organization.contested_at = actor.user_id, None
     # With its blind indexes: while their keys rotate the number has to be held under each of them.
     organization.save(update_fields=["submitted_by", "contested_at", *crypto_columns("tax_number")])
-    return _move(actor, organization, KybStatus.SUBMITTED, "organization.kyb_submitted")
+    return _change_status(actor, organization, KybStatus.SUBMITTED, "organization.kyb_submitted")
 
 
 def start_kyb_review(*, actor: Actor, organization_id: uuid.UUID, reason: str, now: datetime) -> Organization:
@@ -77,18 +77,13 @@ def _decide(actor: Actor, organization_id: uuid.UUID, status: KybStatus, action:
         raise PermissionDenied("KYB is decided by a person who is no member of the organization.")
     if organization.closed_at is not None:
         raise OrganizationClosed
-    _require_move(organization, status)
-    return _move(actor, organization, status, action, reason)
+    return _change_status(actor, organization, status, action, reason)
 
 
-def _require_move(organization: Organization, status: KybStatus) -> None:
-    if status not in KYB_TRANSITIONS[KybStatus(organization.kyb_status)]:
-        raise wrong_state(organization, f"The organization's KYB is {organization.kyb_status}.")
-
-
-def _move(actor: Actor, organization: Organization, status: KybStatus, action: str, reason: str = "") -> Organization:
-    before = organization.kyb_status
-    organization.kyb_status = status
+def _change_status(
+    actor: Actor, organization: Organization, status: KybStatus, action: str, reason: str = ""
+) -> Organization:
+    before = transition(organization, status, KYB_TRANSITIONS)
     organization.save(update_fields=["kyb_status"])
     record_and_publish(
         actor,

@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from fintech_core.audit.records import record_and_publish
-from fintech_core.exceptions import InvalidTransition, PermissionDenied, ValidationFailed
+from fintech_core.exceptions import PermissionDenied, ValidationFailed
 from fintech_core.limits import budgets
 from fintech_core.security.actors import Actor, ActorKind
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.crypto import keyed_digest
 from fintech_core.security.encrypted_fields import crypto_columns
+from fintech_core.values.states import wrong_state
 from organizations import tax_numbers
-from organizations.enums import KYB_OPEN, KybStatus, MemberRole
+from organizations.enums import KYB_OPEN, KYB_TRANSITIONS, KybStatus, MemberRole
 from organizations.models import Organization, OrganizationMember
 from organizations.services.common import TooManyInOrganization, follow_role, locked_for
 from users.locks import lock_user
@@ -70,7 +71,8 @@ def update_organization(
         raise ValueError("not a field of the organization's identity")
     organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.ORGANIZATIONS_WRITE)
     if organization.kyb_status not in KYB_OPEN:
-        raise wrong_state(organization, "Who an organization is doesn't change under or after its review.")
+        detail = "Who an organization is doesn't change under or after its review."
+        raise wrong_state(organization, KYB_TRANSITIONS, detail)
     country = changes.get("country", organization.country)
     wanted = {"legal_name": organization.legal_name, "country": country, **changes}
     wanted["tax_number"] = _normal(changes.get("tax_number", organization.tax_number or ""), country)
@@ -91,11 +93,6 @@ def update_organization(
         payload={"fields": changed},
     )
     return organization
-
-
-def wrong_state(organization: Organization, detail: str) -> InvalidTransition:
-    """The refusal of what the organization's KYB forbids."""
-    return InvalidTransition(detail, extensions={"kyb_status": organization.kyb_status})
 
 
 def _normal(tax_number: str, country: str) -> str:

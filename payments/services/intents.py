@@ -16,14 +16,15 @@ from fintech_core.exceptions import LimitExceeded, NotFound, ValidationFailed
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
 from fintech_core.values.money import Money
-from payments.enums import EXPIRING, IntentStatus, SimulatorOutcome
+from fintech_core.values.states import wrong_state
+from payments.enums import EXPIRING, TRANSITIONS, IntentStatus, SimulatorOutcome
 from payments.gateways import enabled_gateway
 from payments.gateways.simulator import NAME as SIMULATOR
 from payments.locks import lock_due_intents, lock_intent
 from payments.models import PaymentIntent
 from payments.selectors import intents_owned_by, intents_visible_to
 from payments.services import simulator
-from payments.services.states import CLAIM_KIND, move_intent, wrong_state
+from payments.services.states import CLAIM_KIND, move_intent
 from transactions.ledger import engine as ledger
 from users.enums import KycGate
 from wallet.enums import WalletStatus
@@ -107,7 +108,7 @@ def cancel_intent(*, actor: Actor, intent_id: uuid.UUID, reason: str = "", now: 
     if intent is None:
         raise NotFound
     if intent.status not in ({IntentStatus.REQUIRES_PAYMENT} if is_own else EXPIRING):
-        raise wrong_state(intent)
+        raise wrong_state(intent, TRANSITIONS)
     kept = reason_of(reason, is_own=is_own)
     move_intent(actor=actor, intent=intent, status=IntentStatus.CANCELED, reason=kept, now=now)
     return intent
@@ -149,7 +150,7 @@ def simulate_payment(*, actor: Actor, intent_id: uuid.UUID, outcome: SimulatorOu
     simulator.refuse_if_decided(client_reference=str(intent.pk))
     now = clock.now()
     if intent.status != IntentStatus.REQUIRES_PAYMENT or intent.is_due(now):
-        raise wrong_state(intent)
+        raise wrong_state(intent, TRANSITIONS)
     simulator.decide_payment(
         client_reference=str(intent.pk), amount=intent.amount, currency=intent.currency, outcome=outcome, now=now
     )

@@ -20,7 +20,8 @@ from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
 from fintech_core.values import money
 from fintech_core.values.money import Money
-from payments.enums import Destination, EventStatus, IntentStatus, ReviewReason
+from fintech_core.values.states import may_transition, transition
+from payments.enums import EVENT_TRANSITIONS, TRANSITIONS, Destination, EventStatus, IntentStatus, ReviewReason
 from payments.gateways import known_gateway
 from payments.gateways.base import Outcome, ProviderEvent, UnreadableEvent
 from payments.locks import UNFINISHED, lock_event, lock_intent
@@ -213,7 +214,7 @@ def _move(
             provider_payment_id=payment.provider_payment_id,
             failure_reason="",
         )
-    elif intent.may_become(IntentStatus.REQUIRES_REVIEW):
+    elif may_transition(intent, IntentStatus.REQUIRES_REVIEW, TRANSITIONS):
         move_intent(
             actor=actor,
             intent=intent,
@@ -244,7 +245,7 @@ def _told(actor: Actor, event: WebhookEvent, said: ProviderEvent, now: datetime)
     status = IntentStatus.FAILED if said.outcome is Outcome.FAILED else IntentStatus.PROCESSING
     if intent is None or intent.gateway != event.gateway:
         _finish(event, EventStatus.IGNORED, now, "unknown_intent")
-    elif not intent.may_become(status):
+    elif not may_transition(intent, status, TRANSITIONS):
         _finish(event, EventStatus.IGNORED, now, "state_does_not_go_back")
     elif status is IntentStatus.PROCESSING and _is_wallet_closed(intent):
         # Its time was over, else it had kept the wallet open: it is canceled by the job, and never gets more time.
@@ -276,7 +277,7 @@ def _defer(event: WebhookEvent, now: datetime, error: str) -> None:
 
 
 def _finish(event: WebhookEvent, status: EventStatus, now: datetime, error: str = "") -> None:
-    event.status = status
+    transition(event, status, EVENT_TRANSITIONS)
     event.error = error
     event.processed_at = now
     event.save(update_fields=["status", "error", "attempts", "processed_at"])

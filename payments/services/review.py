@@ -8,10 +8,11 @@ from fintech_core.exceptions import InvalidTransition, NotFound
 from fintech_core.outbox.queue import enqueue
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
-from payments.enums import EVENT_TRANSITIONS, EventStatus, IntentStatus, Resolution
+from fintech_core.values.states import may_transition, transition, wrong_state
+from payments.enums import EVENT_TRANSITIONS, TRANSITIONS, EventStatus, IntentStatus, Resolution
 from payments.locks import lock_event, lock_intent, lock_payment
 from payments.models import IncomingPayment, PaymentIntent, WebhookEvent
-from payments.services.states import move_intent, wrong_state
+from payments.services.states import move_intent
 from payments.services.webhooks import LEASE, TASK
 from transactions.ledger import engine as ledger
 from transactions.ledger.enums import TransactionKind
@@ -30,8 +31,8 @@ def resolve_review(
     intent = lock_intent(intent_id)
     if intent is None:
         raise NotFound
-    if intent.status != IntentStatus.REQUIRES_REVIEW or not intent.may_become(outcome):
-        raise wrong_state(intent)
+    if intent.status != IntentStatus.REQUIRES_REVIEW or not may_transition(intent, outcome, TRANSITIONS):
+        raise wrong_state(intent, TRANSITIONS)
     payment = _locked_payment(IncomingPayment.objects.get(transaction=intent.suspense_transaction).pk)
     resolution = Resolution(outcome.value)
     posted = _leave_suspense(actor, payment, resolution, intent, now)
@@ -64,10 +65,9 @@ def retry_event(*, actor: Actor, event_id: uuid.UUID, reason: str, now: datetime
     event = lock_event(event_id)
     if event is None:
         raise NotFound
-    if EventStatus.RECEIVED not in EVENT_TRANSITIONS[EventStatus(event.status)]:
-        raise InvalidTransition(f"The event is {event.status}.")
     before = {"status": event.status, "error": event.error}
-    event.status, event.attempts, event.error, event.processed_at = EventStatus.RECEIVED, 0, "", None
+    transition(event, EventStatus.RECEIVED, EVENT_TRANSITIONS)
+    event.attempts, event.error, event.processed_at = 0, "", None
     event.next_attempt_at = now + LEASE
     event.save(update_fields=["status", "attempts", "error", "processed_at", "next_attempt_at"])
     enqueue(TASK, str(event.pk))

@@ -6,20 +6,15 @@ from typing import Any
 from django.conf import settings
 
 from fintech_core.audit.records import record_and_publish
-from fintech_core.exceptions import InvalidTransition
 from fintech_core.security.actors import Actor
 from fintech_core.values.money import exponent_of, format_amount
-from payments.enums import EXPIRING, IntentStatus
+from fintech_core.values.states import transition
+from payments.enums import EXPIRING, TRANSITIONS, IntentStatus
 from payments.models import PaymentIntent
 from wallet.locks import lock_wallets
 from wallet.services import keep_claim, remove_claims
 
 CLAIM_KIND = "payment_intent"
-
-
-def wrong_state(intent: PaymentIntent) -> InvalidTransition:
-    """The refusal (409) that names the state the intent is in."""
-    return InvalidTransition(f"The payment intent is {intent.status}.", extensions={"intent_status": intent.status})
 
 
 def move_intent(
@@ -31,12 +26,9 @@ def move_intent(
     has longer to arrive, and one under review is open until an officer ends it, also where it had been given up before.
     The wallet is locked for that: callers that post money have locked it before the system's accounts.
     """
-    if not intent.may_become(status):
-        raise wrong_state(intent)
-    before = {"status": intent.status}
+    before = transition(intent, status, TRANSITIONS)
     for name, value in changes.items():
         setattr(intent, name, value)
-    intent.status = status
     intent.updated_at = now
     if status is IntentStatus.PROCESSING:
         intent.expires_at = now + settings.PAYMENT_PROCESSING_LIFETIME
@@ -52,7 +44,7 @@ def move_intent(
         actor,
         f"payment_intent.{status.value}",
         intent,
-        before=before,
+        before={"status": before},
         after={"status": status.value, **shown},
         reason=reason,
         owner_id=intent.wallet.owner_id,

@@ -7,10 +7,11 @@ from uuid import UUID
 from django.db.models import Q
 
 from fintech_core.audit.records import record_and_publish
-from fintech_core.exceptions import DomainError, InvalidTransition, NotFound
+from fintech_core.exceptions import DomainError, NotFound
 from fintech_core.security.actors import Actor, ActorKind
 from fintech_core.security.capabilities import Capability
-from reconciliation.enums import RESOLUTIONS, BreakAction, BreakClass, BreakStatus, LineStatus
+from fintech_core.values.states import require_transition, transition
+from reconciliation.enums import RESOLUTIONS, TRANSITIONS, BreakAction, BreakClass, BreakStatus, LineStatus
 from reconciliation.locks import lock_break
 from reconciliation.models import Break, ReconciledAccount, StatementLine
 from reconciliation.services.adjustments import post_adjustments
@@ -38,7 +39,8 @@ def assign_break(*, actor: Actor, break_id: UUID, owner_id: UUID, reason: str, n
     if owner is None or Capability.RECONCILE not in CAPABILITIES[Role(owner.role)]:
         raise BreakOwnerUnavailable
     before = {"status": found.status, "owner": str(found.owner_id) if found.owner_id else None}
-    found.status, found.owner = BreakStatus.ASSIGNED, owner
+    transition(found, BreakStatus.ASSIGNED, TRANSITIONS)
+    found.owner = owner
     found.save(update_fields=["status", "owner"])
     record_and_publish(
         actor,
@@ -83,8 +85,8 @@ def close_breaks(
     """Write the end of locked breaks down, each with its audit row; two statements whatever their number."""
     for found in breaks:
         adjustment = adjustments.get(found)
-        before = {"status": found.status}
-        found.status, found.action, found.resolution = BreakStatus.RESOLVED, action, reason
+        before = {"status": transition(found, BreakStatus.RESOLVED, TRANSITIONS)}
+        found.action, found.resolution = action, reason
         found.resolved_by = None if actor.kind == ActorKind.SYSTEM else actor.id
         found.resolved_at, found.adjustment = now, adjustment
         after = {
@@ -165,6 +167,5 @@ def _locked(break_id: UUID, status: BreakStatus) -> Break:
     found = lock_break(break_id)
     if found is None:
         raise NotFound
-    if not found.may_become(status):
-        raise InvalidTransition(f"The break is {found.status}.")
+    require_transition(found, status, TRANSITIONS)
     return found

@@ -1,8 +1,8 @@
 """Kinds, states and directions of the ledger. The database repeats the map of states (triggers.py)."""
 
-from collections.abc import Mapping
-
 from django.db import models
+
+from fintech_core.values.states import StateMap
 
 
 class TransactionKind(models.TextChoices):
@@ -49,12 +49,15 @@ class TransactionStatus(models.TextChoices):
     REVERSED = "REVERSED"
 
 
-TRANSITIONS: Mapping[TransactionStatus, frozenset[TransactionStatus]] = {
-    TransactionStatus.PENDING: frozenset({TransactionStatus.POSTED, TransactionStatus.REJECTED}),
-    TransactionStatus.POSTED: frozenset({TransactionStatus.REVERSED}),
-    TransactionStatus.REJECTED: frozenset(),
-    TransactionStatus.REVERSED: frozenset(),
-}
+TRANSITIONS = StateMap(
+    {
+        TransactionStatus.PENDING: frozenset({TransactionStatus.POSTED, TransactionStatus.REJECTED}),
+        TransactionStatus.POSTED: frozenset({TransactionStatus.REVERSED}),
+        TransactionStatus.REJECTED: frozenset(),
+        TransactionStatus.REVERSED: frozenset(),
+    },
+    subject="The transaction",
+)
 
 
 class Direction(models.TextChoices):

@@ -7,9 +7,10 @@ from fintech_core.audit.records import record_and_publish
 from fintech_core.exceptions import DomainError, NotFound
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
+from fintech_core.values.states import transition
 from transactions.ledger import engine as ledger
 from transactions.ledger.accounts import SystemAccount
-from transactions.ledger.enums import REVERSIBLE, Direction, TransactionKind, TransactionStatus
+from transactions.ledger.enums import REVERSIBLE, TRANSITIONS, Direction, TransactionKind, TransactionStatus
 from transactions.ledger.locks import lock_transaction
 from transactions.ledger.models import LedgerEntry, Transaction
 from transactions.ledger.selectors import transactions_visible_to
@@ -52,7 +53,7 @@ def reverse_transaction(*, actor: Actor, transaction_id: uuid.UUID, reason: str)
         override_by=actor.user_id,
     )
     reversal = ledger.post_one(posting, actor=actor)
-    original.status = TransactionStatus.REVERSED
+    transition(original, TransactionStatus.REVERSED, TRANSITIONS)
     original.save(update_fields=["status"])
     record_and_publish(
         actor,

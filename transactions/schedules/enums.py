@@ -1,8 +1,8 @@
 """States of scheduled transfers and their runs. The database repeats the maps (triggers.py)."""
 
-from collections.abc import Mapping
-
 from django.db import models
+
+from fintech_core.values.states import StateMap
 
 
 class Frequency(models.TextChoices):
@@ -29,13 +29,17 @@ class ScheduleStatus(models.TextChoices):
     FAILED = "FAILED"
 
 
-SCHEDULE_TRANSITIONS: Mapping[ScheduleStatus, frozenset[ScheduleStatus]] = {
-    ScheduleStatus.ACTIVE: frozenset(ScheduleStatus) - {ScheduleStatus.ACTIVE},
-    ScheduleStatus.PAUSED: frozenset({ScheduleStatus.ACTIVE, ScheduleStatus.COMPLETED, ScheduleStatus.CANCELED}),
-    ScheduleStatus.COMPLETED: frozenset(),
-    ScheduleStatus.CANCELED: frozenset(),
-    ScheduleStatus.FAILED: frozenset(),
-}
+SCHEDULE_TRANSITIONS = StateMap(
+    {
+        ScheduleStatus.ACTIVE: frozenset(ScheduleStatus) - {ScheduleStatus.ACTIVE},
+        ScheduleStatus.PAUSED: frozenset({ScheduleStatus.ACTIVE, ScheduleStatus.COMPLETED, ScheduleStatus.CANCELED}),
+        ScheduleStatus.COMPLETED: frozenset(),
+        ScheduleStatus.CANCELED: frozenset(),
+        ScheduleStatus.FAILED: frozenset(),
+    },
+    subject="The schedule",
+    shown_as="schedule_status",
+)
 
 
 class RunStatus(models.TextChoices):
@@ -46,10 +50,13 @@ class RunStatus(models.TextChoices):
     SKIPPED = "SKIPPED"
 
 
-RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = {
-    RunStatus.PENDING: frozenset(RunStatus) - {RunStatus.PENDING},
-    RunStatus.RETRYING: frozenset({RunStatus.PENDING, RunStatus.SKIPPED}),
-    RunStatus.POSTED: frozenset(),
-    RunStatus.REFUSED: frozenset(),
-    RunStatus.SKIPPED: frozenset(),
-}
+RUN_TRANSITIONS = StateMap(
+    {
+        RunStatus.PENDING: frozenset(RunStatus) - {RunStatus.PENDING},
+        RunStatus.RETRYING: frozenset({RunStatus.PENDING, RunStatus.SKIPPED}),
+        RunStatus.POSTED: frozenset(),
+        RunStatus.REFUSED: frozenset(),
+        RunStatus.SKIPPED: frozenset(),
+    },
+    subject="The run",
+)

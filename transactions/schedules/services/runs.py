@@ -24,15 +24,16 @@ from fintech_core.exceptions import PermissionDenied
 from fintech_core.security.actors import Actor, ActorKind
 from fintech_core.security.capabilities import Capability
 from fintech_core.values.money import Money
+from fintech_core.values.states import transition
 from organizations.selectors import acting_in
 from transactions.ledger import engine as ledger
 from transactions.ledger.enums import TransactionKind
 from transactions.ledger.models import LedgerEntry, Transaction
 from transactions.schedules import recurrence
-from transactions.schedules.enums import Frequency, RunStatus, ScheduleStatus
+from transactions.schedules.enums import RUN_TRANSITIONS, SCHEDULE_TRANSITIONS, Frequency, RunStatus, ScheduleStatus
 from transactions.schedules.locks import lock_transfer_schedule
 from transactions.schedules.models import ScheduledRun, TransferSchedule
-from transactions.schedules.services.schedules import OPEN_RUNS, facts_of, move, release, rule_of, skip_occurrences
+from transactions.schedules.services.schedules import OPEN_RUNS, facts_of, release, rule_of, skip_occurrences
 from transactions.transfers.services import outflows
 from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.payees import DestinationUnavailable
@@ -107,7 +108,8 @@ def post_run(*, run: ScheduledRun) -> None:
     except ledger.ReferenceExists:
         # Nothing was written. If it is this very payment, it was made before; else somebody took the reference.
         transaction = _paid_before(schedule, current)
-    current.status, current.transaction, current.error_code, current.detail = RunStatus.POSTED, transaction, "", ""
+    transition(current, RunStatus.POSTED, RUN_TRANSITIONS)
+    current.transaction, current.error_code, current.detail = transaction, "", ""
     current.save(update_fields=["status", "transaction", "error_code", "detail"])
     schedule.runs_done += 1
     schedule.refusals_in_a_row = 0
@@ -129,11 +131,12 @@ def record_refusal(*, run: ScheduledRun, code: str, detail: str) -> None:
     current.error_code, current.detail = code, detail[:500]
     again_at = _again_at(schedule, current, code, now)
     if again_at is not None:
-        current.status, current.next_attempt_at = RunStatus.RETRYING, again_at
+        transition(current, RunStatus.RETRYING, RUN_TRANSITIONS)
+        current.next_attempt_at = again_at
         schedule.next_run_at = again_at
         schedule.save(update_fields=["next_run_at"])
     else:
-        current.status = RunStatus.REFUSED
+        transition(current, RunStatus.REFUSED, RUN_TRANSITIONS)
         schedule.refusals_in_a_row += code not in _RETRIED
         _advance(schedule)
     current.save(update_fields=["status", "error_code", "detail", "next_attempt_at"])
@@ -239,10 +242,11 @@ def _advance(schedule: TransferSchedule) -> None:
     schedule.next_occurrence += 1
     upcoming = recurrence.due_at(rule_of(schedule), schedule.next_occurrence)
     if schedule.refusals_in_a_row >= MAX_REFUSALS_IN_A_ROW:
-        move(schedule, ScheduleStatus.FAILED)
+        transition(schedule, ScheduleStatus.FAILED, SCHEDULE_TRANSITIONS)
     elif upcoming is None:
         failed = schedule.frequency == Frequency.ONCE and not schedule.runs_done
-        move(schedule, ScheduleStatus.FAILED if failed else ScheduleStatus.COMPLETED)
+        end = ScheduleStatus.FAILED if failed else ScheduleStatus.COMPLETED
+        transition(schedule, end, SCHEDULE_TRANSITIONS)
     schedule.next_run_at = upcoming if schedule.status == ScheduleStatus.ACTIVE else None
     if schedule.status != ScheduleStatus.ACTIVE:
         release(schedule)

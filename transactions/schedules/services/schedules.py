@@ -13,13 +13,21 @@ from typing import Any
 from compliance.services import require_kyc
 from fintech_core.audit.records import reason_of, record_and_publish
 from fintech_core.db.work import LostRace
-from fintech_core.exceptions import DomainError, InvalidTransition, NotFound, ValidationFailed
+from fintech_core.exceptions import DomainError, NotFound, ValidationFailed
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
 from fintech_core.values.money import Money
+from fintech_core.values.states import transition
 from transactions.ledger import engine as ledger
 from transactions.schedules import recurrence
-from transactions.schedules.enums import SCHEDULE_TRANSITIONS, BusinessDayRule, Frequency, RunStatus, ScheduleStatus
+from transactions.schedules.enums import (
+    RUN_TRANSITIONS,
+    SCHEDULE_TRANSITIONS,
+    BusinessDayRule,
+    Frequency,
+    RunStatus,
+    ScheduleStatus,
+)
 from transactions.schedules.locks import lock_transfer_schedule
 from transactions.schedules.models import ScheduledRun, TransferSchedule
 from transactions.schedules.selectors import (
@@ -130,7 +138,7 @@ def _record_creation(actor: Actor, schedule: TransferSchedule, payee: Wallet) ->
 def pause_schedule(*, actor: Actor, schedule_id: uuid.UUID, now: datetime) -> TransferSchedule:
     """Run nothing until it is resumed. The owner's. Raises NotFound, InvalidTransition."""
     schedule = _own(actor, schedule_id)
-    before = move(schedule, ScheduleStatus.PAUSED)
+    before = transition(schedule, ScheduleStatus.PAUSED, SCHEDULE_TRANSITIONS)
     schedule.next_run_at = None
     schedule.save(update_fields=["status", "next_run_at"])
     _record_change(actor, "schedule.paused", schedule, before)
@@ -143,13 +151,13 @@ def resume_schedule(*, actor: Actor, schedule_id: uuid.UUID, now: datetime) -> T
     The owner's. A schedule of which none is left is COMPLETED. Raises NotFound, InvalidTransition.
     """
     schedule = _own(actor, schedule_id)
-    before = move(schedule, ScheduleStatus.ACTIVE)
+    before = transition(schedule, ScheduleStatus.ACTIVE, SCHEDULE_TRANSITIONS)
     skip_open_run(schedule, "The schedule was paused.")
     upcoming = skip_occurrences(
         schedule, before=_first_after(schedule, now), detail="The schedule was paused.", now=now
     )
     if upcoming is None:
-        schedule.status = ScheduleStatus.COMPLETED
+        transition(schedule, ScheduleStatus.COMPLETED, SCHEDULE_TRANSITIONS)
         release(schedule)
     schedule.next_run_at = upcoming
     schedule.save(update_fields=["status", "next_run_at", "next_occurrence"])
@@ -191,7 +199,7 @@ def cancel_schedules_naming(*, actor: Actor, owner: Owner, schedules: Iterable[T
 
 def _cancel(actor: Actor, schedule: TransferSchedule, reason: str) -> None:
     """End a locked schedule, with the run that is being tried. Raises InvalidTransition."""
-    before = move(schedule, ScheduleStatus.CANCELED)
+    before = transition(schedule, ScheduleStatus.CANCELED, SCHEDULE_TRANSITIONS)
     skip_open_run(schedule, "The schedule was canceled.")
     schedule.next_run_at = None
     schedule.save(update_fields=["status", "next_run_at"])
@@ -218,20 +226,12 @@ def _record_change(
 # --- Shared with runs.py; the caller holds the schedule's lock -------------------------------------------------------
 
 
-def move(schedule: TransferSchedule, target: ScheduleStatus) -> ScheduleStatus:
-    """Set the status by the map and return the one before. Raises InvalidTransition."""
-    before = ScheduleStatus(schedule.status)
-    if target not in SCHEDULE_TRANSITIONS[before]:
-        raise InvalidTransition(f"The schedule is {before}.", extensions={"schedule_status": str(before)})
-    schedule.status = target
-    return before
-
-
 def skip_open_run(schedule: TransferSchedule, detail: str) -> None:
     """The occurrence that is being tried, if there is one, won't be tried again."""
     run = ScheduledRun.objects.filter(schedule=schedule, status__in=OPEN_RUNS).first()
     if run is not None:
-        run.status, run.detail, run.next_attempt_at = RunStatus.SKIPPED, detail, None
+        transition(run, RunStatus.SKIPPED, RUN_TRANSITIONS)
+        run.detail, run.next_attempt_at = detail, None
         run.save(update_fields=["status", "detail", "next_attempt_at"])
         schedule.next_occurrence = run.occurrence + 1
         schedule.save(update_fields=["next_occurrence"])
