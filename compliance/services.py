@@ -38,19 +38,19 @@ PERSONAL_FIELDS = ("first_name", "last_name", "date_of_birth", "country", "addre
 class KycSubmissionOpen(DomainError):
     code = "kyc_submission_open"
     status = HTTPStatus.CONFLICT
-    title = "A submission of yours is waiting for a decision already."
+    title = "You already have a submission that is awaiting a decision."
 
 
 class KycLevelReached(DomainError):
     code = "kyc_level_reached"
     status = HTTPStatus.CONFLICT
-    title = "You have this KYC level or a higher one already."
+    title = "You already have this KYC level or a higher one."
 
 
 class KycLevelTooHigh(DomainError):
     code = "kyc_level_too_high"
     status = HTTPStatus.UNPROCESSABLE_ENTITY
-    title = "No higher level can be granted than the submission asks for."
+    title = "The granted level can't exceed the level requested in the submission."
 
 
 class DocumentInUse(DomainError):
@@ -220,7 +220,7 @@ def refused_by_kyc(*, levels: Mapping[uuid.UUID, int], gate: KycGate) -> dict[uu
     required = settings.KYC_REQUIRED[gate]
     return {
         owner: KycRequired(
-            f"This needs KYC level {required} of the wallet's owner.", extensions={"required_level": required}
+            f"KYC level {required} of the wallet's owner is required.", extensions={"required_level": required}
         )
         for owner, level in levels.items()
         if level < required

@@ -57,19 +57,19 @@ def refuse_repeated(names: Iterable[str]) -> None:
 class NotAuthenticated(DomainError):
     code = "not_authenticated"
     status = HTTPStatus.UNAUTHORIZED
-    title = "Valid credentials are needed."
+    title = "Valid credentials are required."
 
 
 class PermissionDenied(DomainError):
     code = "permission_denied"
     status = HTTPStatus.FORBIDDEN
-    title = "The caller may not do this."
+    title = "You are not allowed to do this."
 
 
 class NotFound(DomainError):
     code = "not_found"
     status = HTTPStatus.NOT_FOUND
-    title = "There is no such object."
+    title = "No such object."
 
 
 class InvalidTransition(DomainError):
@@ -77,14 +77,14 @@ class InvalidTransition(DomainError):
 
     code = "invalid_transition"
     status = HTTPStatus.CONFLICT
-    title = "The object's state forbids this."
+    title = "The object's current state doesn't allow this."
 
 
 class KycRequired(DomainError):
     """The gate of an operation (settings.KYC_REQUIRED). `required_level` is the level that it requires."""
 
     code = "kyc_required"
-    title = "This needs a higher KYC level."
+    title = "A higher KYC level is required."
 
 
 class CurrencyMismatch(DomainError):
@@ -94,7 +94,7 @@ class CurrencyMismatch(DomainError):
 
 class AmountTooLarge(DomainError):
     code = "amount_too_large"
-    title = "The amount or a balance after it is outside what the ledger holds."
+    title = "The amount, or a resulting balance, is outside the range of the ledger."
 
 
 class LimitExceeded(DomainError):
@@ -109,7 +109,7 @@ class TooManyAttempts(DomainError):
 
     code = "too_many_attempts"
     status = HTTPStatus.TOO_MANY_REQUESTS
-    title = "Too many attempts. Wait before the next one."
+    title = "Too many attempts. Wait before you try again."
     retry_after: int
 
     def __init__(self, retry_after: int) -> None:
@@ -122,7 +122,7 @@ class RateLimited(DomainError):
 
     code = "rate_limited"
     status = HTTPStatus.TOO_MANY_REQUESTS
-    title = "Too many requests. Slow down."
+    title = "Too many requests."
     retry_after: int
 
     def __init__(self, retry_after: int) -> None:
@@ -133,7 +133,7 @@ class RateLimited(DomainError):
 class ServiceUnavailable(DomainError):
     code = "service_unavailable"
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    title = "The service can't answer now; nothing was done. Try again."
+    title = "The service is unavailable; nothing was done. Try again."
     retry_after = 2
 
 

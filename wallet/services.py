@@ -30,19 +30,19 @@ from wallet.selectors import open_wallets_of, wallets_owned_by, wallets_visible_
 class WalletExists(DomainError):
     code = "wallet_exists"
     status = HTTPStatus.CONFLICT
-    title = "There is an open wallet in this currency already."
+    title = "An open wallet in this currency already exists."
 
 
 class WalletNotEmpty(DomainError):
     code = "wallet_not_empty"
     status = HTTPStatus.CONFLICT
-    title = "A wallet is closed only when its balance and holds are zero."
+    title = "A wallet can only be closed when its balance and holds are zero."
 
 
 class LimitInUse(DomainError):
     code = "limit_in_use"
     status = HTTPStatus.CONFLICT
-    title = "What is available now is below this limit."
+    title = "The available balance is already below this limit."
 
 
 class LimitsContradict(DomainError):
@@ -60,7 +60,7 @@ class Keep(Enum):
 class WalletInUse(DomainError):
     code = "wallet_in_use"
     status = HTTPStatus.CONFLICT
-    title = "Something is still open on this wallet."
+    title = "This wallet still has open items."
 
 
 def open_wallet(

@@ -20,7 +20,7 @@ def test_a_customer_without_a_level_is_refused(alice: User, gate: KycGate, level
 
     assert (refusal.value.code, refusal.value.status) == ("kyc_required", 422)
     assert refusal.value.extensions == {"required_level": level}
-    assert refusal.value.detail == f"This needs KYC level {level} of the wallet's owner."
+    assert refusal.value.detail == f"KYC level {level} of the wallet's owner is required."
 
 
 def test_a_customer_without_a_level_may_receive(alice: User) -> None:

@@ -58,7 +58,7 @@ class BodyMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if "HTTP_TRANSFER_ENCODING" in request.META and request.META.get("CONTENT_LENGTH"):
-            detail = "Content-Length and Transfer-Encoding exclude each other."
+            detail = "Content-Length and Transfer-Encoding can't be combined."
             return problems.response_of(problems.plain("bad_request", 400, detail))
         if _has_unmeasured_body(request):
             detail = "A body needs a Content-Length; Transfer-Encoding is not supported."

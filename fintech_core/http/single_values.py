@@ -42,7 +42,7 @@ _PATHS = ("/api", "/webhooks", "/health", "/ready", "/checkout")
 class HeaderInvalid(DomainError):
     code = "header_invalid"
     status = HTTPStatus.BAD_REQUEST
-    title = "A header that has one value was repeated, holds a comma, or is empty."
+    title = "A single-valued header was repeated, contains a comma, or is empty."
 
 
 def single_header(request: HttpRequest, name: str) -> str | None:

@@ -36,13 +36,13 @@ REPLAYED_HEADER = "Idempotency-Replayed"
 class IdempotencyKeyRequired(DomainError):
     code = "idempotency_key_required"
     status = HTTPStatus.BAD_REQUEST
-    title = "This request moves money: it needs an Idempotency-Key header."
+    title = "This request moves money and requires an Idempotency-Key header."
 
 
 class IdempotencyKeyInvalid(DomainError):
     code = "idempotency_key_invalid"
     status = HTTPStatus.BAD_REQUEST
-    title = "An Idempotency-Key has 1 to 255 printable ASCII characters, no comma, and no blanks at its ends."
+    title = "An Idempotency-Key has 1 to 255 printable ASCII characters, no comma, and no leading or trailing spaces."
 
 
 class DomainViewSet(viewsets.GenericViewSet[Any]):

@@ -42,7 +42,7 @@ class UnknownKey(DecryptionFailed, ServiceUnavailable):
     """This process's ring lacks the key of a value: keys were changed in another order than docs/security.md gives."""
 
     code = "encryption_key_unknown"
-    title = "This process can't read the data yet; nothing was done. Try again."
+    title = "The data can't be decrypted by this server yet; nothing was done. Try again."
 
     def __init__(self, key_id: int) -> None:
         ServiceUnavailable.__init__(self)

@@ -52,10 +52,10 @@ def test_an_unknown_path_is_a_problem_document(anonymous: Client, path: str) -> 
     document = json.loads(response.content)
     assert document == {
         "type": "/api/errors#not_found",
-        "title": "There is no such object.",
+        "title": "No such object.",
         "status": 404,
         "code": "not_found",
-        "detail": "There is no such object.",
+        "detail": "No such object.",
         "trace_id": response["X-Request-Id"],
     }
     assert response["Content-Type"] == "application/problem+json"

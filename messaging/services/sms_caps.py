@@ -52,7 +52,7 @@ class CountryNotServed(DomainError):
 
     code = "phone_country_not_served"
     status = HTTPStatus.UNPROCESSABLE_ENTITY
-    title = "No text messages are sent to numbers of this country."
+    title = "Text messages to numbers of this country are not supported."
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ class ErasureBlocked(DomainError):
 
     code = "erasure_blocked"
     status = HTTPStatus.CONFLICT
-    title = "Something of this person is still open."
+    title = "This person still has open items."
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ class OrganizationInUse(DomainError):
 
     code = "organization_in_use"
     status = HTTPStatus.CONFLICT
-    title = "Something of this organization is still open."
+    title = "This organization still has open items."
 
 
 def close_organization(*, actor: Actor, organization_id: uuid.UUID, reason: str = "") -> Organization:

@@ -43,7 +43,7 @@ class TaxNumberContested(DomainError):
 
     code = "tax_number_contested"
     status = HTTPStatus.CONFLICT
-    title = "The claim to this tax number was rejected, and another organization that claims it comes first. Wait."
+    title = "Another organization's claim to this tax number is processed first, as yours was rejected. Wait."
 
 
 def refuse_out_of_turn(*, actor: Actor, organization: Organization) -> None:

@@ -21,18 +21,18 @@ from users.services import notices, set_customer_role
 class LastAdmin(DomainError):
     code = "last_admin"
     status = HTTPStatus.CONFLICT
-    title = "An organization keeps an administrator who can log in. Make somebody else one first."
+    title = "An organization must keep an administrator who can log in. Appoint another administrator first."
 
 
 class AlreadyMember(DomainError):
     code = "already_member"
     status = HTTPStatus.CONFLICT
-    title = "They are a member already."
+    title = "This person is already a member."
 
 
 class TooManyInOrganization(DomainError):
     code = "too_many"
-    title = "There are as many of these as there may be."
+    title = "The maximum number has been reached."
 
 
 def locked_for(*, actor: Actor, organization_id: uuid.UUID, capability: Capability) -> Organization:

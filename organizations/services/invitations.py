@@ -44,7 +44,7 @@ class InvitationInvalid(DomainError):
 
     code = "invitation_invalid"
     status = HTTPStatus.UNPROCESSABLE_ENTITY
-    title = "The invitation is unknown, over, or for another address. Ask for a new one."
+    title = "The invitation is unknown, no longer valid, or for another address. Ask for a new one."
 
 
 def create_invitation(

@@ -17,7 +17,7 @@ class WebhookNotAuthentic(DomainError):
 
     code = "webhook_not_authentic"
     status = HTTPStatus.BAD_REQUEST
-    title = "The event isn't signed by the provider."
+    title = "The event's signature is not the provider's."
 
 
 class UnreadableEvent(Exception):

@@ -37,7 +37,7 @@ logger = structlog.get_logger(__name__)
 class PaymentAlreadyDecided(DomainError):
     code = "payment_already_decided"
     status = HTTPStatus.CONFLICT
-    title = "This payment was decided before."
+    title = "This payment has already been decided."
 
 
 def refuse_if_decided(*, client_reference: str) -> None:

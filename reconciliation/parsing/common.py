@@ -26,7 +26,7 @@ class StatementInvalid(DomainError):
 
     code = "statement_invalid"
     status = HTTPStatus.BAD_REQUEST
-    title = "The statement can't be read."
+    title = "The statement file can't be parsed."
 
 
 @dataclass(frozen=True, slots=True)

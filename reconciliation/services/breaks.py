@@ -25,7 +25,7 @@ _END = ["status", "action", "resolution", "resolved_at", "resolved_by", "adjustm
 
 class BreakOwnerUnavailable(DomainError):
     code = "break_owner_unavailable"
-    title = "The owner of a break is an active member of staff who may reconcile."
+    title = "A break can only be assigned to an active member of staff with the right to reconcile."
 
 
 def assign_break(*, actor: Actor, break_id: UUID, owner_id: UUID, reason: str, now: datetime) -> Break:

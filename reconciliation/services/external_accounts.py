@@ -18,19 +18,19 @@ from transactions.ledger.accounts import codes
 class ExternalAccountUnknown(DomainError):
     code = "external_account_unknown"
     status = HTTPStatus.CONFLICT
-    title = "The file is of an account that the clearing account isn't known to stand for."
+    title = "The file is for an account that isn't registered for this clearing account."
 
 
 class ExternalAccountExists(DomainError):
     code = "external_account_exists"
     status = HTTPStatus.CONFLICT
-    title = "The clearing account has this external account already."
+    title = "The clearing account already has this external account."
 
 
 class ExternalAccountInvalid(DomainError):
     code = "external_account_invalid"
     status = HTTPStatus.BAD_REQUEST
-    title = "An external account is named by 1 to 64 printable characters."
+    title = "The identifier of an external account has 1 to 64 printable characters."
 
 
 def clearing_accounts() -> list[str]:

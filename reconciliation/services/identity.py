@@ -25,13 +25,13 @@ _NAMED = 5  # of the statements that a refusal names
 class StatementExists(DomainError):
     code = "statement_exists"
     status = HTTPStatus.CONFLICT
-    title = "This statement was imported before."
+    title = "This statement has already been imported."
 
 
 class StatementRepeats(DomainError):
     code = "statement_repeats"
     status = HTTPStatus.CONFLICT
-    title = "The file seems to hold movements that were imported before, maybe in another format."
+    title = "The file appears to contain movements that have already been imported, possibly in another format."
 
 
 def refuse_known(account: ReconciledAccount, digest: str, statements: Sequence[Statement]) -> None:
@@ -98,9 +98,9 @@ def find_repeated(
 
 def refusal(repeated: Sequence[str]) -> StatementRepeats:
     known = [key for key in repeated if key]
-    detail = "Movements with the same figures were imported before. Confirm if these are others."
+    detail = "Movements with the same amounts and dates were imported before. Confirm that these are different."
     if not known:
-        detail = "The file holds the same figures twice. Confirm if these are different movements."
+        detail = "The file contains the same amounts and dates twice. Confirm that these are different movements."
     return StatementRepeats(detail, extensions={"statements": known[:_NAMED]})
 
 

@@ -32,7 +32,7 @@ _GONE = "A later run doesn't find it any more."
 class ProposalOutdated(DomainError):
     code = "proposal_outdated"
     status = 409
-    title = "A line or an entry of the proposal was matched or resolved meanwhile."
+    title = "A line or entry of the proposal has been matched or resolved in the meantime."
 
 
 def keep_proposals(

@@ -38,7 +38,7 @@ _SUPERSEDED = "A later run matched it or sees it otherwise."
 
 class TooMuchOpen(DomainError):
     code = "reconciliation_too_large"
-    title = "There is too much open for one run: say until which day."
+    title = "Too many open items for one run: give an end date."
 
 
 @dataclass(slots=True)

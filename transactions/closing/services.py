@@ -32,7 +32,7 @@ class RemainderTransferable(DomainError):
 
     code = "remainder_transferable"
     status = HTTPStatus.CONFLICT
-    title = "Only a remainder that no transfer could move is forfeited. Transfer this one."
+    title = "Only a remainder that no transfer could move can be forfeited. Transfer this amount instead."
 
 
 def close_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str = "", forfeit: Money | None = None) -> Wallet:

@@ -29,7 +29,7 @@ _ENTITY = "fee_schedule"
 class FeeScheduleOverlaps(DomainError):
     code = "fee_schedule_overlaps"
     status = HTTPStatus.CONFLICT
-    title = "A schedule that begins later, or ends later by decision, stands already."
+    title = "The fee schedule overlaps an existing one."
 
 
 def create_fee_schedule(

@@ -51,12 +51,12 @@ EXPIRY_BATCH = 100
 
 class TooManyHolds(DomainError):
     code = "too_many_holds"
-    title = "The wallet has as many active holds as a wallet may have."
+    title = "The wallet has reached the maximum number of active holds."
 
 
 class HoldExpiryOutOfRange(DomainError):
     code = "hold_expiry_out_of_range"
-    title = "A hold is extended to a later time, at most 30 days after it was made."
+    title = "A hold can only be extended to a later time, at most 30 days after its creation."
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class SameWallet(DomainError):
 class ReferenceExists(DomainError):
     code = "reference_exists"
     status = HTTPStatus.CONFLICT
-    title = "This reference was used before."
+    title = "This reference has already been used."
 
 
 class HoldNotActive(DomainError):
@@ -49,12 +49,12 @@ class HoldNotActive(DomainError):
 
 class CaptureTooLarge(DomainError):
     code = "capture_too_large"
-    title = "More than the hold still reserves."
+    title = "The amount exceeds what the hold still reserves."
 
 
 class BatchAborted(DomainError):
     code = "batch_aborted"
-    title = "Not done, because another item of the atomic batch was refused."
+    title = "Not executed, because another item of the atomic batch was refused."
 
 
 _ERRORS: Mapping[Reason, type[DomainError]] = {

@@ -20,13 +20,13 @@ from wallet.models import Wallet
 class NotReversible(DomainError):
     code = "not_reversible"
     status = HTTPStatus.CONFLICT
-    title = "A transaction of this kind isn't reversed; it has its own way back."
+    title = "Transactions of this kind can't be reversed; they are undone in another way."
 
 
 class AlreadyReversed(DomainError):
     code = "already_reversed"
     status = HTTPStatus.CONFLICT
-    title = "The transaction was reversed before."
+    title = "The transaction has already been reversed."
 
 
 def reverse_transaction(*, actor: Actor, transaction_id: uuid.UUID, reason: str) -> Transaction:

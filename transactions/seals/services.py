@@ -19,7 +19,7 @@ from transactions.seals.models import Seal
 class SealedByAnother(DomainError):
     code = "sealed_by_another"
     status = HTTPStatus.CONFLICT
-    title = "Another process has just made the seal of this number."
+    title = "Another process has just created the seal with this number."
 
 
 # One statement, so one snapshot: every head as it was at one moment. Rewound wallets (a superuser's work, which

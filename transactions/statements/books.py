@@ -21,7 +21,7 @@ TRANSACTIONS_PER_PAGE = 500
 class ReportTooLarge(DomainError):
     code = "report_too_large"
     status = HTTPStatus.UNPROCESSABLE_ENTITY
-    title = "The report has too many lines. Ask for the customers in total, or for one currency."
+    title = "The report has too many lines. Request customer totals, or a single currency."
 
 
 class BooksDoNotBalance(Exception):

@@ -19,7 +19,7 @@ ZERO = Decimal(0)
 class StatementTooLarge(DomainError):
     code = "statement_too_large"
     status = HTTPStatus.UNPROCESSABLE_ENTITY
-    title = "The statement is too large for this format. Ask for a shorter period or another format."
+    title = "The statement is too large for this format. Request a shorter period or another format."
 
 
 class StatementImbalance(Exception):

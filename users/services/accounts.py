@@ -35,7 +35,7 @@ class EmailTaken(DomainError):
 
     code = "email_taken"
     status = HTTPStatus.CONFLICT
-    title = "There is an account with this address already."
+    title = "An account with this address already exists."
 
 
 class LastVerifiedContact(DomainError):
@@ -43,7 +43,7 @@ class LastVerifiedContact(DomainError):
 
     code = "last_verified_contact"
     status = HTTPStatus.CONFLICT
-    title = "Without this phone number there would be no verified way into the account."
+    title = "This phone number is the only verified log-in method of the account."
 
 
 def create_customer(
@@ -229,7 +229,7 @@ class RoleNotAllowed(DomainError):
 
     code = "role_not_allowed"
     status = HTTPStatus.CONFLICT
-    title = "Only staff change roles, and only to roles of staff."
+    title = "Only the roles of staff can be changed, and only to other staff roles."
 
 
 def set_role(*, actor: Actor, user_id: uuid.UUID, role: Role, reason: str = "", now: datetime) -> User:

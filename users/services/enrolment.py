@@ -44,7 +44,7 @@ _RECOVERY_BYTES = 15  # 120 bits: a plain hash is enough (ASVS 6.5.2), and 24 si
 class SecondFactorNotStarted(DomainError):
     code = "second_factor_not_started"
     status = HTTPStatus.CONFLICT
-    title = "No enrolment is under way, or it took too long. Start again."
+    title = "There is no enrolment in progress, or it has expired. Start again."
 
 
 class SecondFactorCodeWrong(DomainError):
@@ -52,19 +52,19 @@ class SecondFactorCodeWrong(DomainError):
 
     code = "second_factor_code_wrong"
     status = HTTPStatus.UNPROCESSABLE_ENTITY
-    title = "The new authenticator shows another code. Check the time of its device and try again."
+    title = "The code is not the new authenticator's. Check the clock of its device and try again."
 
 
 class SecondFactorAbsent(DomainError):
     code = "second_factor_absent"
     status = HTTPStatus.CONFLICT
-    title = "There is no second factor."
+    title = "No second factor is enrolled."
 
 
 class SecondFactorMandatory(DomainError):
     code = "second_factor_mandatory"
     status = HTTPStatus.FORBIDDEN
-    title = "Staff must have a second factor: enrol another one instead."
+    title = "Staff must have a second factor. Enrol a new one instead."
 
 
 class PasswordTooShortAlone(DomainError):
@@ -72,7 +72,7 @@ class PasswordTooShortAlone(DomainError):
 
     code = "password_too_short_alone"
     status = HTTPStatus.CONFLICT
-    title = "The password is good beside a second factor only. Set a longer one first."
+    title = "The password is too short without a second factor. Set a longer one first."
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ class NoOtherLogIn(DomainError):
 
     code = "no_other_log_in"
     status = HTTPStatus.CONFLICT
-    title = "Without mailed codes there would be no way into the account: it has no password, or no verified address."
+    title = "Mailed codes are the only log-in method of the account: it has no password, or no verified address."
 
 
 def set_email_code_log_in(*, actor: Actor, enabled: bool) -> User:

@@ -39,7 +39,7 @@ class CurrentPasswordWrong(DomainError):
 class ResetTokenInvalid(DomainError):
     code = "reset_token_invalid"
     status = HTTPStatus.UNPROCESSABLE_ENTITY
-    title = "The token is unknown, used or expired. Ask for a new mail."
+    title = "The token is unknown, used or expired. Request a new mail."
 
 
 # --- Change -----------------------------------------------------------------------------------------------------------

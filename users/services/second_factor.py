@@ -43,13 +43,13 @@ class SecondFactorRequired(DomainError):
 
     code = "second_factor_required"
     status = HTTPStatus.UNAUTHORIZED
-    title = "A code of the authenticator, or a recovery code, is needed as `otp`."
+    title = "An authenticator code or a recovery code is required as `otp`."
 
 
 class SecondFactorInvalid(DomainError):
     code = "second_factor_invalid"
     status = HTTPStatus.UNAUTHORIZED
-    title = "The code is wrong, or was used before."
+    title = "The code is wrong or has already been used."
 
 
 class SecondFactorEnrolmentRequired(DomainError):
@@ -57,7 +57,7 @@ class SecondFactorEnrolmentRequired(DomainError):
 
     code = "second_factor_enrolment_required"
     status = HTTPStatus.FORBIDDEN
-    title = "Staff need a second factor. Ask an operator of the installation for one."
+    title = "Staff need a second factor. Contact the operator of this installation."
 
 
 class Factor(StrEnum):

@@ -49,7 +49,7 @@ class InvalidRefreshToken(DomainError):
 
     code = "invalid_refresh_token"
     status = HTTPStatus.UNAUTHORIZED
-    title = "The refresh token is not valid. Log in again."
+    title = "The refresh token is invalid. Log in again."
 
 
 @dataclass(frozen=True, slots=True)

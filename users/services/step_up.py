@@ -34,13 +34,13 @@ class StepUpRequired(DomainError):
 
     code = "step_up_required"
     status = HTTPStatus.FORBIDDEN
-    title = "This asks for a fresh code: POST /api/v1/auth/step-up, then repeat the request with it as Step-Up-Code."
+    title = "Step-up authentication required: POST /api/v1/auth/step-up, then repeat with the code as Step-Up-Code."
 
 
 class StepUpInvalid(DomainError):
     code = "step_up_invalid"
     status = HTTPStatus.FORBIDDEN
-    title = "The code is wrong, was used before, has expired, or is for another request."
+    title = "The code is wrong, already used, expired, or for another request."
 
 
 class StepUpUnavailable(DomainError):

@@ -310,7 +310,7 @@ def test_an_officer_sets_limits_in_the_admin(alices: Wallet, alice: User, office
     ("answers", "message"),
     [
         ({"credit_limit": "0.001"}, "credit_limit: USD has 2 decimals. (validation_error)"),
-        ({"minimum_balance": "100.01"}, "What is available now is below this limit. (limit_in_use)"),
+        ({"minimum_balance": "100.01"}, "The available balance is already below this limit. (limit_in_use)"),
     ],
 )
 def test_a_refusal_in_the_admin_is_a_message(

@@ -172,7 +172,7 @@ def test_a38_a_wallet_with_money_is_not_closed(alice: User, alice_client: Client
     with nothing_moves():
         document = problem(alice_client.post(f"{URL}/{wallet.pk}/close", REASON), 409, "wallet_not_empty")
 
-    assert document["title"] == "A wallet is closed only when its balance and holds are zero."
+    assert document["title"] == "A wallet can only be closed when its balance and holds are zero."
 
 
 def test_a38_a_wallet_with_something_open_on_it_is_not_closed(alice: User, alice_client: Client) -> None:

@@ -336,8 +336,8 @@ def in_admin(user: User, wallet: Wallet, **answers: str) -> list[str]:
 @pytest.mark.parametrize(
     ("forfeit", "message"),
     [
-        ("", "A wallet is closed only when its balance and holds are zero. (wallet_not_empty)"),
-        ("0.29", "A wallet is closed only when its balance and holds are zero. (wallet_not_empty)"),
+        ("", "A wallet can only be closed when its balance and holds are zero. (wallet_not_empty)"),
+        ("0.29", "A wallet can only be closed when its balance and holds are zero. (wallet_not_empty)"),
         ("0.300", "forfeit: USD has 2 decimals. (validation_error)"),
     ],
 )

@@ -47,7 +47,7 @@ class QuoteExpired(DomainError):
 class QuoteUsed(DomainError):
     code = "quote_used"
     status = HTTPStatus.CONFLICT
-    title = "The quote was used before."
+    title = "The quote has already been used."
 
 
 def create_quote(

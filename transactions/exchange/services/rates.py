@@ -34,13 +34,13 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 class RatesUnreadable(DomainError):
     code = "rates_unreadable"
     status = HTTPStatus.BAD_REQUEST
-    title = "The file isn't the ECB's reference rates."
+    title = "The file doesn't contain the ECB's reference rates."
 
 
 class RatesExist(DomainError):
     code = "rates_exist"
     status = HTTPStatus.CONFLICT
-    title = "The rates of this source and day are loaded already."
+    title = "The rates of this source and day are already loaded."
 
 
 class RatesJump(DomainError):
@@ -48,7 +48,7 @@ class RatesJump(DomainError):
 
     code = "rates_jump"
     status = HTTPStatus.CONFLICT
-    title = "A rate differs by more than 10 % from those around it. Confirm it to load the rates."
+    title = "A rate differs by more than 10 % from the neighbouring rates. Confirm it to load the rates."
 
     def __init__(self, jumps: Sequence[fx.Jump]) -> None:
         names = ", ".join(jump.currency for jump in jumps)

@@ -71,7 +71,7 @@ def test_a08_a_transaction_is_reversed_once(original: str, operator_client: Clie
     with nothing_moves():
         document = problem(operator_client.post(url(original), REASON, key="new"), 409, "already_reversed")
 
-    assert document["title"] == "The transaction was reversed before."
+    assert document["title"] == "The transaction has already been reversed."
 
 
 def test_a25_a_reversal_replays_under_its_key(original: str, operator_client: Client) -> None:

@@ -54,7 +54,7 @@ OPEN_RUNS = (RunStatus.PENDING, RunStatus.RETRYING)
 
 class TooManySchedules(DomainError):
     code = "too_many_schedules"
-    title = "The wallet has as many scheduled transfers as a wallet may have. Cancel one first."
+    title = "The wallet has reached the maximum number of scheduled transfers. Cancel one first."
 
 
 def rule_of(schedule: TransferSchedule) -> recurrence.Rule:
@@ -95,7 +95,7 @@ def create_schedule(
     actor.require(Capability.TRANSFERS_WRITE)
     _refuse_start(start_at, now)
     if actor.user_id is None:
-        raise NotFound("There is no such source wallet.")
+        raise NotFound("No such source wallet.")
     outflow = outflows.locked(actor=actor, currencies=[currency])
     a_day = amount * recurrence.most_in_a_day(frequency)
     outflow.admit([(currency, a_day), *unconfirmed_schedules_of(actor)])
@@ -269,7 +269,7 @@ def _parties(
     actor: Actor, source_wallet: uuid.UUID, destination: Destination, currency: str
 ) -> tuple[Wallet, Wallet, Payee]:
     """The actor's wallet and the payee's, both locked, after all gates of a transfer but its funds."""
-    source = own_wallet(actor=actor, wallet_id=source_wallet, absent="There is no such source wallet.")
+    source = own_wallet(actor=actor, wallet_id=source_wallet, absent="No such source wallet.")
     if source.currency != currency:
         raise ledger.CurrencyMismatch
     _refuse_payer(source)

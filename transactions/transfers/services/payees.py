@@ -57,7 +57,7 @@ class DestinationUnavailable(DomainError):
 class TooManyUnknownPayees(DomainError):
     code = "too_many_unknown_payees"
     status = HTTPStatus.TOO_MANY_REQUESTS
-    title = "Too many payments to destinations that can't be paid. Until the day is over, only wallets paid before are."
+    title = "Too many payments to unavailable destinations. Today only wallets that you have paid before can be paid."
 
     def __init__(self, retry_after: int) -> None:
         super().__init__()

@@ -139,7 +139,7 @@ def _payer_refusal(facts: _Facts, item: TransferItem) -> DomainError | None:
     """What is against the payer already. Whether the wallet is open and has the money, the ledger decides."""
     source = facts.sources.get(item.source_wallet)
     if source is None:
-        return NotFound("There is no such source wallet.")
+        return NotFound("No such source wallet.")
     if source.currency != item.currency:
         return ledger.CurrencyMismatch()
     same = ledger.SameWallet() if item.destination.wallet_id == source.pk else None

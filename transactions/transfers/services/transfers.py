@@ -27,7 +27,7 @@ class BatchRefused(DomainError):
     """Carries `results`: the first refusal with its own code, the others as batch_aborted."""
 
     code = "batch_refused"
-    title = "An item of the atomic batch was refused, so nothing was done."
+    title = "An item of the atomic batch was refused, so no item was executed."
 
 
 @dataclass(frozen=True, slots=True)

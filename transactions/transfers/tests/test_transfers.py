@@ -451,7 +451,7 @@ def test_nobody_and_staff_make_no_transfers(
 
     with nothing_moves():
         document = problem(anonymous.post(URL, request, key="new"), 401, "not_authenticated")
-        assert document["title"] == "Valid credentials are needed."
+        assert document["title"] == "Valid credentials are required."
         for client in (officer_client, operator_client, auditor_client):
             problem(client.post(URL, request, key="new"), 403, "permission_denied")
 
