@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
+from typing import Any
 
 from django.conf import settings
 
@@ -164,6 +165,32 @@ def adopt_unverified(
         actor, "user.email_verified", locked, after={"email_verified": True, "fields": ["password"], **ended}
     )
     return locked
+
+
+def create_or_adopt(
+    *,
+    actor: Actor,
+    unproved: User | None,
+    email: str,
+    password_hash: str,
+    phone: str | None,
+    first_name: str,
+    last_name: str,
+    now: datetime,
+) -> User:
+    """The account of someone who just proved `email`: a new one, or `unproved`, which has the address and is theirs."""
+    chosen: dict[str, Any] = {
+        "password_hash": password_hash,
+        "phone": phone,
+        "first_name": first_name,
+        "last_name": last_name,
+    }
+    if unproved is not None:
+        return adopt_unverified(actor=actor, user=unproved, now=now, **chosen)
+    try:
+        return create_customer_with_hash(actor=actor, email=email, verified=True, now=now, **chosen)
+    except EmailTaken as error:
+        raise LostRace from error  # since the caller looked; the second try sees whose it is
 
 
 def update_profile(*, actor: Actor, user_id: uuid.UUID, changes: Mapping[str, str | None], now: datetime) -> User:

@@ -5,10 +5,8 @@ by the worker: none goes to staff and to accounts that are switched off, and wit
 """
 
 import uuid
-from typing import Any
 
 from fintech_core.db import clock
-from fintech_core.db.work import LostRace
 from fintech_core.security.actors import Actor
 from fintech_core.security.encrypted_fields import indexed
 from messaging.enums import MessageKind
@@ -18,44 +16,33 @@ from users.locks import lock_claims, lock_user
 from users.models import Registration, User
 from users.passwords import unusable_password
 from users.selectors import holder_of_phone, is_familiar_to_email, is_familiar_to_phone, user_for_log_in
-from users.services import codes, lockout, notices
-from users.services.accounts import EmailTaken, adopt_unverified, create_agent, create_customer_with_hash
+from users.services import accounts, codes, lockout, notices
 from users.services.sessions import TokenPair, open_session
 
 TEMPLATE = "log_in_code"
-SENT = messages.Sent(int(codes.LIFETIME.total_seconds()))
 
 
 def send_agent_code(*, actor: Actor, phone: str) -> messages.Sent:
     """A code to a normalised number. The same work whether anybody has it. Raises CountryNotServed."""
     sms_caps.demand_served(phone, network=actor.network)
-    now = clock.now()
-    codes.issue(
-        actor=actor,
-        purpose=CodePurpose.AGENT_LOG_IN,
-        subject=_subject(CodePurpose.AGENT_LOG_IN, phone),
-        binding=b"",
-        deliver=lambda code: messages.send_sms(
-            actor=actor, template=TEMPLATE, phone=phone, context={"code": code}, lifetime=codes.LIFETIME, now=now
-        ),
-        phone=phone,
-    )
-    return SENT
+    return _send_code(actor, CodePurpose.AGENT_LOG_IN, phone)
 
 
 def send_client_code(*, actor: Actor, email: str) -> messages.Sent:
     """A code to a normalised address. The same work whether anybody has it."""
-    now = clock.now()
-    codes.issue(
+    return _send_code(actor, CodePurpose.CLIENT_LOG_IN, email)
+
+
+def _send_code(actor: Actor, purpose: CodePurpose, contact: str) -> messages.Sent:
+    return codes.send_to_contact(
         actor=actor,
-        purpose=CodePurpose.CLIENT_LOG_IN,
-        subject=_subject(CodePurpose.CLIENT_LOG_IN, email),
+        purpose=purpose,
+        subject=_subject(purpose, contact),
         binding=b"",
-        deliver=lambda code: messages.send_mail(
-            template=TEMPLATE, address=email, context={"code": code}, lifetime=codes.LIFETIME, now=now
-        ),
+        kind=_kind_of(purpose),
+        contact=contact,
+        template=TEMPLATE,
     )
-    return SENT
 
 
 def may_have_code(user: User | None) -> bool:
@@ -70,13 +57,14 @@ def may_have_mailed_code(user: User | None) -> bool:
 
 def count_try(*, actor: Actor, purpose: CodePurpose, contact: str) -> None:
     """Count a try, in a unit of work of its own before the log-in. Raises TooManyAttempts."""
-    kind = MessageKind.SMS if purpose is CodePurpose.AGENT_LOG_IN else MessageKind.EMAIL
     codes.take_try(
         actor=actor,
         purpose=purpose,
         subject=_subject(purpose, contact),
         familiar=_is_familiar(actor, purpose, contact),
-        notify_owner=lambda: notices.notify_contact_of_guesses(kind=kind, contact=contact, now=clock.now()),
+        notify_owner=lambda: notices.notify_contact_of_guesses(
+            kind=_kind_of(purpose), contact=contact, now=clock.now()
+        ),
     )
 
 
@@ -116,7 +104,7 @@ def log_in_agent(*, actor: Actor, phone: str, code: str, otp: str = "", user_age
         raise _refusal(actor, phone)
     sms_caps.confirmed(phone)
     if user is None:
-        user = create_agent(actor=actor, phone=phone, now=clock.now())
+        user = accounts.create_agent(actor=actor, phone=phone, now=clock.now())
     return _open(actor, user, phone, otp, user_agent, ip)
 
 
@@ -140,26 +128,18 @@ def log_in_client(*, actor: Actor, email: str, code: str, otp: str = "", user_ag
 
 
 def _prove(actor: Actor, unproved: User | None, email: str) -> User:
-    account: dict[str, Any] = {
-        "password_hash": unusable_password(),
-        "phone": None,
-        "first_name": "",
-        "last_name": "",
-        "now": clock.now(),
-    }
-    if unproved is None:
-        user = _create(actor, email, account)
-    else:
-        user = adopt_unverified(actor=actor, user=unproved, **account)
+    user = accounts.create_or_adopt(
+        actor=actor,
+        unproved=unproved,
+        email=email,
+        password_hash=unusable_password(),
+        phone=None,
+        first_name="",
+        last_name="",
+        now=clock.now(),
+    )
     Registration.objects.filter(**indexed("email", email)).delete()
     return user
-
-
-def _create(actor: Actor, email: str, account: dict[str, Any]) -> User:
-    try:
-        return create_customer_with_hash(actor=actor, email=email, verified=True, **account)
-    except EmailTaken as error:
-        raise LostRace from error  # since we looked; the second try sees whose it is
 
 
 def _open(actor: Actor, user: User, contact: str, otp: str, user_agent: str, ip: str) -> TokenPair:
@@ -177,6 +157,10 @@ def code_is_good(*, kind: str, contact: str, code: str) -> bool:
     """Whether a queued message with this code is still worth sending."""
     purpose = CodePurpose.AGENT_LOG_IN if kind == MessageKind.SMS else CodePurpose.CLIENT_LOG_IN
     return codes.still_good(purpose=purpose, subject=_subject(purpose, contact), code=code)
+
+
+def _kind_of(purpose: CodePurpose) -> MessageKind:
+    return MessageKind.SMS if purpose is CodePurpose.AGENT_LOG_IN else MessageKind.EMAIL
 
 
 def _is_familiar(actor: Actor, purpose: CodePurpose, contact: str) -> bool:

@@ -12,7 +12,7 @@ asked meanwhile.
 
 import hmac
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
@@ -25,6 +25,8 @@ from fintech_core.db.clock import DatabaseNow
 from fintech_core.exceptions import DomainError
 from fintech_core.security import crypto
 from fintech_core.security.actors import Actor
+from messaging.enums import MessageKind
+from messaging.services import messages
 from messaging.sms import CODE_DIGITS, test_code
 from users.enums import CodePurpose
 from users.models import OneTimeCode
@@ -102,6 +104,33 @@ def issue(
     record_and_publish(actor, "code.issued", _entity(purpose))
     deliver(digits)
     return row.expires_at
+
+
+def send_to_contact(
+    *,
+    actor: Actor,
+    purpose: CodePurpose,
+    subject: bytes,
+    binding: bytes,
+    kind: MessageKind,
+    contact: str,
+    template: str,
+    context: Mapping[str, str] | None = None,
+) -> messages.Sent:
+    """Make a code and queue it for a normalised number or address. `context` is what the template needs besides."""
+    now = clock.now()
+
+    def queue(digits: str) -> object:
+        words = {"code": digits, **(context or {})}
+        if kind is MessageKind.SMS:
+            return messages.send_sms(
+                actor=actor, template=template, phone=contact, context=words, lifetime=LIFETIME, now=now
+            )
+        return messages.send_mail(template=template, address=contact, context=words, lifetime=LIFETIME, now=now)
+
+    phone = contact if kind is MessageKind.SMS else ""
+    issue(actor=actor, purpose=purpose, subject=subject, binding=binding, deliver=queue, phone=phone)
+    return messages.Sent(int(LIFETIME.total_seconds()))
 
 
 def take_try(

@@ -17,6 +17,7 @@ from fintech_core.security import crypto
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.encrypted_fields import crypto_columns, indexed
+from messaging.enums import MessageKind
 from messaging.services import messages, sms_caps
 from users.enums import CodePurpose, CredentialChange, EndReason
 from users.locks import lock_claims, lock_user, lock_users
@@ -28,7 +29,6 @@ from users.services.revocation import end_open_credentials
 
 TEMPLATE = "contact_code"
 NOTICE = "contact_taken"
-SENT = messages.Sent(int(codes.LIFETIME.total_seconds()))
 
 
 class ContactCodeInvalid(DomainError):
@@ -46,46 +46,27 @@ def send_phone_code(*, actor: Actor, phone: str) -> messages.Sent:
     asks.
     """
     sms_caps.demand_served(phone)
-    now = clock.now()
-    user_id = _own(actor)
-    step_up.spend(actor=actor)
-    codes.issue(
-        actor=actor,
-        purpose=CodePurpose.PHONE_CHANGE,
-        subject=_of(user_id),
-        binding=_bound_to(phone),
-        deliver=lambda code: messages.send_sms(
-            actor=actor,
-            template=TEMPLATE,
-            phone=phone,
-            context={"code": code, "user": str(user_id)},
-            lifetime=codes.LIFETIME,
-            now=now,
-        ),
-        phone=phone,
-    )
-    return SENT
+    return _send_code(actor, CodePurpose.PHONE_CHANGE, MessageKind.SMS, phone)
 
 
 def send_email_code(*, actor: Actor, email: str) -> messages.Sent:
     """A code to an address that the actor says is theirs, as send_phone_code."""
-    now = clock.now()
+    return _send_code(actor, CodePurpose.EMAIL_CHANGE, MessageKind.EMAIL, email)
+
+
+def _send_code(actor: Actor, purpose: CodePurpose, kind: MessageKind, contact: str) -> messages.Sent:
     user_id = _own(actor)
     step_up.spend(actor=actor)
-    codes.issue(
+    return codes.send_to_contact(
         actor=actor,
-        purpose=CodePurpose.EMAIL_CHANGE,
+        purpose=purpose,
         subject=_of(user_id),
-        binding=_bound_to(email),
-        deliver=lambda code: messages.send_mail(
-            template=TEMPLATE,
-            address=email,
-            context={"code": code, "user": str(user_id)},
-            lifetime=codes.LIFETIME,
-            now=now,
-        ),
+        binding=_bound_to(contact),
+        kind=kind,
+        contact=contact,
+        template=TEMPLATE,
+        context={"user": str(user_id)},
     )
-    return SENT
 
 
 def count_try(*, actor: Actor, purpose: CodePurpose) -> None:

@@ -7,7 +7,6 @@ answers the same. What is mailed is decided in the worker: a token, or a notice 
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any
 
 from django.conf import settings
 
@@ -23,7 +22,7 @@ from users.enums import RegistrationStatus
 from users.locks import lock_claims
 from users.models import Registration, User
 from users.selectors import email_is_taken, user_for_log_in
-from users.services.accounts import adopt_unverified, create_customer_with_hash
+from users.services.accounts import create_or_adopt
 from users.services.new_passwords import hash_new_password
 
 TEMPLATE, KNOWN_TEMPLATE = "verify_email", "account_exists"
@@ -104,18 +103,16 @@ def verify_email(*, actor: Actor, token: str) -> Registered:
 
 
 def _prove(actor: Actor, claim: Registration, now: datetime) -> User:
-    account: dict[str, Any] = {
-        "phone": claim.phone,
-        "first_name": claim.first_name,
-        "last_name": claim.last_name,
-    }
-    unproved = user_for_log_in(claim.email)
-    if unproved is None:
-        user = create_customer_with_hash(
-            actor=actor, email=claim.email, password_hash=claim.password, verified=True, now=now, **account
-        )
-    else:
-        user = adopt_unverified(actor=actor, user=unproved, password_hash=claim.password, now=now, **account)
+    user = create_or_adopt(
+        actor=actor,
+        unproved=user_for_log_in(claim.email),
+        email=claim.email,
+        password_hash=claim.password,
+        phone=claim.phone,
+        first_name=claim.first_name,
+        last_name=claim.last_name,
+        now=now,
+    )
     record_and_publish(actor, "registration.verified", claim, after={"user": str(user.pk)})
     Registration.objects.filter(**indexed("email", claim.email)).delete()
     return user
