@@ -10,6 +10,7 @@ from pathlib import Path
 from fintech_core.rooms import ROOMS
 from fintech_core.values.messages import MessageRule
 from fintech_core.wiring import Wiring
+from organizations.locks import lock_open_organization
 from organizations.roles import MEMBER_CAPABILITIES
 from organizations.selectors import acting_in
 from organizations.services import end_invitations_of, invitation_content, refuse_without_an_admin
@@ -18,6 +19,7 @@ from transactions.monitors.evaluation import evaluate_monitors
 from users import log_in
 from users.admin_auth import reauthentication
 from users.admin_auth.middleware import actor_of_request
+from users.locks import lock_living_user
 from users.selectors import holder_id_of_phone, is_familiar_to_phone
 from users.services import step_up
 from users.services.message_rules import RULES
@@ -30,6 +32,8 @@ WIRING = Wiring(
     member_capabilities={role.value: capabilities for role, capabilities in MEMBER_CAPABILITIES.items()},
     outbox_consumers={},
     held_by_due_holds=held_by_due_holds,
+    lock_living_user=lock_living_user,
+    lock_open_organization=lock_open_organization,
     message_rules={**RULES, "organization_invitation": MessageRule(content=invitation_content)},
     holder_of_phone=holder_id_of_phone,
     is_familiar_to_phone=is_familiar_to_phone,

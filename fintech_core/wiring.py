@@ -69,6 +69,12 @@ class Wiring:
     held_by_due_holds: Callable[[datetime], QuerySet[Any]]
     """A subquery for rows of wallets: what holds that were due at the given time still have booked as reserved."""
 
+    lock_living_user: Callable[[uuid.UUID], bool]
+    """Locks the user who is to own a wallet; False where the person was erased, or never was."""
+
+    lock_open_organization: Callable[[uuid.UUID], bool]
+    """Locks the organization that is to own a wallet; False where it was closed, or never was."""
+
     # --- Called by messaging ---
 
     message_rules: Mapping[str, MessageRule]

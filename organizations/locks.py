@@ -17,6 +17,12 @@ def lock_organization(organization_id: uuid.UUID) -> Organization:
     return organization
 
 
+def lock_open_organization(organization_id: uuid.UUID) -> bool:
+    """Lock the organization's row for who needs nothing of it; False where it was closed, or never was."""
+    rows = Organization.objects.filter(pk=organization_id, closed_at__isnull=True)
+    return rows.select_for_update(of=("self",), no_key=True).values_list("pk", flat=True).first() is not None
+
+
 def lock_closed_organizations(*, closed_before: datetime, limit: int) -> list[Organization]:
     """Those that were closed by then and aren't erased yet. Rows that another transaction has locked are left to the
     next run."""

@@ -314,16 +314,15 @@ def test_the_reading_guide_of_the_ledger_names_every_module() -> None:
 
 # --- Wiring (ADR 18) --------------------------------------------------------------------------------------------------
 
-# Who imports by name, or reaches a model through a relation, and why.
+# Who imports by name, and why.
 IMPORTS_BY_NAME = {
     "fintech_core/composition.py",  # loads every module of services
     "users/apps.py",  # a model as the state of migrations has it
 }
-REACHES_THROUGH_RELATIONS = {"wallet/locks.py"}  # the owner's row, by the foreign key that names its model
 
 
 def test_nothing_is_imported_by_name() -> None:
-    """What a lower room needs of a higher one is a field of the wiring; what it has below, it imports."""
+    """What a lower room needs of a higher one is a field of the wiring, also where a relation leads to its model."""
     by_name = {"import_string", "import_module", "__import__", "get_model"}
     imported = {path for path, tree in sources() for _, name in calls(tree) if name in by_name}
     related = {
@@ -334,7 +333,7 @@ def test_nothing_is_imported_by_name() -> None:
     }
 
     assert imported == IMPORTS_BY_NAME
-    assert related == REACHES_THROUGH_RELATIONS
+    assert related == set()
 
 
 # Settings that a library reads, in which it asks for dotted paths; besides Django's own.

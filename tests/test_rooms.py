@@ -130,8 +130,9 @@ def test_the_urls_of_every_package_are_served(room: str) -> None:
 
 
 def test_a_new_app_that_is_named_nowhere_is_found(tmp_path: Path) -> None:
-    (tmp_path / "deals").mkdir()
-    (tmp_path / "deals" / "apps.py").touch()
+    app = tmp_path / "deals"
+    app.mkdir()
+    (app / "apps.py").touch()
 
     with pytest.raises(AssertionError, match="add deals to ROOMS"):
         agree([], apps_of(tmp_path), "ROOMS")

@@ -17,6 +17,12 @@ def lock_user(user_id: uuid.UUID) -> User:
     return user
 
 
+def lock_living_user(user_id: uuid.UUID) -> bool:
+    """Lock the user's row for who needs nothing of it; False where the person was erased, or never was."""
+    rows = User._base_manager.filter(pk=user_id, erased_at__isnull=True)
+    return rows.select_for_update(of=("self",), no_key=True).values_list("pk", flat=True).first() is not None
+
+
 def lock_users(user_ids: Collection[uuid.UUID]) -> list[User]:
     """Several users in primary-key order, so that two who lock the same ones never wait for each other in a circle."""
     rows = User.objects.select_for_update(of=("self",), no_key=True)

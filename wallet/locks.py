@@ -3,9 +3,9 @@
 import uuid
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 from fintech_core.db import clock, prepared
+from fintech_core.wiring import wired
 from wallet.models import Wallet
 from wallet.owners import Owner
 
@@ -19,20 +19,15 @@ def lock_free_wallets(wallet_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Wallet
     return {wallet.pk: wallet for wallet in locked}
 
 
-# What says of each kind of owner that it has ended.
-_ENDED_AT = {"owner_user_id": "erased_at", "owner_organization_id": "closed_at"}
-
-
 def lock_owner(owner: Owner) -> bool:
     """Lock the person or organization that is to own a wallet; False where it was erased or closed, or never was.
     Before any wallet (the lock order).
 
     An erasure and the closing of an organization hold the same lock, so that no wallet is opened in the middle of one.
-    The owner's model is a higher room's: reached by the relation.
     """
-    models: Any = Wallet._meta.get_field(owner.column).related_model
-    rows = models._base_manager.filter(pk=owner.id, **{f"{_ENDED_AT[owner.column]}__isnull": True})
-    return rows.select_for_update(of=("self",), no_key=True).values_list("pk", flat=True).first() is not None
+    if owner.is_organization:
+        return wired().lock_open_organization(owner.id)
+    return wired().lock_living_user(owner.id)
 
 
 def lock_wallets_and_read_clock(wallet_ids: Iterable[uuid.UUID]) -> tuple[dict[uuid.UUID, Wallet], datetime]:

@@ -21,6 +21,10 @@ class Owner:
     def organization(cls, organization_id: uuid.UUID) -> "Owner":
         return cls("owner_organization_id", organization_id)
 
+    @property
+    def is_organization(self) -> bool:
+        return self.column == "owner_organization_id"
+
     def owns(self, wallet: str = "") -> Q:
         """The condition that a wallet is the owner's. `wallet` is the way to it from the filtered model, "wallet__"."""
         return Q(**{f"{wallet}{self.column}": self.id})
