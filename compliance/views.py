@@ -21,6 +21,7 @@ from compliance.serializers import (
     SubmissionSummaryOutput,
 )
 from fintech_core.db import clock
+from fintech_core.http.endpoints import endpoint
 from fintech_core.http.serializers import ReasonInput
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
@@ -29,18 +30,6 @@ from fintech_core.security.step_up import StepUpAction
 
 @extend_schema(tags=["kyc"])
 class KycSubmissionViewSet(DomainViewSet):
-    access: ClassVar = {
-        "list": Capability.KYC_READ,
-        "retrieve": Capability.KYC_READ,
-        "create": Capability.KYC_SUBMIT,
-        "approve": Capability.KYC_DECIDE,
-        "reject": Capability.KYC_DECIDE,
-    }
-    step_up: ClassVar = {
-        "approve": StepUpAction("Approve a KYC submission", of_staff=True),
-        "reject": StepUpAction("Reject a KYC submission", of_staff=True),
-    }
-    problem_statuses: ClassVar = {"create": (409,), "approve": (409, 422), "reject": (409,)}
     output = SubmissionSummaryOutput
     serializer_class = SubmissionOutput
     filter_input = SubmissionFilter
@@ -54,31 +43,35 @@ class KycSubmissionViewSet(DomainViewSet):
         """Whether the caller may know of others' submissions; applicants learn nothing of them."""
         return self.actor.can(Capability.KYC_READ_ALL)
 
+    @endpoint(access=Capability.KYC_READ)
     @extend_schema(operation_id="kyc_submissions_list", responses=SubmissionSummaryOutput(many=True))
     def list(self, request: Request) -> Response:
         """The caller's submissions; compliance and auditors see everybody's. Without personal data."""
         return self.list_page()
 
+    @endpoint(access=Capability.KYC_READ)
     @extend_schema(operation_id="kyc_submissions_retrieve")
     def retrieve(self, request: Request, pk: UUID) -> HttpResponse:
         """One submission. Staff reading somebody's leaves a row in the audit log."""
         return self.write(
             lambda: services.view_submission(actor=self.actor, submission_id=pk),
             StaffSubmissionOutput if self._is_staff else SubmissionOutput,
-            takes_key=False,
         )
 
+    @endpoint(access=Capability.KYC_SUBMIT, problems=(409,))
     @extend_schema(operation_id="kyc_submissions_create", request=SubmissionInput, responses={201: SubmissionOutput})
     def create(self, request: Request) -> HttpResponse:
         """Apply for a KYC level. 409 `kyc_submission_open` while one waits, `kyc_level_reached` unless it is higher."""
         data = self.validated(SubmissionInput)
         return self.write(
-            lambda: services.submit_kyc(actor=self.actor, now=clock.now(), **data),
-            SubmissionOutput,
-            status=201,
-            takes_key=False,
+            lambda: services.submit_kyc(actor=self.actor, now=clock.now(), **data), SubmissionOutput, status=201
         )
 
+    @endpoint(
+        access=Capability.KYC_DECIDE,
+        step_up=StepUpAction("Approve a KYC submission", of_staff=True),
+        problems=(409, 422),
+    )
     @extend_schema(operation_id="kyc_submissions_approve", request=ApproveInput)
     @action(detail=True, methods=["post"])
     def approve(self, request: Request, pk: UUID) -> HttpResponse:
@@ -89,6 +82,9 @@ class KycSubmissionViewSet(DomainViewSet):
         data = self.validated(ApproveInput)
         return self._decide(pk, services.approve_submission, data)
 
+    @endpoint(
+        access=Capability.KYC_DECIDE, step_up=StepUpAction("Reject a KYC submission", of_staff=True), problems=(409,)
+    )
     @extend_schema(operation_id="kyc_submissions_reject", request=ReasonInput)
     @action(detail=True, methods=["post"])
     def reject(self, request: Request, pk: UUID) -> HttpResponse:
@@ -100,13 +96,11 @@ class KycSubmissionViewSet(DomainViewSet):
         return self.write(
             lambda: service(actor=self.actor, submission_id=submission_id, now=clock.now(), **data),
             StaffSubmissionOutput,
-            takes_key=False,
         )
 
 
 @extend_schema(tags=["audit"])
 class AuditLogViewSet(DomainViewSet):
-    access: ClassVar = {"list": Capability.AUDIT_READ}
     order: ClassVar = ("-id",)
     output = AuditLogOutput
     serializer_class = AuditLogOutput
@@ -115,6 +109,7 @@ class AuditLogViewSet(DomainViewSet):
     def get_queryset(self) -> Any:
         return selectors.audit_rows_visible_to(self.actor)
 
+    @endpoint(access=Capability.AUDIT_READ)
     @extend_schema(operation_id="audit_logs_list")
     def list(self, request: Request) -> Response:
         """Who did what to which object, newest first. Compliance and auditors."""

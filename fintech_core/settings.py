@@ -464,7 +464,7 @@ REST_FRAMEWORK = {
         "users.authentication.AccessTokenAuthentication",
         "users.api_key_authentication.ApiKeyAuthentication",
     ],
-    "DEFAULT_THROTTLE_CLASSES": ["fintech_core.limits.ratelimit.Throttle"],
+    "DEFAULT_THROTTLE_CLASSES": ["fintech_core.http.throttling.Throttle"],
     "DEFAULT_PERMISSION_CLASSES": ["fintech_core.security.permissions.HasAccess"],
     "DEFAULT_PARSER_CLASSES": ["fintech_core.http.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

@@ -4,7 +4,7 @@ what lies below it within it alone; anything else is 404.
 No Idempotency-Key here: bodies and answers hold addresses and numbers, and answers to a key are stored.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from fintech_core.db import clock
+from fintech_core.http.endpoints import endpoint
 from fintech_core.http.serializers import ReasonInput, StrictInput
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
@@ -43,8 +44,6 @@ from users.limits import SEND_NETWORK, SEND_TO_EMAIL, VERIFY_NETWORK
 
 @extend_schema(tags=["organizations"])
 class OrganizationsViewSet(DomainViewSet):
-    access: ClassVar = {"list": Capability.ORGANIZATIONS_READ, "create": Capability.ORGANIZATIONS_CREATE}
-    problem_statuses: ClassVar = {"create": (422,)}
     output = OrganizationOutput
     serializer_class = OrganizationOutput
     filter_input = OrganizationFilter
@@ -52,11 +51,13 @@ class OrganizationsViewSet(DomainViewSet):
     def get_queryset(self) -> Any:
         return selectors.organizations_shown_to(self.actor)
 
+    @endpoint(access=Capability.ORGANIZATIONS_READ)
     @extend_schema(operation_id="organizations_list")
     def list(self, request: Request) -> Response:
         """Those that the caller is a member of, or the one it acts in; staff see all."""
         return self.list_page()
 
+    @endpoint(access=Capability.ORGANIZATIONS_CREATE, problems=(422,))
     @extend_schema(operation_id="organizations_create", request=OrganizationInput, responses={201: OrganizationOutput})
     def create(self, request: Request) -> HttpResponse:
         """Make one and be its administrator. Its tax number is compared with others when KYB is submitted."""
@@ -65,38 +66,18 @@ class OrganizationsViewSet(DomainViewSet):
             lambda: services.create_organization(actor=self.actor, now=clock.now(), **data),
             OrganizationOutput,
             status=201,
-            takes_key=False,
         )
 
 
 @extend_schema(tags=["organizations"])
 class OrganizationViewSet(InOrganization):
-    access: ClassVar = {
-        "retrieve": Capability.ORGANIZATIONS_READ,
-        "partial_update": Capability.ORGANIZATIONS_WRITE,
-        "leave": Capability.ORGANIZATIONS_JOIN,
-        "submit_kyb": Capability.ORGANIZATIONS_WRITE,
-        "approve_kyb": Capability.KYB_DECIDE,
-        "reject_kyb": Capability.KYB_DECIDE,
-    }
-    step_up: ClassVar = {
-        "leave": StepUpAction("Leave an organization"),
-        "approve_kyb": StepUpAction("Approve an organization's KYB", of_staff=True),
-        "reject_kyb": StepUpAction("Reject an organization's KYB", of_staff=True),
-    }
-    problem_statuses: ClassVar = {
-        "partial_update": (409,),
-        "leave": (409,),
-        "submit_kyb": (409, 422),
-        "approve_kyb": (409,),
-        "reject_kyb": (409,),
-    }
     output = OrganizationOutput
     serializer_class = OrganizationOutput
 
     def get_queryset(self) -> Any:
         return selectors.organizations_shown_to(self.actor)
 
+    @endpoint(access=Capability.ORGANIZATIONS_READ)
     @extend_schema(operation_id="organizations_retrieve", responses=OrganizationDetailOutput)
     def retrieve(self, request: Request, organization_id: UUID) -> Response:
         self.kwargs["pk"] = organization_id
@@ -104,12 +85,14 @@ class OrganizationViewSet(InOrganization):
             StaffOrganizationDetailOutput if selectors.reads_all(self.actor) else OrganizationDetailOutput
         )
 
+    @endpoint(access=Capability.ORGANIZATIONS_WRITE, problems=(409,))
     @extend_schema(operation_id="organizations_update", request=OrganizationPatch, responses=OrganizationOutput)
     def partial_update(self, request: Request, organization_id: UUID) -> HttpResponse:
         """Correct name, country or tax number: before KYB is submitted, or after it was rejected."""
         changes = self.validated(OrganizationPatch)
         return self._write(services.update_organization, changes=changes)
 
+    @endpoint(access=Capability.ORGANIZATIONS_JOIN, step_up=StepUpAction("Leave an organization"), problems=(409,))
     @extend_schema(operation_id="organizations_leave", request=None, responses={204: None})
     def leave(self, request: Request, organization_id: UUID) -> HttpResponse:
         """Stop being a member. 409 `last_admin` for the only administrator."""
@@ -118,9 +101,9 @@ class OrganizationViewSet(InOrganization):
             lambda: services.leave_organization(actor=self.actor, organization_id=organization_id, now=clock.now()),
             None,
             status=204,
-            takes_key=False,
         )
 
+    @endpoint(access=Capability.ORGANIZATIONS_WRITE, problems=(409, 422))
     @extend_schema(operation_id="organizations_kyb_submit", request=None, responses=OrganizationOutput)
     def submit_kyb(self, request: Request, organization_id: UUID) -> HttpResponse:
         """Submit the organization for review (KYB); needs a KYC level of the person who submits it.
@@ -131,12 +114,22 @@ class OrganizationViewSet(InOrganization):
         self.validated(StrictInput)
         return self._write(services.submit_kyb)
 
+    @endpoint(
+        access=Capability.KYB_DECIDE,
+        step_up=StepUpAction("Approve an organization's KYB", of_staff=True),
+        problems=(409,),
+    )
     @extend_schema(operation_id="organizations_kyb_approve", request=None, responses=OrganizationOutput)
     def approve_kyb(self, request: Request, organization_id: UUID) -> HttpResponse:
         """Its wallets count as KYC level 2 from now on. Compliance officers, never members."""
         self.validated(StrictInput)
         return self._write(services.approve_kyb)
 
+    @endpoint(
+        access=Capability.KYB_DECIDE,
+        step_up=StepUpAction("Reject an organization's KYB", of_staff=True),
+        problems=(409,),
+    )
     @extend_schema(operation_id="organizations_kyb_reject", request=ReasonInput, responses=OrganizationOutput)
     def reject_kyb(self, request: Request, organization_id: UUID) -> HttpResponse:
         """Refuse, or take an approval back. Compliance officers, never members."""
@@ -149,21 +142,11 @@ class OrganizationViewSet(InOrganization):
             written = service(actor=self.actor, organization_id=organization_id, now=clock.now(), **arguments)
             return selectors.shown_to(self.actor, written)
 
-        return self.write(use_case, OrganizationOutput, takes_key=False)
+        return self.write(use_case, OrganizationOutput)
 
 
 @extend_schema(tags=["organizations"])
 class MemberViewSet(InOrganization):
-    access: ClassVar = {
-        "list": Capability.MEMBERS_READ,
-        "partial_update": Capability.MEMBERS_WRITE,
-        "destroy": Capability.MEMBERS_WRITE,
-    }
-    step_up: ClassVar = {
-        "partial_update": StepUpAction("Change the role of a member"),
-        "destroy": StepUpAction("Remove a member"),
-    }
-    problem_statuses: ClassVar = {"partial_update": (409,), "destroy": (409,)}
     output = MemberOutput
     serializer_class = MemberOutput
     filter_input = MemberFilter
@@ -171,10 +154,12 @@ class MemberViewSet(InOrganization):
     def get_queryset(self) -> Any:
         return selectors.members_of(self.organization_id)
 
+    @endpoint(access=Capability.MEMBERS_READ)
     @extend_schema(operation_id="organizations_members_list")
     def list(self, request: Request, organization_id: UUID) -> Response:
         return self.list_page()
 
+    @endpoint(access=Capability.MEMBERS_WRITE, step_up=StepUpAction("Change the role of a member"), problems=(409,))
     @extend_schema(operation_id="organizations_members_update", request=MemberPatch, responses=MemberOutput)
     def partial_update(self, request: Request, organization_id: UUID, pk: UUID) -> HttpResponse:
         """Give a member another role. 409 `last_admin` for the only administrator."""
@@ -184,9 +169,9 @@ class MemberViewSet(InOrganization):
                 actor=self.actor, organization_id=organization_id, member_id=pk, now=clock.now(), **data
             ),
             MemberOutput,
-            takes_key=False,
         )
 
+    @endpoint(access=Capability.MEMBERS_WRITE, step_up=StepUpAction("Remove a member"), problems=(409,))
     @extend_schema(operation_id="organizations_members_remove", responses={204: None})
     def destroy(self, request: Request, organization_id: UUID, pk: UUID) -> HttpResponse:
         """Remove a member, who gets a message. 409 `last_admin` for the only administrator."""
@@ -196,30 +181,28 @@ class MemberViewSet(InOrganization):
             ),
             None,
             status=204,
-            takes_key=False,
         )
 
 
 @extend_schema(tags=["organizations"])
 class InvitationViewSet(InOrganization):
-    limits: ClassVar = {"create": (SEND_NETWORK, SEND_TO_EMAIL)}
-    access: ClassVar = {
-        "list": Capability.MEMBERS_READ,
-        "create": Capability.MEMBERS_WRITE,
-        "destroy": Capability.MEMBERS_WRITE,
-    }
-    step_up: ClassVar = {"create": StepUpAction("Invite a member")}
-    problem_statuses: ClassVar = {"create": (409, 422), "destroy": (409,)}
     output = InvitationOutput
     serializer_class = InvitationOutput
 
     def get_queryset(self) -> Any:
         return selectors.invitations_of(self.organization_id)
 
+    @endpoint(access=Capability.MEMBERS_READ)
     @extend_schema(operation_id="organizations_invitations_list")
     def list(self, request: Request, organization_id: UUID) -> Response:
         return self.list_page()
 
+    @endpoint(
+        access=Capability.MEMBERS_WRITE,
+        limits=(SEND_NETWORK, SEND_TO_EMAIL),
+        step_up=StepUpAction("Invite a member"),
+        problems=(409, 422),
+    )
     @extend_schema(
         operation_id="organizations_invitations_create", request=InvitationInput, responses={201: InvitationOutput}
     )
@@ -232,9 +215,9 @@ class InvitationViewSet(InOrganization):
             ),
             InvitationOutput,
             status=201,
-            takes_key=False,
         )
 
+    @endpoint(access=Capability.MEMBERS_WRITE, problems=(409,))
     @extend_schema(operation_id="organizations_invitations_revoke", responses={204: None})
     def destroy(self, request: Request, organization_id: UUID, pk: UUID) -> HttpResponse:
         return self.write(
@@ -243,42 +226,24 @@ class InvitationViewSet(InOrganization):
             ),
             None,
             status=204,
-            takes_key=False,
         )
 
 
 @extend_schema(tags=["organizations"])
 class AcceptInvitationViewSet(DomainViewSet):
-    limits: ClassVar = {"create": (VERIFY_NETWORK,)}
-    access: ClassVar = {"create": Capability.ORGANIZATIONS_JOIN}
-    problem_statuses: ClassVar = {"create": (409, 422)}
     output = MembershipOutput
     serializer_class = MembershipOutput
 
+    @endpoint(access=Capability.ORGANIZATIONS_JOIN, limits=(VERIFY_NETWORK,), problems=(409, 422))
     @extend_schema(operation_id="invitations_accept", request=AcceptInput, responses={201: MembershipOutput})
     def create(self, request: Request) -> HttpResponse:
         """Become a member, by the token and a log-in with the invited address, verified. 422 `invitation_invalid`."""
         data = self.validated(AcceptInput)
-        return self.write(
-            lambda: services.accept_invitation(actor=self.actor, **data),
-            MembershipOutput,
-            status=201,
-            takes_key=False,
-        )
+        return self.write(lambda: services.accept_invitation(actor=self.actor, **data), MembershipOutput, status=201)
 
 
 @extend_schema(tags=["organizations"])
 class PayoutAccountViewSet(InOrganization):
-    access: ClassVar = {
-        "list": Capability.PAYOUT_ACCOUNTS_READ,
-        "create": Capability.PAYOUT_ACCOUNTS_WRITE,
-        "destroy": Capability.PAYOUT_ACCOUNTS_WRITE,
-    }
-    step_up: ClassVar = {
-        "create": StepUpAction("Add a payout account"),
-        "destroy": StepUpAction("Archive a payout account"),
-    }
-    problem_statuses: ClassVar = {"create": (409, 422), "destroy": (409,)}
     output = PayoutAccountOutput
     serializer_class = PayoutAccountOutput
     filter_input = PayoutAccountFilter
@@ -290,10 +255,14 @@ class PayoutAccountViewSet(InOrganization):
         archived = filters.get("archived")
         return queryset if archived is None else queryset.filter(archived_at__isnull=archived == "false")
 
+    @endpoint(access=Capability.PAYOUT_ACCOUNTS_READ)
     @extend_schema(operation_id="organizations_payout_accounts_list")
     def list(self, request: Request, organization_id: UUID) -> Response:
         return self.list_page()
 
+    @endpoint(
+        access=Capability.PAYOUT_ACCOUNTS_WRITE, step_up=StepUpAction("Add a payout account"), problems=(409, 422)
+    )
     @extend_schema(
         operation_id="organizations_payout_accounts_create",
         request=PayoutAccountInput,
@@ -308,9 +277,11 @@ class PayoutAccountViewSet(InOrganization):
             ),
             PayoutAccountOutput,
             status=201,
-            takes_key=False,
         )
 
+    @endpoint(
+        access=Capability.PAYOUT_ACCOUNTS_WRITE, step_up=StepUpAction("Archive a payout account"), problems=(409,)
+    )
     @extend_schema(operation_id="organizations_payout_accounts_archive", responses={204: None})
     def destroy(self, request: Request, organization_id: UUID, pk: UUID) -> HttpResponse:
         """Archive it: nothing is paid out to it any more."""
@@ -320,5 +291,4 @@ class PayoutAccountViewSet(InOrganization):
             ),
             None,
             status=204,
-            takes_key=False,
         )

@@ -1,6 +1,6 @@
 """HTTP of payments: intents for customers, the endpoint where providers post their events."""
 
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 
 from fintech_core.db import clock
 from fintech_core.db.work import unit_of_work
+from fintech_core.http.endpoints import IdempotencyKey, endpoint
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.step_up import StepUpAction
@@ -29,16 +30,6 @@ from payments.serializers import (
 
 @extend_schema(tags=["payments"])
 class PaymentIntentViewSet(DomainViewSet):
-    access: ClassVar = {
-        "list": Capability.PAYMENTS_READ,
-        "retrieve": Capability.PAYMENTS_READ,
-        "create": Capability.PAYMENTS_WRITE,
-        "cancel": Capability.PAYMENTS_CANCEL,
-        "simulate": Capability.PAYMENTS_WRITE,
-    }
-    idempotent: ClassVar = {"create": True, "cancel": True, "simulate": False}
-    step_up: ClassVar = {"cancel": StepUpAction("Cancel a payment", of_staff=True)}
-    problem_statuses: ClassVar = {"create": (404,)}
     output = IntentOutput
     serializer_class = IntentOutput
     filter_input = IntentFilter
@@ -49,28 +40,33 @@ class PaymentIntentViewSet(DomainViewSet):
     def apply_filters(self, queryset: Any, filters: Any) -> Any:
         return selectors.filter_intents(queryset, filters)
 
+    @endpoint(access=Capability.PAYMENTS_READ)
     @extend_schema(operation_id="payment_intents_list")
     def list(self, request: Request) -> Response:
         """The caller's payment intents, newest first; staff see everybody's."""
         return self.list_page()
 
+    @endpoint(access=Capability.PAYMENTS_READ)
     @extend_schema(operation_id="payment_intents_retrieve")
     def retrieve(self, request: Request, pk: UUID) -> Response:
         """One payment intent. Money is in the wallet once it is `succeeded`."""
         return self.retrieve_one()
 
+    @endpoint(access=Capability.PAYMENTS_WRITE, key=IdempotencyKey.REQUIRED, problems=(404,))
     @extend_schema(operation_id="payment_intents_create", request=CreateIntentInput, responses={201: IntentOutput})
     def create(self, request: Request) -> HttpResponse:
         """Ask to pay into one's wallet. Send the person to `checkout_url`."""
         data = self.validated(CreateIntentInput)
         wallet_id = data.pop("wallet")
         return self.write(
-            lambda: services.create_intent(actor=self.actor, wallet_id=wallet_id, **data),
-            IntentOutput,
-            status=201,
-            needs_key=True,
+            lambda: services.create_intent(actor=self.actor, wallet_id=wallet_id, **data), IntentOutput, status=201
         )
 
+    @endpoint(
+        access=Capability.PAYMENTS_CANCEL,
+        key=IdempotencyKey.REQUIRED,
+        step_up=StepUpAction("Cancel a payment", of_staff=True),
+    )
     @extend_schema(operation_id="payment_intents_cancel", request=CancelIntentInput, responses=IntentOutput)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: UUID) -> HttpResponse:
@@ -78,11 +74,10 @@ class PaymentIntentViewSet(DomainViewSet):
         data = self.validated(CancelIntentInput)
         intent_id = self.get_object().pk
         return self.write(
-            lambda: services.cancel_intent(actor=self.actor, intent_id=intent_id, now=clock.now(), **data),
-            IntentOutput,
-            needs_key=True,
+            lambda: services.cancel_intent(actor=self.actor, intent_id=intent_id, now=clock.now(), **data), IntentOutput
         )
 
+    @endpoint(access=Capability.PAYMENTS_WRITE, key=IdempotencyKey.ACCEPTED)
     @extend_schema(operation_id="payment_intents_simulate", request=SimulateInput, responses={202: IntentOutput})
     @action(detail=True, methods=["post"])
     def simulate(self, request: Request, pk: UUID) -> HttpResponse:
@@ -99,11 +94,10 @@ class PaymentIntentViewSet(DomainViewSet):
 class WebhookView(APIView):
     """Where providers post their events. Who they are is proven by their signature over the raw body, nothing else."""
 
-    access: ClassVar = {"post": Capability.PUBLIC}
     authentication_classes = ()
     throttle_classes = ()  # a provider's events come when they come; nobody is in without the signature
-    problem_statuses: ClassVar = {"post": (400, 404, 411, 413)}
 
+    @endpoint(access=Capability.PUBLIC, problems=(400, 404, 411, 413))
     @extend_schema(
         operation_id="webhooks_receive",
         tags=["payments"],

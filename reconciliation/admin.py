@@ -25,7 +25,8 @@ from unfold.widgets import (
 from fintech_core.admin.base import REASON_LENGTHS, ReadOnlyModelAdmin, actor_of_request, reason_action
 from fintech_core.db import clock, work
 from fintech_core.exceptions import DomainError
-from fintech_core.http.body_limits import LargeBody, takes_large_body
+from fintech_core.http.body_limits import takes_large_body
+from fintech_core.http.endpoints import LargeBody
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
 from reconciliation import services

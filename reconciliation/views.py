@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from fintech_core.db import clock
-from fintech_core.http.body_limits import LargeBody
+from fintech_core.http.endpoints import IdempotencyKey, LargeBody, endpoint
 from fintech_core.http.parsers import StrictMultiPartParser
 from fintech_core.http.serializers import ReasonInput
 from fintech_core.http.viewsets import DomainViewSet
@@ -43,13 +43,6 @@ from reconciliation.serializers import (
 
 @extend_schema(tags=["reconciliation"])
 class StatementViewSet(DomainViewSet):
-    access: ClassVar = {
-        "list": Capability.RECONCILIATION_READ,
-        "retrieve": Capability.RECONCILIATION_READ,
-        "create": Capability.RECONCILE,
-    }
-    problem_statuses: ClassVar = {"create": (409, 413)}
-    body_limits: ClassVar = {"create": LargeBody("STATEMENT_MAX_BYTES")}
     parser_classes = (StrictMultiPartParser,)
     output = ExternalStatementOutput
     serializer_class = ExternalStatementOutput
@@ -61,15 +54,18 @@ class StatementViewSet(DomainViewSet):
     def apply_filters(self, queryset: Any, filters: Any) -> Any:
         return selectors.filter_statements(queryset, filters)
 
+    @endpoint(access=Capability.RECONCILIATION_READ)
     @extend_schema(operation_id="reconciliation_statements_list")
     def list(self, request: Request) -> Response:
         """Imported statements, newest first."""
         return self.list_page()
 
+    @endpoint(access=Capability.RECONCILIATION_READ)
     @extend_schema(operation_id="reconciliation_statements_retrieve")
     def retrieve(self, request: Request, pk: UUID) -> Response:
         return self.retrieve_one()
 
+    @endpoint(access=Capability.RECONCILE, body=LargeBody("STATEMENT_MAX_BYTES"), problems=(409, 413))
     @extend_schema(
         operation_id="reconciliation_statements_create",
         request={"multipart/form-data": StatementUpload},
@@ -90,13 +86,11 @@ class StatementViewSet(DomainViewSet):
             },
             ImportOutput,
             status=201,
-            takes_key=False,
         )
 
 
 @extend_schema(tags=["reconciliation"])
 class LineViewSet(DomainViewSet):
-    access: ClassVar = {"list": Capability.RECONCILIATION_READ}
     order: ClassVar = ("-booking_date", "-id")
     output = StatementLineOutput
     serializer_class = StatementLineOutput
@@ -108,6 +102,7 @@ class LineViewSet(DomainViewSet):
     def apply_filters(self, queryset: Any, filters: Any) -> Any:
         return selectors.filter_lines(queryset, filters)
 
+    @endpoint(access=Capability.RECONCILIATION_READ)
     @extend_schema(operation_id="reconciliation_lines_list")
     def list(self, request: Request) -> Response:
         """Lines of statements, newest booking first."""
@@ -116,14 +111,6 @@ class LineViewSet(DomainViewSet):
 
 @extend_schema(tags=["reconciliation"])
 class BreakViewSet(DomainViewSet):
-    access: ClassVar = {
-        "list": Capability.RECONCILIATION_READ,
-        "retrieve": Capability.RECONCILIATION_READ,
-        "assign": Capability.RECONCILE,
-        "resolve": Capability.RECONCILE,
-    }
-    idempotent: ClassVar = {"assign": False, "resolve": True}
-    step_up: ClassVar = {"resolve": StepUpAction("Resolve a break", of_staff=True)}
     output = BreakOutput
     serializer_class = BreakOutput
     filter_input = BreakFilter
@@ -134,15 +121,18 @@ class BreakViewSet(DomainViewSet):
     def apply_filters(self, queryset: Any, filters: Any) -> Any:
         return selectors.filter_breaks(queryset, filters, now=clock.now())
 
+    @endpoint(access=Capability.RECONCILIATION_READ)
     @extend_schema(operation_id="reconciliation_breaks_list")
     def list(self, request: Request) -> Response:
         """What didn't match, newest first."""
         return self.list_page()
 
+    @endpoint(access=Capability.RECONCILIATION_READ)
     @extend_schema(operation_id="reconciliation_breaks_retrieve")
     def retrieve(self, request: Request, pk: UUID) -> Response:
         return self.retrieve_one()
 
+    @endpoint(access=Capability.RECONCILE, key=IdempotencyKey.ACCEPTED)
     @extend_schema(operation_id="reconciliation_breaks_assign", request=AssignInput, responses=BreakOutput)
     @action(detail=True, methods=["post"])
     def assign(self, request: Request, pk: UUID) -> HttpResponse:
@@ -156,6 +146,9 @@ class BreakViewSet(DomainViewSet):
             BreakOutput,
         )
 
+    @endpoint(
+        access=Capability.RECONCILE, key=IdempotencyKey.REQUIRED, step_up=StepUpAction("Resolve a break", of_staff=True)
+    )
     @extend_schema(operation_id="reconciliation_breaks_resolve", request=ResolveInput, responses=BreakOutput)
     @action(detail=True, methods=["post"])
     def resolve(self, request: Request, pk: UUID) -> HttpResponse:
@@ -163,9 +156,7 @@ class BreakViewSet(DomainViewSet):
         data = self.validated(ResolveInput)
         break_id = self.get_object().pk
         return self.write(
-            lambda: services.resolve_break(actor=self.actor, break_id=break_id, now=clock.now(), **data),
-            BreakOutput,
-            needs_key=True,
+            lambda: services.resolve_break(actor=self.actor, break_id=break_id, now=clock.now(), **data), BreakOutput
         )
 
 
@@ -181,12 +172,6 @@ class _BelowAccountViewSet(DomainViewSet):
 
 @extend_schema(tags=["reconciliation"])
 class MatchViewSet(_BelowAccountViewSet):
-    problem_statuses: ClassVar = {"take_back": (409,)}
-    access: ClassVar = {
-        "list": Capability.RECONCILIATION_READ,
-        "retrieve": Capability.RECONCILIATION_READ,
-        "take_back": Capability.RECONCILE,
-    }
     output = MatchOutput
     serializer_class = MatchOutput
     filter_input = MatchFilter
@@ -194,15 +179,18 @@ class MatchViewSet(_BelowAccountViewSet):
     def get_queryset(self) -> Any:
         return selectors.matches_visible_to(self.actor)
 
+    @endpoint(access=Capability.RECONCILIATION_READ)
     @extend_schema(operation_id="reconciliation_matches_list")
     def list(self, request: Request) -> Response:
         """Matches, newest first, those that were taken back included."""
         return self.list_page()
 
+    @endpoint(access=Capability.RECONCILIATION_READ)
     @extend_schema(operation_id="reconciliation_matches_retrieve")
     def retrieve(self, request: Request, pk: UUID) -> Response:
         return self.retrieve_one()
 
+    @endpoint(access=Capability.RECONCILE, problems=(409,))
     @extend_schema(operation_id="reconciliation_matches_take_back", request=ReasonInput, responses=MatchOutput)
     @action(detail=True, methods=["post"], url_path="take-back")
     def take_back(self, request: Request, pk: UUID) -> HttpResponse:
@@ -212,13 +200,6 @@ class MatchViewSet(_BelowAccountViewSet):
 
 @extend_schema(tags=["reconciliation"])
 class ProposalViewSet(_BelowAccountViewSet):
-    problem_statuses: ClassVar = {"confirm": (409,), "reject": (409,)}
-    access: ClassVar = {
-        "list": Capability.RECONCILIATION_READ,
-        "retrieve": Capability.RECONCILIATION_READ,
-        "confirm": Capability.RECONCILE,
-        "reject": Capability.RECONCILE,
-    }
     output = ProposalOutput
     serializer_class = ProposalOutput
     filter_input = ProposalFilter
@@ -226,21 +207,25 @@ class ProposalViewSet(_BelowAccountViewSet):
     def get_queryset(self) -> Any:
         return selectors.proposals_visible_to(self.actor)
 
+    @endpoint(access=Capability.RECONCILIATION_READ)
     @extend_schema(operation_id="reconciliation_proposals_list")
     def list(self, request: Request) -> Response:
         """Matches that a run proposes because they may be coincidences, newest first."""
         return self.list_page()
 
+    @endpoint(access=Capability.RECONCILIATION_READ)
     @extend_schema(operation_id="reconciliation_proposals_retrieve")
     def retrieve(self, request: Request, pk: UUID) -> Response:
         return self.retrieve_one()
 
+    @endpoint(access=Capability.RECONCILE, problems=(409,))
     @extend_schema(operation_id="reconciliation_proposals_confirm", request=ReasonInput, responses=ProposalOutput)
     @action(detail=True, methods=["post"])
     def confirm(self, request: Request, pk: UUID) -> HttpResponse:
         """Match the lines and entries as proposed."""
         return self.decide(services.confirm_proposal, proposal_id=self.get_object().pk)
 
+    @endpoint(access=Capability.RECONCILE, problems=(409,))
     @extend_schema(operation_id="reconciliation_proposals_reject", request=ReasonInput, responses=ProposalOutput)
     @action(detail=True, methods=["post"])
     def reject(self, request: Request, pk: UUID) -> HttpResponse:
@@ -250,13 +235,6 @@ class ProposalViewSet(_BelowAccountViewSet):
 
 @extend_schema(tags=["reconciliation"])
 class ExternalAccountViewSet(_BelowAccountViewSet):
-    problem_statuses: ClassVar = {"create": (409,), "retire": (409,)}
-    access: ClassVar = {
-        "list": Capability.RECONCILIATION_READ,
-        "retrieve": Capability.RECONCILIATION_READ,
-        "create": Capability.RECONCILE,
-        "retire": Capability.RECONCILE,
-    }
     output = ExternalAccountOutput
     serializer_class = ExternalAccountOutput
     filter_input = ExternalAccountFilter
@@ -264,15 +242,18 @@ class ExternalAccountViewSet(_BelowAccountViewSet):
     def get_queryset(self) -> Any:
         return selectors.external_accounts_visible_to(self.actor)
 
+    @endpoint(access=Capability.RECONCILIATION_READ)
     @extend_schema(operation_id="reconciliation_external_accounts_list")
     def list(self, request: Request) -> Response:
         """The accounts at banks and gateways that clearing accounts stand for, newest first."""
         return self.list_page()
 
+    @endpoint(access=Capability.RECONCILIATION_READ)
     @extend_schema(operation_id="reconciliation_external_accounts_retrieve")
     def retrieve(self, request: Request, pk: UUID) -> Response:
         return self.retrieve_one()
 
+    @endpoint(access=Capability.RECONCILE, problems=(409,))
     @extend_schema(
         operation_id="reconciliation_external_accounts_create",
         request=ExternalAccountInput,
@@ -288,6 +269,7 @@ class ExternalAccountViewSet(_BelowAccountViewSet):
             status=201,
         )
 
+    @endpoint(access=Capability.RECONCILE, problems=(409,))
     @extend_schema(
         operation_id="reconciliation_external_accounts_retire", request=ReasonInput, responses=ExternalAccountOutput
     )
@@ -299,12 +281,12 @@ class ExternalAccountViewSet(_BelowAccountViewSet):
 
 @extend_schema(tags=["reconciliation"])
 class CoverageViewSet(DomainViewSet):
-    access: ClassVar = {"retrieve": Capability.RECONCILIATION_READ}
     output = CoverageOutput
     serializer_class = CoverageOutput
     filter_input = CoverageFilter
     queryset = None
 
+    @endpoint(access=Capability.RECONCILIATION_READ)
     @extend_schema(
         operation_id="reconciliation_coverage", parameters=[CoverageFilter], responses=CoverageOutput, filters=False
     )

@@ -11,10 +11,11 @@ from django.db import OperationalError, connections
 from django.http import HttpResponseBase
 from django.test import Client as Browser
 
+from fintech_core.http.endpoints import endpoint_of
 from fintech_core.limits import ratelimit
 from fintech_core.limits.ratelimit import WithoutCache
 from tests.cast import PASSWORD, Client, client_for
-from tests.test_house import api_routes
+from tests.test_house import api_endpoints
 from users.models import Registration, User
 
 pytestmark = pytest.mark.django_db
@@ -24,9 +25,8 @@ BODY = {"email": "carol@customer.example", "phone": "+79990000001", "password": 
 WAYS_IN = sorted(
     {
         (method.upper(), "/" + re.sub(r"<[^>]+>", "01a2053d-03df-71d1-8045-26d288669fea", path))
-        for path, view, actions in api_routes()
-        for method, action in (actions or {}).items()
-        if any(limit.without_cache is WithoutCache.DATABASE for limit in getattr(view, "limits", {}).get(action, ()))
+        for path, method, view, action in api_endpoints()
+        if any(limit.without_cache is WithoutCache.DATABASE for limit in endpoint_of(view, action).limits)
     }
 )
 

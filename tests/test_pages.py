@@ -37,7 +37,7 @@ def lists() -> dict[str, Any]:
     found = {}
     for path, view, actions in api_routes():
         action = (actions or {}).get("get", "")
-        if action == "list" or action in getattr(view, "list_actions", ()) or path == EXPORT:
+        if action == "list" or path == EXPORT:
             found[path] = view
     return found
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
+from fintech_core.http.endpoints import IdempotencyKey, endpoint_of
 from fintech_core.ops.checks import product
 from fintech_core.ops.checks.keys import IN_FORCE
 from fintech_core.settings import rate
-from tests.test_house import api_routes
+from tests.test_house import api_endpoints
 from users.services import attempts, codes, lockout, passwords, second_factor
 from users.services.attempts import Standing
 
@@ -102,19 +103,18 @@ def test_the_documented_rates_are_productions_defaults(name: str) -> None:
     assert set(settings.RATE_LIMITS) == set(product._RATES)
 
 
-def keyed(*, needed: bool) -> Iterator[str]:
-    for path, view, actions in api_routes():
+def keyed(key: IdempotencyKey) -> Iterator[str]:
+    for path, method, view, action in api_endpoints():
         template = "/" + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path).replace("{pk}", "{id}").removeprefix("api/v1/")
-        for method, action in (actions or {}).items():
-            if getattr(view, "idempotent", {}).get(action) is needed:
-                yield f"{method.upper()} {template}"
+        if endpoint_of(view, action).key is key:
+            yield f"{method.upper()} {template}"
 
 
 def test_the_requests_that_need_or_take_a_key_are_documented() -> None:
     heading = "| these need one, else 400 `idempotency_key_required` | these take one |\n|---|---|\n"
     needing, taking = API.split(heading)[1].split("\n")[0].strip("|").split("|")
 
-    assert sorted(re.findall(r"`(\w+ /\S+)`", needing)) == sorted(keyed(needed=True))
+    assert sorted(re.findall(r"`(\w+ /\S+)`", needing)) == sorted(keyed(IdempotencyKey.REQUIRED))
     assert sorted(re.findall(r"`(\w+ /\S+)`", taking)) == sorted(
-        f.replace("{wallet_id}", "{id}") for f in keyed(needed=False)
+        f.replace("{wallet_id}", "{id}") for f in keyed(IdempotencyKey.ACCEPTED)
     )

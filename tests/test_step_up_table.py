@@ -9,9 +9,10 @@ from django.conf import settings
 from django.contrib import admin
 
 from fintech_core.admin.base import ReasonAction
+from fintech_core.http.endpoints import endpoint_of
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.step_up import StepUpAction
-from tests.test_house import api_routes
+from tests.test_house import api_endpoints
 from users.enums import STAFF_ROLES
 from users.roles import CAPABILITIES
 
@@ -32,12 +33,11 @@ NOT_SENSITIVE = {
 
 def writes() -> Iterator[tuple[str, Capability, StepUpAction | None]]:
     """Every request that writes and needs credentials: its name, its capability, what it says of fresh codes."""
-    for path, view, actions in api_routes():
+    for path, method, view, action in api_endpoints():
         template = "/" + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path).replace("{pk}", "{id}")
-        for method, action in (actions or {}).items():
-            capability = getattr(view, "access", {}).get(action)
-            if method not in {"get", "head"} and capability not in {None, Capability.PUBLIC}:
-                yield f"{method.upper()} {template}", capability, getattr(view, "step_up", {}).get(action)
+        declared = endpoint_of(view, action)
+        if method != "get" and declared.access is not Capability.PUBLIC:
+            yield f"{method.upper()} {template}", declared.access, declared.step_up
 
 
 def documented(heading: str) -> dict[str, tuple[str, str]]:

@@ -20,6 +20,7 @@ from django.db import transaction
 from compliance.tests.factories import PERSON
 from fintech_core.db import clock, ids, work
 from fintech_core.db.work import unit_of_work
+from fintech_core.http.endpoints import IdempotencyKey, endpoint_of
 from fintech_core.limits.ratelimit import Limit
 from fintech_core.security.capabilities import Capability, alternatives
 from fintech_core.security.step_up import StepUpAction
@@ -34,7 +35,7 @@ from reconciliation.models import Break, Match, Proposal, StatementLine
 from reconciliation.services.proposals import keep_proposals
 from reconciliation.tests.samples import ACCOUNT, OLD, TODAY, account, csv_of, import_, reconcile
 from tests.cast import PASSWORD, SYSTEM, Client, anonymous_client, client_for, customer, key_client, kyc, staff
-from tests.test_house import api_routes
+from tests.test_house import api_endpoints
 from transactions.exchange.services.rates import load_rates
 from transactions.ledger import engine as ledger
 from transactions.ledger.accounts import clearing
@@ -183,16 +184,12 @@ class Route:
 def api_v1() -> list[Route]:
     """Every verb of every route below /api/v1 that asks who is calling."""
     found = []
-    for path, view, actions in api_routes():
-        if not path.startswith(API):
-            continue
-        for method, action in (actions or {}).items():
-            any_of = alternatives(view.access[action])  # type: ignore[attr-defined]
-            keyed = getattr(view, "idempotent", {}).get(action, False)
-            if method != "head" and Capability.PUBLIC not in any_of:
-                confirmed = getattr(view, "step_up", {}).get(action)
-                limits = getattr(view, "limits", {}).get(action, ())
-                found.append(Route(method.upper(), path, any_of, bool(keyed), confirmed, limits))
+    for path, method, view, action in api_endpoints():
+        declared = endpoint_of(view, action)
+        any_of = alternatives(declared.access)
+        if path.startswith(API) and Capability.PUBLIC not in any_of:
+            needs_key = declared.key is IdempotencyKey.REQUIRED
+            found.append(Route(method.upper(), path, any_of, needs_key, declared.step_up, declared.limits))
     return sorted(found, key=lambda route: (route.path, route.method))
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
+from fintech_core.http.endpoints import endpoint_of
 from fintech_core.security.capabilities import alternatives
 from users.scopes import scopes_with
 
@@ -38,5 +39,5 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):
         """The scopes that open the route, which OpenAPI 3.1 allows beside any scheme; nothing where there are none."""
         view = auto_schema.view
         action = getattr(view, "action", None) or auto_schema.method.lower()
-        scopes = scopes_with(alternatives(view.access[action]))
+        scopes = scopes_with(alternatives(endpoint_of(type(view), action).access))
         return {self.name: scopes} if scopes else []

@@ -1,6 +1,6 @@
 """HTTP of wallets. Closing one may move money: `transactions.closing.views`."""
 
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from fintech_core.db import clock
+from fintech_core.http.endpoints import IdempotencyKey, endpoint
 from fintech_core.http.serializers import ReasonInput, StrictInput
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
@@ -26,20 +27,6 @@ def reload_with_figures(wallet: Wallet) -> Wallet:
 
 @extend_schema(tags=["wallets"])
 class WalletViewSet(DomainViewSet):
-    access: ClassVar = {
-        "list": Capability.WALLETS_READ,
-        "retrieve": Capability.WALLETS_READ,
-        "create": Capability.WALLETS_WRITE,
-        "freeze": Capability.WALLETS_FREEZE,
-        "unfreeze": Capability.WALLETS_FREEZE,
-        "policy": Capability.WALLETS_POLICY,
-    }
-    idempotent: ClassVar = {"create": False, "freeze": False, "unfreeze": False, "policy": False}
-    step_up: ClassVar = {
-        "freeze": StepUpAction("Freeze a wallet", of_staff=True),
-        "unfreeze": StepUpAction("Unfreeze a wallet", of_staff=True),
-        "policy": StepUpAction("Change a wallet's limits", of_staff=True),
-    }
     output = WalletOutput
     serializer_class = WalletOutput
     filter_input = WalletFilter
@@ -47,15 +34,18 @@ class WalletViewSet(DomainViewSet):
     def get_queryset(self) -> Any:
         return selectors.with_figures(selectors.wallets_visible_to(self.actor), clock.now())
 
+    @endpoint(access=Capability.WALLETS_READ)
     @extend_schema(operation_id="wallets_list")
     def list(self, request: Request) -> Response:
         """The caller's wallets, or those of the organization it acts in; staff see all customers'."""
         return self.list_page()
 
+    @endpoint(access=Capability.WALLETS_READ)
     @extend_schema(operation_id="wallets_retrieve")
     def retrieve(self, request: Request, pk: UUID) -> Response:
         return self.retrieve_one()
 
+    @endpoint(access=Capability.WALLETS_WRITE, key=IdempotencyKey.ACCEPTED)
     @extend_schema(operation_id="wallets_create", request=OpenWalletInput, responses={201: WalletOutput})
     def create(self, request: Request) -> HttpResponse:
         """Open a wallet in a further currency. 409 `wallet_exists` where an open one exists."""
@@ -66,18 +56,33 @@ class WalletViewSet(DomainViewSet):
             status=201,
         )
 
+    @endpoint(
+        access=Capability.WALLETS_FREEZE,
+        key=IdempotencyKey.ACCEPTED,
+        step_up=StepUpAction("Freeze a wallet", of_staff=True),
+    )
     @extend_schema(operation_id="wallets_freeze", request=ReasonInput)
     @action(detail=True, methods=["post"])
     def freeze(self, request: Request, pk: UUID) -> HttpResponse:
         """Refuse debits from now on. Compliance."""
         return self._move(services.freeze_wallet)
 
+    @endpoint(
+        access=Capability.WALLETS_FREEZE,
+        key=IdempotencyKey.ACCEPTED,
+        step_up=StepUpAction("Unfreeze a wallet", of_staff=True),
+    )
     @extend_schema(operation_id="wallets_unfreeze", request=ReasonInput)
     @action(detail=True, methods=["post"])
     def unfreeze(self, request: Request, pk: UUID) -> HttpResponse:
         """Allow debits again. Compliance."""
         return self._move(services.unfreeze_wallet)
 
+    @endpoint(
+        access=Capability.WALLETS_POLICY,
+        key=IdempotencyKey.ACCEPTED,
+        step_up=StepUpAction("Change a wallet's limits", of_staff=True),
+    )
     @extend_schema(operation_id="wallets_policy", request=PolicyInput)
     @action(detail=True, methods=["post"])
     def policy(self, request: Request, pk: UUID) -> HttpResponse:

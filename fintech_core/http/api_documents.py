@@ -6,7 +6,7 @@ openapi.yaml is the one of the default settings (`make lint` compares them).
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib.staticfiles import finders
 from django.http import HttpRequest
@@ -23,6 +23,7 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 
 from fintech_core.http.documents import Document, Once, respond
+from fintech_core.http.endpoints import endpoint
 from fintech_core.security.capabilities import Capability
 
 _REDOC_LOGO = "https://cdn.redoc.ly/redoc/logo-mini.svg"
@@ -76,8 +77,8 @@ class _Negotiation(DefaultContentNegotiation):
 class SchemaView(SpectacularAPIView):
     metadata_class = None  # OPTIONS would describe a view of the API, by the page's template
     content_negotiation_class = _Negotiation
-    access: ClassVar = {"get": Capability.PUBLIC}
 
+    @endpoint(access=Capability.PUBLIC)
     @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         renderer = request.accepted_renderer
@@ -88,8 +89,8 @@ class SchemaView(SpectacularAPIView):
 
 class DocsView(SpectacularSwaggerView):
     metadata_class = None
-    access: ClassVar = {"get": Capability.PUBLIC}
 
+    @endpoint(access=Capability.PUBLIC)
     @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         return respond(request._request, DOCS_PAGE.get(""), _OF_PAGES)
@@ -97,8 +98,8 @@ class DocsView(SpectacularSwaggerView):
 
 class RedocView(SpectacularRedocView):
     metadata_class = None
-    access: ClassVar = {"get": Capability.PUBLIC}
 
+    @endpoint(access=Capability.PUBLIC)
     @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         return respond(request._request, REDOC_PAGE.get(""))

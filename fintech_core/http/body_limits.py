@@ -3,12 +3,11 @@
 A body has a Content-Length. Without one Django reads nothing, so the body would be dropped and the request taken as one
 without a body: BodyMiddleware refuses it, and one that the front (fintech_core.http.front) couldn't read.
 
-A route that takes more names it in `body_limits`, on a viewset by action, or on a function by `@takes_large_body`. Who
-may send that much is decided before anything reads the body: by a viewset's permissions, or the function's `allowed`.
+A route that takes more declares a LargeBody: an API view by `@endpoint(body=...)`, a function by `@takes_large_body`.
+Who may send that much is decided before anything reads the body: by a view's permissions, or the function's `allowed`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -18,25 +17,12 @@ from django.urls import Resolver404, resolve
 
 from fintech_core.exceptions import DomainError, ServiceUnavailable
 from fintech_core.http import problems
+from fintech_core.http.endpoints import LargeBody, endpoint_behind
 from fintech_core.http.front import REFUSAL, Refusal
 
-REST_OF_FORM = 64 * 1024  # the fields and the frame around a file
 _MAX_DIGITS = 18  # of a Content-Length; Python refuses to read a number of thousands of digits
 View = TypeVar("View", bound=Callable[..., Any])
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
-
-
-@dataclass(frozen=True, slots=True)
-class LargeBody:
-    """`setting` names the limit of the file. `allowed` says who may send it, of a view that doesn't ask by itself."""
-
-    setting: str
-    allowed: Callable[[HttpRequest], bool] | None = None
-
-    @property
-    def limit(self) -> int:
-        size: int = getattr(settings, self.setting)
-        return size + REST_OF_FORM
 
 
 def takes_large_body(large: LargeBody) -> Callable[[View], View]:
@@ -133,8 +119,5 @@ def _declared(request: HttpRequest) -> LargeBody | None:
 
 
 def _of_view(view: Any, method: str | None) -> LargeBody | None:
-    actions: dict[str, str] = getattr(view, "actions", None) or {}
-    if (viewset := getattr(view, "cls", None)) is not None:
-        by_action: dict[str, LargeBody] = getattr(viewset, "body_limits", {})
-        return by_action.get(actions.get((method or "").lower(), ""))
-    return getattr(view, "large_body", None)
+    marked: LargeBody | None = getattr(view, "large_body", None)
+    return marked or endpoint_behind(view, method).body

@@ -13,6 +13,7 @@ from rest_framework import serializers
 
 from fintech_core.exceptions import error_classes
 from fintech_core.http import schema_texts
+from fintech_core.http.endpoints import Endpoint, IdempotencyKey, endpoint_of
 from fintech_core.http.pagination import CURSOR_SCHEMA, LIMIT_SCHEMA
 from fintech_core.http.problems import CONTENT_TYPE, FRAME_CODES
 from fintech_core.http.serializers import StrictInput
@@ -21,7 +22,7 @@ from fintech_core.security import step_up
 from fintech_core.security.capabilities import alternatives
 from fintech_core.wiring import wired
 
-# Which answers any operation may give besides its own; views add theirs in `problem_statuses` by action.
+# Which answers any operation may give besides its own; an endpoint adds its `problems`.
 _ALWAYS = (400, 500, 503)  # 400: a header that is given twice
 _BODY = (408, 411, 413, 415)
 _AUTHENTICATED = (401, 403)
@@ -66,19 +67,18 @@ class ProblemSchema(AutoSchema):
         from drf_spectacular.utils import OpenApiParameter
 
         parameters: list[Any] = []
-        keyed: dict[str, bool] = getattr(self.view, "idempotent", {})
-        action = getattr(self.view, "action", "")
-        if action in keyed:
+        declared = self._endpoint()
+        if declared.key is not IdempotencyKey.IGNORED:
             parameters.append(
                 OpenApiParameter(
                     "Idempotency-Key",
                     _KEY,
                     OpenApiParameter.HEADER,
-                    required=keyed[action],
+                    required=declared.key is IdempotencyKey.REQUIRED,
                     description="1 to 255 printable ASCII characters, no comma. A repeated key gets the stored answer.",
                 )
             )
-        if action in getattr(self.view, "step_up", {}):
+        if declared.step_up is not None:
             parameters.append(
                 OpenApiParameter(
                     step_up.HEADER,
@@ -106,10 +106,12 @@ class ProblemSchema(AutoSchema):
                 parameters.append(self.view.filter_input)
         return parameters
 
+    def _endpoint(self) -> Endpoint:
+        return endpoint_of(type(self.view), getattr(self.view, "action", None) or self.method.lower())
+
     def _may_be_a_members(self) -> bool:
         """Whether some member of an organization may do this as a member."""
-        action = getattr(self.view, "action", None) or self.method.lower()
-        any_of = alternatives(getattr(self.view, "access", {}).get(action, frozenset()))
+        any_of = alternatives(self._endpoint().access)
         return any(not any_of.isdisjoint(rights) for rights in wired().member_capabilities.values())
 
     def get_summary(self) -> str | None:
@@ -149,9 +151,7 @@ class ProblemSchema(AutoSchema):
     def _is_list_view(self, serializer: Any = None) -> bool:
         if isinstance(serializer, serializers.ListSerializer):
             return True  # an answer that is an array, without pages
-        # Lists are the actions that say so: `list`, and sub-collections like a wallet's entries.
-        action = getattr(self.view, "action", "")
-        return action == "list" or action in getattr(self.view, "list_actions", ())
+        return getattr(self.view, "action", "") == "list"
 
     def _get_paginator(self) -> Any:
         return None
@@ -184,13 +184,12 @@ class ProblemSchema(AutoSchema):
             statuses.add(429)
         if "{" in self.path or self._may_be_a_members():
             statuses.add(404)
-        action = getattr(self.view, "action", None) or self.method.lower()
-        if action in getattr(self.view, "idempotent", {}):
+        declared = self._endpoint()
+        if declared.key is not IdempotencyKey.IGNORED:
             statuses |= {409, 422}
-        if action in getattr(self.view, "step_up", {}):
+        if declared.step_up is not None:
             statuses |= {403, 429}
-        statuses |= set(getattr(self.view, "problem_statuses", {}).get(action, ()))
-        return sorted(statuses)
+        return sorted(statuses | set(declared.problems))
 
     def _problem(self, status: int) -> dict[str, Any]:
         from http import HTTPStatus

@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 
 from fintech_core.exceptions import ValidationFailed, error_classes
 from fintech_core.http import pagination
+from fintech_core.http.endpoints import endpoint
 from fintech_core.http.problems import FRAME_CODES
 from fintech_core.http.serializers import IdField, PatternField, StrictInput
 from fintech_core.http.viewsets import DomainViewSet
@@ -41,10 +42,10 @@ _Ready = inline_serializer(
 class HealthView(APIView):
     """The process is alive. Touches nothing."""
 
-    access: ClassVar = {"get": Capability.PUBLIC}
     authentication_classes = ()
     throttle_classes = ()
 
+    @endpoint(access=Capability.PUBLIC)
     @extend_schema(responses={200: _Health}, tags=["operations"], auth=[])
     def get(self, request: Request) -> HttpResponse:
         return JsonResponse({"status": "ok"})
@@ -53,10 +54,10 @@ class HealthView(APIView):
 class ReadyView(APIView):
     """Whether this process can serve (503 if not), and how its surroundings do (503 only with `?strict=1`)."""
 
-    access: ClassVar = {"get": Capability.PUBLIC}
     authentication_classes = ()
     throttle_classes = ()
 
+    @endpoint(access=Capability.PUBLIC)
     @extend_schema(
         parameters=[OpenApiParameter("strict", str, enum=["1"], description="503 for any failing check")],
         responses={200: _Ready, 503: _Ready},
@@ -119,7 +120,6 @@ class EventOutput(serializers.ModelSerializer[OutboxEvent]):
 class EventViewSet(DomainViewSet):
     """What happened to the caller's things, oldest first: a feed that a client polls from its last cursor."""
 
-    access: ClassVar = {"list": event_types.OPENS_THE_FEED}
     order: ClassVar = outbox.ORDER
     output = EventOutput
     serializer_class = EventOutput
@@ -128,6 +128,7 @@ class EventViewSet(DomainViewSet):
     def get_queryset(self) -> Any:
         return outbox.events_visible_to(self.actor)
 
+    @endpoint(access=event_types.OPENS_THE_FEED)
     @extend_schema(operation_id="events_list")
     def list(self, request: Request) -> Response:
         """Settled events of the types that the caller may read, oldest first.

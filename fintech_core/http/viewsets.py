@@ -16,15 +16,13 @@ from rest_framework.serializers import BaseSerializer
 from fintech_core.db import idempotency, work
 from fintech_core.exceptions import DomainError, NotAuthenticated, NotFound, ValidationFailed
 from fintech_core.http import pagination, problems
-from fintech_core.http.body_limits import LargeBody
+from fintech_core.http.endpoints import Endpoint, IdempotencyKey, endpoint_called
 from fintech_core.http.serializers import StrictInput
 from fintech_core.http.single_values import IDEMPOTENCY_KEY, ORGANIZATION, HeaderInvalid, single_header
 from fintech_core.limits import ratelimit
-from fintech_core.limits.ratelimit import Limit
 from fintech_core.security import step_up
 from fintech_core.security.actors import Actor
-from fintech_core.security.capabilities import Access, Capability
-from fintech_core.security.step_up import StepUpAction
+from fintech_core.security.capabilities import Capability
 
 T = TypeVar("T")
 # Printable ASCII without commas, and no blanks at the ends: the server cuts those off, and joins repetitions by commas.
@@ -46,13 +44,8 @@ class IdempotencyKeyInvalid(DomainError):
 
 
 class DomainViewSet(viewsets.GenericViewSet[Any]):
-    """Subclasses name the capability of every action in `access` and scope `get_queryset` by `self.actor`."""
+    """Subclasses declare every action with `@endpoint` and scope `get_queryset` by `self.actor`."""
 
-    access: ClassVar[Mapping[str, Access]] = {}
-    step_up: ClassVar[Mapping[str, StepUpAction]] = {}  # by action that needs a fresh code, always or at times
-    idempotent: ClassVar[Mapping[str, bool]] = {}  # by action that takes an Idempotency-Key: whether it needs one
-    limits: ClassVar[Mapping[str, tuple[Limit, ...]]] = {}  # by action, on top of the general ones (ratelimit.py)
-    body_limits: ClassVar[Mapping[str, LargeBody]] = {}  # by action, where it takes more than a JSON body may have
     order: ClassVar[tuple[str, ...]] = ("-created_at", "-id")
     filter_input: ClassVar[type[StrictInput] | None] = None
     output: ClassVar[type[BaseSerializer[Any]]]
@@ -68,11 +61,16 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
             raise AssertionError("a public route has no actor")
         return actor
 
+    @property
+    def endpoint(self) -> Endpoint:
+        """What the action that is called declares."""
+        return endpoint_called(self, self.request)
+
     def perform_authentication(self, request: Any) -> None:
         """A verb that the path doesn't have and a missing key are refused before an unknown organization (404) is."""
         if not hasattr(self, request.method.lower()):
             raise MethodNotAllowed(request.method)
-        if single_header(request, ORGANIZATION) is not None and self.idempotent.get(getattr(self, "action", ""), False):
+        if single_header(request, ORGANIZATION) is not None and self.endpoint.key is IdempotencyKey.REQUIRED:
             self._require_key(request)
         super().perform_authentication(request)
 
@@ -82,7 +80,7 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
 
     def check_permissions(self, request: Any) -> None:
         """Counted before it is judged: who is refused again and again is limited as well."""
-        if request.auth is None and self.access.get(self.action) is not Capability.PUBLIC:
+        if request.auth is None and self.endpoint.access is not Capability.PUBLIC:
             raise NotAuthenticated  # counted by network in the middleware
         super().check_throttles(request)
         super().check_permissions(request)
@@ -102,20 +100,18 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
         output: type[BaseSerializer[Any]] | None,
         *,
         status: int = HTTPStatus.OK,
-        needs_key: bool = False,
-        takes_key: bool = True,
     ) -> HttpResponse:
-        """Run a use case: under its Idempotency-Key where there is one, else in a plain unit of work.
-
-        `needs_key` for what moves money; `takes_key=False` where bodies hold secrets or personal data.
+        """Run a use case: under its Idempotency-Key where the endpoint takes one and there is one, else in a plain unit
+        of work.
         """
         render = self._renderer(output, status)
-        key = single_header(self.request, IDEMPOTENCY_KEY) if takes_key else None
+        declared = self.endpoint
+        key = None if declared.key is IdempotencyKey.IGNORED else single_header(self.request, IDEMPOTENCY_KEY)
         self._confirm_step_up(key)
-        ratelimit.count_sends(self.limits.get(getattr(self, "action", ""), ()), self.request)
+        ratelimit.count_sends(declared.limits, self.request)
         use_case = self._spending_staffs_code(use_case)
         if key is None:
-            if needs_key:
+            if declared.key is IdempotencyKey.REQUIRED:
                 raise IdempotencyKeyRequired
             return _http(work.unit_of_work_with_trace(lambda: render(use_case())))
         if not _IDEMPOTENCY_KEY.fullmatch(key):
@@ -133,7 +129,7 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
         A request that is answered from its key needs none: its code was spent when it was done.
         """
         code = single_header(self.request, step_up.HEADER)
-        if code is None or getattr(self, "action", "") not in self.step_up:
+        if code is None or self.endpoint.step_up is None:
             return
         if not code:
             raise HeaderInvalid(f"{step_up.HEADER} is empty, or holds something else than ASCII.")
@@ -151,7 +147,7 @@ class DomainViewSet(viewsets.GenericViewSet[Any]):
 
     def _spending_staffs_code(self, use_case: Callable[[], T]) -> Callable[[], T]:
         """The use case, after the code of a member of staff was spent in the same unit of work, where one is needed."""
-        action = self.step_up.get(getattr(self, "action", ""))
+        action = self.endpoint.step_up
         if action is None or not action.of_staff or not self.actor.is_staff:
             return use_case
 

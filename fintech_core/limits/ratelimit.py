@@ -12,7 +12,7 @@ again must not find its tries, or the messages to its address, used up. Rates ar
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
@@ -25,7 +25,6 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from redis.exceptions import RedisError
-from rest_framework.throttling import BaseThrottle
 
 from fintech_core.db.work import refuse_while_away, unit_of_work
 from fintech_core.exceptions import DomainError, RateLimited, TooManyAttempts
@@ -79,18 +78,14 @@ API_PRINCIPAL = Limit(name="api_principal", per=Per.PRINCIPAL, without_cache=Wit
 LOG_IN_NETWORK = Limit(name="log_in_network", per=Per.NETWORK)
 
 
-class Throttle(BaseThrottle):
-    """The caller's general limit, then those of the view's action. Raises RateLimited, or ServiceUnavailable."""
-
-    def allow_request(self, request: Any, view: Any) -> bool:
-        action = getattr(view, "action", None) or (request.method or "").lower()
-        own: Iterable[Limit] = getattr(view, "limits", {}).get(action, ())
-        _COUNT[API_PRINCIPAL.per](API_PRINCIPAL, request)
-        if any(limit.without_cache is WithoutCache.DATABASE for limit in own):
-            refuse_while_away()
-        for limit in own:
-            _COUNT[limit.per](limit, request)
-        return True
+def count_request(limit: Limit, request: Any) -> None:
+    """Count a request by a limit per NETWORK or PRINCIPAL. Those per DESTINATION are counted by `count_sends`, once the
+    body was found valid. Raises RateLimited.
+    """
+    if limit.per is Per.NETWORK:
+        count_network(limit)
+    elif limit.per is Per.PRINCIPAL:
+        _count_principal(limit, request)
 
 
 def _count_principal(limit: Limit, request: Any) -> None:
@@ -237,13 +232,6 @@ def count_network(limit: Limit) -> None:
     network, wide_network = client_address.current_network(), client_address.current_wide_network()
     for place, factor in client_address.counted_networks(network, wide_network):
         count(limit, place.hex(), factor=factor)
-
-
-_COUNT: Mapping[Per, Callable[[Limit, Any], None]] = {
-    Per.NETWORK: lambda limit, request: count_network(limit),
-    Per.PRINCIPAL: _count_principal,
-    Per.DESTINATION: lambda limit, request: None,  # by count_sends, once the body was found valid
-}
 
 
 def page_of(error: DomainError, request: HttpRequest) -> HttpResponse:

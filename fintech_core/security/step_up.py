@@ -1,6 +1,6 @@
 """Actions that need a fresh code: how a view declares them, and how the frame has the code checked.
 
-A view names its sensitive actions in `step_up`, as it names the idempotent ones. The kernel knows no users: the
+A sensitive action names a StepUpAction in its `@endpoint` (fintech_core.http.endpoints). The kernel knows no users: the
 functions that check a code and spend it are wired. What staff do to others is spent by the frame, so that rooms below
 `users` are covered as well; where owners need a code, the service knows whether, and spends it.
 """
@@ -9,8 +9,6 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from django.urls import Resolver404, resolve
 
 from fintech_core.db import idempotency
 from fintech_core.security.actors import Actor
@@ -40,17 +38,6 @@ def fingerprint(*, method: str, path: str, body: Any, organization: uuid.UUID | 
     """What a code is bound to: exactly this request, with its X-Organization. A missing body is an empty one."""
     acting_in = str(organization) if organization else ""
     return idempotency.fingerprint(method=method.upper(), path=path, body=[acting_in, body or {}])
-
-
-def step_up_action_for(*, method: str, path: str) -> tuple[StepUpAction, Mapping[str, Any]] | None:
-    """What the view behind a path of ours says of the action, with the path's parameters; None if nothing."""
-    try:
-        match = resolve(path.rstrip("/"))
-    except Resolver404:
-        return None
-    action = getattr(match.func, "actions", {}).get(method.lower(), "")
-    declared = getattr(getattr(match.func, "cls", None), "step_up", {}).get(action)
-    return (declared, match.kwargs) if declared else None
 
 
 def confirm(*, actor: Actor, fingerprint: bytes, code: str) -> uuid.UUID:

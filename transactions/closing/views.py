@@ -1,6 +1,6 @@
 """HTTP of closing a wallet."""
 
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from fintech_core.db import clock
+from fintech_core.http.endpoints import IdempotencyKey, endpoint
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
 from transactions.closing import confirmations, services
@@ -19,13 +20,12 @@ from wallet.serializers import WalletOutput
 
 @extend_schema(tags=["wallets"])
 class WalletClosingViewSet(DomainViewSet):
-    access: ClassVar = {"close": Capability.WALLETS_CLOSE}
-    idempotent: ClassVar = {"close": False}
-    step_up: ClassVar = {"close": confirmations.CLOSING}
-    problem_statuses: ClassVar = {"close": (404, 409)}
     output = WalletOutput
     serializer_class = WalletOutput
 
+    @endpoint(
+        access=Capability.WALLETS_CLOSE, key=IdempotencyKey.ACCEPTED, step_up=confirmations.CLOSING, problems=(404, 409)
+    )
     @extend_schema(operation_id="wallets_close", request=CloseWalletInput, responses={200: WalletOutput})
     def close(self, request: Request, pk: UUID) -> HttpResponse:
         """Close for good: needs a zero balance, no holds and nothing open on it. Owner or compliance.

@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from fintech_core.http.endpoints import IdempotencyKey, endpoint
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.step_up import StepUpAction
@@ -30,10 +31,6 @@ from transactions.ledger.views import reload_with_entries
 
 @extend_schema(tags=["exchange"])
 class RateViewSet(DomainViewSet):
-    access: ClassVar = {"list": Capability.RATES_READ, "create": Capability.RATES_MANAGE}
-    idempotent: ClassVar = {"create": False}
-    step_up: ClassVar = {"create": StepUpAction("Load exchange rates", of_staff=True)}
-    problem_statuses: ClassVar = {"create": (409,)}
     order: ClassVar = ("-as_of", "currency", "id")
     output = RateOutput
     serializer_class = RateOutput
@@ -42,11 +39,18 @@ class RateViewSet(DomainViewSet):
     def get_queryset(self) -> Any:
         return ExchangeRate.objects.all()
 
+    @endpoint(access=Capability.RATES_READ)
     @extend_schema(operation_id="exchange_rates_list")
     def list(self, request: Request) -> Response:
         """Units of each currency for one euro, newest day first."""
         return self.list_page()
 
+    @endpoint(
+        access=Capability.RATES_MANAGE,
+        key=IdempotencyKey.ACCEPTED,
+        step_up=StepUpAction("Load exchange rates", of_staff=True),
+        problems=(409,),
+    )
     @extend_schema(operation_id="exchange_rates_create", request=LoadRatesInput, responses={201: LoadedRatesOutput})
     def create(self, request: Request) -> HttpResponse:
         """Load a day's rates. Operators."""
@@ -60,27 +64,23 @@ class RateViewSet(DomainViewSet):
 
 @extend_schema(tags=["exchange"])
 class QuoteViewSet(DomainViewSet):
-    access: ClassVar = {
-        "list": Capability.EXCHANGE_WRITE,
-        "retrieve": Capability.EXCHANGE_WRITE,
-        "create": Capability.EXCHANGE_WRITE,
-    }
-    idempotent: ClassVar = {"create": False}
-    problem_statuses: ClassVar = {"create": (404, 422)}
     output = QuoteOutput
     serializer_class = QuoteOutput
 
     def get_queryset(self) -> Any:
         return selectors.quotes_of(self.actor)
 
+    @endpoint(access=Capability.EXCHANGE_WRITE)
     @extend_schema(operation_id="exchange_quotes_list")
     def list(self, request: Request) -> Response:
         return self.list_page()
 
+    @endpoint(access=Capability.EXCHANGE_WRITE)
     @extend_schema(operation_id="exchange_quotes_retrieve")
     def retrieve(self, request: Request, pk: UUID) -> Response:
         return self.retrieve_one()
 
+    @endpoint(access=Capability.EXCHANGE_WRITE, key=IdempotencyKey.ACCEPTED, problems=(404, 422))
     @extend_schema(operation_id="exchange_quotes_create", request=QuoteInput, responses={201: QuoteOutput})
     def create(self, request: Request) -> HttpResponse:
         """What an amount buys now, fixed for a minute. Reserves nothing."""
@@ -90,10 +90,7 @@ class QuoteViewSet(DomainViewSet):
 
 @extend_schema(tags=["exchange"])
 class ExchangeViewSet(DomainViewSet):
-    access: ClassVar = {"create": Capability.EXCHANGE_WRITE}
-    idempotent: ClassVar = {"create": True}
-    problem_statuses: ClassVar = {"create": (404,)}
-
+    @endpoint(access=Capability.EXCHANGE_WRITE, key=IdempotencyKey.REQUIRED, problems=(404,))
     @extend_schema(operation_id="exchanges_create", request=ExchangeInput, responses={201: TransactionOutput})
     def create(self, request: Request) -> HttpResponse:
         """Use a quote, once."""
@@ -102,5 +99,4 @@ class ExchangeViewSet(DomainViewSet):
             lambda: reload_with_entries(execute_exchange(actor=self.actor, quote_id=data["quote"])),
             TransactionOutput,
             status=201,
-            needs_key=True,
         )

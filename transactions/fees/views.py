@@ -1,6 +1,6 @@
 """HTTP of fee schedules: staff reads, administrators set and end."""
 
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -9,6 +9,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from fintech_core.http.endpoints import IdempotencyKey, endpoint
 from fintech_core.http.serializers import ReasonInput
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
@@ -19,17 +20,6 @@ from transactions.fees.serializers import FeeScheduleFilter, FeeScheduleInput, F
 
 @extend_schema(tags=["fees"])
 class FeeScheduleViewSet(DomainViewSet):
-    access: ClassVar = {
-        "list": Capability.FEES_READ,
-        "retrieve": Capability.FEES_READ,
-        "create": Capability.FEES_MANAGE,
-        "end": Capability.FEES_MANAGE,
-    }
-    idempotent: ClassVar = {"create": False, "end": False}
-    step_up: ClassVar = {
-        "create": StepUpAction("Set a fee schedule", of_staff=True),
-        "end": StepUpAction("End a fee schedule", of_staff=True),
-    }
     output = FeeScheduleOutput
     serializer_class = FeeScheduleOutput
     filter_input = FeeScheduleFilter
@@ -37,15 +27,22 @@ class FeeScheduleViewSet(DomainViewSet):
     def get_queryset(self) -> Any:
         return selectors.fee_schedules_visible_to(self.actor)
 
+    @endpoint(access=Capability.FEES_READ)
     @extend_schema(operation_id="fee_schedules_list")
     def list(self, request: Request) -> Response:
         """All schedules that ever were, newest first."""
         return self.list_page()
 
+    @endpoint(access=Capability.FEES_READ)
     @extend_schema(operation_id="fee_schedules_retrieve")
     def retrieve(self, request: Request, pk: UUID) -> Response:
         return self.retrieve_one()
 
+    @endpoint(
+        access=Capability.FEES_MANAGE,
+        key=IdempotencyKey.ACCEPTED,
+        step_up=StepUpAction("Set a fee schedule", of_staff=True),
+    )
     @extend_schema(operation_id="fee_schedules_create", request=FeeScheduleInput, responses={201: FeeScheduleOutput})
     def create(self, request: Request) -> HttpResponse:
         """Set a schedule; the one before it for the same kind, currency and level ends when this one begins."""
@@ -56,6 +53,11 @@ class FeeScheduleViewSet(DomainViewSet):
             status=201,
         )
 
+    @endpoint(
+        access=Capability.FEES_MANAGE,
+        key=IdempotencyKey.ACCEPTED,
+        step_up=StepUpAction("End a fee schedule", of_staff=True),
+    )
     @extend_schema(operation_id="fee_schedules_end", request=ReasonInput)
     @action(detail=True, methods=["post"])
     def end(self, request: Request, pk: UUID) -> HttpResponse:

@@ -1,6 +1,6 @@
 """HTTP of holds: authorise, look, capture, void, extend."""
 
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from fintech_core.db import clock
+from fintech_core.http.endpoints import IdempotencyKey, endpoint
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.step_up import StepUpAction
@@ -35,17 +36,6 @@ def read_back_hold(hold: Hold) -> Hold:
 
 @extend_schema(tags=["holds"])
 class HoldViewSet(DomainViewSet):
-    access: ClassVar = {
-        "list": Capability.TRANSACTIONS_READ,
-        "retrieve": Capability.TRANSACTIONS_READ,
-        "create": Capability.HOLDS_WRITE,
-        "capture": Capability.HOLDS_WRITE,
-        "void": Capability.HOLDS_VOID,
-        "extend": Capability.HOLDS_WRITE,
-    }
-    idempotent: ClassVar = {"create": True, "capture": True, "void": True, "extend": True}
-    step_up: ClassVar = {"capture": confirmations.CAPTURE, "void": StepUpAction("Void a hold", of_staff=True)}
-    problem_statuses: ClassVar = {"create": (404,)}
     output = HoldOutput
     serializer_class = HoldOutput
     filter_input = HoldFilter
@@ -56,15 +46,18 @@ class HoldViewSet(DomainViewSet):
     def apply_filters(self, queryset: Any, filters: Any) -> Any:
         return selectors.filter_holds(queryset, dict(filters), clock.now())
 
+    @endpoint(access=Capability.TRANSACTIONS_READ)
     @extend_schema(operation_id="holds_list")
     def list(self, request: Request) -> Response:
         """Holds on the caller's wallets, newest first; staff see everybody's."""
         return self.list_page()
 
+    @endpoint(access=Capability.TRANSACTIONS_READ)
     @extend_schema(operation_id="holds_retrieve")
     def retrieve(self, request: Request, pk: UUID) -> Response:
         return self.retrieve_one()
 
+    @endpoint(access=Capability.HOLDS_WRITE, key=IdempotencyKey.REQUIRED, problems=(404,))
     @extend_schema(
         operation_id="holds_create", request=CreateHoldInput, responses={201: HoldOutput, 200: HoldSimulationOutput}
     )
@@ -75,12 +68,10 @@ class HoldViewSet(DomainViewSet):
             asked = {name: data[name] for name in ("wallet_id", "amount", "currency")}
             return self.dry_run(lambda: services.preview_hold(actor=self.actor, **asked), HoldSimulationOutput)
         return self.write(
-            lambda: read_back_hold(services.create_hold(actor=self.actor, **data)),
-            HoldOutput,
-            status=201,
-            needs_key=True,
+            lambda: read_back_hold(services.create_hold(actor=self.actor, **data)), HoldOutput, status=201
         )
 
+    @endpoint(access=Capability.HOLDS_WRITE, key=IdempotencyKey.REQUIRED, step_up=confirmations.CAPTURE)
     @extend_schema(operation_id="holds_capture", request=CaptureHoldInput, responses={201: TransactionOutput})
     @action(detail=True, methods=["post"])
     def capture(self, request: Request, pk: UUID) -> HttpResponse:
@@ -91,15 +82,18 @@ class HoldViewSet(DomainViewSet):
             lambda: reload_with_entries(services.capture_hold(actor=self.actor, hold_id=hold_id, **data)),
             TransactionOutput,
             status=201,
-            needs_key=True,
         )
 
+    @endpoint(
+        access=Capability.HOLDS_VOID, key=IdempotencyKey.REQUIRED, step_up=StepUpAction("Void a hold", of_staff=True)
+    )
     @extend_schema(operation_id="holds_void", request=VoidHoldInput)
     @action(detail=True, methods=["post"])
     def void(self, request: Request, pk: UUID) -> HttpResponse:
         """Release what the hold still reserves. Its owner; operators with a reason."""
         return self._change(VoidHoldInput, services.void_hold)
 
+    @endpoint(access=Capability.HOLDS_WRITE, key=IdempotencyKey.REQUIRED)
     @extend_schema(operation_id="holds_extend", request=ExtendHoldInput)
     @action(detail=True, methods=["post"])
     def extend(self, request: Request, pk: UUID) -> HttpResponse:
@@ -109,8 +103,4 @@ class HoldViewSet(DomainViewSet):
     def _change(self, input_class: Any, service: Any) -> HttpResponse:
         data = self.validated(input_class)
         hold_id = self.get_object().pk
-        return self.write(
-            lambda: read_back_hold(service(actor=self.actor, hold_id=hold_id, **data)),
-            HoldOutput,
-            needs_key=True,
-        )
+        return self.write(lambda: read_back_hold(service(actor=self.actor, hold_id=hold_id, **data)), HoldOutput)

@@ -1,6 +1,6 @@
 """HTTP of the journal: history, reversal."""
 
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -9,6 +9,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from fintech_core.http.endpoints import IdempotencyKey, endpoint
 from fintech_core.http.serializers import ReasonInput
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
@@ -25,14 +26,6 @@ def reload_with_entries(transaction: Transaction) -> Transaction:
 
 @extend_schema(tags=["transactions"])
 class TransactionViewSet(DomainViewSet):
-    access: ClassVar = {
-        "list": Capability.TRANSACTIONS_READ,
-        "retrieve": Capability.TRANSACTIONS_READ,
-        "entries": Capability.TRANSACTIONS_READ,
-        "reverse": Capability.TRANSACTIONS_REVERSE,
-    }
-    idempotent: ClassVar = {"reverse": True}
-    step_up: ClassVar = {"reverse": StepUpAction("Reverse a transaction", of_staff=True)}
     output = TransactionOutput
     serializer_class = TransactionOutput
     filter_input = TransactionFilter
@@ -43,15 +36,18 @@ class TransactionViewSet(DomainViewSet):
     def apply_filters(self, queryset: Any, filters: Any) -> Any:
         return selectors.filter_transactions(queryset, dict(filters), actor=self.actor)
 
+    @endpoint(access=Capability.TRANSACTIONS_READ)
     @extend_schema(operation_id="transactions_list")
     def list(self, request: Request) -> Response:
         """History, newest first."""
         return self.list_page()
 
+    @endpoint(access=Capability.TRANSACTIONS_READ)
     @extend_schema(operation_id="transactions_retrieve")
     def retrieve(self, request: Request, pk: UUID) -> Response:
         return self.retrieve_one()
 
+    @endpoint(access=Capability.TRANSACTIONS_READ)
     @extend_schema(operation_id="transactions_entries", responses=EntryOutput(many=True))
     @action(detail=True, methods=["get"])
     def entries(self, request: Request, pk: UUID) -> Response:
@@ -59,6 +55,11 @@ class TransactionViewSet(DomainViewSet):
         rows = self.get_object().entries.all()
         return Response(EntryOutput(rows, many=True, context={"actor": self.actor}).data)
 
+    @endpoint(
+        access=Capability.TRANSACTIONS_REVERSE,
+        key=IdempotencyKey.REQUIRED,
+        step_up=StepUpAction("Reverse a transaction", of_staff=True),
+    )
     @extend_schema(operation_id="transactions_reverse", request=ReasonInput, responses={201: TransactionOutput})
     @action(detail=True, methods=["post"])
     def reverse(self, request: Request, pk: UUID) -> HttpResponse:
@@ -71,5 +72,4 @@ class TransactionViewSet(DomainViewSet):
             ),
             TransactionOutput,
             status=201,
-            needs_key=True,
         )

@@ -1,6 +1,6 @@
 """HTTP of monitors, below a wallet."""
 
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from fintech_core.db import clock
 from fintech_core.exceptions import NotFound
+from fintech_core.http.endpoints import IdempotencyKey, endpoint
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
 from transactions.monitors import selectors, services
@@ -19,12 +20,6 @@ from wallet.selectors import wallets_visible_to
 
 @extend_schema(tags=["wallets"])
 class MonitorViewSet(DomainViewSet):
-    access: ClassVar = {
-        "list": Capability.WALLETS_READ,
-        "create": Capability.WALLETS_WRITE,
-        "destroy": Capability.WALLETS_WRITE,
-    }
-    idempotent: ClassVar = {"create": False}
     output = MonitorOutput
     serializer_class = MonitorOutput
 
@@ -34,11 +29,13 @@ class MonitorViewSet(DomainViewSet):
             raise NotFound
         return selectors.monitors_of(wallet)
 
+    @endpoint(access=Capability.WALLETS_READ)
     @extend_schema(operation_id="monitors_list")
     def list(self, request: Request, pk: UUID) -> Response:
         """The wallet's monitors, newest first."""
         return self.list_page()
 
+    @endpoint(access=Capability.WALLETS_WRITE, key=IdempotencyKey.ACCEPTED)
     @extend_schema(operation_id="monitors_create", request=MonitorInput, responses={201: MonitorOutput})
     def create(self, request: Request, pk: UUID) -> HttpResponse:
         """Ask for an event, once, whenever the available balance crosses the threshold. The wallet's owner."""
@@ -49,6 +46,7 @@ class MonitorViewSet(DomainViewSet):
             status=201,
         )
 
+    @endpoint(access=Capability.WALLETS_WRITE)
     @extend_schema(operation_id="monitors_delete", responses={204: None})
     def destroy(self, request: Request, pk: UUID, monitor_id: UUID) -> HttpResponse:
         """Stop watching. The wallet's owner."""
@@ -56,5 +54,4 @@ class MonitorViewSet(DomainViewSet):
             lambda: services.delete_monitor(actor=self.actor, wallet_id=pk, monitor_id=monitor_id, now=clock.now()),
             None,
             status=204,
-            takes_key=False,
         )

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from fintech_core.db import clock
+from fintech_core.http.endpoints import IdempotencyKey, endpoint
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.step_up import StepUpAction
@@ -27,20 +28,6 @@ from transactions.schedules.services import schedules
 
 @extend_schema(tags=["scheduled transfers"])
 class ScheduleViewSet(DomainViewSet):
-    access: ClassVar = {
-        "list": Capability.TRANSACTIONS_READ,
-        "retrieve": Capability.TRANSACTIONS_READ,
-        "create": Capability.TRANSFERS_WRITE,
-        "pause": Capability.TRANSFERS_WRITE,
-        "resume": Capability.TRANSFERS_WRITE,
-        "cancel": Capability.SCHEDULES_CANCEL,
-    }
-    idempotent: ClassVar = {"create": True, "pause": False, "resume": False, "cancel": False}
-    step_up: ClassVar = {
-        "create": confirmations.SCHEDULE,
-        "cancel": StepUpAction("Cancel a scheduled transfer", of_staff=True),
-    }
-    problem_statuses: ClassVar = {"create": (404,)}
     output = ScheduleOutput
     serializer_class = ScheduleOutput
     filter_input = ScheduleFilter
@@ -48,15 +35,20 @@ class ScheduleViewSet(DomainViewSet):
     def get_queryset(self) -> Any:
         return selectors.schedules_visible_to(self.actor)
 
+    @endpoint(access=Capability.TRANSACTIONS_READ)
     @extend_schema(operation_id="scheduled_transfers_list")
     def list(self, request: Request) -> Response:
         """The caller's own, newest first; staff see everybody's."""
         return self.list_page()
 
+    @endpoint(access=Capability.TRANSACTIONS_READ)
     @extend_schema(operation_id="scheduled_transfers_retrieve")
     def retrieve(self, request: Request, pk: UUID) -> Response:
         return self.retrieve_one()
 
+    @endpoint(
+        access=Capability.TRANSFERS_WRITE, key=IdempotencyKey.REQUIRED, step_up=confirmations.SCHEDULE, problems=(404,)
+    )
     @extend_schema(
         operation_id="scheduled_transfers_create", request=CreateScheduleInput, responses={201: ScheduleOutput}
     )
@@ -64,24 +56,28 @@ class ScheduleViewSet(DomainViewSet):
         """A transfer at a later time, once or repeated, from a wallet of the caller."""
         data = self.validated(CreateScheduleInput)
         return self.write(
-            lambda: schedules.create_schedule(actor=self.actor, now=clock.now(), **data),
-            ScheduleOutput,
-            status=201,
-            needs_key=True,
+            lambda: schedules.create_schedule(actor=self.actor, now=clock.now(), **data), ScheduleOutput, status=201
         )
 
+    @endpoint(access=Capability.TRANSFERS_WRITE, key=IdempotencyKey.ACCEPTED)
     @extend_schema(operation_id="scheduled_transfers_pause", request=EmptyInput)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, pk: UUID) -> HttpResponse:
         """Run nothing until it is resumed."""
         return self._change(EmptyInput, schedules.pause_schedule)
 
+    @endpoint(access=Capability.TRANSFERS_WRITE, key=IdempotencyKey.ACCEPTED)
     @extend_schema(operation_id="scheduled_transfers_resume", request=EmptyInput)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, pk: UUID) -> HttpResponse:
         """Go on with the next occurrence; those that were due meanwhile are skipped."""
         return self._change(EmptyInput, schedules.resume_schedule)
 
+    @endpoint(
+        access=Capability.SCHEDULES_CANCEL,
+        key=IdempotencyKey.ACCEPTED,
+        step_up=StepUpAction("Cancel a scheduled transfer", of_staff=True),
+    )
     @extend_schema(operation_id="scheduled_transfers_cancel", request=CancelScheduleInput)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: UUID) -> HttpResponse:
@@ -98,7 +94,6 @@ class ScheduleViewSet(DomainViewSet):
 
 @extend_schema(tags=["scheduled transfers"])
 class ScheduledRunViewSet(DomainViewSet):
-    access: ClassVar = {"list": Capability.TRANSACTIONS_READ}
     order: ClassVar = ("-occurrence",)
     output = ScheduledRunOutput
     serializer_class = ScheduledRunOutput
@@ -106,6 +101,7 @@ class ScheduledRunViewSet(DomainViewSet):
     def get_queryset(self) -> Any:
         return selectors.schedules_visible_to(self.actor)
 
+    @endpoint(access=Capability.TRANSACTIONS_READ)
     @extend_schema(operation_id="scheduled_transfers_runs")
     def list(self, request: Request, pk: UUID) -> Response:
         """What became of each occurrence so far, newest first."""

@@ -7,6 +7,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from fintech_core.http.endpoints import endpoint
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
 from transactions.ledger import selectors
@@ -19,7 +20,6 @@ from transactions.seals.serializers import ProofQuery, SealOutput, TransactionPr
 class SealViewSet(DomainViewSet):
     """Anybody with an account may keep copies: a seal tells nothing of anybody's money."""
 
-    access: ClassVar = {"list": Capability.TRANSACTIONS_READ, "retrieve": Capability.TRANSACTIONS_READ}
     order: ClassVar = ("-number",)
     lookup_value_converter = "int"
     output = SealOutput
@@ -28,11 +28,13 @@ class SealViewSet(DomainViewSet):
     def get_queryset(self) -> Any:
         return Seal.objects.all()
 
+    @endpoint(access=Capability.TRANSACTIONS_READ)
     @extend_schema(operation_id="seals_list")
     def list(self, request: Request) -> Response:
         """All seals, newest first."""
         return self.list_page()
 
+    @endpoint(access=Capability.TRANSACTIONS_READ)
     @extend_schema(operation_id="seals_retrieve")
     def retrieve(self, request: Request, pk: int) -> Response:
         """One seal by its number."""
@@ -41,13 +43,12 @@ class SealViewSet(DomainViewSet):
 
 @extend_schema(tags=["transactions"])
 class TransactionProofViewSet(DomainViewSet):
-    access: ClassVar = {"proof": Capability.TRANSACTIONS_READ}
-    problem_statuses: ClassVar = {"proof": (400, 409, 422)}
     serializer_class = TransactionProofOutput
 
     def get_queryset(self) -> Any:
         return selectors.with_entries(selectors.transactions_visible_to(self.actor))
 
+    @endpoint(access=Capability.TRANSACTIONS_READ, problems=(400, 409, 422))
     @extend_schema(operation_id="transactions_proof", parameters=[ProofQuery], responses=TransactionProofOutput)
     def proof(self, request: Request, pk: UUID) -> Response:
         """Proof that the caller's entries are under a seal, to be checked without this server."""

@@ -1,7 +1,7 @@
 """HTTP of transfers: one, or up to a thousand at once; for real, or as a dry run."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiResponse, PolymorphicProxySerializer, extend_schema
@@ -9,6 +9,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 
 from fintech_core.exceptions import DomainError
+from fintech_core.http.endpoints import IdempotencyKey, endpoint
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.limits.ratelimit import Limit, Per, WithoutCache
 from fintech_core.security.capabilities import Capability
@@ -43,12 +44,9 @@ BATCH_ITEMS = Limit(name="batch_items", per=Per.PRINCIPAL, without_cache=Without
 
 @extend_schema(tags=["transfers"])
 class TransferViewSet(DomainViewSet):
-    access: ClassVar = {"create": Capability.TRANSFERS_WRITE, "batch": Capability.TRANSFERS_WRITE}
-    idempotent: ClassVar = {"create": True, "batch": True}
-    step_up: ClassVar = {"create": confirmations.TRANSFER, "batch": confirmations.BATCH}
-    limits: ClassVar = {"batch": (BATCH_ITEMS,)}
-    problem_statuses: ClassVar = {"create": (404,)}
-
+    @endpoint(
+        access=Capability.TRANSFERS_WRITE, key=IdempotencyKey.REQUIRED, step_up=confirmations.TRANSFER, problems=(404,)
+    )
     @extend_schema(
         operation_id="transfers_create",
         request=TransferInput,
@@ -66,12 +64,15 @@ class TransferViewSet(DomainViewSet):
                 lambda: self._simulated([item], atomic=True), SimulationOutput, commit_first=self._count
             )
         return self.write(
-            lambda: reload_with_entries(create_transfer(actor=self.actor, **data)),
-            TransactionOutput,
-            status=201,
-            needs_key=True,
+            lambda: reload_with_entries(create_transfer(actor=self.actor, **data)), TransactionOutput, status=201
         )
 
+    @endpoint(
+        access=Capability.TRANSFERS_WRITE,
+        key=IdempotencyKey.REQUIRED,
+        limits=(BATCH_ITEMS,),
+        step_up=confirmations.BATCH,
+    )
     @extend_schema(
         operation_id="transfers_batch",
         request=BatchInput,
@@ -96,9 +97,7 @@ class TransferViewSet(DomainViewSet):
                 commit_first=self._count,
             )
         return self.write(
-            lambda: _with_entries(create_transfers(actor=self.actor, items=items, atomic=atomic)),
-            BatchOutput,
-            needs_key=True,
+            lambda: _with_entries(create_transfers(actor=self.actor, items=items, atomic=atomic)), BatchOutput
         )
 
     def _count(self, simulation: Simulation) -> Any:

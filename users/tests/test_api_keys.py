@@ -18,6 +18,7 @@ from fintech_core.audit.models import AuditLog
 from fintech_core.db.models import IdempotencyRecord
 from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import PermissionDenied
+from fintech_core.http.endpoints import endpoint, endpoint_of
 from fintech_core.outbox.models import OutboxEvent
 from fintech_core.security.actors import Actor, ActorKind
 from fintech_core.security.capabilities import Capability, alternatives
@@ -307,7 +308,7 @@ def test_a63_no_key_opens_what_no_scope_brings(alice: User) -> None:
         if not path.startswith("api/v1/") or not view.authentication_classes:
             continue
         for method, action in list((actions or {}).items()):
-            any_of = alternatives(view.access[action])  # type: ignore[attr-defined]
+            any_of = alternatives(endpoint_of(view, action).access)
             url = "/" + re.sub(r"<[^>]+>", "01a2053d-03df-71d1-8045-26d288669fea", path)
             status = client.generic(method.upper(), url, "{}", content_type="application/json").status_code
             # Below an organization a person's key is no member, and learns nothing.
@@ -553,6 +554,7 @@ def test_a63_logs_name_the_key_and_never_its_secret(alice: User, monkeypatch: py
     client = key_client(alice, "wallets:read")
     prefix, secret = client.key.split(".")
 
+    @endpoint(access=Capability.WALLETS_READ)
     def fail(*_: Any, **__: Any) -> None:
         structlog.get_logger("test").warning("header", sent=f"Api-Key {client.key}", nested={"header": [client.key]})
         raise RuntimeError(f"failed with Api-Key {client.key} and {client.key}")

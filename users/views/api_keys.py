@@ -4,7 +4,7 @@ No Idempotency-Key here: the answer holds a secret, which is never stored. After
 the list shows and make another.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -12,6 +12,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from fintech_core.http.endpoints import endpoint
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.step_up import StepUpAction
@@ -35,23 +36,18 @@ _KEY = {
 class ApiKeyViewSet(DomainViewSet):
     """The caller's keys; while acting in an organization, the organization's."""
 
-    access: ClassVar = {
-        "list": Capability.API_KEYS_READ,
-        "create": Capability.API_KEYS_WRITE,
-        "destroy": Capability.API_KEYS_WRITE,
-    }
-    step_up: ClassVar = {"create": StepUpAction("Make an API key"), "destroy": StepUpAction("Revoke an API key")}
     output = ApiKeyOutput
-    problem_statuses: ClassVar = {"create": (422,)}
 
     def get_queryset(self) -> Any:
         return selectors.api_keys_visible_to(self.actor)
 
+    @endpoint(access=Capability.API_KEYS_READ)
     @extend_schema(operation_id="api_keys_list", responses={200: ApiKeyOutput(many=True)})
     def list(self, request: Request) -> Response:
         """The caller's keys, revoked and expired ones as well."""
         return self.list_page()
 
+    @endpoint(access=Capability.API_KEYS_WRITE, step_up=StepUpAction("Make an API key"), problems=(422,))
     @extend_schema(
         operation_id="api_keys_create",
         request=ApiKeyInput,
@@ -68,19 +64,10 @@ class ApiKeyViewSet(DomainViewSet):
     def create(self, request: Request) -> HttpResponse:
         """Make a key. Its text is shown here and never again. 422 `too_many_api_keys` at 20 live ones."""
         data = self.validated(ApiKeyInput)
-        return self.write(
-            lambda: services.create_api_key(actor=self.actor, **data),
-            NewApiKeyOutput,
-            status=201,
-            takes_key=False,
-        )
+        return self.write(lambda: services.create_api_key(actor=self.actor, **data), NewApiKeyOutput, status=201)
 
+    @endpoint(access=Capability.API_KEYS_WRITE, step_up=StepUpAction("Revoke an API key"))
     @extend_schema(operation_id="api_keys_revoke", responses={204: None})
     def destroy(self, request: Request, pk: UUID) -> HttpResponse:
         """Revoke a key: it is refused from now on. 204 also when it was revoked before."""
-        return self.write(
-            lambda: services.revoke_api_key(actor=self.actor, key_id=pk),
-            None,
-            status=204,
-            takes_key=False,
-        )
+        return self.write(lambda: services.revoke_api_key(actor=self.actor, key_id=pk), None, status=204)

@@ -4,13 +4,14 @@ No Idempotency-Key here: bodies and answers hold passwords and tokens, which are
 """
 
 from collections.abc import Collection
-from typing import Any, ClassVar
+from typing import Any
 
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
 from fintech_core.db.work import unit_of_work
+from fintech_core.http.endpoints import endpoint
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.limits.ratelimit import LOG_IN_NETWORK
 from fintech_core.security.actors import Actor
@@ -41,28 +42,9 @@ _PAIR_EXAMPLE = OpenApiExample(
 class AuthViewSet(DomainViewSet):
     """Public routes; what they may do is decided by what is proved in the body."""
 
-    access: ClassVar = {
-        "register": Capability.PUBLIC,
-        "verify_email": Capability.PUBLIC,
-        "log_in": Capability.PUBLIC,
-        "log_in_agency": Capability.PUBLIC,
-        "refresh": Capability.PUBLIC,
-        "log_out": Capability.PUBLIC,
-    }
-    limits: ClassVar = {
-        "register": (REGISTER_NETWORK, SEND_TO_EMAIL),
-        "verify_email": (VERIFY_NETWORK,),
-        "log_in": (LOG_IN_NETWORK,),
-        "log_in_agency": (LOG_IN_NETWORK,),
-    }
     authentication_classes: list[Any] = []
-    problem_statuses: ClassVar = {
-        "verify_email": (422,),
-        "log_in_agency": (401, 403, 429),
-        "log_in": (401, 403, 429),
-        "refresh": (401, 403),
-    }
 
+    @endpoint(access=Capability.PUBLIC, limits=(REGISTER_NETWORK, SEND_TO_EMAIL))
     @extend_schema(
         operation_id="auth_register",
         request=RegisterInput,
@@ -76,12 +58,10 @@ class AuthViewSet(DomainViewSet):
         """Claim an address. A token is mailed to it; a known address gets a notice instead. The answer is the same."""
         data = self.validated(RegisterInput)
         return self.write(
-            lambda: services.register(actor=anonymous("auth.register"), **data),
-            RegisteredOutput,
-            status=201,
-            takes_key=False,
+            lambda: services.register(actor=anonymous("auth.register"), **data), RegisteredOutput, status=201
         )
 
+    @endpoint(access=Capability.PUBLIC, limits=(VERIFY_NETWORK,), problems=(422,))
     @extend_schema(
         operation_id="auth_email_verify",
         request=VerifyEmailInput,
@@ -94,12 +74,9 @@ class AuthViewSet(DomainViewSet):
     def verify_email(self, request: Request) -> HttpResponse:
         """Prove the address with the token from the mail: the account and its first wallet are made."""
         data = self.validated(VerifyEmailInput)
-        return self.write(
-            lambda: services.verify_email(actor=anonymous("auth.verify_email"), **data),
-            RegisteredOutput,
-            takes_key=False,
-        )
+        return self.write(lambda: services.verify_email(actor=anonymous("auth.verify_email"), **data), RegisteredOutput)
 
+    @endpoint(access=Capability.PUBLIC, limits=(LOG_IN_NETWORK,), problems=(401, 403, 429))
     @extend_schema(
         operation_id="auth_token",
         request=LogInInput,
@@ -118,6 +95,7 @@ class AuthViewSet(DomainViewSet):
         """
         return self._log_in_by_password(anonymous("auth.log_in"), tuple(Role))
 
+    @endpoint(access=Capability.PUBLIC, limits=(LOG_IN_NETWORK,), problems=(401, 403, 429))
     @extend_schema(
         operation_id="auth_agency_login",
         request=LogInInput,
@@ -134,11 +112,10 @@ class AuthViewSet(DomainViewSet):
     def _log_in_by_password(self, actor: Actor, roles: Collection[Role]) -> HttpResponse:
         data = self.validated(LogInInput)
         return self.write(
-            log_in.log_in_by_password(actor=actor, roles=roles, **data, **origin(self.request)),
-            TokenPairOutput,
-            takes_key=False,
+            log_in.log_in_by_password(actor=actor, roles=roles, **data, **origin(self.request)), TokenPairOutput
         )
 
+    @endpoint(access=Capability.PUBLIC, problems=(401, 403))
     @extend_schema(
         operation_id="auth_token_refresh",
         request=RefreshInput,
@@ -151,12 +128,9 @@ class AuthViewSet(DomainViewSet):
         actor = anonymous("auth.refresh")
         # Committed on its own: the 401 that follows must not undo the end of the session.
         unit_of_work(lambda: services.end_reused_family(actor=actor, refresh=refresh))
-        return self.write(
-            lambda: services.rotate_refresh_token(actor=actor, refresh=refresh),
-            TokenPairOutput,
-            takes_key=False,
-        )
+        return self.write(lambda: services.rotate_refresh_token(actor=actor, refresh=refresh), TokenPairOutput)
 
+    @endpoint(access=Capability.PUBLIC)
     @extend_schema(
         operation_id="auth_logout",
         request=RefreshInput,
@@ -166,9 +140,4 @@ class AuthViewSet(DomainViewSet):
     def log_out(self, request: Request) -> HttpResponse:
         """End the token's session: its access tokens die at once. 204 also when it had ended, or never was."""
         refresh = self.validated(RefreshInput)["refresh"]
-        return self.write(
-            lambda: services.log_out(actor=anonymous("auth.log_out"), refresh=refresh),
-            None,
-            status=204,
-            takes_key=False,
-        )
+        return self.write(lambda: services.log_out(actor=anonymous("auth.log_out"), refresh=refresh), None, status=204)

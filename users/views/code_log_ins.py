@@ -3,13 +3,14 @@
 No Idempotency-Key here: answers hold tokens, which are never stored.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
 from fintech_core.http import client_address
+from fintech_core.http.endpoints import endpoint
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
@@ -40,25 +41,9 @@ def origin(request: Request) -> dict[str, Any]:
 class CodeLogInViewSet(DomainViewSet):
     """Public routes; what they may do is decided by what is proved in the body."""
 
-    access: ClassVar = {
-        "send_agent_code": Capability.PUBLIC,
-        "log_in_agent": Capability.PUBLIC,
-        "send_client_code": Capability.PUBLIC,
-        "log_in_client": Capability.PUBLIC,
-    }
-    limits: ClassVar = {
-        "send_agent_code": (SEND_NETWORK, SEND_TO_PHONE),
-        "log_in_agent": (VERIFY_NETWORK,),
-        "send_client_code": (SEND_NETWORK, SEND_TO_EMAIL),
-        "log_in_client": (VERIFY_NETWORK,),
-    }
     authentication_classes: list[Any] = []
-    problem_statuses: ClassVar = {
-        "send_agent_code": (422,),
-        "log_in_agent": (401, 429),
-        "log_in_client": (401, 429),
-    }
 
+    @endpoint(access=Capability.PUBLIC, limits=(SEND_NETWORK, SEND_TO_PHONE), problems=(422,))
     @extend_schema(
         operation_id="auth_agent_sms_send",
         request=SendToPhoneInput,
@@ -72,12 +57,10 @@ class CodeLogInViewSet(DomainViewSet):
         """
         data = self.validated(SendToPhoneInput)
         return self.write(
-            lambda: code_log_ins.send_agent_code(actor=anonymous("auth.agent_sms_send"), **data),
-            SentOutput,
-            status=202,
-            takes_key=False,
+            lambda: code_log_ins.send_agent_code(actor=anonymous("auth.agent_sms_send"), **data), SentOutput, status=202
         )
 
+    @endpoint(access=Capability.PUBLIC, limits=(VERIFY_NETWORK,), problems=(401, 429))
     @extend_schema(
         operation_id="auth_agent_sms_verify",
         request=PhoneLogInInput,
@@ -96,6 +79,7 @@ class CodeLogInViewSet(DomainViewSet):
             anonymous("auth.agent_sms_verify"), CodePurpose.AGENT_LOG_IN, data.pop("phone"), data
         )
 
+    @endpoint(access=Capability.PUBLIC, limits=(SEND_NETWORK, SEND_TO_EMAIL))
     @extend_schema(
         operation_id="auth_client_email_send",
         request=SendToEmailInput,
@@ -109,9 +93,9 @@ class CodeLogInViewSet(DomainViewSet):
             lambda: code_log_ins.send_client_code(actor=anonymous("auth.client_email_send"), **data),
             SentOutput,
             status=202,
-            takes_key=False,
         )
 
+    @endpoint(access=Capability.PUBLIC, limits=(VERIFY_NETWORK,), problems=(401, 429))
     @extend_schema(
         operation_id="auth_client_email_verify",
         request=EmailLogInInput,
@@ -134,5 +118,4 @@ class CodeLogInViewSet(DomainViewSet):
         return self.write(
             log_in.log_in_by_code(actor=actor, purpose=purpose, contact=contact, **proofs, **origin(self.request)),
             TokenPairOutput,
-            takes_key=False,
         )

@@ -1,11 +1,10 @@
 """HTTP of the caller's own address and number: a code goes to the new one, its proof changes it."""
 
-from typing import ClassVar
-
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
+from fintech_core.http.endpoints import endpoint
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.step_up import StepUpAction
@@ -21,24 +20,12 @@ from users.views.code_log_ins import EMAIL, PHONE, SENT_EXAMPLE
 class ContactViewSet(DomainViewSet):
     """The caller's own address and number: there is no id in the path to get wrong."""
 
-    access: ClassVar = {
-        "send_phone_code": Capability.CREDENTIALS_WRITE,
-        "verify_phone": Capability.CREDENTIALS_WRITE,
-        "send_email_code": Capability.CREDENTIALS_WRITE,
-        "verify_email": Capability.CREDENTIALS_WRITE,
-    }
-    step_up: ClassVar = {
-        "send_phone_code": StepUpAction("Another phone number for your account"),
-        "send_email_code": StepUpAction("Another email address for your account"),
-    }
-    problem_statuses: ClassVar = {"send_phone_code": (422,), "verify_phone": (422,), "verify_email": (422,)}
-    limits: ClassVar = {
-        "send_phone_code": (SEND_NETWORK, SEND_TO_PHONE),
-        "verify_phone": (VERIFY_NETWORK,),
-        "send_email_code": (SEND_NETWORK, SEND_TO_EMAIL),
-        "verify_email": (VERIFY_NETWORK,),
-    }
-
+    @endpoint(
+        access=Capability.CREDENTIALS_WRITE,
+        limits=(SEND_NETWORK, SEND_TO_PHONE),
+        step_up=StepUpAction("Another phone number for your account"),
+        problems=(422,),
+    )
     @extend_schema(
         operation_id="users_me_phone",
         request=SendToPhoneInput,
@@ -51,13 +38,9 @@ class ContactViewSet(DomainViewSet):
         422 `phone_country_not_served` for numbers of countries that no text messages are sent to.
         """
         data = self.validated(SendToPhoneInput)
-        return self.write(
-            lambda: contacts.send_phone_code(actor=self.actor, **data),
-            SentOutput,
-            status=202,
-            takes_key=False,
-        )
+        return self.write(lambda: contacts.send_phone_code(actor=self.actor, **data), SentOutput, status=202)
 
+    @endpoint(access=Capability.CREDENTIALS_WRITE, limits=(VERIFY_NETWORK,), problems=(422,))
     @extend_schema(
         operation_id="users_me_phone_verify",
         request=PhoneCodeInput,
@@ -67,8 +50,13 @@ class ContactViewSet(DomainViewSet):
     def verify_phone(self, request: Request) -> HttpResponse:
         """Confirm the number with the code: it is verified and replaces the old one. 422 `contact_code_invalid`."""
         data = self.validated(PhoneCodeInput)
-        return self.write(log_in.verify_phone(actor=self.actor, **data), UserOutput, takes_key=False)
+        return self.write(log_in.verify_phone(actor=self.actor, **data), UserOutput)
 
+    @endpoint(
+        access=Capability.CREDENTIALS_WRITE,
+        limits=(SEND_NETWORK, SEND_TO_EMAIL),
+        step_up=StepUpAction("Another email address for your account"),
+    )
     @extend_schema(
         operation_id="users_me_email",
         request=SendToEmailInput,
@@ -78,13 +66,9 @@ class ContactViewSet(DomainViewSet):
     def send_email_code(self, request: Request) -> HttpResponse:
         """Send a code to the address that is to be the caller's. The answer is the same if somebody else has it."""
         data = self.validated(SendToEmailInput)
-        return self.write(
-            lambda: contacts.send_email_code(actor=self.actor, **data),
-            SentOutput,
-            status=202,
-            takes_key=False,
-        )
+        return self.write(lambda: contacts.send_email_code(actor=self.actor, **data), SentOutput, status=202)
 
+    @endpoint(access=Capability.CREDENTIALS_WRITE, limits=(VERIFY_NETWORK,), problems=(422,))
     @extend_schema(
         operation_id="users_me_email_verify",
         request=EmailCodeInput,
@@ -94,4 +78,4 @@ class ContactViewSet(DomainViewSet):
     def verify_email(self, request: Request) -> HttpResponse:
         """Confirm the address with the code: it is verified and replaces the old one. 422 `contact_code_invalid`."""
         data = self.validated(EmailCodeInput)
-        return self.write(log_in.verify_email(actor=self.actor, **data), UserOutput, takes_key=False)
+        return self.write(log_in.verify_email(actor=self.actor, **data), UserOutput)

@@ -1,11 +1,10 @@
 """HTTP of the ways into the caller's own account."""
 
-from typing import ClassVar
-
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
+from fintech_core.http.endpoints import endpoint
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.step_up import StepUpAction
@@ -17,11 +16,13 @@ from users.services import log_in_methods
 class LogInMethodsViewSet(DomainViewSet):
     """The caller's own account: there is no id in the path to get wrong."""
 
-    access: ClassVar = {"partial_update": Capability.CREDENTIALS_WRITE}
-    step_up: ClassVar = {"partial_update": StepUpAction("Log-in to your account by mailed codes")}
-    problem_statuses: ClassVar = {"partial_update": (409,)}
     output = UserOutput
 
+    @endpoint(
+        access=Capability.CREDENTIALS_WRITE,
+        step_up=StepUpAction("Log-in to your account by mailed codes"),
+        problems=(409,),
+    )
     @extend_schema(
         operation_id="users_me_log_in_methods_update",
         request=LogInMethodsInput,
@@ -34,8 +35,4 @@ class LogInMethodsViewSet(DomainViewSet):
         The request for such a code is answered as before; none is sent. The owner is notified of the change.
         """
         enabled = self.validated(LogInMethodsInput)["email_code"]
-        return self.write(
-            lambda: log_in_methods.set_email_code_log_in(actor=self.actor, enabled=enabled),
-            UserOutput,
-            takes_key=False,
-        )
+        return self.write(lambda: log_in_methods.set_email_code_log_in(actor=self.actor, enabled=enabled), UserOutput)

@@ -1,12 +1,11 @@
 """HTTP of the caller's own profile."""
 
-from typing import ClassVar
-
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
 from fintech_core.db import clock
+from fintech_core.http.endpoints import endpoint
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.step_up import StepUpAction
@@ -19,9 +18,6 @@ from users.serializers.profile import ProfileInput, UserOutput
 class MeViewSet(DomainViewSet):
     """The caller's own profile: there is no id in the path to get wrong."""
 
-    access: ClassVar = {"retrieve": Capability.PROFILE_READ, "partial_update": Capability.PROFILE_WRITE}
-    step_up: ClassVar = {"partial_update": StepUpAction("Another phone number for your account")}
-    problem_statuses: ClassVar = {"partial_update": (409,)}
     output = UserOutput
 
     def get_object(self) -> User:
@@ -29,11 +25,15 @@ class MeViewSet(DomainViewSet):
         assert isinstance(user, User)  # noqa: S101 - the route isn't public
         return user
 
+    @endpoint(access=Capability.PROFILE_READ)
     @extend_schema(operation_id="users_me_retrieve", responses={200: UserOutput})
     def retrieve(self, request: Request) -> HttpResponse:
         """The caller's profile."""
         return self.retrieve_one()
 
+    @endpoint(
+        access=Capability.PROFILE_WRITE, step_up=StepUpAction("Another phone number for your account"), problems=(409,)
+    )
     @extend_schema(
         operation_id="users_me_update",
         request=ProfileInput,
@@ -51,5 +51,4 @@ class MeViewSet(DomainViewSet):
         return self.write(
             lambda: services.update_profile(actor=self.actor, user_id=user_id, changes=changes, now=clock.now()),
             UserOutput,
-            takes_key=False,
         )

@@ -1,12 +1,13 @@
 """HTTP of passwords: a reset by mail for who forgot it, a change for who knows it. Bodies are never stored."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
 from fintech_core.db import clock
+from fintech_core.http.endpoints import endpoint
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.step_up import StepUpAction
@@ -21,11 +22,9 @@ from users.services import passwords
 class PasswordResetViewSet(DomainViewSet):
     """Public: what it may do is decided by the token from the mail."""
 
-    access: ClassVar = {"send": Capability.PUBLIC, "confirm": Capability.PUBLIC}
-    limits: ClassVar = {"send": (SEND_NETWORK, SEND_TO_EMAIL), "confirm": (VERIFY_NETWORK,)}
     authentication_classes: list[Any] = []
-    problem_statuses: ClassVar = {"confirm": (401, 403, 422)}
 
+    @endpoint(access=Capability.PUBLIC, limits=(SEND_NETWORK, SEND_TO_EMAIL))
     @extend_schema(
         operation_id="auth_password_reset",
         request=SendToEmailInput,
@@ -42,9 +41,9 @@ class PasswordResetViewSet(DomainViewSet):
             lambda: passwords.request_reset(actor=anonymous("auth.password_reset"), now=clock.now(), **data),
             SentOutput,
             status=202,
-            takes_key=False,
         )
 
+    @endpoint(access=Capability.PUBLIC, limits=(VERIFY_NETWORK,), problems=(401, 403, 422))
     @extend_schema(
         operation_id="auth_password_reset_confirm",
         request=ResetPasswordInput,
@@ -68,10 +67,7 @@ class PasswordResetViewSet(DomainViewSet):
         """
         data = self.validated(ResetPasswordInput)
         return self.write(
-            log_in.reset_password(actor=anonymous("auth.password_reset_confirm"), **data),
-            None,
-            status=204,
-            takes_key=False,
+            log_in.reset_password(actor=anonymous("auth.password_reset_confirm"), **data), None, status=204
         )
 
 
@@ -79,10 +75,9 @@ class PasswordResetViewSet(DomainViewSet):
 class PasswordViewSet(DomainViewSet):
     """The caller's own password."""
 
-    access: ClassVar = {"change": Capability.CREDENTIALS_WRITE}
-    step_up: ClassVar = {"change": StepUpAction("The first password of your account")}
-    problem_statuses: ClassVar = {"change": (422,)}
-
+    @endpoint(
+        access=Capability.CREDENTIALS_WRITE, step_up=StepUpAction("The first password of your account"), problems=(422,)
+    )
     @extend_schema(
         operation_id="users_me_password",
         request=ChangePasswordInput,
@@ -107,4 +102,4 @@ class PasswordViewSet(DomainViewSet):
         """
         data = self.validated(ChangePasswordInput)
         change = log_in.change_password(actor=self.actor, **data)
-        return self.write(lambda: change(self.actor), None, status=204, takes_key=False)
+        return self.write(lambda: change(self.actor), None, status=204)

@@ -3,13 +3,12 @@
 No Idempotency-Key here: answers hold secrets, which are never stored.
 """
 
-from typing import ClassVar
-
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from fintech_core.http.endpoints import endpoint
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.step_up import StepUpAction
@@ -30,25 +29,9 @@ _URL = f"otpauth://totp/Fintech%20Core%3Aalice%40customer.example?secret={_SECRE
 class SecondFactorViewSet(DomainViewSet):
     """An authenticator (TOTP) and its recovery codes. There is no id in the path to get wrong."""
 
-    access: ClassVar = {
-        "retrieve": Capability.PROFILE_READ,
-        "create": Capability.CREDENTIALS_WRITE,
-        "destroy": Capability.CREDENTIALS_WRITE,
-        "confirm": Capability.CREDENTIALS_WRITE,
-        "renew_recovery_codes": Capability.CREDENTIALS_WRITE,
-    }
-    step_up: ClassVar = {
-        "create": StepUpAction("Another authenticator for your account"),
-        "destroy": StepUpAction("Remove the second factor of your account"),
-        "renew_recovery_codes": StepUpAction("New recovery codes for your account"),
-    }
     output = SecondFactorOutput
-    problem_statuses: ClassVar = {
-        "confirm": (409, 422, 429),
-        "destroy": (409,),
-        "renew_recovery_codes": (409,),
-    }
 
+    @endpoint(access=Capability.PROFILE_READ)
     @extend_schema(
         operation_id="second_factor_retrieve",
         responses={200: SecondFactorOutput},
@@ -71,6 +54,7 @@ class SecondFactorViewSet(DomainViewSet):
         }
         return Response(SecondFactorOutput(state).data)
 
+    @endpoint(access=Capability.CREDENTIALS_WRITE, step_up=StepUpAction("Another authenticator for your account"))
     @extend_schema(
         operation_id="second_factor_start",
         request=NoInput,
@@ -81,12 +65,10 @@ class SecondFactorViewSet(DomainViewSet):
         """Start to enrol an authenticator, the first or another one: confirm it within fifteen minutes."""
         self.validated(NoInput)
         return self.write(
-            lambda: services.start_enrolment(actor=self.actor, user_id=self.actor.id),
-            EnrolmentOutput,
-            status=201,
-            takes_key=False,
+            lambda: services.start_enrolment(actor=self.actor, user_id=self.actor.id), EnrolmentOutput, status=201
         )
 
+    @endpoint(access=Capability.CREDENTIALS_WRITE, problems=(409, 422, 429))
     @extend_schema(
         operation_id="second_factor_confirm",
         request=ConfirmEnrolmentInput,
@@ -98,22 +80,25 @@ class SecondFactorViewSet(DomainViewSet):
         caller's other sessions."""
         code = self.validated(ConfirmEnrolmentInput)["code"]
         confirm = log_in.confirm_enrolment(actor=self.actor, user_id=self.actor.id, code=code)
-        return self.write(
-            lambda: {"recovery_codes": confirm()},
-            RecoveryCodesOutput,
-            takes_key=False,
-        )
+        return self.write(lambda: {"recovery_codes": confirm()}, RecoveryCodesOutput)
 
+    @endpoint(
+        access=Capability.CREDENTIALS_WRITE,
+        step_up=StepUpAction("Remove the second factor of your account"),
+        problems=(409,),
+    )
     @extend_schema(operation_id="second_factor_remove", request=None, responses={204: None})
     def destroy(self, request: Request) -> HttpResponse:
         """Remove the second factor with its recovery codes. Staff can't, where they must have one."""
         return self.write(
-            lambda: services.remove_second_factor(actor=self.actor, user_id=self.actor.id),
-            None,
-            status=204,
-            takes_key=False,
+            lambda: services.remove_second_factor(actor=self.actor, user_id=self.actor.id), None, status=204
         )
 
+    @endpoint(
+        access=Capability.CREDENTIALS_WRITE,
+        step_up=StepUpAction("New recovery codes for your account"),
+        problems=(409,),
+    )
     @extend_schema(
         operation_id="second_factor_recovery_codes",
         request=NoInput,
@@ -125,5 +110,4 @@ class SecondFactorViewSet(DomainViewSet):
         return self.write(
             lambda: {"recovery_codes": services.renew_recovery_codes(actor=self.actor, user_id=self.actor.id)},
             RecoveryCodesOutput,
-            takes_key=False,
         )

@@ -3,13 +3,12 @@
 No Idempotency-Key here: bodies may hold personal data, which is never stored.
 """
 
-from typing import ClassVar
-
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
 from fintech_core.exceptions import ValidationFailed
+from fintech_core.http.endpoints import endpoint, endpoint_at
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.limits.ratelimit import count_send_in_session
 from fintech_core.security import step_up
@@ -31,10 +30,7 @@ _NOT_ONE = {"field": "path", "code": "no_step_up", "message": "This is no reques
 
 @extend_schema(tags=["auth"])
 class StepUpViewSet(DomainViewSet):
-    access: ClassVar = {"create": Capability.CREDENTIALS_WRITE}
-    limits: ClassVar = {"create": (STEP_UP,)}
-    problem_statuses: ClassVar = {"create": (404, 409, 422)}
-
+    @endpoint(access=Capability.CREDENTIALS_WRITE, limits=(STEP_UP,), problems=(404, 409, 422))
     @extend_schema(
         operation_id="auth_step_up",
         request=StepUpInput,
@@ -58,10 +54,10 @@ class StepUpViewSet(DomainViewSet):
         be sent to the number of a user who has no verified address.
         """
         data = self.validated(StepUpInput)
-        found = step_up.step_up_action_for(method=data["method"], path=data["path"])
-        if found is None:
+        declared, parameters = endpoint_at(method=data["method"], path=data["path"])
+        action = declared.step_up
+        if action is None:
             raise ValidationFailed([_NOT_ONE])
-        action, parameters = found
         acting = in_organization(self.actor, str(data["organization"])) if "organization" in data else self.actor
         payment = action.describe(acting, parameters, data["body"]) if action.describe else ""
         fingerprint = step_up.fingerprint(**data)
@@ -74,5 +70,4 @@ class StepUpViewSet(DomainViewSet):
             ),
             StepUpOutput,
             status=202,
-            takes_key=False,
         )

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import datetime
 from types import SimpleNamespace
-from typing import ClassVar
 
 from django.http import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
@@ -15,6 +14,7 @@ from fintech_core.db import clock
 from fintech_core.db.finality import is_final
 from fintech_core.db.work import unit_of_work
 from fintech_core.http import exports, spreadsheets
+from fintech_core.http.endpoints import endpoint
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
 from transactions.statements import books, journal_format, json_format, services
@@ -23,9 +23,7 @@ from transactions.statements.serializers import JournalInput, JournalOutput, Tri
 
 @extend_schema(tags=["reports"])
 class ReportViewSet(DomainViewSet):
-    access: ClassVar = {"trial_balance": Capability.REPORTS_READ, "journal": Capability.REPORTS_READ}
-    problem_statuses: ClassVar = {"trial_balance": (400, 422), "journal": (400, 429)}
-
+    @endpoint(access=Capability.REPORTS_READ, problems=(400, 422))
     @extend_schema(operation_id="reports_trial_balance", parameters=[TrialBalanceInput], responses=TrialBalanceOutput)
     def trial_balance(self, request: Request) -> Response:
         """Debits, credits and balance of every account, by currency. The balances add up to zero."""
@@ -37,6 +35,7 @@ class ReportViewSet(DomainViewSet):
         self._trace("trial_balance", parameters)
         return Response(TrialBalanceOutput({"at": at, "may_change": not final, "currencies": _by_currency(rows)}).data)
 
+    @endpoint(access=Capability.REPORTS_READ, problems=(400, 429))
     @extend_schema(
         operation_id="reports_journal",
         parameters=[JournalInput],

@@ -1,7 +1,7 @@
 """HTTP of a wallet's reads: balance now and at an instant, entries, statements."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponseBase
@@ -14,6 +14,7 @@ from fintech_core.db import clock
 from fintech_core.db.finality import is_final
 from fintech_core.db.work import unit_of_work
 from fintech_core.http import exports, spreadsheets
+from fintech_core.http.endpoints import endpoint
 from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
 from transactions.ledger import selectors
@@ -52,12 +53,10 @@ class _WalletReads(DomainViewSet):
 
 @extend_schema(tags=["wallets"])
 class WalletBalanceViewSet(_WalletReads):
-    access: ClassVar = {"retrieve": Capability.WALLETS_READ}
-    problem_statuses: ClassVar = {"retrieve": (400,)}
-
     def get_queryset(self) -> Any:
         return with_figures(super().get_queryset(), clock.now())
 
+    @endpoint(access=Capability.WALLETS_READ, problems=(400,))
     @extend_schema(operation_id="wallets_balance", parameters=[BalanceInput], responses=BalanceOutput)
     def retrieve(self, request: Request, pk: UUID) -> Response:
         """Balance, held and available now; with `at` or `effective_at` the balance at that instant."""
@@ -93,7 +92,6 @@ def _figures(wallet: Any, at: Any = None, effective_at: Any = None) -> dict[str,
 
 @extend_schema(tags=["wallets"])
 class WalletEntriesViewSet(_WalletReads):
-    access: ClassVar = {"list": Capability.TRANSACTIONS_READ}
     output = WalletEntryOutput
     serializer_class = WalletEntryOutput
     filter_input = EntryFilter
@@ -101,6 +99,7 @@ class WalletEntriesViewSet(_WalletReads):
     def apply_filters(self, queryset: Any, filters: Any) -> Any:
         return selectors.filter_entries(queryset, filters)
 
+    @endpoint(access=Capability.TRANSACTIONS_READ)
     @extend_schema(operation_id="wallets_entries")
     def list(self, request: Request, pk: UUID) -> Response:
         """The wallet's entries along its gapless sequence: pages stay put while others are added."""
@@ -110,9 +109,7 @@ class WalletEntriesViewSet(_WalletReads):
 
 @extend_schema(tags=["wallets"])
 class WalletStatementViewSet(_WalletReads):
-    access: ClassVar = {"retrieve": Capability.TRANSACTIONS_READ}
-    problem_statuses: ClassVar = {"retrieve": (400, 422, 429)}
-
+    @endpoint(access=Capability.TRANSACTIONS_READ, problems=(400, 422, 429))
     @extend_schema(
         operation_id="wallets_statement",
         parameters=[StatementInput],

@@ -13,6 +13,7 @@ from django.contrib import admin
 from django.core.management.base import BaseCommand
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from fintech_core.http.endpoints import UNDECLARED, endpoint_of
 from fintech_core.outbox.event_types import READERS
 from fintech_core.security.capabilities import Access, Capability, alternatives
 from fintech_core.wiring import wired
@@ -74,11 +75,13 @@ def _rows(resolver: URLResolver, prefix: str) -> Iterator[tuple[str, ...]]:
 
 def _rows_of_view(pattern: URLPattern, path: str) -> Iterator[tuple[str, ...]]:
     view: Any = getattr(pattern.callback, "cls", None) or getattr(pattern.callback, "view_class", None)
-    access = getattr(view, "access", {})
-    actions = getattr(pattern.callback, "actions", None) or {method: method for method in access}
+    actions = getattr(pattern.callback, "actions", None) or {
+        verb: verb for verb in getattr(view, "http_method_names", ())
+    }
     for method, action in actions.items():
-        if method != "head":
-            yield (f"`{path}`", method.upper(), *_who(access[action]))
+        declared = endpoint_of(view, action)
+        if method != "head" and declared is not UNDECLARED:
+            yield (f"`{path}`", method.upper(), *_who(declared.access))
 
 
 def _event_rows() -> Iterator[tuple[str, ...]]:
