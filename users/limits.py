@@ -1,4 +1,4 @@
-"""The limits of the ways in: per network, and per address or number that something is sent to."""
+"""The limits of log-in and registration: per network, and per address or number that something is sent to."""
 
 from fintech_core.limits.ratelimit import Limit, Per
 from fintech_core.values.identifiers import normalise_email, normalise_phone

@@ -22,7 +22,7 @@ def unusable_password() -> str:
 
 
 def password_matches(holder: HasPassword | None, password: str) -> bool:
-    """Whether it is the holder's password. For nobody, and for unusable hashes, as much work is done for a no."""
+    """Whether it is the holder's password. Without a holder or a usable hash, as much work is done for a no."""
     if holder is None or not hashers.is_password_usable(holder.password):
         hashers.make_password(normal_form(password))
         return False

@@ -13,7 +13,7 @@ from users.views.second_factor import SecondFactorViewSet
 from users.views.sessions import SessionViewSet
 from users.views.step_up import StepUpViewSet
 
-# Ways in without a password.
+# Passwordless log-in.
 _log_ins = [
     ("agent/sms/send", "send_agent_code"),
     ("agent/sms/verify", "log_in_agent"),

@@ -6,9 +6,10 @@ owner's sessions. Each has a counter of its own, so that none can use up another
 could be taken twice, for the windows of two counters don't end together.
 
 Counters are atomic and stand in the cache (counters.py; fixed windows: over a boundary up to twice the rate passes).
-Each limit says what happens while the cache is away: ways in are counted in the database then (budgets.py), money and
-reads go on. While the database is away nothing is counted of the ways in, for nothing is done: a client that tries
-again must not find its tries, or the messages to its address, used up. Rates are settings.RATE_LIMITS.
+Each limit says what happens while the cache is away: log-in and registration are counted in the database then
+(budgets.py), money and reads go on. While the database is away nothing is counted of log-ins, for nothing is done: a
+client that tries again must not find its tries, or the messages to its address, used up. Rates are
+settings.RATE_LIMITS.
 """
 
 import time
@@ -46,7 +47,7 @@ class Per(Enum):
 
 
 class WithoutCache(Enum):
-    DATABASE = auto()  # counted in the database: ways in
+    DATABASE = auto()  # counted in the database: log-in, registration
     OPEN = auto()  # not limited, and logged: money and reads
 
 

@@ -329,7 +329,7 @@ def deactivate_user(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datet
     actor.require(Capability.USERS_MANAGE)
     wired().run_deactivation_guards(user_id=user_id)
     user = lock_user(user_id)
-    wired().run_deactivation_guards(user_id=user_id)  # again: an organization that they made before the lock was had
+    wired().run_deactivation_guards(user_id=user_id)  # again under the lock: they may have created one meanwhile
     before = user.is_active
     user.is_active = False
     user.save(update_fields=["is_active"])

@@ -6,10 +6,8 @@ one subject are apart, so that strangers who use up theirs leave the owner's net
 that can go wrong in 24 hours, whatever is sent in between. Each familiar network has a part of its own in the familiar
 budget: a thief who once logged in can't use up that of the owner's home.
 
-The caller counts in a unit of work of its own, and takes the try back once it was right:
-
-    unit_of_work(lambda: attempts.take(...))      # commits, or raises TooManyAttempts
-    unit_of_work(lambda: ... attempts.forgive(...))
+`users/log_in.py` counts in a unit of work of its own, which commits or raises TooManyAttempts. The use case after it
+takes the try back once it was right (`forgive`).
 """
 
 from collections.abc import Callable, Mapping

@@ -1,7 +1,8 @@
 """Passwordless log-in (one-time codes): agents by text message, clients by mail. Who is unknown gets an account.
 
-The request does the same for everybody: a code is made and a message queued. Whether the message goes out is decided
-by the worker: none goes to staff and to accounts that are switched off, and without it nobody knows the code.
+The request does the same for every address and number: a code is made and a message queued. Whether the message goes
+out is decided by the worker: none goes to staff and to accounts that are switched off, and the digits are in the
+message alone.
 """
 
 import uuid
@@ -111,7 +112,7 @@ def log_in_agent(*, actor: Actor, phone: str, code: str, otp: str = "", user_age
 def log_in_client(*, actor: Actor, email: str, code: str, otp: str = "", user_agent: str, ip: str) -> TokenPair:
     """Spend the code for a session of the address's owner, who is made a client if there is none. Raises InvalidCode.
 
-    An account whose address nobody had proved is theirs now, and its password is dead, as are pending registrations.
+    An account whose address was never proved is theirs now; its password and pending registrations end.
     """
     subject = _subject(CodePurpose.CLIENT_LOG_IN, email)
     if not codes.matches(actor=actor, purpose=CodePurpose.CLIENT_LOG_IN, subject=subject, binding=b"", code=code):
@@ -149,7 +150,7 @@ def _open(actor: Actor, user: User, contact: str, otp: str, user_agent: str, ip:
 
 
 def _refusal(actor: Actor, contact: str) -> codes.InvalidCode:
-    """Leaves an audit row, which is the same whoever has the address or number."""
+    """Leaves an audit row, which is the same for known and unknown addresses and numbers."""
     return lockout.refusal(actor=actor, error=codes.InvalidCode(), address=contact, user=None)
 
 

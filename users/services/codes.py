@@ -57,7 +57,7 @@ GUARDS = {
 
 
 class InvalidCode(DomainError):
-    """Wrong, used, expired, replaced by a newer one, or nobody's: one answer."""
+    """Wrong, used, expired, replaced by a newer one, or for an unknown contact: one answer."""
 
     code = "invalid_code"
     status = HTTPStatus.UNAUTHORIZED

@@ -1,8 +1,8 @@
 """Changing one's address or number: asked for with a fresh code (`step_up`), then a code goes to the new one, and only
 its proof changes anything.
 
-Whether somebody else has proved the new one already is decided by the worker, who sends its owner a notice instead of
-the code: the answer is the same. What is proved wins over every claim.
+Whether another account has proved the new one already is decided by the worker, which sends its owner a notice instead
+of the code: the answer is the same. What is proved wins over every claim.
 """
 
 import uuid
@@ -40,7 +40,7 @@ class ContactCodeInvalid(DomainError):
 
 
 def send_phone_code(*, actor: Actor, phone: str) -> messages.Sent:
-    """A code to a number that the actor says is theirs. The same work and answer whoever has it.
+    """A code to a number that the actor says is theirs. The same work and answer whether another account has it.
 
     Raises CountryNotServed, StepUpRequired: the code proves the new number, the fresh one that the owner of the account
     asks.
@@ -92,7 +92,7 @@ def verify_phone(*, actor: Actor, phone: str, code: str) -> User:
     sms_caps.confirmed(phone)
     holder = holder_of_phone(phone)
     if holder is not None and holder.pk != user.pk:
-        raise ContactCodeInvalid  # proved by somebody else meanwhile
+        raise ContactCodeInvalid  # another account has proved it meanwhile
     notices.notify_credential_change(user=user, what=CredentialChange.PHONE, now=now)
     former = user.phone if user.phone_verified_at is not None and user.phone != phone else None
     user.phone, user.phone_verified_at = phone, now
@@ -140,11 +140,14 @@ def verify_email(*, actor: Actor, email: str, code: str) -> User:
 
 
 def _evict(actor: Actor, claimant: User, email: str, now: datetime) -> None:
-    """Take the address from an account that never proved it: its password dies, and what nobody can reach is closed."""
+    """Take the address from an account that never proved it: its password ends.
+
+    An account without another verified contact is deactivated.
+    """
     if claimant.email != email:
         raise LostRace
     if claimant.email_verified_at is not None:
-        raise ContactCodeInvalid  # proved by somebody else meanwhile
+        raise ContactCodeInvalid  # another account has proved it meanwhile
     claimant.email, claimant.password, claimant.password_is_short = None, unusable_password(), False
     claimant.is_active = claimant.is_active and claimant.phone_verified_at is not None
     claimant.save(update_fields=[*crypto_columns("email"), "password", "password_is_short", "is_active"])

@@ -4,11 +4,8 @@ A try is counted before it is evaluated (`attempts`). Ten failures for one addre
 half an hour. A hundred within a day from networks that the user hasn't logged in from lock it for all of those;
 familiar ones stay open. What proves something else (a code, a reset password) makes a network familiar as well.
 
-What is counted is the digest of the address that was typed in, so that an address nobody has locks in the same way.
-The caller counts in a unit of work of its own:
-
-    unit_of_work(lambda: lockout.count_try(actor=actor, address=address))
-    unit_of_work(lambda: log_in(...))     # calls `succeeded`, or raises `refusal(...)`
+What is counted is the digest of the address that was typed in, so that an unknown address locks in the same way.
+`users/log_in.py` counts in a unit of work of its own; the log-in after it calls `succeeded`, or raises `refusal(...)`.
 """
 
 import uuid
@@ -80,7 +77,7 @@ def remember_network(*, actor: Actor, user_id: uuid.UUID) -> None:
 def refusal(*, actor: Actor, error: E, address: str, user: User | None) -> E:
     """The error, leaving an audit row behind though the log-in is undone: one row for known and unknown addresses.
 
-    It names the user, or the digest of an address that nobody has, and a few digits of the network's.
+    It names the user, or the digest of an unknown address, and a few digits of the network's.
     """
     error.trace = lambda: record_refusal(actor=actor, address=address, user=user)
     return error

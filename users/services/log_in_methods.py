@@ -1,4 +1,4 @@
-"""Which ways into an account its owner wants. The log-in by text message belongs to agents, who have no other."""
+"""Which log-in methods of an account its owner wants. Agents log in by text message, and have no other method."""
 
 from http import HTTPStatus
 
@@ -25,7 +25,7 @@ class NoOtherLogIn(DomainError):
 def set_email_code_log_in(*, actor: Actor, enabled: bool) -> User:
     """Switch log-in by mailed codes off or on again. Raises NoOtherLogIn, StepUpRequired.
 
-    Switching it on takes a fresh code as well: a stolen session must not reopen this way in.
+    Switching it on takes a fresh code as well: a stolen session must not reopen this log-in method.
     """
     actor.require(Capability.CREDENTIALS_WRITE)
     if actor.user_id is None:

@@ -73,7 +73,7 @@ def change_password(*, actor: Actor, current_password: str = "", new_password: s
 
 
 def request_reset(*, actor: Actor, email: str, now: datetime) -> messages.Sent:
-    """Queue the mail. The same work whoever has the address: the worker looks, and makes a token or doesn't."""
+    """Queue the mail. The same work for known and unknown addresses: the worker looks, and makes a token or doesn't."""
     message = messages.send_mail(template=RESET_TEMPLATE, address=email, lifetime=RESET_LIFETIME, now=now)
     record_and_publish(actor, "password_reset.requested", message)
     return messages.Sent(int(RESET_LIFETIME.total_seconds()))
@@ -114,7 +114,7 @@ def owner_of_reset(*, token: str) -> uuid.UUID | None:
 
 
 def confirm_reset(*, actor: Actor, token: str, password: str, otp: str = "") -> None:
-    """Spend the token for a new password; who has a second factor proves it too. It logs nobody in.
+    """Spend the token for a new password; who has a second factor proves it too. It opens no session.
 
     Raises ResetTokenInvalid, ValidationFailed, and what `second_factor.require` raises.
     """

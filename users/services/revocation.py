@@ -42,9 +42,9 @@ def end_open_credentials(
 ) -> dict[str, int]:
     """End what is open of the user, whose lock the caller holds. Returns counts for the caller's audit row.
 
-    Links, codes and confirmations always end. `reason` is why sessions end; None where a way in was added and none
-    replaced: then sessions, networks, keys and invitations stay. `keep` is the session in which the person made the
-    change. `former_*` are the address and number that the account had before, where it gave them up.
+    Links, codes and confirmations always end. `reason` is why sessions end; None where a log-in method was added and
+    none replaced: then sessions, networks, keys and invitations stay. `keep` is the session in which the person made
+    the change. `former_*` are the address and number that the account had before, where it gave them up.
 
     Requests lock a code of a confirmation, then the confirmation, then what they make with it: so does this.
     """

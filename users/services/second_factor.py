@@ -1,8 +1,9 @@
-"""The second factor at log-in and wherever somebody proves who they are again. Enrolment is in `enrolment`.
+"""The second factor at log-in, re-authentication and step-up. Enrolment is in `enrolment`.
 
-A try is counted first, in a unit of work of its own (`count_try`), and evaluated after: of a hundred parallel guesses
-from one network at most five are looked at. A code of an authenticator is used by one conditional UPDATE of the newest
-used step, so of two log-ins with one code one succeeds, and no code up to it is ever taken again (RFC 6238, 5.2).
+A try is counted first, in a unit of work of its own (`users/log_in.py`), and evaluated after: of a hundred parallel
+guesses from one network at most five are looked at. A code of an authenticator is used by one conditional UPDATE of the
+newest used step, so of two log-ins with one code one succeeds, and no code up to it is ever taken again (RFC 6238,
+5.2).
 """
 
 import re
@@ -39,7 +40,7 @@ logger = structlog.get_logger(__name__)
 
 
 class SecondFactorRequired(DomainError):
-    """Told only to who proved the first factor."""
+    """Raised only once the first factor was proved."""
 
     code = "second_factor_required"
     status = HTTPStatus.UNAUTHORIZED

@@ -1,7 +1,7 @@
 """Log-in, refresh, log-out. A session is the family of refresh tokens that descend from one log-in.
 
 A refresh token is spent by one conditional UPDATE, so of two racing refreshes one wins. Using a spent one ends the
-family: either the thief or the owner is using a copy, and nobody can tell which (RFC 9700, 4.14.2).
+family: either the thief or the owner is using a copy, and there is no telling which (RFC 9700, 4.14.2).
 """
 
 import uuid
@@ -63,7 +63,7 @@ def prove_password(*, actor: Actor, email: str, password: str, roles: Collection
 
     Raises InvalidCredentials.
 
-    `lockout.count_try` comes before, in a unit of work of its own; a log-in's other proofs and its session after.
+    Called by users/log_in.py alone, after the attempt was counted.
     """
     user = user_for_log_in(email)
     right = password_matches(user, password)
@@ -120,7 +120,7 @@ def authenticate_again(*, actor: Actor, user: User, password: str, otp: str) -> 
 
 
 def touch_admin_session(*, session: Session) -> None:
-    """Somebody is there: at most one write in TOUCH_EVERY, which makes the idle time that much shorter at worst."""
+    """Record activity: at most one write in TOUCH_EVERY, which makes the idle time that much shorter at worst."""
     if session.read_at - session.last_used_at >= TOUCH_EVERY:
         live_sessions().filter(pk=session.pk).update(last_used_at=session.read_at)
 

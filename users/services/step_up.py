@@ -1,9 +1,9 @@
-"""A fresh code before sensitive deeds (requirements 9 and 11): begin, try, spend.
+"""Step-up authentication before sensitive actions (requirements 9 and 11): begin, try, spend.
 
 A challenge is one request of one session. For a payment a code goes out that names amount and payee; for the rest the
 authenticator is used where there is one. A try is counted and committed before it is looked at; a right code marks the
-challenge as passed; the deed's own transaction spends it, so that a deed that failed may be tried again with no new
-code, and one that was done may not.
+challenge as passed; the action's own transaction spends it, so that an action that failed may be tried again with no
+new code, and one that was done may not.
 """
 
 import uuid
@@ -30,7 +30,7 @@ TEMPLATE = "step_up"
 
 
 class StepUpRequired(DomainError):
-    """The deed asks for a code that was confirmed for exactly this request, in this session, and not spent yet."""
+    """The action requires a code that was confirmed for exactly this request, in this session, and not spent yet."""
 
     code = "step_up_required"
     status = HTTPStatus.FORBIDDEN
@@ -108,7 +108,7 @@ def count_try(*, actor: Actor, fingerprint: bytes, code: str) -> None:
 def try_code(*, actor: Actor, fingerprint: bytes, code: str) -> uuid.UUID:
     """Mark the challenge of this request as passed and return it. Raises StepUpRequired, StepUpInvalid.
 
-    One that was passed and not spent stays so: the deed failed, or its answer was lost, and it is the same request.
+    One that was passed and not spent stays so: the action failed, or its answer was lost, and it is the same request.
     """
     challenge = _open(actor, fingerprint)
     if challenge is None:
