@@ -526,6 +526,18 @@ def test_staff_renew_their_device_on_their_own_page(officer: User) -> None:
     assert inside(enter(officer, codes_on(done)[0])[0])
 
 
+def test_five_wrong_codes_of_a_new_device_are_enough_also_for_the_right_one(officer: User) -> None:
+    browser, _ = enter(officer)
+    secret = secret_on(browser.post(PAGE, {"step": "start"}))
+
+    for _ in range(5):
+        browser.post(PAGE, {"step": "confirm", "code": "12345"})
+    page = browser.post(PAGE, {"step": "confirm", "code": code_of(secret, timezone.now())})
+
+    assert "Too many attempts." in page.content.decode()
+    assert not TotpDevice.objects.filter(confirmed=True).exists()
+
+
 def test_new_recovery_codes_are_shown_once(officer: User) -> None:
     old = enrol(officer)
     browser, _ = enter(officer, old.code())
