@@ -303,7 +303,7 @@ def test_what_is_known_to_be_secret_counts_as_such() -> None:
         "users.StepUpChallenge.binding",
         "users.Registration.password",
         "users.Registration.token_hash",
-        "users.Message.context",
+        "messaging.Message.context",
         "users.FamiliarNetwork.network",
         "organizations.Invitation.token_hash",
         "organizations.PayoutAccount.details",

@@ -23,6 +23,7 @@ from fintech_core.security.actors import Actor
 from messaging import tasks
 from messaging.enums import MessageState
 from messaging.models import Message
+from messaging.services.delivery import prepare_message
 from organizations import services as organizations
 from organizations.enums import InvitationStatus, MemberRole
 from organizations.models import Invitation, OrganizationMember
@@ -212,7 +213,7 @@ def code_is_good(world: World, purpose: CodePurpose) -> bool:
 
 def would_be_sent(world: World, name: str) -> bool:
     message = world.messages[name]
-    return unit_of_work(lambda: services.prepare_message(message_id=message.pk, now=clock.now())) is not None
+    return unit_of_work(lambda: prepare_message(message_id=message.pk, now=clock.now())) is not None
 
 
 def is_open(invitation: Invitation) -> bool:
