@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import secrets
+import signal
 import uuid
 from collections.abc import Iterator
 from unittest import mock
@@ -22,6 +23,7 @@ from devtools import servers, testing
 FLUSH = "_fixture_teardown"  # the method of TransactionTestCase that empties the database after a test
 # What happens to the things of tests that publish events.
 THINGS = ["done", "undone", "refused", "moved", "first", "second", "internal", "late", "early", "next", "effect"]
+SLOW_TIMEOUT = 900  # seconds of a test that is marked slow
 CLUSTER = pytest.StashKey[testing.TestServers]()
 
 
@@ -57,6 +59,12 @@ def pytest_collection() -> Iterator[None]:
         return (yield)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT))
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     if cluster := config.stash.get(CLUSTER, None):
         cluster.stop()
@@ -84,7 +92,9 @@ def django_db_setup(
     from django.db import connections
     from django.test import TransactionTestCase
 
+    timer = signal.setitimer(signal.ITIMER_REAL, 0)  # the timeout of the first test does not count the migrations
     testing.create_test_database(cluster, database_name)
+    signal.setitimer(signal.ITIMER_REAL, *timer)
     flush = testing.Flush(cluster, database_name)
     original = getattr(TransactionTestCase, FLUSH)
     setattr(TransactionTestCase, FLUSH, lambda _case: flush())

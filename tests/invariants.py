@@ -145,10 +145,3 @@ def journals_only_grow(connection: Executes) -> Iterator[None]:
     after = Snapshot.of(connection, JOURNALS)
     for table, rows in before.rows.items():
         assert rows.items() <= after.rows[table].items()
-
-
-def deadlocks(connection: Executes) -> int:
-    """How many this database has had since its statistics began."""
-    connection.execute("SELECT pg_stat_clear_snapshot()")
-    row = connection.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").fetchone()
-    return int(row[0])

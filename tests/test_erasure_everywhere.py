@@ -45,6 +45,7 @@ from tests.cast import (
     kyc,
     with_personal,
 )
+from tests.racing import race
 from tests.world import Route, api_v1
 from transactions.holds.services import create_hold
 from transactions.monitors.services import create_monitor
@@ -498,19 +499,12 @@ def test_what_comes_during_the_erasure_waits_and_is_refused(
 def test_of_two_at_once_one_wins_and_nothing_is_left_half(
     prepared: None, alice: User, bob: User, officer: User, kind: str
 ) -> None:
-    attempt, actor, barrier, outcomes = attempts(bob, alice)[kind], actor_for(officer), threading.Barrier(2), []
+    attempt, actor = attempts(bob, alice)[kind], actor_for(officer)
 
-    def run(use_case: Callable[[], object]) -> None:
-        connection.ensure_connection()
-        barrier.wait(timeout=20)
-        outcomes.append(outcome(use_case))
-
-    erase = lambda: erase_user(actor=actor, user_id=bob.pk, reason="asked", now=clock.now())  # noqa: E731
-    threads = [threading.Thread(target=run, args=(use_case,)) for use_case in (erase, attempt)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
+    outcomes = race(
+        lambda: outcome(lambda: erase_user(actor=actor, user_id=bob.pk, reason="asked", now=clock.now())),
+        lambda: outcome(attempt),
+    )
 
     assert "done" in outcomes
     if User.objects.get(pk=bob.pk).erased_at is not None:

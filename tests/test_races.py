@@ -4,15 +4,14 @@ Generated from the routes, so that a use case which looks and then inserts can't
 """
 
 import copy
-import threading
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection, connections
 
 from tests import world as worlds
 from tests.cast import Client, client_for
+from tests.racing import deadlocks, race
 from tests.world import API, BODIES, RESOURCES, Owner, Route, World, api_v1, call
 from users.roles import CAPABILITIES, Role
 
@@ -63,26 +62,10 @@ def in_a_session_of_its_own(client: Client) -> Client:
     return mine
 
 
-def race(client: Client, route: Route, parameters: dict[str, Any], bodies: list[dict[str, Any]]) -> list[Any]:
+def answers_to(client: Client, route: Route, parameters: dict[str, Any], bodies: list[dict[str, Any]]) -> list[Any]:
     """The answers to the request, sent by all at once with an idempotency key for each."""
-    barrier = threading.Barrier(RACERS)
-
-    def send(body: dict[str, Any]) -> Any:
-        try:
-            mine = in_a_session_of_its_own(client)
-            barrier.wait(timeout=30)
-            return call(mine, route, parameters, body)
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(RACERS) as pool:
-        return list(pool.map(send, bodies))
-
-
-def deadlocks() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
-        return int(cursor.fetchone()[0])
+    sessions = [in_a_session_of_its_own(client) for _ in bodies]
+    return race(*[partial(call, mine, route, parameters, body) for mine, body in zip(sessions, bodies, strict=True)])
 
 
 def at_once(world: World, number: int, route: Route) -> list[tuple[int, str]]:
@@ -98,7 +81,7 @@ def at_once(world: World, number: int, route: Route) -> list[tuple[int, str]]:
     # A file is read by its request, so each has one of its own; of all else the bodies are the same.
     files = [name for name, value in body.items() if hasattr(value, "read")]
     bodies = [{**body, **{name: copy.deepcopy(body[name]) for name in files}} for _ in range(RACERS)]
-    answers = race(client, route, parameters, bodies)
+    answers = answers_to(client, route, parameters, bodies)
     return sorted(
         (answer.status_code, answer.json()["code"] if answer.status_code >= 400 else "") for answer in answers
     )

@@ -2,18 +2,17 @@
 
 from collections import Counter
 from collections.abc import Callable
-from threading import Barrier, Thread
+from functools import partial
 
 import pytest
-from django.db import connection
 
 from compliance.models import KycSubmission
 from compliance.services import approve_submission, reject_submission, submit_kyc
 from compliance.tests.factories import actions_on, approve, said, standing, submit
 from fintech_core.db import clock
 from fintech_core.db.work import unit_of_work
-from fintech_core.exceptions import DomainError
 from tests.cast import actor_for
+from tests.racing import deadlocks, race_outcomes
 from users.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -21,35 +20,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 RACERS = 8
 
 
-def race(*deeds: Callable[[], object]) -> Counter[str]:
-    """Run all at once, each on its own connection; count "done" and the refusals by code."""
-    barrier, outcomes = Barrier(len(deeds)), []
-
-    def run(deed: Callable[[], object]) -> None:
-        try:
-            connection.ensure_connection()
-            barrier.wait(timeout=20)
-            unit_of_work(deed)
-            outcomes.append("done")
-        except DomainError as refusal:
-            outcomes.append(refusal.code)
-        finally:
-            connection.close()
-
-    threads = [Thread(target=run, args=(deed,)) for deed in deeds]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
-    assert len(outcomes) == len(deeds)
-    return Counter(outcomes)
-
-
-def deadlocks() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_force_next_flush()")
-        cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
-        return int(cursor.fetchone()[0])
+def race(*use_cases: Callable[[], object]) -> Counter[str]:
+    """How many units of work were done, and how many refused with which code."""
+    return Counter(race_outcomes(*[partial(unit_of_work, use_case) for use_case in use_cases]))
 
 
 def test_of_many_submissions_at_once_one_is_made(alice: User) -> None:

@@ -2,13 +2,12 @@
 
 import functools
 import hashlib
-import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import psycopg
 import pytest
-from django.db import connection
 
 from fintech_core.audit import chain as audit_chain
 from fintech_core.audit.models import AuditChain, AuditLog
@@ -16,6 +15,7 @@ from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.db.work import read_only_snapshot, unit_of_work
 from fintech_core.security.actors import Actor
 from fintech_core.tasks import seal_audit
+from tests.racing import race_outcomes
 
 LINKS = "INSERT INTO fintech_core_auditchain (seq, audit_id, hash)"
 ROWS = (
@@ -88,21 +88,14 @@ def test_the_chain_follows_the_documented_format(chain: None) -> None:
 
 
 def test_fifty_writers_at_once_make_one_chain_without_forks(transactional_db: None) -> None:
-    barrier = threading.Barrier(50)
-
     def work(number: int) -> None:
-        barrier.wait(timeout=30)
         unit_of_work(lambda: write_two(str(number)))
         seal_audit()
-        connection.close()
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(50)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    outcomes = race_outcomes(*[partial(work, number) for number in range(50)])
     seal_everything()
 
+    assert outcomes == ["done"] * 50
     links = list(AuditChain.objects.order_by("seq").values_list("seq", "audit__txid", "audit_id", "hash"))
     assert [seq for seq, *_ in links] == list(range(1, 101))
     places = [(int(txid), audit_id) for _, txid, audit_id, _ in links]

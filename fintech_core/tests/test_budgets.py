@@ -1,15 +1,12 @@
 """Budgets of attempts: counted before they are evaluated, atomically, and never forgotten by a restart (A-59)."""
 
-import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 import psycopg
 import pytest
-from django.db import connection
 
 from fintech_core import tasks
 from fintech_core.db.work import unit_of_work, unit_of_work_with_trace
@@ -18,6 +15,7 @@ from fintech_core.http.problems import response_of
 from fintech_core.limits import budgets
 from fintech_core.limits.models import AttemptBudget
 from tests.cast import clock_at, stop_clock
+from tests.racing import race
 
 durable = pytest.mark.django_db(transaction=True)
 rolled_back = pytest.mark.django_db
@@ -56,19 +54,7 @@ def attempts() -> list[int]:
 
 @durable
 def test_a59_of_a_hundred_parallel_tries_exactly_five_pass() -> None:
-    guesses = 100
-    barrier = threading.Barrier(guesses)
-
-    def guess() -> int:
-        connection.ensure_connection()
-        barrier.wait(timeout=60)
-        try:
-            return take()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(guesses) as pool:
-        waits = [future.result(timeout=120) for future in [pool.submit(guess) for _ in range(guesses)]]
+    waits = race(*[take] * 100)
 
     assert Counter(waits) == {0: 5, 900: 95}
     assert attempts() == [5]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, OperationalError
+from django.urls import get_resolver
 from django.utils import timezone
 from rest_framework.exceptions import ParseError
 
@@ -144,13 +145,23 @@ def test_the_page_of_errors_lists_every_code(anonymous: Client) -> None:
     assert [cls.code for cls in error_classes() if cls.code != "error" and f'id="{cls.code}"' not in page] == []
 
 
+def errors_below(cls: type[DomainError]) -> list[type[DomainError]]:
+    """Every error of ours. `error_classes` names one for each code, so it can't show that two share one."""
+    found = [one for sub in cls.__subclasses__() for one in (sub, *errors_below(sub))]
+    return [one for one in dict.fromkeys(found) if ".tests." not in one.__module__]
+
+
 def test_error_codes_are_unique_and_have_a_fitting_status() -> None:
-    seen: dict[str, type[DomainError]] = {}
-    for cls in error_classes():
-        assert cls.code not in seen
+    assert get_resolver().url_patterns  # loads every view, and so every module that raises
+    by_code: dict[str, list[type[DomainError]]] = {}
+    for cls in errors_below(DomainError):
+        by_code.setdefault(cls.code, []).append(cls)
         assert int(cls.status) in {400, 401, 403, 404, 409, 413, 415, 422, 429, 503}, cls
         assert cls.title.endswith("."), cls
-        seen[cls.code] = cls
+
+    shared = {code: classes for code, classes in by_code.items() if len(classes) > 1}
+    assert shared == {}
+    assert sorted(by_code) == [cls.code for cls in error_classes() if ".tests." not in cls.__module__]
 
 
 # --- Readiness --------------------------------------------------------------------------------------------------------

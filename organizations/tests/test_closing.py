@@ -36,7 +36,7 @@ from payments.models import PaymentIntent
 from payments.services import cancel_intent, create_intent
 from payments.tests.factories import deliver, event
 from tests.cast import SYSTEM, Client, actor_for, browser_for, client_for, clock_at, customer, fund_wallet, kyc
-from tests.racing import at_once
+from tests.racing import race_outcomes
 from transactions.holds.services import create_hold
 from transactions.schedules.enums import Frequency
 from transactions.schedules.models import TransferSchedule
@@ -621,7 +621,7 @@ def test_a_closing_and_what_comes_in_at_the_same_moment_go_one_after_the_other(
     wallet = wallet_for(organization)
     intrusion, actor = prepare(alice, organization, wallet), member_actor(alice, organization)
 
-    found = at_once(
+    found = race_outcomes(
         intrusion, lambda: unit_of_work(lambda: close_organization(actor=actor, organization_id=organization.pk))
     )
 

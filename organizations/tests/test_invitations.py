@@ -1,13 +1,12 @@
 """Invitations: mailed, for one address, once, for a week; and who may make and end them."""
 
 import json
-import threading
 import uuid
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection, connections, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -25,6 +24,7 @@ from organizations.tasks import purge_invitations
 from organizations.tests.factories import member_actor, organization_of, problem
 from tests.cast import Client, actor_for, client_for, clock_at, customer, key_client, stop_clock, with_personal
 from tests.forge import NOW, Forge
+from tests.racing import race_outcomes
 from users.credentials import hash_token
 from users.enums import Role, Scope
 from users.models import User
@@ -299,25 +299,14 @@ def test_of_two_racing_acceptances_one_is_done() -> None:
             now=timezone.now(),
         )
     )
-    token, barrier, outcomes = token_in_mail(), threading.Barrier(4), []
+    token = token_in_mail()
 
     def accept() -> None:
-        try:
-            barrier.wait()
-            unit_of_work(lambda: services.accept_invitation(actor=actor_for(dora), token=token))
-            outcomes.append("")
-        except InvitationInvalid as refusal:
-            outcomes.append(refusal.code)
-        finally:
-            connections.close_all()
+        unit_of_work(lambda: services.accept_invitation(actor=actor_for(dora), token=token))
 
-    threads = [threading.Thread(target=accept) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    outcomes = race_outcomes(*[accept] * 4)
 
-    assert sorted(outcomes) == ["", *["invitation_invalid"] * 3]
+    assert outcomes == ["done", *["invitation_invalid"] * 3]
     assert OrganizationMember.objects.filter(organization=organization, user=dora).count() == 1
 
 

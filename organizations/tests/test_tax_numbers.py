@@ -16,7 +16,7 @@ from organizations.enums import KybStatus
 from organizations.models import Organization
 from organizations.tests.factories import member_actor, organization_of, problem
 from tests.cast import Client, browser_for, client_for, customer, kyc
-from tests.racing import at_once
+from tests.racing import race_outcomes
 from users.models import User
 
 URL = "/api/v1/organizations"
@@ -232,7 +232,7 @@ def test_of_two_submissions_at_the_same_moment_one_holds_the_number() -> None:
         organization.save(update_fields=["tax_number", "tax_number_index_a", "tax_number_index_b"])
     actors = [(member_actor(user, organization), organization.pk) for user, organization in pairs]
 
-    outcomes = at_once(
+    outcomes = race_outcomes(
         *[
             lambda actor=actor, pk=pk: unit_of_work(  # type: ignore[misc]
                 lambda: services.submit_kyb(actor=actor, organization_id=pk, now=timezone.now())

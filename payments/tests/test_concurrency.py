@@ -1,8 +1,7 @@
 """Real threads on real connections: whatever arrives at the same time, each payment has one effect."""
 
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
@@ -10,18 +9,17 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, connections
 from django.utils import timezone
 
 from fintech_core.db import ids
 from fintech_core.db.work import unit_of_work
-from fintech_core.exceptions import DomainError
 from payments import services, tasks
 from payments.enums import IntentStatus
 from payments.models import IncomingPayment, PaymentIntent, SimulatorPayment, WebhookEvent
 from payments.services import states
 from payments.tests.factories import balance_of, books, deliver, event, open_intent, send, signature, wallet_of
 from tests.cast import actor_for, client_for
+from tests.racing import no_deadlocks, race
 from users.models import User
 from wallet.models import Claim, Wallet
 from wallet.services import close_wallet
@@ -30,47 +28,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ZERO = Decimal(0)
 
 
-def together(*calls: Callable[[], Any]) -> list[Any]:
-    """Run all calls at the same moment, each on a connection of its own; what they return or raise, in order."""
-    barrier = threading.Barrier(len(calls))
-    outcomes: list[Any] = [None] * len(calls)
-
-    def run(index: int, call: Callable[[], Any]) -> None:
-        try:
-            connection.ensure_connection()
-            barrier.wait(timeout=30)
-            outcomes[index] = call()
-        except DomainError as refusal:
-            outcomes[index] = refusal.code
-        except BaseException as error:
-            outcomes[index] = error
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=item) for item in enumerate(calls)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
-    return outcomes
-
-
-def deadlocks() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_stat_clear_snapshot(), deadlocks FROM pg_stat_database WHERE datname = current_database()"
-        )
-        row = cursor.fetchone()
-    assert row is not None
-    return int(row[1])
-
-
 @pytest.fixture(autouse=True)
 def _books_stay_right() -> Iterator[None]:
     """After every race: no deadlock, and the whole ledger verifies."""
-    before = deadlocks()
-    yield
-    assert deadlocks() == before
+    with no_deadlocks():
+        yield
     call_command("verify_ledger", stdout=StringIO())
 
 
@@ -84,7 +46,7 @@ def test_a47_fifty_duplicates_at_once_have_one_effect(alice: User) -> None:
         tasks.process_webhook_event(str(WebhookEvent.objects.get().pk))
         return status
 
-    outcomes = together(*[arrive] * 50)
+    outcomes = race(*[arrive] * 50)
 
     assert Counter(outcomes) == {200: 50}
     assert WebhookEvent.objects.get().status == "PROCESSED"
@@ -98,7 +60,7 @@ def test_a84_the_same_message_run_by_many_workers_has_one_effect(alice: User) ->
     send(event(intent.pk))
     key = str(WebhookEvent.objects.get().pk)
 
-    outcomes = together(*[lambda: tasks.process_webhook_event(key)] * 12)
+    outcomes = race(*[lambda: tasks.process_webhook_event(key)] * 12)
 
     assert outcomes == [None] * 12
     assert books() == (1, Decimal(-25), ZERO, Decimal(25))
@@ -111,7 +73,7 @@ def test_many_events_of_one_payment_at_once_book_it_once(alice: User, known: boo
         send(event(reference))
     keys = [str(pk) for pk in WebhookEvent.objects.values_list("pk", flat=True)]
 
-    together(*[lambda key=key: tasks.process_webhook_event(key) for key in keys])
+    race(*[lambda key=key: tasks.process_webhook_event(key) for key in keys])
     for key in keys:  # what lost its races too often comes again by the sweep
         tasks.process_webhook_event(key)
 
@@ -127,7 +89,7 @@ def test_different_payments_of_one_intent_at_once_credit_it_once(alice: User) ->
         send(event(intent.pk, payment=f"sim_{number}"))
     keys = [str(pk) for pk in WebhookEvent.objects.values_list("pk", flat=True)]
 
-    together(*[lambda key=key: tasks.process_webhook_event(key) for key in keys])
+    race(*[lambda key=key: tasks.process_webhook_event(key) for key in keys])
 
     assert books() == (6, Decimal(-150), Decimal(125), Decimal(25))
     assert PaymentIntent.objects.get().status == "succeeded"
@@ -140,7 +102,7 @@ def test_many_intents_of_one_wallet_are_credited_at_once(alice: User) -> None:
         send(event(intent.pk, amount="1.00", payment=f"sim_{intent.pk.hex}"))
     keys = [str(pk) for pk in WebhookEvent.objects.values_list("pk", flat=True)]
 
-    outcomes = together(*[lambda key=key: tasks.process_webhook_event(key) for key in keys])
+    outcomes = race(*[lambda key=key: tasks.process_webhook_event(key) for key in keys])
 
     assert outcomes == [None] * 10
     assert books() == (10, Decimal(-10), ZERO, Decimal(10))
@@ -152,7 +114,7 @@ def test_cancel_and_success_at_once_leave_the_money_booked(alice: User) -> None:
     send(event(intent.pk))
     key, actor = str(WebhookEvent.objects.get().pk), actor_for(alice)
 
-    together(
+    race(
         lambda: tasks.process_webhook_event(key),
         lambda: unit_of_work(lambda: services.cancel_intent(actor=actor, intent_id=intent.pk, now=timezone.now())),
     )
@@ -167,7 +129,7 @@ def test_a_payer_who_clicks_both_buttons_decides_once(alice: User) -> None:
     path = f"/api/v1/payment-intents/{intent.pk}/simulate"
     clients = [client_for(alice) for _ in range(12)]
 
-    answers = together(
+    answers = race(
         *[
             lambda client=client, outcome=outcome: client.post(path, {"outcome": outcome}).status_code
             for client, outcome in zip(clients, ["succeeded", "failed"] * 6, strict=True)
@@ -183,7 +145,7 @@ def test_one_key_at_once_creates_one_intent(alice: User) -> None:
     body = {"wallet": str(wallet), "amount": "5.00", "currency": "USD", "gateway": "simulator"}
     clients = [client_for(alice) for _ in range(10)]
 
-    answers = together(
+    answers = race(
         *[lambda client=client: client.post("/api/v1/payment-intents", body, key="same") for client in clients]
     )
 
@@ -198,7 +160,7 @@ def test_closing_a_wallet_and_opening_an_intent_exclude_each_other(alice: User) 
     first = PaymentIntent.objects.get()
     unit_of_work(lambda: services.cancel_intent(actor=actor, intent_id=first.pk, now=timezone.now()))
 
-    outcomes = together(
+    outcomes = race(
         lambda: unit_of_work(lambda: close_wallet(actor=actor, wallet_id=wallet, reason="Bye", now=timezone.now())),
         lambda: open_intent(alice),
     )
@@ -221,7 +183,7 @@ def test_officers_who_decide_at_once_move_the_money_once(alice: User, operator: 
         )
         return "done"
 
-    outcomes = together(*[lambda: decide(IntentStatus.SUCCEEDED)] * 5, *[lambda: decide(IntentStatus.REFUNDED)] * 5)
+    outcomes = race(*[lambda: decide(IntentStatus.SUCCEEDED)] * 5, *[lambda: decide(IntentStatus.REFUNDED)] * 5)
 
     assert Counter(outcomes) == {"done": 1, "invalid_transition": 9}
     assert books() in [(2, Decimal(-24), ZERO, Decimal(24)), (2, ZERO, ZERO, ZERO)]
@@ -253,7 +215,7 @@ def test_two_sweeps_at_once_wake_an_event_once(alice: User, monkeypatch: pytest.
     moment = timezone.now() + timedelta(seconds=60)
     monkeypatch.setattr("fintech_core.outbox.queue.current_app.send_task", lambda name, args: sent.append(args))
 
-    counts = together(*[lambda: unit_of_work(lambda: services.wake_events(now=moment))] * 6)
+    counts = race(*[lambda: unit_of_work(lambda: services.wake_events(now=moment))] * 6)
 
     assert sorted(counts) == [0, 0, 0, 0, 0, 1]
     assert len(sent) == 1

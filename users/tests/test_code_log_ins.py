@@ -1,17 +1,13 @@
 """Ways in by code: /auth/agent/sms/*, /auth/client/email/*; and /auth/agency/login."""
 
 import re
-import threading
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 from unittest import mock
 
 import pytest
 from django.core import mail
-from django.db import connection
 from django.utils import timezone
 
 from fintech_core.audit.models import AuditLog
@@ -21,6 +17,7 @@ from messaging.enums import MessageState
 from messaging.models import Message
 from messaging.sms import memory
 from tests.cast import PASSWORD, SYSTEM, anonymous_client, customer, with_personal
+from tests.racing import race
 from users import services
 from users.enums import Role
 from users.models import OneTimeCode, Registration, Session, User
@@ -369,26 +366,11 @@ def test_agency_admins_log_in_and_everybody_else_is_wrong(
 # --- Races ------------------------------------------------------------------------------------------------------------
 
 
-def at_once(deeds: list[Callable[[], Any]]) -> list[Any]:
-    barrier = threading.Barrier(len(deeds))
-
-    def run(deed: Callable[[], Any]) -> Any:
-        connection.ensure_connection()
-        barrier.wait(timeout=20)
-        try:
-            return deed()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(deeds)) as pool:
-        return [future.result(timeout=60) for future in [pool.submit(run, deed) for deed in deeds]]
-
-
 @pytest.mark.django_db(transaction=True)
 def test_five_verifies_with_one_code_are_one_session_and_one_account() -> None:
     code = ask_by_phone(anonymous_client())
 
-    answers = at_once([lambda: anonymous_client().post(f"{SMS}/verify", {"phone": PHONE, "code": code})] * 5)
+    answers = race(*[lambda: anonymous_client().post(f"{SMS}/verify", {"phone": PHONE, "code": code})] * 5)
 
     assert Counter(answer.status_code for answer in answers) == {200: 1, 401: 4}
     assert (User.objects.count(), Session.objects.count(), Wallet.objects.filter(owner_user__isnull=False).count()) == (
@@ -407,11 +389,9 @@ def test_a_code_and_a_registration_of_one_unknown_address_make_one_account() -> 
     assert token
     code = ask_by_mail(client)
 
-    answers = at_once(
-        [
-            lambda: anonymous_client().post(f"{MAIL}/verify", {"email": EMAIL, "code": code}),
-            lambda: anonymous_client().post(f"{AUTH}/email/verify", {"token": token.group(1)}),
-        ]
+    answers = race(
+        lambda: anonymous_client().post(f"{MAIL}/verify", {"email": EMAIL, "code": code}),
+        lambda: anonymous_client().post(f"{AUTH}/email/verify", {"token": token.group(1)}),
     )
 
     assert answers[0].status_code == 200

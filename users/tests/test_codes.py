@@ -1,20 +1,19 @@
 """One-time codes (A-58, A-59): used once, for ten minutes, by five tries, and known to the recipient alone."""
 
 import re
-import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from fintech_core.audit.models import AuditLog
 from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import TooManyAttempts
 from tests.cast import SYSTEM, clock_at, stop_clock
+from tests.racing import race
 from users import tasks
 from users.enums import CodePurpose
 from users.models import OneTimeCode
@@ -199,18 +198,8 @@ def test_outside_test_mode_and_for_other_numbers_codes_are_random(settings: Any)
 def test_a59_of_a_hundred_parallel_guesses_at_most_five_are_evaluated() -> None:
     code = issue()
     guesses = [code if number == 50 else f"{number:06}" for number in range(100)]
-    barrier = threading.Barrier(len(guesses))
 
-    def run(digits: str) -> str:
-        connection.ensure_connection()
-        barrier.wait(timeout=60)
-        try:
-            return guess(digits)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(guesses)) as pool:
-        outcomes = Counter(pool.map(run, guesses, timeout=120))
+    outcomes = Counter(race(*[partial(guess, digits) for digits in guesses]))
 
     assert outcomes["locked"] == 95
     assert outcomes["right"] <= 1
@@ -220,19 +209,8 @@ def test_a59_of_a_hundred_parallel_guesses_at_most_five_are_evaluated() -> None:
 @durable
 def test_a_code_used_by_ten_at_once_is_used_once() -> None:
     code = issue()
-    barrier = threading.Barrier(10)
 
-    def run(_: int) -> bool:
-        connection.ensure_connection()
-        barrier.wait(timeout=60)
-        try:
-            return unit_of_work(
-                lambda: codes.consume(
-                    actor=SYSTEM, purpose=CodePurpose.AGENT_LOG_IN, subject=SUBJECT, binding=b"", code=code
-                )
-            )
-        finally:
-            connection.close()
+    def use() -> bool:
+        return codes.consume(actor=SYSTEM, purpose=CodePurpose.AGENT_LOG_IN, subject=SUBJECT, binding=b"", code=code)
 
-    with ThreadPoolExecutor(10) as pool:
-        assert Counter(pool.map(run, range(10))) == {True: 1, False: 9}
+    assert Counter(race(*[lambda: unit_of_work(use)] * 10)) == {True: 1, False: 9}

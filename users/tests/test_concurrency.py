@@ -1,15 +1,12 @@
 """Races of identity on real connections: refreshes, proofs of one address, log-in against deactivation (A-59's kin)."""
 
-import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
 import pytest
 from django.core import mail
-from django.db import connection
 from django.utils import timezone
 
 from fintech_core.db.work import unit_of_work
@@ -17,6 +14,7 @@ from fintech_core.exceptions import DomainError
 from fintech_core.security.encrypted_fields import indexed
 from messaging import tasks
 from tests.cast import PASSWORD, SYSTEM, anonymous_client, customer
+from tests.racing import deadlocks, race, race_outcomes
 from users import services
 from users.models import RefreshToken, Registration, Session, User
 from users.passwords import password_matches
@@ -37,34 +35,12 @@ from wallet.models import Wallet
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def at_once(deeds: Sequence[Callable[[], Any]]) -> list[Any]:
-    """The results of deeds that start together, each on a connection of its own."""
-    barrier = threading.Barrier(len(deeds))
-
-    def run(deed: Callable[[], Any]) -> Any:
-        connection.ensure_connection()
-        barrier.wait(timeout=20)
-        try:
-            return deed()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(deeds)) as pool:
-        return [future.result(timeout=60) for future in [pool.submit(run, deed) for deed in deeds]]
-
-
-def deadlocks() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
-        return cursor.fetchone()[0]
-
-
 @pytest.mark.parametrize("attempt", range(3))
 def test_a61_of_racing_refreshes_at_most_one_child_lives(attempt: int) -> None:
     pair = log_in(anonymous_client(), customer("alice"))
     before = deadlocks()
 
-    answers = at_once([lambda: refresh(anonymous_client(), pair["refresh"])] * 6)
+    answers = race(*[lambda: refresh(anonymous_client(), pair["refresh"])] * 6)
 
     statuses = Counter(answer.status_code for answer in answers)
     assert statuses == {200: 1, 401: 5}
@@ -89,7 +65,7 @@ def test_two_proofs_of_one_address_make_one_customer() -> None:
     def prove(token: str) -> Callable[[], Any]:
         return lambda: anonymous_client().post(f"{AUTH}/email/verify", {"token": token})
 
-    answers = at_once([prove(token) for token in tokens * 2])
+    answers = race(*[prove(token) for token in tokens * 2])
 
     assert Counter(answer.status_code for answer in answers) == {200: 1, 422: 3}
     assert User.objects.filter(**indexed("email", EMAIL)).count() == 1
@@ -108,7 +84,7 @@ def test_racing_creations_of_one_address_are_one_account_and_clean_refusals() ->
             return error.code
         return "created"
 
-    outcomes = at_once([create] * 6)
+    outcomes = race(*[create] * 6)
 
     assert Counter(outcomes) == {"created": 1, "email_taken": 5}
     assert Wallet.objects.filter(**indexed("owner_user__email", EMAIL)).count() == 1
@@ -119,8 +95,9 @@ def test_two_workers_send_one_mail() -> None:
     message = str(registration_mails().get().pk)
     mail.outbox.clear()
 
-    at_once([lambda: tasks.send_message(message)] * 4)
+    outcomes = race_outcomes(*[lambda: tasks.send_message(message)] * 4)
 
+    assert outcomes == ["done"] * 4
     assert len(mail.outbox) == 1
     deliver_mails()
     assert len(mail.outbox) == 1
@@ -135,7 +112,7 @@ def test_a_deactivation_while_the_password_is_being_hashed_counts() -> None:
         )
 
     def slow_match(holder: Any, password: str) -> bool:
-        at_once([deactivate])
+        race(deactivate)
         return password_matches(holder, password)
 
     with mock.patch("users.services.sessions.password_matches", slow_match):

@@ -1,6 +1,5 @@
 """The second factor over HTTP: enrolment, log-in with it (A-65), recovery codes, and what staff must have."""
 
-import threading
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -13,6 +12,7 @@ from fintech_core.audit.models import AuditLog
 from fintech_core.limits import budgets
 from fintech_core.limits.models import AttemptBudget
 from tests.cast import PASSWORD, Client, anonymous_client, client_for, staff, stop_clock
+from tests.racing import race
 from users import services
 from users.enums import Role
 from users.models import RecoveryCode, Session, TotpDevice, User
@@ -206,19 +206,9 @@ def test_a65_a_code_and_those_before_it_are_used_once(alice: User) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a65_two_parallel_log_ins_with_one_code_are_one_success(alice: User) -> None:
     device = enrol(alice)
-    code, barrier, statuses = device.code(), threading.Barrier(4), []
+    code = device.code()
 
-    def attempt() -> None:
-        client = anonymous_client()
-        barrier.wait()
-        statuses.append(enter(client, alice, code).status_code)
-        connection.close()
-
-    threads = [threading.Thread(target=attempt) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    statuses = race(*[lambda: enter(anonymous_client(), alice, code).status_code] * 4)
 
     assert sorted(statuses) == [200, 401, 401, 401]
     assert Session.objects.filter(ended_at__isnull=True).count() == 1
@@ -258,17 +248,7 @@ def test_of_twenty_parallel_guesses_at_most_five_are_looked_at(alice: User, monk
         return real(self, code, now)
 
     monkeypatch.setattr(TotpDevice, "step_of", counted)
-    statuses: list[int] = []
-
-    def attempt() -> None:
-        statuses.append(enter(anonymous_client(), alice, wrong).status_code)
-        connection.close()
-
-    threads = [threading.Thread(target=attempt) for _ in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    statuses = race(*[lambda: enter(anonymous_client(), alice, wrong).status_code] * 20)
 
     assert len(looked) == 5
     assert sorted(statuses) == [401] * 5 + [429] * 15

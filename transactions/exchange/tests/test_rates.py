@@ -22,7 +22,7 @@ from fintech_core.security.actors import Actor
 from fintech_core.values import money
 from tests.cast import Client, actor_for, kyc
 from tests.forge import Forge
-from tests.racing import at_once
+from tests.racing import race_outcomes
 from transactions.exchange.models import ExchangeRate
 from transactions.exchange.selectors import current_rates
 from transactions.exchange.services.exchanges import RateUnavailable, create_quote
@@ -541,7 +541,7 @@ def test_the_database_refuses_a_wrong_rate(forge: Forge, currency: str, rate: st
 def test_of_two_sources_at_once_the_later_one_is_compared_with_the_earlier() -> None:
     first, second = (lambda: load({"USD": "1.0"}, source="one"), lambda: load({"USD": "5.0"}, source="two"))
 
-    assert at_once(first, second) == ["done", "rates_jump"]
+    assert race_outcomes(first, second) == ["done", "rates_jump"]
     assert ExchangeRate.objects.filter(currency="USD").count() == 1
 
 
@@ -549,7 +549,7 @@ def test_of_two_sources_at_once_the_later_one_is_compared_with_the_earlier() -> 
 def test_of_many_loads_of_one_day_at_once_one_is_loaded_whole() -> None:
     sets = [{"USD": "1.1", "GBP": "0.8"}, {"JPY": "160"}, {"USD": "1.1"}, {"KWD": "0.36"}]
 
-    outcomes = at_once(*[lambda rates=rates: load(rates) for rates in sets * 2])
+    outcomes = race_outcomes(*[lambda rates=rates: load(rates) for rates in sets * 2])
 
     assert outcomes == ["done", *["rates_exist"] * 7]
     loaded = dict(ExchangeRate.objects.values_list("currency", "per_base"))

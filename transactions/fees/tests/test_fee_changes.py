@@ -17,7 +17,7 @@ from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import DomainError
 from tests.cast import Client, actor_for, clock_at, fund_wallet, kyc
 from tests.forge import Forge
-from tests.racing import at_once
+from tests.racing import race_outcomes
 from transactions.fees import calculation as fees
 from transactions.fees import services as fee_schedules
 from transactions.fees.models import FeeSchedule
@@ -263,7 +263,7 @@ def test_two_administrators_call_a_change_off_once(admin_user: User) -> None:
     old = plan(admin_user, "1")
     new = plan(admin_user, "2", timezone.now() + 10 * DAY)
 
-    outcomes = at_once(*[lambda: end(admin_user, new)] * 4)
+    outcomes = race_outcomes(*[lambda: end(admin_user, new)] * 4)
 
     assert outcomes == ["done", "invalid_transition", "invalid_transition", "invalid_transition"]
     assert (span(old)[1], span(new)[1]) == (None, new.valid_from)
@@ -277,7 +277,7 @@ def test_calling_off_and_planning_at_once_leave_no_gap(admin_user: User, _: int)
     plan(admin_user, "1")
     new = plan(admin_user, "2", today + 10 * DAY)
 
-    outcomes = at_once(lambda: end(admin_user, new), lambda: plan(admin_user, "3", today + 20 * DAY))
+    outcomes = race_outcomes(lambda: end(admin_user, new), lambda: plan(admin_user, "3", today + 20 * DAY))
 
     # Planned first, the change has an end and can't be called off; called off first, the old price is followed.
     assert outcomes in (["done", "done"], ["done", "invalid_transition"])

@@ -13,7 +13,6 @@ from typing import Any
 import psycopg
 import pytest
 from django.core.management import call_command
-from django.db import connection, connections
 
 from fintech_core.audit.models import AuditLog
 from fintech_core.db import clock
@@ -21,6 +20,7 @@ from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import DomainError
 from tests.cast import actor_for, client_for, move_clock
 from tests.invariants import check_invariants
+from tests.racing import no_deadlocks, race
 from transactions.holds import services, tasks
 from transactions.holds.tests.factories import (
     PATH,
@@ -43,47 +43,11 @@ from wallet.models import Claim
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def together(*calls: Callable[[], Any]) -> list[Any]:
-    """Run all calls at the same moment, each on a connection of its own; what they return or raise, in order."""
-    barrier = threading.Barrier(len(calls))
-    outcomes: list[Any] = [None] * len(calls)
-
-    def run(index: int, call: Callable[[], Any]) -> None:
-        try:
-            connection.ensure_connection()
-            barrier.wait(timeout=30)
-            outcomes[index] = call()
-        except DomainError as refusal:
-            outcomes[index] = refusal.code
-        except BaseException as error:
-            outcomes[index] = error
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=item) for item in enumerate(calls)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=120)
-    return outcomes
-
-
-def deadlocks() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_stat_clear_snapshot(), deadlocks FROM pg_stat_database WHERE datname = current_database()"
-        )
-        row = cursor.fetchone()
-    assert row is not None
-    return int(row[1])
-
-
 @pytest.fixture(autouse=True)
 def _books_stay_right(as_superuser: psycopg.Connection) -> Iterator[None]:
     """After every race: no deadlock, INV-8, every invariant by SQL, and the whole ledger verifies."""
-    before = deadlocks()
-    yield
-    assert deadlocks() == before
+    with no_deadlocks():
+        yield
     assert inv8() == []
     check_invariants(as_superuser)
     call_command("verify_ledger", stdout=StringIO())
@@ -118,7 +82,7 @@ def test_a17_twenty_racers_capture_and_void_one_hold(alice: User, bob: User) -> 
     ]
     calls += [lambda client=client: client.post(f"{path}/void", key="new").status_code for client in clients[10:]]
     random.Random(17).shuffle(calls)  # noqa: S311 - not a secret
-    outcomes = together(*calls)
+    outcomes = race(*calls)
 
     status, captured, released = parts(hold)
     winner = {"CAPTURED": 201, "VOIDED": 200}[status]
@@ -132,7 +96,7 @@ def test_a17_twenty_racers_capture_and_void_one_hold(alice: User, bob: User) -> 
 def test_a16_captures_of_one_hold_never_take_more_than_it_holds(alice: User, bob: User) -> None:
     hold = hold_of(alice, "50.00", multi_capture=True)
 
-    outcomes = together(*[done(capture, alice, hold, bob, "10.00")] * 16)
+    outcomes = race(*[done(capture, alice, hold, bob, "10.00")] * 16)
 
     # The fifth ends the hold; those after it find it over.
     assert Counter(outcomes) == {"capture": 5, "hold_not_active": 11}
@@ -141,7 +105,7 @@ def test_a16_captures_of_one_hold_never_take_more_than_it_holds(alice: User, bob
 
 
 def test_holds_of_one_wallet_at_once_never_reserve_more_than_there_is(alice: User) -> None:
-    outcomes = together(*[done(hold_of, alice, "100.00")] * 16)
+    outcomes = race(*[done(hold_of, alice, "100.00")] * 16)
 
     assert Counter(outcomes) == {"hold_of": 10, "insufficient_funds": 6}
     assert figures(alice) == (1000, 1000)
@@ -151,13 +115,13 @@ def test_one_key_at_once_makes_one_hold_and_one_capture(alice: User, bob: User) 
     clients = [client_for(alice) for _ in range(8)]
     body = {"wallet": str(wallet_of(alice).pk), "amount": "10.00", "currency": "USD", "multi_capture": True}
 
-    answers = together(*[lambda client=client: client.post(PATH, body, key="same") for client in clients])
+    answers = race(*[lambda client=client: client.post(PATH, body, key="same") for client in clients])
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.content for answer in answers}) == 1
     hold = Hold.objects.get()
     paid = {"destination_wallet": str(wallet_of(bob).pk), "amount": "4.00"}
     path = f"{PATH}/{hold.pk}/capture"
-    captures = together(*[lambda client=client: client.post(path, paid, key="pay") for client in clients])
+    captures = race(*[lambda client=client: client.post(path, paid, key="pay") for client in clients])
 
     assert {answer.status_code for answer in captures} == {201}
     assert len({answer.content for answer in captures}) == 1
@@ -175,7 +139,7 @@ def test_extending_and_expiring_at_once_have_one_winner(alice: User) -> None:
         return "extended"
 
     move_clock(holds[3].expires_at - clock.now())  # the last two become due in the next milliseconds
-    outcomes = together(*[lambda hold=hold: extend(hold) for hold in holds], *[lambda: expire()] * 3)
+    outcomes = race(*[lambda hold=hold: extend(hold) for hold in holds], *[lambda: expire()] * 3)
     while expire():
         pass  # those whose wallet was locked meanwhile
 
@@ -214,11 +178,11 @@ def expiry_against_captures(alice: User, bob: User, count: int) -> None:
 
     def run_all() -> list[list[str]]:
         try:
-            return together(*[capturing(holds[number::3]) for number in range(3)])
+            return race(*[capturing(holds[number::3]) for number in range(3)])
         finally:
             finished.set()
 
-    outcome, *announced = together(run_all, job, job)
+    outcome, *announced = race(run_all, job, job)
     announced.append(expire(instant))
     while announced[-1]:
         announced.append(expire(instant))
@@ -248,7 +212,7 @@ def test_an_expiry_is_said_once_by_many_jobs_at_once(alice: User, bob: User) -> 
     due_hold_of(alice, "1.00")
     assert AuditLog.objects.filter(action="hold.expired").count() < 5
 
-    together(*[lambda: expire()] * 6)
+    race(*[lambda: expire()] * 6)
     tasks.expire_holds()
 
     rows = AuditLog.objects.filter(action="hold.expired").values_list("entity_id", flat=True)
@@ -302,7 +266,7 @@ def mixture(alice: User, bob: User, rounds: int, racers: int) -> None:
                     unexpected.append(refusal)
         return played
 
-    outcomes = together(*[lambda seed=seed: play(seed) for seed in range(racers)])
+    outcomes = race(*[lambda seed=seed: play(seed) for seed in range(racers)])
 
     assert unexpected == []
     assert all(isinstance(outcome, int) for outcome in outcomes), outcomes

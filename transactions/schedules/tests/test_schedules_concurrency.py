@@ -7,8 +7,8 @@ import psycopg
 import pytest
 
 from tests.cast import fund_wallet, kyc, stop_clock
-from tests.invariants import check_invariants, deadlocks
-from transactions.ledger.tests.test_concurrency import race
+from tests.invariants import check_invariants
+from tests.racing import deadlocks, race
 from transactions.schedules.models import ScheduledRun
 from transactions.schedules.tasks import run_schedules
 from transactions.schedules.tests.factories import START, make_schedule, runs_of
@@ -20,10 +20,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def _books(as_superuser: psycopg.Connection) -> Iterator[None]:
-    before = deadlocks(as_superuser)
+    before = deadlocks()
     yield
     check_invariants(as_superuser)
-    assert deadlocks(as_superuser) == before
+    assert deadlocks() == before
 
 
 def test_two_jobs_at_once_run_each_occurrence_once(alice: User, bob: User) -> None:
@@ -34,7 +34,7 @@ def test_two_jobs_at_once_run_each_occurrence_once(alice: User, bob: User) -> No
     stop_clock(START)
     jobs: list[Callable[[], None]] = [run_schedules, run_schedules, run_schedules]
 
-    assert race(jobs) == [None, None, None]
+    assert race(*jobs) == [None, None, None]
 
     assert [runs_of(schedule) for schedule in schedules] == [[(1, "POSTED", 1, "")]] * 8
     assert ScheduledRun.objects.count() == 8

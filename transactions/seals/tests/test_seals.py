@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import secrets
-import threading
 import time
 from io import StringIO
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, connection
+from django.db import IntegrityError
 
 from fintech_core.audit import chain as audit_chain
 from fintech_core.audit.models import AuditLog
@@ -24,6 +23,7 @@ from fintech_core.db.work import read_only_snapshot, unit_of_work
 from fintech_core.security.encrypted_fields import indexed
 from tests import forge
 from tests.cast import SYSTEM, Client, actor_for, fund_wallet, kyc
+from tests.racing import race
 from transactions.ledger.models import LedgerEntry, Transaction
 from transactions.seals import merkle, sealing, tasks, verification
 from transactions.seals.models import Seal, SealedHead
@@ -155,21 +155,7 @@ def test_sealing_takes_as_many_statements_for_many_wallets_as_for_few(
 
 
 def test_two_sealers_at_once_make_one_seal(transactional_db: None, alice: User) -> None:
-    barrier, outcomes = threading.Barrier(2), []
-
-    def work() -> None:
-        barrier.wait(timeout=30)
-        try:
-            outcomes.append(f"seal {seal().number}")
-        except SealedByAnother as error:
-            outcomes.append(error.code)
-        connection.close()
-
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    outcomes = race(*[lambda: f"seal {seal().number}"] * 2)
 
     assert sorted(outcomes) in (
         ["seal 1", "sealed_by_another"],

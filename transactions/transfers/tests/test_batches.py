@@ -1,7 +1,6 @@
 """POST /api/v1/transfers/batch: modes, results in order, one number of statements, and that a refusal moves nothing."""
 
 import json
-import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -20,6 +19,7 @@ from fintech_core.db.models import IdempotencyRecord
 from fintech_core.db.work import unit_of_work
 from tests.cast import SYSTEM, Client, actor_for, customer, fund_wallet, kyc
 from tests.invariants import Snapshot, check_invariants
+from tests.racing import deadlocks, race
 from transactions.ledger.models import Transaction
 from transactions.transfers.enums import BatchMode
 from transactions.transfers.services.destinations import Destination
@@ -430,37 +430,6 @@ def test_a_thousand_items_over_http_fit_the_body_and_are_done_at_once(
 # --- Races ------------------------------------------------------------------------------------------------------------
 
 
-def together(*calls: Callable[[], Any]) -> list[Any]:
-    """Run all calls at the same moment, each on a connection of its own."""
-    barrier = threading.Barrier(len(calls))
-    outcomes: list[Any] = [None] * len(calls)
-
-    def run(index: int, call: Callable[[], Any]) -> None:
-        try:
-            connection.ensure_connection()
-            barrier.wait(timeout=30)
-            outcomes[index] = call()
-        except BaseException as error:
-            outcomes[index] = error
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=entry) for entry in enumerate(calls)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
-    return outcomes
-
-
-def deadlocks() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_stat_clear_snapshot(), deadlocks FROM pg_stat_database WHERE datname = current_database()"
-        )
-        return int(cursor.fetchone()[1])  # type: ignore[index]
-
-
 @pytest.mark.django_db(transaction=True)
 def test_a15_batches_over_the_same_wallets_in_opposite_order_never_deadlock(alice: User, bob: User) -> None:
     others = [customer(f"payee{index}") for index in range(6)]
@@ -491,7 +460,7 @@ def test_a15_batches_over_the_same_wallets_in_opposite_order_never_deadlock(alic
 
         return rounds
 
-    outcomes = together(*[send(user, order) for user in (alice, bob) for order in (wallets, wallets[::-1])])
+    outcomes = race(*[send(user, order) for user in (alice, bob) for order in (wallets, wallets[::-1])])
 
     assert outcomes == [7 * 8] * 4
     assert deadlocks() == before
@@ -506,7 +475,7 @@ def test_a28_one_key_sent_by_ten_at_once_is_one_batch(alice: User, bob: User, al
     rich = fund_wallet(alice, "100.00")
     request = batch(item(rich, wallet_of(bob)), item(rich, wallet_of(bob)))
 
-    outcomes = together(*[lambda: alice_client.post(URL, request, key="k").status_code] * 10)
+    outcomes = race(*[lambda: alice_client.post(URL, request, key="k").status_code] * 10)
 
     assert set(outcomes) <= {200, 409}
     assert 200 in outcomes

@@ -8,7 +8,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
 from django.db.models import Sum
 
 from fintech_core.db import clock
@@ -17,8 +16,7 @@ from fintech_core.outbox.models import OutboxEvent
 from fintech_core.security.actors import Actor
 from organizations.tests.factories import approve_kyb, client_in, organization_of, wallet_for
 from tests.cast import SYSTEM, Client, actor_for, client_for, clock_at, fund_wallet, key_client, kyc
-from tests.invariants import deadlocks
-from tests.racing import at_once
+from tests.racing import deadlocks, race_outcomes
 from transactions.exchange.services.rates import load_rates
 from transactions.ledger.models import Transaction
 from transactions.schedules.models import TransferSchedule
@@ -301,8 +299,7 @@ def test_a_dry_run_says_so_and_counts_nothing(client: Client) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_of_several_at_once_from_two_wallets_one_needs_no_code(client: Client) -> None:
-    with connection.cursor() as cursor:
-        before = deadlocks(cursor)
+    before = deadlocks()
 
     def pay(currency: str) -> None:
         answer = send(bare(client_for(client.user)), "6000.00", currency)
@@ -310,12 +307,11 @@ def test_of_several_at_once_from_two_wallets_one_needs_no_code(client: Client) -
             assert needs_code(answer)
             raise StepUpRequired
 
-    outcomes = at_once(lambda: pay("USD"), lambda: pay("EUR"), lambda: pay("USD"), lambda: pay("EUR"))
+    outcomes = race_outcomes(lambda: pay("USD"), lambda: pay("EUR"), lambda: pay("USD"), lambda: pay("EUR"))
 
     assert outcomes == ["done"] + ["step_up_required"] * 3
     assert list(counted().values()) == [Decimal(6000)]
-    with connection.cursor() as cursor:
-        assert deadlocks(cursor) == before
+    assert deadlocks() == before
 
 
 # --- Schedules --------------------------------------------------------------------------------------------------------
@@ -351,7 +347,7 @@ def test_of_daily_schedules_made_at_once_those_together_stay_below_the_amount(cl
             assert needs_code(answer)
             raise StepUpRequired
 
-    assert at_once(make, make, make, make) == ["done"] * 2 + ["step_up_required"] * 2
+    assert race_outcomes(make, make, make, make) == ["done"] * 2 + ["step_up_required"] * 2
     assert TransferSchedule.objects.count() == 2
 
 
