@@ -1,6 +1,7 @@
 """The documentation against the code: links, endpoints, error codes, names of triggers and constraints."""
 
 import re
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from django.urls import get_resolver
 from drf_spectacular.generators import SchemaGenerator
 
 from fintech_core.exceptions import DomainError, error_classes
+from fintech_core.http.endpoints import Endpoint
 from fintech_core.http.problems import FRAME_CODES
 
 ROOT = Path(settings.BASE_DIR)
@@ -122,3 +124,25 @@ def test_the_tree_of_the_architecture_has_a_line_for_every_directory_of_code() -
 
     assert found - listed == set()
     assert {name for name in listed if not (ROOT / name).is_dir()} == set()
+
+
+def test_the_excerpts_of_the_walk_throughs_are_the_code() -> None:
+    """Each begins with the path of its file; a line of three dots stands for lines that were left out."""
+    text = (ROOT / "docs" / "development.md").read_text(encoding="utf-8")
+    excerpts = re.findall(r"^```python\n# (\S+\.py)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    missing = [
+        (path, part)
+        for path, excerpt in excerpts
+        for part in re.split(r"^ *\.\.\.\n", excerpt, flags=re.MULTILINE)
+        if part not in (ROOT / path).read_text(encoding="utf-8")
+    ]
+
+    assert len(excerpts) >= 7
+    assert missing == []
+
+
+def test_what_an_endpoint_may_declare_is_in_the_walk_through() -> None:
+    text = (ROOT / "docs" / "development.md").read_text(encoding="utf-8")
+    section = text.split("\n## How to add an endpoint\n")[1].split("\n## ")[0]
+
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [field.name for field in fields(Endpoint)]
