@@ -95,7 +95,8 @@ class Wiring:
     """Called by every change of a credential, under the user's lock. Returns how many invitations were revoked."""
 
     run_deactivation_guards: DeactivationGuards
-    """Called before a user is deactivated: locks what depends on the user, and may refuse with a DomainError."""
+    """Called before a user is deactivated: locks what depends on the user, and may refuse with a DomainError.
+    Erasure doesn't call it: any membership prevents that."""
 
     # --- Called by transactions.ledger and transactions.holds ---
 

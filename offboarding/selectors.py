@@ -4,10 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q, QuerySet
-
 from compliance.selectors import submissions_of
-from transactions.ledger.models import LedgerEntry, Transaction
 from users.models import ApiKey, Session, User
 from wallet.models import Wallet
 from wallet.selectors import with_figures
@@ -30,11 +27,3 @@ def erased_with_texts(*, limit: int) -> list[uuid.UUID]:
     """Persons who were erased and whose texts may still be there; the longest waiting first."""
     rows = User.objects.filter(erased_at__isnull=False, texts_erased_at__isnull=True)
     return list(rows.order_by("erased_at", "pk").values_list("pk", flat=True)[:limit])
-
-
-def texts_of(user_id: uuid.UUID) -> QuerySet[Transaction, uuid.UUID]:
-    """Transactions on the user's wallets whose text is the user's or nobody's: what another payer wrote is theirs."""
-    own = LedgerEntry.objects.filter(wallet__owner_user_id=user_id).values("transaction_id")
-    theirs = Q(source_owner=user_id) | Q(source_owner__isnull=True) | Q(initiator_id=user_id)
-    rows = Transaction.objects.filter(theirs, pk__in=own, salt__isnull=False)
-    return rows.order_by("pk").values_list("pk", flat=True)

@@ -17,7 +17,6 @@ PERSON = "users.services.erasure.erase_person"
 INVITATION = "organizations.services.invitations.forget_invitations"
 ORGANIZATION = "organizations.services.closing.erase_closed_organizations"
 SUBMISSION = "compliance.services.erase_submissions"
-LEDGER = "offboarding.services.erasure"
 
 # What erases an encrypted column or its blind index: of an erased person, or of an organization past its retention.
 SEALED = {
@@ -42,13 +41,13 @@ TEXTS = {
     "users_session.user_agent": PERSON,
     "organizations_organization.legal_name": ORGANIZATION,
     "organizations_payoutaccount.label": ORGANIZATION,
-    "transactions_transaction.description": f"{LEDGER}._erase_transactions",
-    "transactions_transaction.metadata": f"{LEDGER}._erase_transactions",
-    "transactions_hold.description": f"{LEDGER}._erase_holds",
-    "transactions_transferschedule.description": f"{LEDGER}._erase_schedules",
-    "transactions_monitor.description": f"{LEDGER}._delete_monitors",
+    "transactions_transaction.description": "transactions.ledger.services.erase_texts_of_transactions",
+    "transactions_transaction.metadata": "transactions.ledger.services.erase_texts_of_transactions",
+    "transactions_hold.description": "transactions.holds.services.erase_texts_of_holds",
+    "transactions_transferschedule.description": "transactions.schedules.services.schedules.erase_texts_of_schedules",
+    "transactions_monitor.description": "transactions.monitors.services.delete_monitors_of",
     "payments_paymentintent.return_url": "payments.services.erase_return_addresses",
-    "fintech_core_idempotencyrecord.key": f"{LEDGER}._forget_answers",
+    "fintech_core_idempotencyrecord.key": "offboarding.services.erasure._forget_answers",
 }
 _OURS = "codes, names of our programs, or ids"
 _STAFF = "what staff said; they are asked for no personal data (docs/security.md, Erasure)"

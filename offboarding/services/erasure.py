@@ -1,8 +1,8 @@
 """Forgetting a person and keeping the books (docs/security.md, Erasure). The highest room that it touches is this one.
 
 The person goes at once, in one transaction. What they wrote (texts of transactions, holds, schedules, monitors, stored
-answers, return addresses of payments) goes right after, in batches by a job: a history may be
-long. `User.texts_erased_at` says that they are gone. KYC data stays for as long as the law wants it.
+answers, return addresses of payments) goes right after, in batches by a job: a history may be long.
+Then `User.texts_erased_at` is set. KYC data stays for as long as the law requires. Each room erases its own rows.
 """
 
 import uuid
@@ -10,10 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any
 
 from django.conf import settings
-from django.db.models import Q
 
 from compliance import selectors as kyc
 from compliance.services import erase_submissions
@@ -23,24 +21,23 @@ from fintech_core.exceptions import DomainError
 from fintech_core.outbox.queue import enqueue
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
-from offboarding.selectors import texts_of
 from offboarding.services.leftovers import Obstacle, close_wallets, lock_open_wallets, obstacles_of
 from organizations.services import forget_invitations
 from payments.services import erase_return_addresses
-from transactions.ledger.models import Hold, Transaction
-from transactions.monitors.models import Monitor
+from transactions.holds.services import erase_texts_of_holds
+from transactions.ledger.services import erase_texts_of_transactions
+from transactions.monitors.services import delete_monitors_of
 from transactions.schedules.locks import lock_transfer_schedules
-from transactions.schedules.models import TransferSchedule
 from transactions.schedules.selectors import open_schedules_of_others_naming
-from transactions.schedules.services.schedules import cancel_schedules_naming
+from transactions.schedules.services.schedules import cancel_schedules_naming, erase_texts_of_schedules
 from users.locks import lock_user
 from users.models import User
 from users.selectors import api_key_ids_of
-from users.services import erase_person
+from users.services import erase_person, mark_texts_erased
 from wallet.models import Wallet
 from wallet.owners import Owner
 
-ERASE_TASK = "transactions.erase_texts"
+ERASE_TASK = "offboarding.erase_texts"
 TEXTS_AT_ONCE = 500
 
 
@@ -112,7 +109,8 @@ def _obstacles_of(user: User) -> list[Obstacle]:
     submission = kyc.open_submission_of(user.pk)
     if submission is not None:
         found.append({"kind": "kyc_submission", "id": str(submission.pk)})
-    # The only administrator of an organization closes it first, or staff do: `close_organization`.
+    # Any membership, not only that of a last administrator (for which a deactivation is refused by its guard): the
+    # person leaves first, or appoints another administrator, or the organization is closed (`close_organization`).
     found += [{"kind": "membership", "id": str(member.organization_id)} for member in user.memberships.order_by("pk")]
     return found
 
@@ -121,36 +119,8 @@ def erase_texts(*, user_id: uuid.UUID, now: datetime) -> bool:
     """A batch of what an erased person wrote. Whether there may be more of theirs."""
     if any(eraser(user_id, TEXTS_AT_ONCE) for eraser in _ERASERS):
         return True
-    waiting = User.objects.filter(pk=user_id, erased_at__isnull=False, texts_erased_at__isnull=True)
-    if waiting.update(texts_erased_at=now):  # once, where two do this at the same time
-        actor = Actor.system("beat.erase_texts")
-        record_and_publish(actor, "user.texts_erased", EntityRef("user", user_id))
+    mark_texts_erased(actor=Actor.system("beat.erase_texts"), user_id=user_id, now=now)
     return False
-
-
-def _erase_transactions(user_id: uuid.UUID, limit: int) -> int:
-    nothing: dict[str, Any] = {"description": "", "metadata": {}, "salt": None}
-    texts = list(texts_of(user_id)[:limit])
-    return Transaction.objects.filter(Q(pk__in=texts), salt__isnull=False).update(**nothing)
-
-
-def _erase_holds(user_id: uuid.UUID, limit: int) -> int:
-    rows = Hold.objects.filter(wallet__owner_user_id=user_id).exclude(description="")
-    return Hold.objects.filter(pk__in=list(rows.order_by("pk").values_list("pk", flat=True)[:limit])).update(
-        description=""
-    )
-
-
-def _erase_schedules(user_id: uuid.UUID, limit: int) -> int:
-    rows = TransferSchedule.objects.filter(source_wallet__owner_user_id=user_id).exclude(description="")
-    pks = list(rows.order_by("pk").values_list("pk", flat=True)[:limit])
-    return TransferSchedule.objects.filter(pk__in=pks).update(description="")
-
-
-def _delete_monitors(user_id: uuid.UUID, limit: int) -> int:
-    """There is nothing left to watch."""
-    rows = Monitor.objects.filter(wallet__owner_user_id=user_id)
-    return Monitor.objects.filter(pk__in=list(rows.order_by("pk").values_list("pk", flat=True)[:limit])).delete()[0]
 
 
 def _forget_answers(user_id: uuid.UUID, limit: int) -> int:
@@ -160,12 +130,13 @@ def _forget_answers(user_id: uuid.UUID, limit: int) -> int:
     return own + idempotency.forget_staff_answers_naming([user_id, *wallets])
 
 
-# Each erases a part of what a person wrote, at most so much, and returns how much it was.
+# Each erases a part of what a person wrote, a bounded number of rows, and returns how many. They belong to the rooms
+# whose rows they write.
 _ERASERS: tuple[Callable[[uuid.UUID, int], int], ...] = (
-    _delete_monitors,
-    _erase_holds,
-    _erase_schedules,
-    _erase_transactions,
+    delete_monitors_of,
+    erase_texts_of_holds,
+    erase_texts_of_schedules,
+    erase_texts_of_transactions,
     _forget_answers,
     erase_return_addresses,
 )

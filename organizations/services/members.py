@@ -86,11 +86,11 @@ def leave_organization(*, actor: Actor, organization_id: uuid.UUID, now: datetim
 
 
 def refuse_without_an_admin(*, user_id: uuid.UUID) -> None:
-    """Before somebody is deactivated: lock their organizations, and refuse where they alone administer one
-    that has other members. (`appoint_admin` is the way out. Where nobody else is left nobody is left alone, and nobody
-    gets out of reach by making an organization.)
+    """The guard of a deactivation: lock the user's organizations, and refuse where the user is the only administrator
+    of one that has other members; `appoint_admin` makes another one. An organization with no other members doesn't
+    block the deactivation.
 
-    Wired to the deactivation of a user. Raises LastAdmin.
+    Erasure doesn't ask it: that is refused for any membership (`offboarding.services.erasure`). Raises LastAdmin.
     """
     memberships = OrganizationMember.objects.filter(user_id=user_id)
     locked = lock_organizations(list(memberships.values_list("organization_id", flat=True)))

@@ -312,6 +312,13 @@ def expire_due_holds(*, limit: int = EXPIRY_BATCH) -> int:
     return _finish_due([pk for pk, wallet_id in wallet_of.items() if wallet_id in locked], now)
 
 
+def erase_texts_of_holds(user_id: uuid.UUID, limit: int) -> int:
+    """Blank what an erased person wrote about their holds. Returns how many."""
+    rows = Hold.objects.filter(wallet__owner_user_id=user_id).exclude(description="")
+    pks = list(rows.order_by("pk").values_list("pk", flat=True)[:limit])
+    return Hold.objects.filter(pk__in=pks).update(description="")
+
+
 def _finish_due(hold_ids: Collection[uuid.UUID], now: datetime) -> int:
     """Expire and announce those of the holds that are over by their time; the caller has locked their wallets."""
     holds = lock_holds(hold_ids) if hold_ids else {}

@@ -13,7 +13,7 @@ To read it top to bottom (half an hour), in this order:
 9. `engine.py`: `post()`, the one door: lock, decide, write. `preview()` answers the same question without a trace.
 10. `events.py`: what each posting publishes to the outbox.
 11. `triggers.py`: what the database checks again, by an implementation of its own.
-12. `services.py`: the one use case of the ledger's own, the reversal.
+12. `services.py`: the ledger's own use cases, the reversal and the erasure of texts.
 
 The journal's interfaces come last: `selectors.py`, `serializers.py`, `views.py`, `urls.py`, `admin.py`. The packages
 beside this one decide what is posted, for whom and at what price. docs/ledger.md has the terms and the guarantees.

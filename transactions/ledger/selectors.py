@@ -5,7 +5,7 @@ from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Prefetch, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 
 from fintech_core.security.actors import Actor, ActorKind
 from fintech_core.security.capabilities import Capability
@@ -23,6 +23,13 @@ def transactions_visible_to(actor: Actor) -> QuerySet[Transaction]:
         return rows
     own = LedgerEntry.objects.filter(owned_by(actor, "wallet__"), transaction=OuterRef("pk"))
     return rows.filter(Exists(own))
+
+
+def with_texts_of(user_id: uuid.UUID) -> QuerySet[Transaction]:
+    """Transactions on the user's wallets with a text of the user's own or of the system: another payer's is theirs."""
+    own = LedgerEntry.objects.filter(wallet__owner_user_id=user_id).values("transaction_id")
+    theirs = Q(source_owner=user_id) | Q(source_owner__isnull=True) | Q(initiator_id=user_id)
+    return Transaction.objects.filter(theirs, pk__in=own, salt__isnull=False)
 
 
 def initiated_by(actor: Actor, transaction: Transaction) -> bool:

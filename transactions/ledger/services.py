@@ -1,7 +1,8 @@
-"""Reversal: an operator's way to undo a posted transaction by a new one."""
+"""Reversal: an operator's way to undo a posted transaction by a new one. And the erasure of texts."""
 
 import uuid
 from http import HTTPStatus
+from typing import Any
 
 from fintech_core.audit.records import record_and_publish
 from fintech_core.exceptions import DomainError, NotFound
@@ -13,7 +14,7 @@ from transactions.ledger.accounts import SystemAccount
 from transactions.ledger.enums import REVERSIBLE, TRANSITIONS, Direction, TransactionKind, TransactionStatus
 from transactions.ledger.locks import lock_transaction
 from transactions.ledger.models import LedgerEntry, Transaction
-from transactions.ledger.selectors import transactions_visible_to
+from transactions.ledger.selectors import transactions_visible_to, with_texts_of
 from wallet.models import Wallet
 
 
@@ -64,6 +65,14 @@ def reverse_transaction(*, actor: Actor, transaction_id: uuid.UUID, reason: str)
         reason=reason,
     )
     return reversal
+
+
+def erase_texts_of_transactions(user_id: uuid.UUID, limit: int) -> int:
+    """Blank description and metadata of an erased person's transactions; the digest in the hash chain stays. Returns
+    how many."""
+    texts = list(with_texts_of(user_id).order_by("pk").values_list("pk", flat=True)[:limit])
+    nothing: dict[str, Any] = {"description": "", "metadata": {}, "salt": None}
+    return Transaction.objects.filter(pk__in=texts, salt__isnull=False).update(**nothing)
 
 
 def _mirrored_legs(original: Transaction) -> tuple[ledger.Leg, ...]:

@@ -64,6 +64,13 @@ def delete_monitor(*, actor: Actor, wallet_id: uuid.UUID, monitor_id: uuid.UUID,
     monitor.delete()
 
 
+def delete_monitors_of(user_id: uuid.UUID, limit: int) -> int:
+    """Delete an erased person's monitors: there is nothing left to watch. Returns how many."""
+    rows = Monitor.objects.filter(wallet__owner_user_id=user_id)
+    pks = list(rows.order_by("pk").values_list("pk", flat=True)[:limit])
+    return Monitor.objects.filter(pk__in=pks).delete()[0]
+
+
 def _facts(monitor: Monitor) -> dict[str, str]:
     return {
         "wallet": str(monitor.wallet_id),

@@ -37,7 +37,7 @@ from users.services.enrolment import (
     reset_second_factor,
     start_enrolment,
 )
-from users.services.erasure import erase_person
+from users.services.erasure import erase_person, mark_texts_erased
 from users.services.notices import notify_credential_change
 from users.services.registrations import (
     VerificationTokenInvalid,
@@ -98,6 +98,7 @@ __all__ = [
     "erase_person",
     "log_out",
     "log_out_everywhere",
+    "mark_texts_erased",
     "notify_credential_change",
     "provision_second_factor",
     "purge_challenges",

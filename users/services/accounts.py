@@ -324,12 +324,12 @@ def set_password(*, actor: Actor, user_id: uuid.UUID, password: str, now: dateti
 def deactivate_user(*, actor: Actor, user_id: uuid.UUID, reason: str, now: datetime) -> User:
     """No log-in, no session, no API key, no payee any more. The wallets stay as they are.
 
-    Raises what rooms above have against it.
+    Raises what the guards of rooms above raise (`wiring.Wiring.run_deactivation_guards`).
     """
     actor.require(Capability.USERS_MANAGE)
     wired().run_deactivation_guards(user_id=user_id)
     user = lock_user(user_id)
-    wired().run_deactivation_guards(user_id=user_id)  # again under the lock: they may have created one meanwhile
+    wired().run_deactivation_guards(user_id=user_id)  # re-check: they may have created an organization before the lock
     before = user.is_active
     user.is_active = False
     user.save(update_fields=["is_active"])

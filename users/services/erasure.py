@@ -1,11 +1,13 @@
 """Forgetting a person: the row of the user stays, because the books name it; everything that says who it was goes.
 
-What stands in the rooms above (wallets, submissions, texts of transactions) is theirs to drop; see
-`offboarding.services.erasure`, which is the use case.
+What is in the rooms above (wallets, submissions, texts of transactions) is theirs to erase. The use case is
+`offboarding.services.erasure`.
 """
 
+import uuid
 from datetime import datetime
 
+from fintech_core.audit.records import EntityRef, record_and_publish
 from fintech_core.security.actors import Actor
 from fintech_core.security.encrypted_fields import crypto_columns, indexed
 from messaging.services import messages
@@ -52,3 +54,10 @@ def erase_person(*, actor: Actor, user: User, now: datetime) -> dict[str, int]:
         ]
     )
     return counts
+
+
+def mark_texts_erased(*, actor: Actor, user_id: uuid.UUID, now: datetime) -> None:
+    """Nothing is left of what an erased person wrote, in any room. Recorded once, where two jobs find it so at once."""
+    waiting = User.objects.filter(pk=user_id, erased_at__isnull=False, texts_erased_at__isnull=True)
+    if waiting.update(texts_erased_at=now):
+        record_and_publish(actor, "user.texts_erased", EntityRef("user", user_id))

@@ -197,6 +197,13 @@ def cancel_schedules_naming(*, actor: Actor, owner: Owner, schedules: Iterable[T
     return len(canceled)
 
 
+def erase_texts_of_schedules(user_id: uuid.UUID, limit: int) -> int:
+    """Blank what an erased person wrote about their schedules. Returns how many."""
+    rows = TransferSchedule.objects.filter(source_wallet__owner_user_id=user_id).exclude(description="")
+    pks = list(rows.order_by("pk").values_list("pk", flat=True)[:limit])
+    return TransferSchedule.objects.filter(pk__in=pks).update(description="")
+
+
 def _cancel(actor: Actor, schedule: TransferSchedule, reason: str) -> None:
     """End a locked schedule, with the run that is being tried. Raises InvalidTransition."""
     before = transition(schedule, ScheduleStatus.CANCELED, SCHEDULE_TRANSITIONS)
