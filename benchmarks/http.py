@@ -32,7 +32,7 @@ def http_rate(stage: Stage, count: int) -> "Row":
 
 
 def _wait_until_up(url: str) -> None:
-    """/health, since nobody needs the worker that /ready?strict=1 asks for."""
+    """/health, since the worker that /ready?strict=1 asks for doesn't run."""
     for _ in range(150):
         try:
             if httpx.get(f"{url}/health").status_code == httpx.codes.OK:

@@ -16,7 +16,7 @@ from organizations.enums import KybStatus
 
 
 def submissions_visible_to(actor: Actor) -> QuerySet[KycSubmission]:
-    """The actor's own submissions; everybody's for staff who may read them."""
+    """The actor's own submissions; all submissions for staff who may read them."""
     if actor.can(Capability.KYC_READ_ALL):
         return KycSubmission.objects.all()
     if actor.user_id is None:
@@ -68,7 +68,7 @@ def submissions_of(user_id: uuid.UUID) -> QuerySet[KycSubmission]:
 
 
 def users_past_retention(*, before: datetime, limit: int) -> list[uuid.UUID]:
-    """Persons who were erased at or before that time and of whom submissions still tell."""
+    """Persons erased at or before that time whose submissions still hold personal data."""
     rows = KycSubmission.objects.filter(user__erased_at__lte=before, first_name__isnull=False)
     return list(rows.order_by("user_id").values_list("user_id", flat=True).distinct()[:limit])
 

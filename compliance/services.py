@@ -31,7 +31,7 @@ from users.enums import KycGate, KycStatus
 from users.locks import lock_user
 from users.services import set_kyc
 
-ERASED_FIELDS = PERSONAL  # those that are encrypted: country and kind of document stay, they name nobody
+ERASED_FIELDS = PERSONAL  # those that are encrypted: country and kind of document stay, they don't identify a person
 PERSONAL_FIELDS = ("first_name", "last_name", "date_of_birth", "country", "address", "document_type", "document_number")
 
 

@@ -1,12 +1,12 @@
-"""What the database guarantees of KYC submissions, whoever writes.
+"""Database-enforced invariants of KYC submissions, whichever client writes.
 
-A submission is born SUBMITTED and undecided; an update is a move of its status by the map and nothing else; what the
-applicant said never changes; what was decided never changes afterwards. Nothing is deleted.
+A submission is inserted as SUBMITTED and undecided; an update is a move of its status by the map and nothing else; what
+the applicant said never changes; what was decided never changes afterwards. Nothing is deleted.
 
 Two updates are no moves, and change the encrypted columns alone:
 
-- Rotation of keys, of the blind indexes' as well. The database can't tell whether two ciphertexts say the same; it can
-  tell that the id of the key differs and that the text is as long. Only the owner role may: it could take the trigger
+- Rotation of keys, of the blind indexes' as well. The database can't compare the plain texts of two ciphertexts; it can
+  check that the id of the key differs and that the text is as long. Only the owner role may: it could take the trigger
   away anyhow, and the app's log-in, which anybody gets who breaks into a web process, can't become it
   (`rotate_pii_keys` runs as the owner).
 - Erasure of a person: all at once, to nothing, once the application is decided and the user is erased.

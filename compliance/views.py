@@ -46,13 +46,13 @@ class KycSubmissionViewSet(DomainViewSet):
     @endpoint(access=Capability.KYC_READ)
     @extend_schema(operation_id="kyc_submissions_list", responses=SubmissionSummaryOutput(many=True))
     def list(self, request: Request) -> Response:
-        """The caller's submissions; compliance and auditors see everybody's. Without personal data."""
+        """The caller's submissions; compliance and auditors see all. Without personal data."""
         return self.list_page()
 
     @endpoint(access=Capability.KYC_READ)
     @extend_schema(operation_id="kyc_submissions_retrieve")
     def retrieve(self, request: Request, pk: UUID) -> HttpResponse:
-        """One submission. Staff reading somebody's leaves a row in the audit log."""
+        """One submission. A read by staff leaves a row in the audit log."""
         return self.write(
             lambda: services.view_submission(actor=self.actor, submission_id=pk),
             StaffSubmissionOutput if self._is_staff else SubmissionOutput,

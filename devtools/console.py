@@ -19,7 +19,7 @@ PLAIN_WORDS = {
 
 
 class Console:
-    """Whole lines from several threads. `broken` is set once nobody reads us any more (`make run | head`)."""
+    """Whole lines from several threads. `broken` is set once the reader is gone (`make run | head`)."""
 
     def __init__(self, stream: TextIO = sys.stdout) -> None:
         self._stream = stream

@@ -86,6 +86,6 @@ def new_secret(name: str) -> str:
 
 
 def _secrets() -> dict[str, str]:
-    """Those of the first start: a new key would make the stored hashes and everybody's log-in worthless."""
+    """Those of the first start: a new key would invalidate the stored hashes and every log-in."""
     stored = read_file(FILE)
     return {name: stored.get(name) or new_secret(name) for name in SECRETS}

@@ -117,7 +117,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def private_directory(recorded: str | None, owner: int) -> Path:
-    """A short 0700 directory of `owner`: the recorded one if nobody replaced it, else a new one."""
+    """A short 0700 directory of `owner`: the recorded one unless it was replaced, else a new one."""
     if recorded and _is_private(Path(recorded), owner):
         return Path(recorded)
     made = Path(tempfile.mkdtemp(prefix="fc-", dir=_short_base()))
@@ -166,7 +166,7 @@ def _recorded_home() -> dict[str, str]:
 
 
 def _is_private(path: Path, owner: int) -> bool:
-    """lstat, because somebody else may have put a link where our directory was (everyone can write to /tmp)."""
+    """lstat, because another user may have put a link where our directory was (/tmp is writable for all)."""
     try:
         found = path.lstat()
     except OSError:

@@ -47,8 +47,8 @@ def stop(processes: Iterable[psutil.Process], first: signal.Signals, seconds: fl
 def stop_servers(root: Path, *, first: signal.Signals = signal.SIGINT, seconds: float = 20) -> None:
     """Stop the servers whose data is below `root` (PostgreSQL by `first`), and remove the locks of a killed one.
 
-    The locks only go once nobody works there: a pid in them may belong to a stranger by now, and PostgreSQL would
-    refuse to start.
+    The locks are removed only when no process works there: a pid in them may belong to a stranger by now, and
+    PostgreSQL would refuse to start.
     """
     named = {process: _name(process) for process in servers_below(root)}
     stop([process for process, name in named.items() if name != "postgres"], signal.SIGTERM, seconds)

@@ -38,7 +38,7 @@ CREDENTIALS = LOCAL / "credentials.json"
 
 
 class Stopped(Exception):
-    """Somebody asked us to end while we were still starting."""
+    """We were asked to end while still starting."""
 
 
 class Run:
@@ -275,7 +275,7 @@ def _credentials() -> dict[str, dict[str, str]]:
 
 @contextmanager
 def only_one() -> Iterator[None]:
-    """A lock that the kernel frees however we end. Its file tells the second start about the first."""
+    """A lock that the kernel frees however we end. Its file identifies the first start to the second."""
     places.make_local()
     path = LOCAL / "run.lock"
     with path.open("a+") as file:

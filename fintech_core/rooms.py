@@ -1,6 +1,6 @@
 """The rooms: our Django apps, from the bottom to the top. The only list of them.
 
-`tests/test_rooms.py` compares it with what tools need to be told (import-linter, ruff, coverage, .dockerignore) and
+`tests/test_rooms.py` compares it with the configuration of the tools (import-linter, ruff, coverage, .dockerignore) and
 says what to add. A new room, or a new package of a room with several capabilities, gets its entry here.
 """
 

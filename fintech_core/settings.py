@@ -155,7 +155,7 @@ if PROCESS_ROLE not in DATABASE_TIMEOUTS:
 
 
 def database_config(url: str, role: str) -> dict[str, Any]:
-    """Django's settings of one connection that acts as `role`, whoever logs in."""
+    """Django's settings of one connection that acts as `role`, whatever the login."""
     config = env.db_url_config(url)
     statement, lock, idle = DATABASE_TIMEOUTS[PROCESS_ROLE] if role == DATABASE_APP_ROLE else OWNER_TIMEOUTS
     options = config.setdefault("OPTIONS", {})
@@ -280,12 +280,12 @@ SIMPLE_JWT = {
     "LEEWAY": 0,
 }
 # Whether staff get in only with a second factor. `check --deploy` refuses off, which also means that staff without an
-# authenticator need no fresh codes.
+# authenticator need no step-up codes.
 STAFF_SECOND_FACTOR: bool = env.bool("STAFF_SECOND_FACTOR", default=not DEVELOPMENT)
 # Staff log in again after this long without a sign of life, and after this long whatever they do (requirement 12).
 ADMIN_IDLE = timedelta(minutes=15)
 ADMIN_SESSION_LIFETIME = timedelta(hours=12)
-# A sensitive deed in the admin asks for the password and the second factor when they were given longer ago.
+# A sensitive action in the admin asks for the password and the second factor when they were given longer ago.
 ADMIN_REAUTH_AFTER = timedelta(minutes=5)
 EMAIL_VERIFICATION: bool = env.bool("EMAIL_VERIFICATION", default=True)
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://" if DEVELOPMENT else environ.Env.NOTSET)
@@ -329,7 +329,7 @@ def rate(text: str) -> tuple[int, int]:
     return int(parts[1]), int(parts[2] or 1) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[parts[3]]
 
 
-# In development and tests everybody comes from one address: ten times the rate per network.
+# In development and tests all clients come from one address: ten times the rate per network.
 RATE_LIMITS: dict[str, tuple[int, int]] = {
     "api_network": rate(env.str("RATE_LIMIT_API_NETWORK", default="60000/m" if DEVELOPMENT else "6000/m")),
     "api_principal": rate(env.str("RATE_LIMIT_API_PRINCIPAL", default="12000/m" if DEVELOPMENT else "1200/m")),
@@ -397,7 +397,7 @@ LEDGER_SEAL_KEY: str = env.str(
 )
 # Public halves (hex) of former keys, whose seals stay good; and of the current one where the key itself isn't given.
 LEDGER_SEAL_PUBLIC_KEYS: list[str] = env.list("LEDGER_SEAL_PUBLIC_KEYS", default=[])
-# Less than this leaves an owner's wallets in any 24 hours without a fresh code, all ways and currencies together (as
+# Less than this leaves an owner's wallets in any 24 hours without a step-up code, all ways and currencies together (as
 # shares of their thresholds). 0: every payment needs one. A currency that isn't named never does.
 LARGE_TRANSFER_FROM: dict[str, str] = env.dict(
     "LARGE_TRANSFER_FROM",

@@ -12,7 +12,7 @@ from messaging.enums import MessageKind, MessageState, SmsRefusal
 
 
 class Message(models.Model):
-    """One mail or text message that the worker owes somebody. Recipient and words go once it is settled.
+    """One mail or text message to be sent by the worker. Recipient and context are erased once it is settled.
 
     What it says, and whether it is sent at all, is decided by the worker: `template` and `context` are what the
     request knew. `due_at` says when it is (next) to be tried.

@@ -32,7 +32,7 @@ def lock_due_intents(*, now: datetime, limit: int) -> list[PaymentIntent]:
 
 
 def lock_due_events(*, now: datetime, limit: int) -> list[WebhookEvent]:
-    """Events that should have been processed by now and that nobody is working on."""
+    """Events that are due and that no worker is processing."""
     rows = WebhookEvent.objects.filter(status__in=UNFINISHED, next_attempt_at__lte=now)
     return list(
         rows.order_by("next_attempt_at", "pk").select_for_update(of=("self",), no_key=True, skip_locked=True)[:limit]

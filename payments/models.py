@@ -1,7 +1,8 @@
-"""Payments' tables: what we ask for, what providers told us, how we booked it; and the simulated provider's own books.
+"""Payments' tables: what we requested, what providers reported, how it was booked; and the simulated provider's own
+books.
 
-The database holds what money hangs on, whoever writes: facts never change, states move by the maps of enums.py, one
-booking per provider payment, one row per provider event.
+The database enforces what money depends on, whichever client writes: facts never change, states move by the maps of
+enums.py, one booking per provider payment, one row per provider event.
 """
 
 from collections.abc import Iterable, Mapping

@@ -23,7 +23,7 @@ _LOOKUPS = {
 
 
 def intents_visible_to(actor: Actor) -> QuerySet[PaymentIntent]:
-    """The intents on the actor's own wallets; everybody's for staff who may read them."""
+    """The intents on the actor's own wallets; all intents for staff who may read them."""
     if actor.can(Capability.PAYMENTS_READ_ALL):
         return PaymentIntent.objects.all()
     return intents_owned_by(actor)

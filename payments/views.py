@@ -43,7 +43,7 @@ class PaymentIntentViewSet(DomainViewSet):
     @endpoint(access=Capability.PAYMENTS_READ)
     @extend_schema(operation_id="payment_intents_list")
     def list(self, request: Request) -> Response:
-        """The caller's payment intents, newest first; staff see everybody's."""
+        """The caller's payment intents, newest first; staff see all."""
         return self.list_page()
 
     @endpoint(access=Capability.PAYMENTS_READ)
@@ -95,7 +95,7 @@ class WebhookView(APIView):
     """Where providers post their events. Who they are is proven by their signature over the raw body, nothing else."""
 
     authentication_classes = ()
-    throttle_classes = ()  # a provider's events come when they come; nobody is in without the signature
+    throttle_classes = ()  # a provider's events aren't throttled; without a valid signature they are refused
 
     @endpoint(access=Capability.PUBLIC, problems=(400, 404, 411, 413))
     @extend_schema(

@@ -55,7 +55,7 @@ class Client(APIClient):
     user: User
     key: str = ""
     session_id: uuid.UUID | None = None
-    confirms = True  # whether it confirms what asks for a fresh code, as somebody with the mail at hand would
+    confirms = True  # whether it confirms what asks for a step-up code, as somebody with the mail at hand would
 
     def generic(self, method: str, path: str, data: Any = "", *args: Any, **extra: Any) -> Any:  # type: ignore[override]
         answer = super().generic(method, path, data, *args, **extra)

@@ -301,7 +301,8 @@ def test_what_a_narrow_credential_does_not_read_elsewhere_it_does_not_read_in_th
     }  # fmt: skip
 
 
-# --- Fresh codes of staff ---------------------------------------------------------------------------------------------
+# --- Step-up codes of staff
+# ---------------------------------------------------------------------------------------------
 
 CONFIRMED_BY_STAFF = [route for route in WRITES if route.step_up is not None and route.step_up.of_staff]
 
@@ -342,7 +343,7 @@ def test_owners_do_the_same_to_their_own_without_a_code(route: Route, world: Wor
 # --- Audit ------------------------------------------------------------------------------------------------------------
 
 
-# Messages that nobody's address is flooded by: to the caller's own, after a fresh code or a password, or once.
+# Messages that nobody's address is flooded by: to the caller's own, after a step-up code or a password, or once.
 UNCOUNTED_MESSAGES = {
     f"POST {worlds.API}auth/step-up",  # counted in its view: a code isn't always sent by message
     f"POST {worlds.API}api-keys",
@@ -356,7 +357,7 @@ UNCOUNTED_MESSAGES = {
 def test_what_is_done_leaves_an_audit_row_and_what_is_sent_is_counted(
     world: World, everyone: list[Caller], in_and_around: list[Caller]
 ) -> None:
-    """Besides those of a fresh code. Some routes are refused in this world by the state of their object."""
+    """Besides those of a step-up code. Some routes are refused in this world by the state of their object."""
     done, silent, sending = set(), set(), set()
     for route in ROUTES:
         if route.method == "GET":

@@ -55,7 +55,7 @@ def world(transactional_db: None, settings: Any) -> World:
 
 
 def in_a_session_of_its_own(client: Client) -> Client:
-    """The same person once more: a fresh code is for one session, so that racers can't spend each other's."""
+    """The same person once more: a step-up code is for one session, so that racers can't spend each other's."""
     mine, fresh = copy.copy(client), client_for(client.user)
     mine.credentials(**{**client._credentials, **fresh._credentials})
     mine.session_id = fresh.session_id

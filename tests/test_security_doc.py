@@ -84,7 +84,7 @@ def test_what_is_left_to_a_guesser_follows_from_the_figures() -> None:
         f"one network has {sends} sends in a quarter of an hour",
         f"{day * percent // 100} messages a day to one contact",
         f"{day * percent // 100 * 2 * codes.TRIES / 100} in 10,000 a day for an unproved contact",
-        f"at most {2 * hour + hour * percent // 100} requested messages and fresh codes in an hour and"
+        f"at most {2 * hour + hour * percent // 100} requested messages and step-up codes in an hour and"
         f" {2 * day + day * percent // 100} a day",
         f"with {hour * percent // 100} requests an hour ({day * percent // 100} a day)",
         f"a stranger with {networks} networks",

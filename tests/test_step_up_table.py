@@ -1,4 +1,4 @@
-"""Which requests need a fresh code: the API's tables, the admin's, and the reviewed ones of docs/security.md agree."""
+"""Which requests need a step-up code: the API's tables, the admin's, and those of docs/security.md agree."""
 
 import re
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ NOT_SENSITIVE = {
 
 
 def writes() -> Iterator[tuple[str, Capability, StepUpAction | None]]:
-    """Every request that writes and needs credentials: its name, its capability, what it says of fresh codes."""
+    """Every request that writes and needs credentials: its name, its capability, what it says of step-up codes."""
     for path, method, view, action in api_endpoints():
         template = "/" + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path).replace("{pk}", "{id}")
         declared = endpoint_of(view, action)
@@ -62,7 +62,7 @@ def reason_actions() -> list[Any]:
 def test_the_documented_table_is_the_one_in_force() -> None:
     declared = {name: (who(action), action.title) for name, _, action in writes() if action is not None}
 
-    assert documented("Requests that need a fresh code") == declared
+    assert documented("Requests that need a step-up code") == declared
 
 
 def test_every_other_request_that_writes_is_documented_with_a_reason() -> None:

@@ -7,7 +7,7 @@ PROOF.json is the answer of GET /api/v1/transactions/{id}/proof, or one of its `
 exit code 0 when every proof holds, 1 when one doesn't, 2 when there is nothing to check.
 
 --public-key: the key that the operator is known to seal with. Without it (or --seals) the signature only shows that
-whoever made the seal had some key.
+the maker of the seal had some key.
 --seals: seals kept from before, one JSON object a line (manage.py export_seals, or copies of GET /api/v1/seals). The
 proof's seal must be among them, and they must be chained.
 
@@ -99,10 +99,10 @@ def check_entry(proof: Any) -> bytes:
 
 
 def check_facts(proof: Any) -> str:
-    """What is said of the transaction, where the proof tells it. Returns what was checked, in words."""
+    """The transaction's facts, where the proof discloses them. Returns what was checked, in words."""
     facts, entry = proof.get("facts"), proof["entry"]
     if facts is None:
-        return "facts of the transaction: not told, only their digest"
+        return "facts of the transaction: not disclosed, only their digest"
     names = ("id", "kind", "initiator", "reference", "effective_at", "reverses", "text_digest")
     for name in names:
         check(name in facts and isinstance(facts[name], (str, type(None))), f"facts: {name} is missing or no text")
@@ -112,7 +112,7 @@ def check_facts(proof: Any) -> str:
     check(hashlib.sha256(line.encode()).hexdigest() == entry["facts"], "the facts don't have the digest of the entry")
     texts = facts.get("texts")
     if texts is None:
-        return "facts of the transaction: right; its texts: not told, only their digest"
+        return "facts of the transaction: right; its texts: not disclosed, only their digest"
     check(text_digest(texts) == facts["text_digest"], "description and metadata don't have their digest")
     return "facts, description and metadata of the transaction: right"
 

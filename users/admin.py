@@ -139,7 +139,7 @@ class SessionAdmin(ReadOnlyModelAdmin):
 
 @admin.register(TotpDevice)
 class TotpDeviceAdmin(ReadOnlyModelAdmin):
-    """Who has a second factor, and since when. Its secret is nobody's."""
+    """Who has a second factor, and since when. Its secret is never shown."""
 
     list_display = ("id", "user", "confirmed", "created_at", "confirmed_at")
     list_filter = ("confirmed",)
@@ -196,7 +196,7 @@ class ApiKeyAdmin(ReadOnlyModelAdmin):
 
 @admin.register(FamiliarNetwork)
 class FamiliarNetworkAdmin(ReadOnlyModelAdmin):
-    """From how many places somebody logs in, and when last; the places themselves are digests."""
+    """From how many networks a user logs in, and when last; the networks themselves are digests."""
 
     list_display = ("id", "user_id", "last_seen_at")
     search_fields = ("=user__id",)

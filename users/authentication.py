@@ -58,7 +58,7 @@ def in_organization(actor: Actor, header: str | None) -> Actor:
     """The actor as the X-Organization header wants it: in that organization, or as it is without one.
 
     What is bound to an organization (a key) stays in it. Raises ValidationFailed (no UUID) and NotFound (not a member,
-    or no such organization: nobody is told which).
+    or no such organization: the answer doesn't say which).
     """
     if header is None:
         return actor
@@ -93,7 +93,7 @@ def actor_of_user(*, user: User, request_id: str, credential_id: uuid.UUID | Non
 
 
 def anonymous(name: str) -> Actor:
-    """Whoever calls a public route: nobody yet, with no rights."""
+    """The caller of a public route: unauthenticated, without rights."""
     return Actor(
         kind=ActorKind.SYSTEM,
         id=ids.NIL,

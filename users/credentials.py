@@ -28,7 +28,7 @@ def normal_form(password: str) -> str:
 def check_new_password(password: str, *, personal: Iterable[str] = (), has_second_factor: bool = False) -> None:
     """The policy (requirement 6) for a password that is being set. Raises Django's ValidationError.
 
-    `personal` are words that everybody who knows the person would try: address, names.
+    `personal` are words that anyone who knows the person would try: address, names.
     """
     password = normal_form(password)  # what is hashed is what is measured
     if len(password) > MAX_PASSWORD_LENGTH:

@@ -55,7 +55,7 @@ class EndReason(models.TextChoices):
 
 
 class SessionKind(models.TextChoices):
-    """Where somebody logged in: the API (bearer tokens), or the admin (a cookie)."""
+    """Where a session was opened: the API (bearer tokens), or the admin (a cookie)."""
 
     API = "api", "API"
     ADMIN = "admin", "admin"
@@ -99,7 +99,7 @@ class StepUpChannel(models.TextChoices):
 
 
 class CredentialChange(models.TextChoices):
-    """What the owner of an account is told about."""
+    """What the owner of an account is notified of."""
 
     PASSWORD = "password", "The password of your account was changed. Its sessions and API keys have ended."
     EMAIL = "email", "The email address of your account was changed."

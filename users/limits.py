@@ -12,7 +12,7 @@ SEND_HOUR = Limit(name="send_destination_hour", per=Per.DESTINATION)
 SEND_DAY = Limit(name="send_destination_day", per=Per.DESTINATION)
 SENDS_IN_ALL = (SEND_HOUR, SEND_DAY)
 # Whatever is requested for whichever reason: one network has five messages sent to an address, not five of each kind.
-# Fresh codes, which a session has sent to its own user, are counted by the same hour and day, apart from these.
+# Step-up codes, which a session has sent to its own user, are counted by the same hour and day, apart from these.
 SEND_TO_EMAIL = Limit(
     name="send_destination",
     per=Per.DESTINATION,

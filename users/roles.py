@@ -43,7 +43,7 @@ _CLIENT = _PROFILE | {
     Capability.EXCHANGE_WRITE,
     Capability.RATES_READ,
 }
-# Reading everybody's includes the read of the same routes, which then show more (selectors look at `read_all`).
+# Reading all owners' objects includes the read of the same routes, which then show more (selectors look at `read_all`).
 _READ_MONEY = {
     Capability.WALLETS_READ,
     Capability.WALLETS_READ_ALL,

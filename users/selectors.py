@@ -102,7 +102,7 @@ def live_session(*, session_id: uuid.UUID, user_id: uuid.UUID) -> Session | None
 
 
 def live_sessions() -> QuerySet[Session]:
-    """Those that nobody ended, that aren't over, and in the admin aren't idle for too long."""
+    """Sessions that weren't ended, haven't expired, and in the admin aren't idle for too long."""
     awake = Q(kind=SessionKind.API) | Q(last_used_at__gt=DatabaseNow() - Value(settings.ADMIN_IDLE))
     return Session.objects.filter(awake, ended_at__isnull=True, expires_at__gt=DatabaseNow())
 

@@ -24,7 +24,7 @@ MAX_LENGTH = 1024
 
 
 class InvalidAccessToken(Exception):
-    """Not a token of ours, or no longer. Why is nobody's business outside."""
+    """Not a token of ours, or no longer valid. The reason isn't disclosed."""
 
 
 @dataclass(frozen=True, slots=True)

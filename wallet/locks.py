@@ -13,7 +13,7 @@ _LOCK = f"SELECT {prepared.columns_of(Wallet)} FROM wallet_wallet WHERE id = ANY
 
 
 def lock_free_wallets(wallet_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Wallet]:
-    """Like `lock_wallets`, without those that somebody else has locked: for jobs that may come again later."""
+    """Like `lock_wallets`, without those that are locked: for jobs that will run again."""
     rows = Wallet.objects.filter(pk__in=set(wallet_ids)).order_by("pk")
     locked = rows.select_for_update(of=("self",), no_key=True, skip_locked=True)
     return {wallet.pk: wallet for wallet in locked}

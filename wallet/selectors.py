@@ -58,5 +58,5 @@ def with_figures(rows: QuerySet[Wallet], now: datetime) -> QuerySet[Wallet]:
 
 
 def expired_claims(kind: str, now: datetime) -> QuerySet[Claim]:
-    """Claims of a kind whose time is over and that nobody removed yet, the longest overdue first."""
+    """Claims of a kind that have expired and weren't removed yet, the longest overdue first."""
     return Claim.objects.filter(kind=kind, expires_at__lte=now).order_by("expires_at", "pk")

@@ -72,7 +72,7 @@ def reauthentication(request: HttpRequest, *, answered: bool = True) -> forms.Fo
 
 
 class ReadOnlyModelAdmin(ModelAdmin):
-    """Looks, never writes: nobody adds, changes or deletes, a superuser included.
+    """Read-only: no one adds, changes or deletes, superusers included.
 
     Who may look is Django's view permission, mirrored from the roles. The detail page shows `fields`; without them
     every column but those in `exclude` and the secret ones. A list is filtered by the parameters of its `list_filter`
@@ -224,7 +224,7 @@ class ReasonForm(forms.Form):
         min_length=REASON_LENGTHS[0],
         max_length=REASON_LENGTHS[1],
         widget=UnfoldAdminTextareaWidget({"rows": 3, "autofocus": True}),
-        help_text="Goes into the audit log with the deed. No personal data, please.",
+        help_text="Recorded in the audit log with the action. Don't enter personal data.",
     )
 
 
@@ -345,7 +345,7 @@ def reason_action(
     sensitive:   the page also asks for the password and the second factor, unless they were given a moment ago
                  (settings.ADMIN_REAUTH_AFTER): for what takes rights, money or persons away, or gives them.
 
-    Where a choice belongs to the deed, make one action for each ("Approve at level 1", "Approve at level 2").
+    Where the action has a choice, make one action for each ("Approve at level 1", "Approve at level 2").
     The reason has 3 to 500 characters.
     """
     return ReasonAction(description, capability, call, explanation, form, sensitive)

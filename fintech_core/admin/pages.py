@@ -63,7 +63,7 @@ class IdempotencyRecordAdmin(ReadOnlyModelAdmin):
 
 @admin.register(AttemptBudget)
 class AttemptBudgetAdmin(ReadOnlyModelAdmin):
-    """Which scopes are being tried; whom it is about is a digest, which nobody can read."""
+    """Which scopes are being attempted; the subject is a digest, which can't be reversed."""
 
     list_display = ("id", "scope", "attempts", "expires_at")
     list_filter = ("scope",)

@@ -24,7 +24,7 @@ GENESIS = hashlib.sha256(b"fintech-core/audit/1\n").digest()
 BATCH = 1_000
 CHUNK = 2_000
 
-# jsonb as PostgreSQL writes it: the same text for the same value, whatever numbers somebody put in.
+# jsonb as PostgreSQL writes it: the same text for the same value, whatever numbers were stored.
 FIELDS = (
     "id",
     "txid::text",

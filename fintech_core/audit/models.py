@@ -10,7 +10,7 @@ from fintech_core.db.fields import TransactionIdField, times_check
 
 
 class AuditLog(models.Model):
-    """Who did what to which object, written in the deed's transaction. `before`/`after` hold no personal values."""
+    """Who did what to which object, written in the action's transaction. `before`/`after` hold no personal values."""
 
     id = models.BigAutoField(primary_key=True)
     txid = TransactionIdField()

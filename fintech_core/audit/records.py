@@ -86,7 +86,7 @@ def record_and_publish(
 
 
 def reason_of(reason: str, *, is_own: bool) -> str:
-    """The reason to record. Nobody needs one for what is their own, and what a customer says in a free text may name
+    """The reason to record. None is required for one's own objects, and a customer's free text may name
     persons: the log is kept for ever, erasure doesn't reach it. So only staff's reasons for what isn't theirs are kept.
     """
     return "" if is_own else reason

@@ -8,7 +8,7 @@ import pgtrigger
 
 from fintech_core.db.triggers import NOT_READY, SealedTrigger, append_only
 
-# A row's txid decides its place in the chain, so nobody may choose one: a past one would hide the row behind the
+# A row's txid decides its place in the chain, so no client may choose one: a past one would hide the row behind the
 # chain, a future one would keep it out for ever.
 _OWN_TRANSACTION = """
     IF NEW.txid IS DISTINCT FROM ledger_txid() THEN

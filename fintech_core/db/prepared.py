@@ -43,7 +43,7 @@ def _cursor() -> CursorWrapper:
 
 
 def execute(statement: str, values: Values) -> None:
-    """Execute a statement whose result nobody needs."""
+    """Execute a statement whose result isn't needed."""
     _cursor().execute(statement, values)
 
 

@@ -2,7 +2,7 @@
 
 A stock pgtrigger trigger first asks the session variable `pgtrigger.ignore` whether to run, and any unprivileged
 session may set that. A SealedTrigger has no such question. Its function belongs to the owner role and runs with that
-role's rights (SECURITY DEFINER) under a fixed search_path with pg_temp last, nobody else may attach it to a table
+role's rights (SECURITY DEFINER) under a fixed search_path with pg_temp last, no other role may attach it to a table
 (EXECUTE is revoked), and it refuses to run on any table but its own.
 """
 

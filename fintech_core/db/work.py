@@ -128,7 +128,8 @@ def _attempt(use_case: Callable[[], T]) -> T:
         return result
     except (OperationalError, InterfaceError) as error:
         if commit_sent:
-            # 40001 and 40P01 are the server's word that it rolled back; anything else at COMMIT tells nothing.
+            # 40001 and 40P01 are the server's word that it rolled back; any other error at COMMIT leaves the outcome
+            # unknown.
             if sqlstate(error) in _RETRYABLE:
                 raise ServiceUnavailable from error
             raise OutcomeUnknown from error

@@ -52,7 +52,7 @@ class Endpoint:
     access: the capability that opens it, or several of which each does; Capability.PUBLIC to anybody.
     key: whether it needs, accepts or ignores an Idempotency-Key.
     limits: on top of the general limits per network and per principal (fintech_core.limits.ratelimit).
-    step_up: what the message with the code names, where the request needs a fresh code, always or at times.
+    step_up: what the message with the code names, where the request needs a step-up code, always or at times.
     body: where it takes more than settings.MAX_BODY_BYTES.
     problems: statuses of errors for the OpenAPI file, besides those that follow from the rest (schema.py).
     """

@@ -84,7 +84,7 @@ class ProblemSchema(AutoSchema):
                     step_up.HEADER,
                     _CODE,
                     OpenApiParameter.HEADER,
-                    description="A fresh code for exactly this request, where 403 `step_up_required` asks for one: "
+                    description="A step-up code for exactly this request, where 403 `step_up_required` asks for one: "
                     "POST /api/v1/auth/step-up.",
                 )
             )

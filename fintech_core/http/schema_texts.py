@@ -15,10 +15,10 @@ TAGS: Mapping[str, str] = {
     "auth": "Register, log in, refresh and end sessions, reset passwords, confirm sensitive requests (step-up).",
     "users": "The caller's own profile, contacts, second factor, sessions and data.",
     "api keys": "Keys for programs. They act as their owner, within scopes.",
-    "kyc": "Applications for a KYC level: who somebody is. Compliance officers decide.",
+    "kyc": "Applications for a KYC level, with the applicant's identity data. Compliance officers decide.",
     "organizations": "Organizations with members, invitations, KYB and payout accounts.",
     "wallets": "Wallets: balances, entries, statements, monitors; freezing, closing, limits.",
-    "transfers": "Money from one of the caller's wallets to somebody else's, one by one or in batches.",
+    "transfers": "Money from one of the caller's wallets to another customer's, one by one or in batches.",
     "scheduled transfers": "Transfers at a later time, once or repeated.",
     "holds": "Money reserved now and paid or released later.",
     "transactions": "The ledger's transactions with their entries, proofs and reversals.",
@@ -170,7 +170,7 @@ SUMMARIES: Mapping[str, str] = {
     "wallets_unfreeze": "Unfreeze a wallet",
 }
 
-# Sample values by the name of a field. Ids are those of nobody's objects.
+# Sample values by the name of a field. The ids are made up.
 SAMPLES: Mapping[str, Any] = {
     "account": "clearing:simulator",
     "action": "wallet.frozen",

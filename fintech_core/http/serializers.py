@@ -275,7 +275,7 @@ class LimitsInput(StrictInput):
 
 
 class ReasonInput(StrictInput):
-    """The reason that goes into the audit log with the deed."""
+    """The reason, recorded in the audit log with the action."""
 
     reason = TextField(min_length=3, max_length=500)
 

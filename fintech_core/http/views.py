@@ -86,7 +86,7 @@ def start_page(request: HttpRequest) -> HttpResponse:
 
 
 def favicon(request: HttpRequest) -> HttpResponse:
-    """For browsers that ask for it without being told where it is: beside JSON, for one."""
+    """For browsers that request it by default, for example next to JSON."""
     return HttpResponseRedirect(static("fintech_core/favicon.svg"))
 
 

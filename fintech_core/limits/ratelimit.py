@@ -145,7 +145,7 @@ def _destination(limit: Limit, request: Any) -> str | None:
     try:
         return limit.normal_form(text) if isinstance(text, str) else None
     except ValueError:
-        return None  # the action refuses it, and writes to nobody
+        return None  # the action refuses it, and no message is sent
 
 
 def count(limit: Limit, value: str, *, weight: int = 1, factor: int = 1, percent: int = 100) -> None:

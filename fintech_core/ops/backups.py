@@ -140,7 +140,7 @@ def _connected(acting: AbstractContextManager[None]) -> Iterator[None]:
 
 
 def libpq_environment(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """A connection's parameters for pg_dump and pg_restore: everybody can read a password on a command line."""
+    """A connection's parameters for pg_dump and pg_restore: any local user can read a password on a command line."""
     variables = {each.keyword.decode(): each.envvar.decode() for each in pq.Conninfo.get_defaults() if each.envvar}
     given = {variables[name]: str(value) for name, value in parameters.items() if name in variables and value}
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH") if name in os.environ}
@@ -155,8 +155,8 @@ def program(name: str, server_major: int) -> str:
         candidates.append(str(Path(wheel.submodule_search_locations[0]) / "pginstall" / "bin" / name))
     for candidate in candidates:
         if candidate and Path(candidate).exists():
-            told = subprocess.run([candidate, "--version"], capture_output=True, text=True, check=False).stdout
-            version = re.search(r"(\d+)", told.rpartition(")")[2])
+            output = subprocess.run([candidate, "--version"], capture_output=True, text=True, check=False).stdout
+            version = re.search(r"(\d+)", output.rpartition(")")[2])
             if version and int(version[1]) >= server_major:
                 return candidate
     raise BackupRefused(f"There is no {name} of version {server_major} or newer on the PATH.")
@@ -295,7 +295,7 @@ def restore(
         whole = _Stream(source, advance)
         _decrypt(whole, _Stream(nowhere), identities)
     if whole.sha256.hexdigest() != manifest["sha256"]:
-        raise BackupRefused("The file is not the one that the manifest tells of: its SHA-256 is another.")
+        raise BackupRefused("The file is not the one that the manifest describes: its SHA-256 differs.")
     source.seek(0)
     with _connected(acting_as(config)), connection.cursor() as cursor:
         _refuse_unless_empty(cursor)

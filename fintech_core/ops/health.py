@@ -81,11 +81,11 @@ def _clock() -> bool:
         asked = datetime.now(UTC)
         with connection.cursor() as cursor:
             cursor.execute("SELECT clock_timestamp()")
-            told: datetime = cursor.fetchone()[0]
+            answered: datetime = cursor.fetchone()[0]
         arrived = datetime.now(UTC)
     except (DatabaseError, InterfaceError):
         return False
-    skew = max(asked - told, told - arrived)
+    skew = max(asked - answered, answered - arrived)
     if skew > MAX_SKEW:
         logger.error("clock_skew", seconds=skew.total_seconds())
     return skew <= MAX_SKEW

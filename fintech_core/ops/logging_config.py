@@ -40,12 +40,12 @@ def format_exception(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
     if error is None:
         return event
     text = "".join(traceback.format_exception(error)).rstrip("\n")
-    for told, shown in _told_by_the_database(error, set()):
-        text = text.replace(told, shown)
+    for message, shown in _messages_of_the_database(error, set()):
+        text = text.replace(message, shown)
     return {**event, "exception": text}
 
 
-def _told_by_the_database(error: BaseException | None, seen: set[int]) -> Iterator[tuple[str, str]]:
+def _messages_of_the_database(error: BaseException | None, seen: set[int]) -> Iterator[tuple[str, str]]:
     """What database errors say, which repeats values and statements, and what may be shown of it: the first line."""
     if error is None or id(error) in seen:
         return
@@ -57,9 +57,9 @@ def _told_by_the_database(error: BaseException | None, seen: set[int]) -> Iterat
         yield from ((part, redaction.BLANK) for part in (error.diag.message_detail, error.diag.context) if part)
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
-            yield from _told_by_the_database(inner, seen)
-    yield from _told_by_the_database(error.__cause__, seen)
-    yield from _told_by_the_database(error.__context__, seen)
+            yield from _messages_of_the_database(inner, seen)
+    yield from _messages_of_the_database(error.__cause__, seen)
+    yield from _messages_of_the_database(error.__context__, seen)
 
 
 def escape_control_characters(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -97,8 +97,8 @@ def _log_unhandled_in_thread(arguments: threading.ExceptHookArgs) -> None:
         logging.getLogger("fintech_core").critical("unhandled_exception", exc_info=arguments.exc_value)
 
 
-def _take_last_words() -> None:
-    """What ends a command, a process or a thread is told by the log too, unless somebody else (a test run) listens."""
+def _install_excepthooks() -> None:
+    """Log uncaught exceptions, unless a hook is already installed (by pytest)."""
     if sys.excepthook is sys.__excepthook__:
         sys.excepthook = _log_unhandled
     if threading.excepthook is threading.__excepthook__:
@@ -163,4 +163,4 @@ def configure(config: dict[str, str]) -> None:
             },
         }
     )
-    _take_last_words()
+    _install_excepthooks()

@@ -4,7 +4,7 @@ Readers (the relay's consumers and the feed) take events in the order (txid, id)
 only below the horizon: every transaction there has ended, so nothing can turn up behind a reader. "id > last" would
 lose an event whose transaction began earlier and committed later.
 
-This module hands events to nobody outside the database: a consumer writes rows of its own, and a task calls out from
+This module sends no events outside the database: a consumer writes rows of its own, and a task calls out from
 those.
 """
 
@@ -55,7 +55,7 @@ def drain(*, consumer: str, handler: Handler, now: datetime, limit: int = 500) -
 
 
 def _lock_cursor(consumer: str, now: datetime) -> OutboxCursor | None:
-    """The consumer's cursor, locked; None where somebody else has it. A new consumer starts at the first event."""
+    """The consumer's cursor, locked; None where another process holds it. A new consumer starts at the first event."""
     if not OutboxCursor.objects.filter(pk=consumer).exists():
         OutboxCursor.objects.bulk_create([OutboxCursor(name=consumer, moved_at=now)], ignore_conflicts=True)
     return OutboxCursor.objects.select_for_update(skip_locked=True, no_key=True).filter(pk=consumer).first()

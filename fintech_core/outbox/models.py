@@ -23,7 +23,7 @@ class OutboxEvent(models.Model):
     type = models.CharField(max_length=64)
     entity_type = models.CharField(max_length=64)
     entity_id = models.UUIDField()
-    # Which person or organization may see it besides staff; NULL: nobody else.
+    # The person or organization that may see it besides staff; NULL: staff only.
     owner_id = models.UUIDField(null=True)
     payload = models.JSONField(default=dict)
     created_at = models.DateTimeField(db_default=TransactionStart())

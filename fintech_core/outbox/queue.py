@@ -10,7 +10,7 @@ logger = structlog.get_logger(__name__)
 
 
 def enqueue(task_name: str, *args: str) -> None:
-    """Send a task by name once the transaction commits. A dead broker costs nobody an answer: beat sends it again."""
+    """Send a task by name once the transaction commits. A dead broker fails no request: beat sends it again."""
     transaction.on_commit(lambda: _send(task_name, args), robust=True)
 
 

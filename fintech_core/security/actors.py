@@ -22,7 +22,7 @@ class Actor:
     `name` says which job a system actor is. `scopes` narrows an API key; None means no narrowing. Memberships come in
     with the actor, so that lower rooms never look them up. `network` is a keyed digest of where the request came from
     (client_address.py), `wide_network` one of the /48 around it; b"" for jobs, and the latter for IPv4. `step_up_id` is
-    what a fresh code confirmed for this request (step_up.py).
+    what a step-up code confirmed for this request (step_up.py).
     """
 
     kind: ActorKind

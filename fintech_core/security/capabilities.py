@@ -9,7 +9,7 @@ class Capability(StrEnum):
     PROFILE_WRITE = "profile.write"
     SESSIONS_READ = "sessions.read"
     SESSIONS_END = "sessions.end"
-    CREDENTIALS_WRITE = "credentials.write"  # own password, email, phone, second factor; codes for sensitive deeds
+    CREDENTIALS_WRITE = "credentials.write"  # own password, email, phone, second factor; codes for sensitive actions
     API_KEYS_READ = "api_keys.read"
     API_KEYS_WRITE = "api_keys.write"
     DATA_EXPORT = "data.export"  # one's own

@@ -122,7 +122,7 @@ class EncryptedTextField(_Column):
         return Sealed(bytes(value))
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:  # noqa: FBT001 - Django's signature
-        """The ciphertext to store; one that nobody opened is stored as it was."""
+        """The ciphertext to store; one that wasn't decrypted is stored unchanged."""
         value = model_instance.__dict__[self.attname]
         if value is None or (self.empty and value == ""):
             return None

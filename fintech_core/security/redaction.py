@@ -1,8 +1,8 @@
 """What must not be read in a log: personal data, card numbers and credentials, found by name and by pattern.
 
 `redact_text` works on any text in one pass of one compiled pattern; UUIDs, timestamps and amounts come out unharmed.
-It is the last net, not the rule: the rule is that nobody logs such values. Names of people and streets can't be told
-from other words; they are kept out of logs by not being put in.
+It is the last line of defence: such values must not be logged in the first place. Names of people and streets can't be
+told from other words; they are kept out of logs by not being put in.
 """
 
 import datetime as dt
@@ -39,7 +39,7 @@ _PATTERN = re.compile(
             # Let through whole, so that nothing below takes a piece of it for something else.
             "keep": r"(?<![\w-])[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?![\w@-])"
             r"|(?<![\w-])\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?(?![\w@])",
-            # What the database tells about the values of a row, and psycopg repeats.
+            # What the database reports about the values of a row, and psycopg repeats.
             "row": r"Failing row contains \((?:(?s:.)*?\)\.?(?=\n|\"|'|\Z)|[^\n]*)",
             "line": r"(?<=\n)LINE \d+: [^\n]*",
             "key": r"(?<=\))=\([^\n]*\)",

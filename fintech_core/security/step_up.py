@@ -1,4 +1,4 @@
-"""Actions that need a fresh code: how a view declares them, and how the frame has the code checked.
+"""Actions that need a step-up code: how a view declares them, and how the frame has the code checked.
 
 A sensitive action names a StepUpAction in its `@endpoint` (fintech_core.http.endpoints). The kernel knows no users: the
 functions that check a code and spend it are wired. What staff do to others is spent by the frame, so that rooms below

@@ -1,6 +1,6 @@
 """Queueing mails and text messages. The row is the message; the worker sends it (`messaging.services.delivery`).
 
-A request knows a template, a recipient and a context, and does the same work whoever the recipient is: whether and
+A request knows a template, a recipient and a context, and does the same work for every recipient: whether and
 what is sent to whom is decided by the worker.
 """
 
@@ -22,7 +22,7 @@ NOTICE_LIFETIME = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What a route that sends something answers, to everybody: for how many seconds it is good."""
+    """The answer of every route that sends something: for how many seconds it is valid."""
 
     expires_in: int
 

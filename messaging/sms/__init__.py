@@ -30,7 +30,7 @@ def provider() -> SmsProvider:
 
 
 def test_code(phone: str) -> str | None:
-    """The code that a test number gets in SMS_TEST_MODE (one of 111111 to 666666); None for everybody else."""
+    """The code that a test number gets in SMS_TEST_MODE (one of 111111 to 666666); None for all other numbers."""
     if not settings.SMS_TEST_MODE or not _TEST_NUMBER.fullmatch(phone):
         return None
     return str(1 + int(phone[-1]) % 6) * CODE_DIGITS

@@ -1,7 +1,7 @@
 """SMS.RU over its HTTP API (https://sms.ru/api/send): a form by POST, so that the key stands in no access log.
 
-It answers HTTP 200 also to errors: `status_code` tells, at the top for the whole request and under `sms` for the
-number. There is no idempotency key, so a message whose answer didn't arrive is never sent again.
+It answers HTTP 200 also to errors: `status_code` has the result, at the top for the whole request and under `sms` for
+the number. There is no idempotency key, so a message whose answer didn't arrive is never sent again.
 """
 
 import re

@@ -9,7 +9,7 @@ from fintech_core.security.capabilities import Capability
 
 
 def record_data_export(*, actor: Actor) -> uuid.UUID:
-    """Write down that somebody takes their own data, and say whose it is. For people alone, acting for themselves."""
+    """Record that a person exports their own data, and return whose it is. For persons only, acting for themselves."""
     actor.require(Capability.DATA_EXPORT)
     if actor.user_id is None or actor.organization_id is not None:
         raise PermissionDenied("Only a person exports their own data, not an organization's.")

@@ -39,7 +39,7 @@ class OrganizationClosed(DomainError):
 def lock_to_close(*, actor: Actor, organization_id: uuid.UUID, reason: str) -> Organization:
     """The organization and then the people in it, locked, for an administrator of it or for staff with a reason.
 
-    Spends an administrator's fresh code; that of staff is spent by the interface. Raises NotFound, PermissionDenied,
+    Spends an administrator's step-up code; that of staff is spent by the interface. Raises NotFound, PermissionDenied,
     ValidationFailed (staff without a reason), OrganizationClosed, StepUpRequired.
     """
     actor.require(Capability.ORGANIZATIONS_CLOSE)

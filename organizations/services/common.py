@@ -54,7 +54,7 @@ def locked_for(*, actor: Actor, organization_id: uuid.UUID, capability: Capabili
 
 
 def refuse_the_last_admin(organization_id: uuid.UUID, user_id: uuid.UUID) -> None:
-    """Raises LastAdmin where nobody else could administer the organization. The caller holds its lock."""
+    """Raises LastAdmin where no other member could administer the organization. The caller holds its lock."""
     if not has_another_admin(organization_id, user_id):
         raise LastAdmin(extensions={"organization": str(organization_id)})
 

@@ -40,7 +40,7 @@ _NO_ADDRESS: dict[str, Any] = dict.fromkeys(crypto_columns("email"))
 
 
 class InvitationInvalid(DomainError):
-    """One answer for unknown, used, revoked and expired, and for somebody else's address."""
+    """One answer for unknown, used, revoked and expired, and for another address."""
 
     code = "invitation_invalid"
     status = HTTPStatus.UNPROCESSABLE_ENTITY

@@ -45,7 +45,7 @@ def change_member_role(
 
 
 def remove_member(*, actor: Actor, organization_id: uuid.UUID, member_id: uuid.UUID, now: datetime) -> None:
-    """Remove a member, with a fresh code. Raises NotFound, PermissionDenied, StepUpRequired, LastAdmin."""
+    """Remove a member, with a step-up code. Raises NotFound, PermissionDenied, StepUpRequired, LastAdmin."""
     organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.MEMBERS_WRITE)
     member = _member(organization, member_id)
     member.user = lock_user(member.user_id)
@@ -75,7 +75,7 @@ def appoint_admin(*, actor: Actor, member_id: uuid.UUID, reason: str, now: datet
 
 
 def leave_organization(*, actor: Actor, organization_id: uuid.UUID, now: datetime) -> None:
-    """Leave the organization, with a fresh code. Raises NotFound, StepUpRequired, LastAdmin."""
+    """Leave the organization, with a step-up code. Raises NotFound, StepUpRequired, LastAdmin."""
     organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.ORGANIZATIONS_JOIN)
     member = members_of(organization.pk).filter(user_id=actor.user_id or ids.NIL).first()
     if member is None:

@@ -400,7 +400,8 @@ def test_a_person_is_a_member_once_and_in_a_known_role(alice: User, acme: Organi
             OrganizationMember.objects.create(organization=acme, user=user, role=role, created_at=timezone.now())
 
 
-# --- Fresh codes ------------------------------------------------------------------------------------------------------
+# --- Step-up codes
+# ------------------------------------------------------------------------------------------------------
 
 
 def test_a_token_alone_removes_no_member_and_leaves_no_organization(alice: User, bob: User, acme: Organization) -> None:

@@ -1,4 +1,4 @@
-"""What every gateway must be able to do, and the words in which it tells us."""
+"""The protocol of payment gateways, and the events that they report."""
 
 import uuid
 from abc import ABC, abstractmethod
@@ -36,7 +36,7 @@ class Outcome(StrEnum):
 class ProviderEvent:
     """An event in our words. `outcome` is None for types that mean nothing to us; the rest may then be empty.
 
-    `amount` is the provider's text, parsed later by the one parser of amounts. `client_reference` is what we told the
+    `amount` is the provider's text, parsed later by the one parser of amounts. `client_reference` is what we gave the
     provider when the payment was made: the intent's id. Whatever else an event carries (metadata) is never looked at.
     """
 

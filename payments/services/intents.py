@@ -136,7 +136,7 @@ def erase_return_addresses(user_id: uuid.UUID, limit: int) -> int:
 
 
 def simulate_payment(*, actor: Actor, intent_id: uuid.UUID, outcome: SimulatorOutcome) -> PaymentIntent:
-    """The payer decides at the simulated provider, which will tell us by a webhook; until then it is `processing`.
+    """The payer decides at the simulated provider, which will report it by a webhook; until then it is `processing`.
 
     Raises NotFound (also where the simulator is off or the intent is another gateway's), PaymentAlreadyDecided,
     InvalidTransition.

@@ -26,7 +26,7 @@ from payments.models import SimulatorDelivery, SimulatorPayment
 from payments.selectors import due_deliveries
 
 TASK = "payments.deliver_simulator_event"
-# While a delivery is on its way nobody else takes it; a worker that dies gives it back after this long.
+# While a delivery is in progress no other worker takes it; that of a dead worker is free again after this long.
 LEASE = timedelta(seconds=60)
 _TIMEOUT = httpx.Timeout(10, connect=3)
 _FIRST_PAUSE, _LONGEST_PAUSE = 2, 60  # seconds
@@ -78,7 +78,7 @@ def decide_payment(
 
 
 def claim_delivery(*, delivery_id: uuid.UUID, now: datetime) -> SimulatorDelivery | None:
-    """Take a due delivery for LEASE, or None where it is done, not due, or somebody else's."""
+    """Take a due delivery for LEASE, or None where it is done, not due, or taken."""
     if not settings.SIMULATOR_ENABLED:
         return None
     due = SimulatorDelivery.objects.filter(pk=delivery_id, delivered_at__isnull=True, next_attempt_at__lte=now)

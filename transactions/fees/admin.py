@@ -38,7 +38,7 @@ class FeeScheduleAdmin(ReadOnlyModelAdmin):
             "End",
             Capability.FEES_MANAGE,
             _end_schedule,
-            explanation="From now on nobody is charged by it; one to come never begins.",
+            explanation="From now on it charges no one; one that lies ahead never begins.",
             sensitive=True,
         ),
     )

@@ -1,4 +1,4 @@
-"""Inputs and outputs of holds. What is shown counts by time: a hold that is due is EXPIRED, whoever has come by."""
+"""Inputs and outputs of holds. A hold that is due is shown as EXPIRED, whether or not a job has marked it."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -41,7 +41,7 @@ class LifeField(WholeNumberField):
 
 class CreateHoldInput(MoneyInput):
     wallet = IdField(help_text="One of the caller's own.")
-    expires_in = LifeField(required=False, help_text="Seconds; 7 days unless told, 30 at most.")
+    expires_in = LifeField(required=False, help_text="Seconds; 7 days by default, 30 at most.")
     multi_capture = FlagField(required=False, help_text="May be captured in several parts.")
     description = TextField(required=False, allow_blank=True, max_length=500)
     dry_run = DryRunField()
@@ -55,7 +55,7 @@ class CreateHoldInput(MoneyInput):
 
 class CaptureHoldInput(StrictInput):
     destination_wallet = IdField()
-    amount = AmountField(required=False, help_text="All that remains, unless told.")
+    amount = AmountField(required=False, help_text="The whole remainder by default.")
     final = FlagField(required=False, help_text="Release the rest, though more captures were allowed.")
 
     def validate_amount(self, value: str) -> Decimal:

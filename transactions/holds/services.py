@@ -5,7 +5,8 @@ of a hold is made under its wallet's lock, which is taken before the hold's (ARC
 
 Each open hold has a claim on its wallet with the hold's own `expires_at`. The claim is removed in the transaction that
 ends the hold, save one case: the ledger turns due holds into EXPIRED when it posts, and leaves the claim. So a claim
-that is past its time marks exactly the holds whose expiry is still to be announced, whoever expired them.
+that is past its time marks exactly the holds whose expiry is still to be announced, whichever job or posting expired
+them.
 """
 
 import uuid
@@ -185,7 +186,7 @@ def capture_hold(
     require_kyc(owner_id=hold.wallet.owner_id, gate=KycGate.TRANSFER_OUT)
     payee = resolve_destination(actor=actor, source=hold.wallet, destination=Destination(wallet_id=destination_wallet))
     target = payee.wallet_id
-    # Nobody changes a hold without its wallet's lock, so from here on it stays as it is read. Its own lock is taken
+    # A hold only changes under its wallet's lock, so from here on it stays as it is read. Its own lock is taken
     # by the ledger, after the lanes.
     locked, now = lock_wallets_and_read_clock([hold.wallet_id, target])
     source = locked[hold.wallet_id]
@@ -302,7 +303,7 @@ def _refuse_unless_open(hold: Hold, now: datetime) -> None:
 def expire_due_holds(*, limit: int = EXPIRY_BATCH) -> int:
     """Tidy up one batch: due holds become EXPIRED, and every expiry not yet announced is, once. Returns how many.
 
-    Wallets that somebody has locked are left for the next time, so the job never waits with locks in its hands.
+    Locked wallets are left for the next run, so the job never waits with locks in its hands.
     """
     now = clock.now()
     due = set(expired_claims(CLAIM_KIND, now).values_list("ref", flat=True)[:limit])

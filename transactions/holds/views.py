@@ -49,7 +49,7 @@ class HoldViewSet(DomainViewSet):
     @endpoint(access=Capability.TRANSACTIONS_READ)
     @extend_schema(operation_id="holds_list")
     def list(self, request: Request) -> Response:
-        """Holds on the caller's wallets, newest first; staff see everybody's."""
+        """Holds on the caller's wallets, newest first; staff see all."""
         return self.list_page()
 
     @endpoint(access=Capability.TRANSACTIONS_READ)

@@ -1,4 +1,4 @@
-"""What the ledger tells the outbox of every batch that it posts, whoever posted it: from here, so that none is missed.
+"""The events of every posted batch, whichever service posted it: made here, so that none is missed.
 
 A customer hears of the legs on their own wallets only.
 """
@@ -20,7 +20,7 @@ def events_of(
     transactions: Sequence[Transaction], entries: Sequence[NewEntry], wallets: Mapping[uuid.UUID, Wallet]
 ) -> Iterator[Event]:
     """One `transaction.posted` for every customer with a leg in a transaction, and `transaction.reversed` besides for
-    a reversal. One without a customer's leg is told to staff alone."""
+    a reversal. One without a customer's leg is visible to staff only."""
     legs: dict[uuid.UUID, dict[Owner, list[dict[str, Any]]]] = {transaction.pk: {} for transaction in transactions}
     for entry in entries:
         wallet = wallets[entry.wallet_id]

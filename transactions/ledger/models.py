@@ -170,5 +170,5 @@ class Hold(models.Model):
         return self.status if self.status != HoldStatus.ACTIVE or self.is_open(now) else HoldStatus.EXPIRED
 
     def is_open(self, now: datetime) -> bool:
-        """May be captured, voided and extended. At `expires_at` itself it is expired, whoever has or hasn't come by."""
+        """May be captured, voided and extended. From `expires_at` on it is expired, marked or not."""
         return self.status == HoldStatus.ACTIVE and now < self.expires_at

@@ -67,7 +67,7 @@ def filter_transactions(rows: QuerySet[Transaction], filters: dict[str, Any], *,
     """`wallet`, `kind`, `status`, `created_after` (inclusive), `created_before` (exclusive)."""
     wallet: uuid.UUID | None = filters.get("wallet")
     if wallet is not None:
-        # Only by a wallet that the actor sees: else the filter would tell whose wallet stands behind a masked leg.
+        # Only by a wallet that the actor sees: else the filter would disclose whose wallet a masked leg belongs to.
         entries = LedgerEntry.objects.filter(transaction=OuterRef("pk"), wallet_id=wallet)
         if not actor.can(Capability.TRANSACTIONS_READ_ALL):
             entries = entries.filter(owned_by(actor, "wallet__"))

@@ -1,4 +1,4 @@
-"""Watching wallets' available balance: whoever changes it says so here, and each crossing becomes one event.
+"""Monitoring wallets' available balance: every change is reported here, and each crossing becomes one event.
 
 The check runs once per unit of work, just before COMMIT, on the figures that it leaves behind: a batch that goes below
 a threshold and comes back has not crossed it. The caller holds the wallets' locks, under which monitors change too.

@@ -7,7 +7,7 @@ from transactions.schedules.models import TransferSchedule
 
 
 def lock_transfer_schedule(schedule_id: uuid.UUID, *, skip_locked: bool = False) -> TransferSchedule | None:
-    """Everything about a schedule and its runs changes under this lock. None also where somebody has it, if skipped."""
+    """Everything about a schedule and its runs changes under this lock. None also where `skip_locked` skips it."""
     rows = TransferSchedule.objects.filter(pk=schedule_id).select_related("source_wallet").order_by("pk")
     return rows.select_for_update(of=("self",), no_key=True, skip_locked=skip_locked).first()
 

@@ -34,7 +34,7 @@ class TransferSchedule(models.Model):
     currency = models.CharField(max_length=3)
     description = models.TextField(blank=True, default="")
     frequency = models.CharField(max_length=16, choices=Frequency.choices)
-    # By a fresh code when it was set up. Runs of others count as unconfirmed outflows.
+    # By a step-up code when it was set up. Runs of others count as unconfirmed outflows.
     confirmed = models.BooleanField()
     start_at = models.DateTimeField()
     end_on = models.DateField(null=True)
@@ -86,7 +86,7 @@ class ScheduledRun(models.Model):
     status = models.CharField(max_length=16, choices=RunStatus.choices, default=RunStatus.PENDING)
     attempts = models.PositiveIntegerField(default=0)
     transaction = models.OneToOneField(Transaction, null=True, on_delete=models.PROTECT, related_name="+")
-    # Why it wasn't paid, as its owner is told.
+    # Why it wasn't paid, as shown to its owner.
     error_code = models.CharField(max_length=64, blank=True, default="")
     detail = models.CharField(max_length=500, blank=True, default="")
     next_attempt_at = models.DateTimeField(null=True)

@@ -18,7 +18,7 @@ _NOT_OVER = (ScheduleStatus.ACTIVE, ScheduleStatus.PAUSED)
 
 
 def schedules_visible_to(actor: Actor) -> QuerySet[TransferSchedule]:
-    """The actor's own schedules; everybody's for staff who may read all transactions. Payees don't see them."""
+    """The actor's own schedules; all schedules for staff who may read all transactions. Payees don't see them."""
     if actor.can(Capability.TRANSACTIONS_READ_ALL):
         return TransferSchedule.objects.all()
     return schedules_owned_by(actor)

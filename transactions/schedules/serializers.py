@@ -102,11 +102,11 @@ class ScheduleOutput(serializers.ModelSerializer[TransferSchedule]):
         source="destination_wallet_id",
         read_only=True,
         allow_null=True,
-        help_text="Null where the payee was named by email or phone: whose wallet that is isn't told.",
+        help_text="Null where the payee was named by email or phone: whose wallet that is isn't disclosed.",
     )
     amount = MoneyOutput()
     confirmed = serializers.BooleanField(
-        read_only=True, help_text="By a fresh code, for all runs; runs of others count towards the amount without one."
+        read_only=True, help_text="By a step-up code, for all runs; others' runs count towards the amount without one."
     )
     next_run_at = serializers.DateTimeField(read_only=True, allow_null=True, help_text="Null unless it is ACTIVE.")
 

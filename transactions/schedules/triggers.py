@@ -1,5 +1,5 @@
-"""What the database guarantees of scheduled transfers, whoever writes: facts stay, states move by the map, and a run
-is POSTED only by the one transaction that carries its reference."""
+"""Database-enforced invariants of scheduled transfers, whichever client writes: facts stay, states move by the map, and
+a run is POSTED only by the one transaction that carries its reference."""
 
 import pgtrigger
 

@@ -38,7 +38,7 @@ class ScheduleViewSet(DomainViewSet):
     @endpoint(access=Capability.TRANSACTIONS_READ)
     @extend_schema(operation_id="scheduled_transfers_list")
     def list(self, request: Request) -> Response:
-        """The caller's own, newest first; staff see everybody's."""
+        """The caller's own, newest first; staff see all."""
         return self.list_page()
 
     @endpoint(access=Capability.TRANSACTIONS_READ)

@@ -14,7 +14,7 @@ class Seal(models.Model):
     """A signed Merkle root over every wallet's head and the audit chain's, chained to the seal before (sealing.py).
 
     `subtrees` are the roots of the tree's blocks, each after the id of its first wallet: worked out again from the
-    sealed heads whenever somebody doubts them.
+    sealed heads at any time.
     """
 
     number = models.BigIntegerField(primary_key=True)

@@ -129,7 +129,7 @@ def _later_lines(entry: LedgerEntry, up_to: int) -> Iterator[str]:
 
 
 def _may_see_facts(actor: Actor, transaction: Transaction) -> bool:
-    """A counterparty isn't told who initiated: it gets the digest of the facts alone."""
+    """The initiator isn't disclosed to a counterparty, who gets the digest of the facts only."""
     mine = transaction.initiator_id is None or initiated_by(actor, transaction)
     return mine or actor.can(Capability.TRANSACTIONS_READ_ALL)
 

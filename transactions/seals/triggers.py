@@ -1,4 +1,4 @@
-"""What the database guarantees of seals and sealed heads, whoever writes: gapless, chained, true to the books."""
+"""Database-enforced invariants of seals and sealed heads, whichever client writes: gapless, chained, correct."""
 
 import pgtrigger
 

@@ -18,7 +18,7 @@ from transactions.seals.serializers import ProofQuery, SealOutput, TransactionPr
 
 @extend_schema(tags=["seals"])
 class SealViewSet(DomainViewSet):
-    """Anybody with an account may keep copies: a seal tells nothing of anybody's money."""
+    """Any user may keep copies: a seal discloses nothing about balances."""
 
     order: ClassVar = ("-number",)
     lookup_value_converter = "int"

@@ -69,7 +69,7 @@ def _row(number: int, header: list[str], cells: list[str], references: set[str])
     given = {name: value for name, value in values.items() if value != ""}
     reference = given.get("reference")
     if reference is None:
-        return ImportRow(number, values, None, "required", "reference: every row has one; nobody is paid twice by it.")
+        return ImportRow(number, values, None, "required", "reference: required; it prevents a second payment.")
     if reference in references:
         return ImportRow(number, values, None, "duplicate_reference", "reference: it stands in the file before.")
     references.add(reference)

@@ -1,4 +1,4 @@
-"""What owners sent without a fresh code (`transactions.transfers.services.outflows`)."""
+"""What owners sent without a step-up code (`transactions.transfers.services.outflows`)."""
 
 from typing import ClassVar
 

@@ -162,7 +162,7 @@ _NEEDS_CODE = "Whether the real request would need a Step-Up-Code, which an API 
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What became of a dry run's items, and whether the whole request would need a fresh code."""
+    """What became of a dry run's items, and whether the whole request would need a step-up code."""
 
     outcomes: Sequence[Simulated | DomainError]
     needs_code: bool

@@ -11,7 +11,7 @@ MAX_BATCHES = 50
 
 @shared_task(name="transactions.purge_outflows")
 def purge_outflows() -> None:
-    """What no longer counts towards the amount that may leave without a fresh code, a batch a transaction."""
+    """What no longer counts towards the amount that may leave without a step-up code, a batch a transaction."""
     for _ in range(MAX_BATCHES):
         if not unit_of_work(lambda: outflows.purge_outflows(now=clock.now())):
             return

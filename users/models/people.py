@@ -152,7 +152,8 @@ class User(AbstractBaseUser):
 
 
 class Registration(models.Model):
-    """A claim of an address that nobody has proved yet. Not unique; dies with its password when another one is proved.
+    """A pending registration of an address that isn't verified yet. Not unique; deleted with its password when another
+    one is verified.
 
     The mail is a message that names the row; its token is made when it is sent (`users.services.registrations`).
     """

@@ -17,7 +17,7 @@ class Session(models.Model):
     """One log-in. Of the API: the family of refresh tokens that descend from it, its id the `sid` of access tokens.
 
     Of the admin: what the browser's cookie leads to. `authenticated_at` is when a password and a second factor were
-    last given in it, at log-in or for a sensitive deed.
+    last given in it, at log-in or for a sensitive action.
     """
 
     entity_type: ClassVar = "session"

@@ -1,4 +1,4 @@
-"""Requests that wait for a fresh code. Written by `users.services` only."""
+"""Requests that wait for a step-up code. Written by `users.services` only."""
 
 from typing import ClassVar
 

@@ -124,7 +124,7 @@ class NothingInput(StrictInput):
 
 
 class SentOutput(serializers.Serializer[Any]):
-    """Something is on its way, or would be if there were somebody to get it."""
+    """A message is on its way, if the address or number has an account."""
 
     expires_in = serializers.IntegerField(read_only=True, help_text="Seconds for which what was sent is good.")
 

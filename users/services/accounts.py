@@ -32,7 +32,7 @@ _PROFILE_FIELDS = frozenset({"first_name", "last_name", "phone"})
 
 
 class EmailTaken(DomainError):
-    """For staff and commands. Registration never shows it: it would tell who has an account."""
+    """For staff and commands. Registration never shows it: it would disclose who has an account."""
 
     code = "email_taken"
     status = HTTPStatus.CONFLICT
@@ -139,7 +139,7 @@ def _insert(actor: Actor, user: User) -> None:
 def adopt_unverified(
     *, actor: Actor, user: User, password_hash: str, phone: str | None, first_name: str, last_name: str, now: datetime
 ) -> User:
-    """Someone proved the address of an account that nobody proved: it is theirs, the old password dies."""
+    """A person verified the address of an unverified account: it becomes theirs, the old password is deleted."""
     locked = lock_user(user.pk)
     if locked.email_verified_at is not None:
         raise LostRace  # someone else proved it meanwhile; the second try sees that
@@ -196,7 +196,7 @@ def create_or_adopt(
 def update_profile(*, actor: Actor, user_id: uuid.UUID, changes: Mapping[str, str | None], now: datetime) -> User:
     """Names and phone. A changed phone is a claim again, until it is verified.
 
-    Giving up a verified one asks for a fresh code. Raises StepUpRequired, LastVerifiedContact.
+    Giving up a verified one asks for a step-up code. Raises StepUpRequired, LastVerifiedContact.
     """
     actor.require(Capability.PROFILE_WRITE)
     if not set(changes) <= _PROFILE_FIELDS:
@@ -233,7 +233,7 @@ def update_profile(*, actor: Actor, user_id: uuid.UUID, changes: Mapping[str, st
 
 
 def record_view(*, actor: Actor, user_id: uuid.UUID) -> None:
-    """Write down that a member of staff reads somebody's personal data; their own is nobody's business."""
+    """Record that a member of staff reads a person's personal data; reading one's own isn't recorded."""
     actor.require(Capability.USERS_READ_PERSONAL)
     if actor.user_id != user_id:
         record_and_publish(actor, "user.viewed", EntityRef("user", user_id), after={"fields": list(PERSONAL_FIELDS)})

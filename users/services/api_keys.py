@@ -1,7 +1,7 @@
 """API keys: making, using, revoking. The secret exists in the answer that makes it, and nowhere else.
 
 Keys end by revocation, expiry, and by what ends the sessions of their owner for good: a new password, another second
-factor, another role, deactivation (requirement 5). Whoever got into the account may have made one.
+factor, another role, deactivation (requirement 5). An intruder may have made one.
 """
 
 import uuid

@@ -1,5 +1,5 @@
-"""Changing one's address or number: asked for with a fresh code (`step_up`), then a code goes to the new one, and only
-its proof changes anything.
+"""Changing one's address or number: asked for with a step-up code (`step_up`), then a code goes to the new one, and
+only its proof changes anything.
 
 Whether another account has proved the new one already is decided by the worker, which sends its owner a notice instead
 of the code: the answer is the same. What is proved wins over every claim.

@@ -77,7 +77,7 @@ class PasswordTooShortAlone(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """What an authenticator is told, in clear once."""
+    """What an authenticator is given, in clear once."""
 
     secret: str
     otpauth_url: str
@@ -177,7 +177,7 @@ def provision_second_factor(
 ) -> tuple[Enrolment, list[str]]:
     """Give a user a new second factor at once, with its recovery codes: the operator's commands show both.
 
-    Nobody has tried it yet, so it is for who sits beside the person, or hands the codes over on paper.
+    It hasn't been tried yet, so it is for an operator who sits beside the person, or hands the codes over on paper.
     """
     actor.require(Capability.USERS_MANAGE)
     user = lock_user(user_id)
@@ -196,7 +196,7 @@ def otpauth_url(user: User, secret: str) -> str:
 
 
 def purge_enrolments(*, now: datetime) -> int:
-    """Delete what nobody confirmed in time."""
+    """Delete what wasn't confirmed in time."""
     deleted, _ = TotpDevice.objects.filter(confirmed=False, created_at__lte=now - ENROLMENT_LIFETIME).delete()
     return deleted
 

@@ -25,7 +25,7 @@ class NoOtherLogIn(DomainError):
 def set_email_code_log_in(*, actor: Actor, enabled: bool) -> User:
     """Switch log-in by mailed codes off or on again. Raises NoOtherLogIn, StepUpRequired.
 
-    Switching it on takes a fresh code as well: a stolen session must not reopen this log-in method.
+    Switching it on takes a step-up code as well: a stolen session must not reopen this log-in method.
     """
     actor.require(Capability.CREDENTIALS_WRITE)
     if actor.user_id is None:

@@ -13,7 +13,7 @@ GUESSES, GUESSES_OF_CONTACT = "codes_guessed", "log_in_codes_guessed"
 
 
 class Unreachable(Exception):
-    """The account has no verified address or number: a bug of whoever wants to notify its owner."""
+    """The account has no verified address or number: a bug of the caller."""
 
 
 def send_to_user(

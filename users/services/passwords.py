@@ -52,7 +52,7 @@ def count_change(*, actor: Actor) -> None:
 
 
 def change_password(*, actor: Actor, current_password: str = "", new_password: str) -> None:
-    """Replace the actor's own password; who has none yet confirms by a fresh code instead.
+    """Replace the actor's own password; who has none yet confirms by a step-up code instead.
 
     Raises CurrentPasswordWrong, StepUpRequired, ValidationFailed.
     """

@@ -1,6 +1,6 @@
 """Registration: a claim of an address, proved by a token that is mailed to it.
 
-Whoever registers learns nothing about the address: known or not, the request hashes the password, stores a claim and
+The client learns nothing about the address: known or not, the request hashes the password, stores a claim and
 answers the same. What is mailed is decided in the worker: a token, or a notice to the one who has the account.
 """
 

@@ -31,7 +31,7 @@ from users.services.attempts import Guard, Standing
 ENROLMENT_SCOPE = "second_factor_enrolment"
 TRIES = 5
 WINDOW = timedelta(minutes=15)
-# Who tries with a session (a fresh code, once more in the admin) has other budgets than who logs in: a thief of a
+# Who tries with a session (a step-up code, once more in the admin) has other budgets than who logs in: a thief of a
 # session can't use up those of the owner's log-in.
 AT_LOG_IN = Guard(here="second_factor", daily="second_factor.log_in", tries=TRIES, window=WINDOW)
 IN_SESSION = Guard(here="second_factor.in_session", daily=codes.IN_SESSION, tries=TRIES, window=WINDOW)

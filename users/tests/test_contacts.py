@@ -193,7 +193,8 @@ def test_nobody_and_no_api_key_changes_contacts(anonymous: Any) -> None:
     assert not Session.objects.exists()
 
 
-# --- Fresh codes ------------------------------------------------------------------------------------------------------
+# --- Step-up codes
+# ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("route", "body"), [("phone", {"phone": PHONE}), ("email", {"email": EMAIL})])

@@ -27,7 +27,7 @@ NEEDS_NO_CODE: dict[EndReason, tuple[str, dict[str, str], int]] = {
 
 @pytest.mark.parametrize("way", NEEDS_NO_CODE)
 def test_a_thief_of_a_session_does_not_lock_its_owner_out_at_home(alice: User, way: EndReason) -> None:
-    """By ending the owner's session, which takes no fresh code, and then a flood."""
+    """By ending the owner's session, which takes no step-up code, and then a flood."""
     assert attempt(alice.email, PASSWORD, at=HOME).status_code == 200
     owners = Session.objects.get(user=alice)
     thief = client_for(alice)

@@ -123,7 +123,8 @@ def test_bodies_that_are_refused_count_for_their_network(settings: Any) -> None:
     assert [answer.status_code for answer in answers] == [400] * 3 + [429]
 
 
-# --- Fresh codes ------------------------------------------------------------------------------------------------------
+# --- Step-up codes
+# ------------------------------------------------------------------------------------------------------
 
 
 def ask_fresh(client: Any, number: int) -> int:

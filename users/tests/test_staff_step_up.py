@@ -1,4 +1,4 @@
-"""What staff do to customers over the API needs a fresh code of their authenticator, as the admin demands it."""
+"""What staff do to customers over the API needs a step-up code of their authenticator, as the admin demands it."""
 
 from typing import Any
 

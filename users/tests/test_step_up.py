@@ -1,4 +1,4 @@
-"""Fresh codes before sensitive requests (requirements 9 and 11): what they are bound to, spent on, and refused for."""
+"""Step-up codes before sensitive requests (requirements 9 and 11): what binds, spends and refuses them."""
 
 import re
 from collections.abc import Callable

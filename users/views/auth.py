@@ -106,7 +106,7 @@ class AuthViewSet(DomainViewSet):
         ],
     )
     def log_in_agency(self, request: Request) -> HttpResponse:
-        """Log in as an agency admin. 401 `invalid_credentials` for everybody else, as for a wrong password."""
+        """Log in as an agency admin. 401 `invalid_credentials` for all others, as for a wrong password."""
         return self._log_in_by_password(anonymous("auth.agency_login"), (Role.AGENCY_ADMIN,))
 
     def _log_in_by_password(self, actor: Actor, roles: Collection[Role]) -> HttpResponse:

@@ -33,7 +33,7 @@ class ContactViewSet(DomainViewSet):
         examples=[OpenApiExample("New number", value={"phone": PHONE}, request_only=True), SENT_EXAMPLE],
     )
     def send_phone_code(self, request: Request) -> HttpResponse:
-        """Send a code to the number that is to be the caller's. The answer is the same if somebody else has it.
+        """Send a code to the number that is to be the caller's. The answer is the same if another account has it.
 
         422 `phone_country_not_served` for numbers of countries that no text messages are sent to.
         """
@@ -64,7 +64,7 @@ class ContactViewSet(DomainViewSet):
         examples=[OpenApiExample("New address", value={"email": EMAIL}, request_only=True), SENT_EXAMPLE],
     )
     def send_email_code(self, request: Request) -> HttpResponse:
-        """Send a code to the address that is to be the caller's. The answer is the same if somebody else has it."""
+        """Send a code to the address that is to be the caller's. The answer is the same if another account has it."""
         data = self.validated(SendToEmailInput)
         return self.write(lambda: contacts.send_email_code(actor=self.actor, **data), SentOutput, status=202)
 

@@ -43,7 +43,7 @@ class MeViewSet(DomainViewSet):
     def partial_update(self, request: Request) -> HttpResponse:
         """Change names or phone. A changed phone is unverified. Everything else here is not the caller's to set.
 
-        To give up a verified phone asks for a fresh code (403 `step_up_required`), and for a verified address (409
+        To give up a verified phone asks for a step-up code (403 `step_up_required`), and for a verified address (409
         `last_verified_contact`): an account always has a way in.
         """
         changes = self.validated(ProfileInput)

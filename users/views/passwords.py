@@ -60,7 +60,7 @@ class PasswordResetViewSet(DomainViewSet):
         ],
     )
     def confirm(self, request: Request) -> HttpResponse:
-        """Set a new password with the token from the mail. Ends every session and logs nobody in.
+        """Set a new password with the token from the mail. Ends every session and opens none.
 
         422 `reset_token_invalid` where the token is unknown, used, replaced by a newer one, or older than half an hour.
         Who has a second factor sends its code as `otp`: 401 `second_factor_required` and `second_factor_invalid`.
@@ -96,7 +96,7 @@ class PasswordViewSet(DomainViewSet):
     def change(self, request: Request) -> HttpResponse:
         """Change the password. Ends every session, this one too. 422 `current_password_wrong`.
 
-        Who has no password yet leaves the current one out, and confirms by a fresh code (403 `step_up_required`).
+        Who has no password yet leaves the current one out, and confirms by a step-up code (403 `step_up_required`).
 
         429 `too_many_attempts` after five wrong ones in a quarter of an hour.
         """

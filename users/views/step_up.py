@@ -1,4 +1,4 @@
-"""HTTP of fresh codes for sensitive requests.
+"""HTTP of step-up codes for sensitive requests.
 
 No Idempotency-Key here: bodies may hold personal data, which is never stored.
 """

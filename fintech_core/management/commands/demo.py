@@ -179,7 +179,7 @@ class Demo:
     def log_in_by_text_message(self) -> None:
         """With a test number and the code that SMS_TEST_MODE gives it; `make run` switches that on.
 
-        A code works once: whoever loses the answer to it asks for another one.
+        A code works once: a client that loses the answer requests another one.
         """
         phone = f"+79999{secrets.randbelow(10**6):06}"
         client, code = Client(self.url), str(1 + int(phone[-1]) % 6) * 6
@@ -268,9 +268,9 @@ class Demo:
         self.step("Refusal 2: Ann sends more than she has", refusal)
         refusal = expect_refusal(self.post_transfer(ben, {**body, "amount": "1.00"}), 404, "not_found")
         self.step("Refusal 3: Ben spends from Ann's wallet", refusal)
-        nobody = {**body, "amount": "1.00", "destination_email": "nobody@demo.example"}
-        refusal = expect_refusal(self.post_transfer(ann, nobody), 422, "destination_unavailable")
-        self.step("Refusal 4: Ann pays somebody who isn't there", refusal)
+        unknown = {**body, "amount": "1.00", "destination_email": "unknown@demo.example"}
+        refusal = expect_refusal(self.post_transfer(ann, unknown), 422, "destination_unavailable")
+        self.step("Refusal 4: Ann pays an unknown address", refusal)
 
     def show(self, title: str, client: Client, wallet: str, expected: Decimal) -> None:
         table = Table("sequence", "kind", "direction", "amount", "balance after", title=title)

@@ -1,4 +1,4 @@
-"""`erase_user ID`: forget a person, as compliance does over the API; after a restore, whoever was erased since."""
+"""`erase_user ID`: erase a person, as compliance does over the API; after a restore, all erased since the backup."""
 
 import uuid
 from typing import Any

@@ -8,8 +8,8 @@ unique per owner for ever, and commits together with the row that says POSTED.
 Rules of what is refused:
 - insufficient funds, and failures of ours: again after an hour, three times at most and only on the same UTC day,
   then REFUSED; the schedule goes on with the next occurrence.
-- too much without a fresh code (`step_up_required`): again as soon as enough of what was sent before no longer counts,
-  three times at most, then REFUSED. Its owner gets a message the first time.
+- too much without a step-up code (`step_up_required`): again as soon as enough of what was sent before no longer
+  counts, three times at most, then REFUSED. Its owner gets a message the first time.
 - anything else is REFUSED at once, a frozen wallet included; three such in a row end the schedule as FAILED.
 - after downtime each missed occurrence is run once, the oldest first, but only the newest three: older ones are
   SKIPPED.
@@ -62,7 +62,7 @@ def reference_of(schedule_id: uuid.UUID, occurrence: int) -> str:
 def begin_run(*, schedule_id: uuid.UUID) -> ScheduledRun | None:
     """Claim a due schedule for LEASE and return its oldest unsettled occurrence, one attempt further.
 
-    None where it isn't due any more or somebody else has it.
+    None where it isn't due any more or another worker has it.
     """
     schedule = lock_transfer_schedule(schedule_id, skip_locked=True)
     now = clock.now()
@@ -106,7 +106,7 @@ def post_run(*, run: ScheduledRun) -> None:
             confirmed=schedule.confirmed,
         )
     except ledger.ReferenceExists:
-        # Nothing was written. If it is this very payment, it was made before; else somebody took the reference.
+        # Nothing was written. If it is this very payment, it was made before; else another payment uses the reference.
         transaction = _paid_before(schedule, current)
     transition(current, RunStatus.POSTED, RUN_TRANSITIONS)
     current.transaction, current.error_code, current.detail = transaction, "", ""

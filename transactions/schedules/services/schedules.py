@@ -85,7 +85,7 @@ def create_schedule(
     """Set up a transfer for later, from a wallet of the actor. All gates but that of the money are checked now, and all
     of them at every run.
 
-    A fresh code confirms all runs. Without one each run counts as an unconfirmed outflow, and the most that all
+    A step-up code confirms all runs. Without one each run counts as an unconfirmed outflow, and the most that all
     schedules without one pay within a day is checked now, so that they never exceed the threshold by themselves.
 
     Raises, what is said of the payer first: ValidationFailed (`start_at` not in the future or too far in it),
@@ -176,7 +176,7 @@ def cancel_schedule(*, actor: Actor, schedule_id: uuid.UUID, reason: str = "", n
         if not schedules_visible_to(actor).filter(pk=schedule_id).exists():
             raise NotFound
         if not reason:
-            message = "Cancelling somebody else's needs a reason."
+            message = "Cancelling another customer's schedule requires a reason."
             raise ValidationFailed([{"field": "reason", "code": "required", "message": message}])
     schedule = _locked(schedule_id)
     _cancel(actor, schedule, reason_of(reason, is_own=is_own))
@@ -286,7 +286,7 @@ def _parties(
         raise ledger.SameWallet
     if payee.wallet_id == payees.NOWHERE:
         raise payees.counted(actor=actor, refusal=payee.unavailable())
-    # Nobody adds another one to the source while they are counted: its lock is held.
+    # No other one can be added to the source while they are counted: its lock is held.
     wallets = lock_wallets([source.pk, payee.wallet_id])
     _refuse_payer(wallets[source.pk])
     if wallets[payee.wallet_id].status == WalletStatus.CLOSED:

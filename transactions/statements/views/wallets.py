@@ -141,7 +141,7 @@ class WalletStatementViewSet(_WalletReads):
         )
 
     def _trace(self, wallet: Wallet, asked: dict[str, Any]) -> None:
-        """Staff who take out somebody's statement leave a row, committed before the first byte."""
+        """An export by staff leaves an audit row, committed before the first byte."""
         if wallet.owner_id == self.actor.owner_id:
             return
         parameters = {"from": asked["start"].isoformat(), "to": asked["end"].isoformat(), "format": asked["format"]}

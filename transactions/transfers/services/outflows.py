@@ -1,4 +1,4 @@
-"""How much may leave an owner's wallets without a fresh code: less than settings.LARGE_TRANSFER_FROM in any 24 hours.
+"""How much may leave an owner's wallets without a step-up code: less than settings.LARGE_TRANSFER_FROM in any 24 hours.
 
 All ways out are counted together, whichever wallet, session or API key they use: transfers, batches, captures, runs of
 schedules and a forfeited remainder. Currencies are added up as shares of their thresholds. What was confirmed by a code
@@ -99,7 +99,7 @@ def locked(*, actor: Actor, currencies: Collection[str]) -> Outflow:
 
 
 def needs_code(*, actor: Actor, amounts: Collection[tuple[str, Decimal]]) -> bool:
-    """Whether sending this now would need a fresh code: for dry runs, without a lock and without a trace."""
+    """Whether sending this now would need a step-up code: for dry runs, without a lock and without a trace."""
     outflow = Outflow.of(actor=actor, currencies={currency for currency, _ in amounts})
     if outflow.owner_id is None:
         return False

@@ -168,7 +168,7 @@ def _plan(facts: _Facts, item: TransferItem, fee: Decimal, payee: Payee | None) 
 def schedule_for(
     schedules: Mapping[tuple[str, int | None], FeeSchedule], currency: str, level: int
 ) -> FeeSchedule | None:
-    """The schedule of the payer's own KYC level, else the one for everybody else, else none."""
+    """The schedule of the payer's KYC level, else the one for all other levels, else none."""
     return schedules.get((currency, level)) or schedules.get((currency, None))
 
 

@@ -29,7 +29,7 @@ STAFF = {
     "auditor": Role.AUDITOR,
 }
 CUSTOMERS = {"alice": ("Alice", "Archer"), "bob": ("Bob", "Baker")}
-# Domains that nobody can own (RFC 2606).
+# Reserved domains (RFC 2606).
 EMAILS = {name: f"{name}@fintech.example" for name in STAFF} | {name: f"{name}@customer.example" for name in CUSTOMERS}
 _ACTOR = Actor.system("command.load_demo")
 
