@@ -147,8 +147,8 @@ def test_a_text_message_without_an_answer_is_never_sent_again() -> None:
 
 
 def test_a_worker_that_dies_in_the_middle_resends_the_mail_and_not_the_text_message() -> None:
-    letter, text = queue_mail(), queue_sms()
-    for message in (letter, text):
+    email, text = queue_mail(), queue_sms()
+    for message in (email, text):
         unit_of_work(lambda message=message: delivery.prepare_message(message_id=message.pk, now=NOW))
 
     with at(NOW + timedelta(minutes=9)), mock.patch("messaging.services.delivery.enqueue") as enqueued:
@@ -156,7 +156,7 @@ def test_a_worker_that_dies_in_the_middle_resends_the_mail_and_not_the_text_mess
     with at(NOW + timedelta(minutes=10)):
         tasks.sweep_messages()
 
-    enqueued.assert_called_once_with("messaging.send_message", str(letter.pk))
+    enqueued.assert_called_once_with("messaging.send_message", str(email.pk))
     assert Message.objects.get(pk=text.pk).state == MessageState.UNKNOWN
 
 
