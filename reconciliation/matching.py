@@ -194,20 +194,29 @@ def _same_reference_other_amount(work: _Work, rules: Rules) -> None:
         entries = entries_by_name.get(name, [])
         if not entries:
             continue
-        if len(entries) == 1 and len({line.amount for line in lines}) == 1 and not _adds_up(lines, entries):
-            work.break_(_class_of_pair(lines[0], entries[0], rules), line=lines[0], entry=entries[0])
-            for line in lines[1:]:
-                work.break_(BreakClass.DUPLICATE, line=line)
-        elif _adds_up(lines, entries) and 1 in {len(lines), len(entries)}:
+        adds_up = _adds_up(lines, entries)
+        if len(entries) == 1 and len({line.amount for line in lines}) == 1 and not adds_up:
+            _break_pair_and_copies(work, lines, entries[0], rules)
+        elif adds_up and 1 in {len(lines), len(entries)}:
             rule = MatchRule.ONE_TO_MANY if len(lines) == 1 else MatchRule.MANY_TO_ONE
             if not work.barred.forbids(*lines, *entries):
                 work.match(rule, lines, entries)
         else:
-            for line in lines:
-                work.ambiguous[line.id] |= {entry.id for entry in entries}
-                work.break_(BreakClass.AMOUNT_MISMATCH, line=line)
-            for entry in entries:
-                work.ambiguous[entry.id] |= {line.id for line in lines}
+            _break_ambiguous(work, lines, entries)
+
+
+def _break_pair_and_copies(work: _Work, lines: Sequence[Item], entry: Item, rules: Rules) -> None:
+    work.break_(_class_of_pair(lines[0], entry, rules), line=lines[0], entry=entry)
+    for line in lines[1:]:
+        work.break_(BreakClass.DUPLICATE, line=line)
+
+
+def _break_ambiguous(work: _Work, lines: Sequence[Item], entries: Sequence[Item]) -> None:
+    for line in lines:
+        work.ambiguous[line.id] |= {entry.id for entry in entries}
+        work.break_(BreakClass.AMOUNT_MISMATCH, line=line)
+    for entry in entries:
+        work.ambiguous[entry.id] |= {line.id for line in lines}
 
 
 def _adds_up(lines: Sequence[Item], entries: Sequence[Item]) -> bool:

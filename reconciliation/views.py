@@ -18,26 +18,28 @@ from fintech_core.http.viewsets import DomainViewSet
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.step_up import StepUpAction
 from reconciliation import selectors, services
-from reconciliation.serializers import (
+from reconciliation.serializers.inputs import (
     AssignInput,
     BreakFilter,
-    BreakOutput,
     CoverageFilter,
-    CoverageOutput,
     ExternalAccountFilter,
     ExternalAccountInput,
+    LineFilter,
+    MatchFilter,
+    ProposalFilter,
+    ResolveInput,
+    StatementFilter,
+    StatementUpload,
+)
+from reconciliation.serializers.outputs import (
+    BreakOutput,
+    CoverageOutput,
     ExternalAccountOutput,
     ExternalStatementOutput,
     ImportOutput,
-    LineFilter,
-    MatchFilter,
     MatchOutput,
-    ProposalFilter,
     ProposalOutput,
-    ResolveInput,
-    StatementFilter,
     StatementLineOutput,
-    StatementUpload,
 )
 
 

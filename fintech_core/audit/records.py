@@ -72,17 +72,8 @@ def record_and_publish(
     else:
         insert_rows([row])
     if event_type is not None and payload is not None:
-        publish(
-            [
-                Event(
-                    type=event_type,
-                    entity_type=entity.entity_type,
-                    entity_id=entity.pk,
-                    owner_id=owner_id,
-                    payload=payload,
-                )
-            ]
-        )
+        kind, pk = entity.entity_type, entity.pk
+        publish([Event(type=event_type, entity_type=kind, entity_id=pk, owner_id=owner_id, payload=payload)])
 
 
 def reason_of(reason: str, *, is_own: bool) -> str:

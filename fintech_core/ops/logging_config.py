@@ -105,6 +105,22 @@ def _install_excepthooks() -> None:
         threading.excepthook = _log_unhandled_in_thread
 
 
+_LOGGERS: dict[str, dict[str, Any]] = {
+    # Django's own configuration came first: its handlers know nothing of redaction.
+    "django": {"handlers": [], "level": "INFO"},
+    "django.request": {"level": "ERROR", "filters": ["unhandled_only"]},
+    "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
+    # So did the server that loads this process.
+    "_granian": {"handlers": [], "level": "INFO", "propagate": True},
+    "granian.access": {"handlers": [], "level": "INFO", "propagate": True},
+    "httpx": {"level": "WARNING"},
+    "fontTools": {"level": "WARNING"},
+    "celery.app.trace": {"level": "WARNING"},
+    "celery.beat": {"level": "WARNING"},
+    "celery.worker.strategy": {"level": "WARNING"},
+}
+
+
 def configure(config: dict[str, str]) -> None:
     """Django's LOGGING_CONFIG callable. `config` is {"format": "json" | "console", "level": ...}."""
     shared: list[Any] = [
@@ -147,20 +163,7 @@ def configure(config: dict[str, str]) -> None:
             "filters": {"unhandled_only": {"()": UnhandledOnly}},
             "handlers": {"stderr": {"()": RedactingHandler, "formatter": "structlog"}},
             "root": {"handlers": ["stderr"], "level": config["level"]},
-            "loggers": {
-                # Django's own configuration came first: its handlers know nothing of redaction.
-                "django": {"handlers": [], "level": "INFO"},
-                "django.request": {"level": "ERROR", "filters": ["unhandled_only"]},
-                "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
-                # So did the server that loads this process.
-                "_granian": {"handlers": [], "level": "INFO", "propagate": True},
-                "granian.access": {"handlers": [], "level": "INFO", "propagate": True},
-                "httpx": {"level": "WARNING"},
-                "fontTools": {"level": "WARNING"},
-                "celery.app.trace": {"level": "WARNING"},
-                "celery.beat": {"level": "WARNING"},
-                "celery.worker.strategy": {"level": "WARNING"},
-            },
+            "loggers": _LOGGERS,
         }
     )
     _install_excepthooks()

@@ -83,23 +83,33 @@ def redact_value(value: Any, name: str = "", depth: int = 0) -> Any:
     if any(word in lowered for word in SECRET_WORDS):
         return BLANK
     if isinstance(value, str):
-        is_code = lowered in _CODE_NAMES and value.isdecimal() and len(value) >= 4
-        return BLANK if is_code else redact_text(value)
+        return _redact_named_text(value, lowered)
     if isinstance(value, int):
         # Only a card number is recognised without its surroundings.
         return redact_text(str(value)) if value >= 10**12 and _is_card(str(value)) else value
-    if isinstance(value, float | Decimal | uuid.UUID | dt.date | dt.time | dt.timedelta):
+    if isinstance(value, _HARMLESS):
         return value
     if depth >= _MAX_DEPTH:
         return "[too deep]"
+    return _redact_container(value, depth) if isinstance(value, _CONTAINERS) else redact_text(repr(value))
+
+
+_HARMLESS = (float, Decimal, uuid.UUID, dt.date, dt.time, dt.timedelta)
+_CONTAINERS = (Mapping, list, tuple, set, frozenset)
+
+
+def _redact_named_text(text: str, name: str) -> str:
+    is_code = name in _CODE_NAMES and text.isdecimal() and len(text) >= 4
+    return BLANK if is_code else redact_text(text)
+
+
+def _redact_container(value: Any, depth: int) -> Any:
     if isinstance(value, Mapping):
         return {
             redact_text(key) if isinstance(key, str) else key: redact_value(item, str(key), depth + 1)
             for key, item in value.items()
         }
-    if isinstance(value, list | tuple | set | frozenset):
-        return [redact_value(item, "", depth + 1) for item in value]
-    return redact_text(repr(value))
+    return [redact_value(item, "", depth + 1) for item in value]
 
 
 def _replace(match: re.Match[str]) -> str:

@@ -38,11 +38,7 @@ def add_payout_account(
     organization = locked_for(actor=actor, organization_id=organization_id, capability=Capability.PAYOUT_ACCOUNTS_WRITE)
     if actor.kind is not ActorKind.USER or actor.user_id is None:
         raise PermissionDenied("Only a person adds payout accounts.")
-    try:
-        checked = payout_details.check(method, details)
-    except payout_details.InvalidDetails as error:
-        refusal = {"field": f"details.{error.field}", "code": error.code, "message": str(error)}
-        raise ValidationFailed([refusal]) from error
+    checked = _checked(method, details)
     old = _open_account(organization.pk, replaces) if replaces is not None else None
     step_up.spend(actor=actor)
     if old is not None:
@@ -74,6 +70,14 @@ def add_payout_account(
         payload=facts,
     )
     return account
+
+
+def _checked(method: PayoutMethod, details: Mapping[str, str]) -> payout_details.Checked:
+    try:
+        return payout_details.check(method, details)
+    except payout_details.InvalidDetails as error:
+        refusal = {"field": f"details.{error.field}", "code": error.code, "message": str(error)}
+        raise ValidationFailed([refusal]) from error
 
 
 def archive_payout_account(*, actor: Actor, organization_id: uuid.UUID, account_id: uuid.UUID, now: datetime) -> None:

@@ -28,6 +28,7 @@ from payments.services.states import CLAIM_KIND, move_intent
 from transactions.ledger import engine as ledger
 from users.enums import KycGate
 from wallet.enums import WalletStatus
+from wallet.models import Wallet
 from wallet.services import add_claim, lock_own_wallet
 
 EXPIRY_JOB = "payments.expire_intents"
@@ -54,15 +55,7 @@ def create_intent(
         message = "This gateway is not offered here."
         raise ValidationFailed([{"field": "gateway", "code": "invalid_choice", "message": message}])
     wallet = lock_own_wallet(actor=actor, wallet_id=wallet_id)
-    if wallet.currency != currency:
-        raise ledger.CurrencyMismatch
-    if wallet.status == WalletStatus.CLOSED:
-        raise ledger.WalletClosed
-    if wallet.status == WalletStatus.FROZEN:
-        raise ledger.WalletFrozen
-    require_kyc(owner_id=wallet.owner_id, gate=KycGate.DEPOSIT)
-    if wallet.would_exceed_maximum(amount):
-        raise LimitExceeded("The wallet's balance would be above its maximum.")
+    _refuse_unpayable(wallet, amount, currency)
     now = clock.now()
     intent = PaymentIntent.objects.create(
         wallet=wallet,
@@ -88,6 +81,18 @@ def create_intent(
         },
     )
     return intent
+
+
+def _refuse_unpayable(wallet: Wallet, amount: Decimal, currency: str) -> None:
+    if wallet.currency != currency:
+        raise ledger.CurrencyMismatch
+    if wallet.status == WalletStatus.CLOSED:
+        raise ledger.WalletClosed
+    if wallet.status == WalletStatus.FROZEN:
+        raise ledger.WalletFrozen
+    require_kyc(owner_id=wallet.owner_id, gate=KycGate.DEPOSIT)
+    if wallet.would_exceed_maximum(amount):
+        raise LimitExceeded("The wallet's balance would be above its maximum.")
 
 
 def cancel_intent(*, actor: Actor, intent_id: uuid.UUID, reason: str = "", now: datetime) -> PaymentIntent:

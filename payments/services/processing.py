@@ -58,16 +58,16 @@ def process_event(*, actor: Actor, event_id: uuid.UUID, now: datetime) -> None:
         _finish(event, EventStatus.FAILED, now, "unknown_gateway")
         return
     try:
-        said = gateway.parse_event(bytes(event.body))
+        provider_event = gateway.parse_event(bytes(event.body))
     except UnreadableEvent:
         _finish(event, EventStatus.FAILED, now, UNREADABLE)
         return
-    if said.outcome is None:
+    if provider_event.outcome is None:
         _finish(event, EventStatus.IGNORED, now, "unknown_type")
-    elif said.outcome is Outcome.SUCCEEDED:
-        _succeeded(actor, event, said, now)
+    elif provider_event.outcome is Outcome.SUCCEEDED:
+        _succeeded(actor, event, provider_event, now)
     else:
-        _told(actor, event, said, now)
+        _apply_status_event(actor, event, provider_event, now)
 
 
 def record_failure(*, event_id: uuid.UUID, error: str, now: datetime) -> None:
@@ -88,23 +88,31 @@ def record_failure(*, event_id: uuid.UUID, error: str, now: datetime) -> None:
 # --- Success: book it -------------------------------------------------------------------------------------------------
 
 
-def _succeeded(actor: Actor, event: WebhookEvent, said: ProviderEvent, now: datetime) -> None:
-    if said.currency not in settings.CURRENCIES:
+def _succeeded(actor: Actor, event: WebhookEvent, provider_event: ProviderEvent, now: datetime) -> None:
+    if provider_event.currency not in settings.CURRENCIES:
         _defer(event, now, "unknown_currency")
         return
     try:
-        amount = money.parse_amount(said.amount, said.currency)
+        amount = money.parse_amount(provider_event.amount, provider_event.currency)
     except money.InvalidAmount:
         # The ledger can't hold what can't be read; an officer sees the event and its body.
         _finish(event, EventStatus.FAILED, now, "invalid_amount")
         return
-    intent = _intent_of(said)
+    intent = _intent_of(provider_event)
     # Asked under the intent's lock. Without an intent the unique rows decide: the loser runs again and sees this.
-    if is_booked(gateway=event.gateway, provider_payment_id=said.provider_payment_id):
+    if is_booked(gateway=event.gateway, provider_payment_id=provider_event.provider_payment_id):
         _finish(event, EventStatus.IGNORED, now, "already_booked")
         return
-    reason = _review_reason(intent, event.gateway, amount, said.currency)
-    payment = _book(actor, event.gateway, said, amount, intent, reason, now)
+    reason = _review_reason(intent, event.gateway, amount, provider_event.currency)
+    payment = _book(
+        actor=actor,
+        gateway=event.gateway,
+        provider_event=provider_event,
+        amount=amount,
+        intent=intent,
+        reason=reason,
+        now=now,
+    )
     if reason is not None:
         logger.error("payment_in_suspense", payment=str(payment.pk), reason=reason.value, webhook_event=str(event.pk))
     if intent is not None:
@@ -112,9 +120,9 @@ def _succeeded(actor: Actor, event: WebhookEvent, said: ProviderEvent, now: date
     _finish(event, EventStatus.PROCESSED, now)
 
 
-def _intent_of(said: ProviderEvent) -> PaymentIntent | None:
+def _intent_of(provider_event: ProviderEvent) -> PaymentIntent | None:
     try:
-        return lock_intent(uuid.UUID(said.client_reference))
+        return lock_intent(uuid.UUID(provider_event.client_reference))
     except ValueError:
         return None
 
@@ -143,9 +151,10 @@ def _review_reason(intent: PaymentIntent | None, gateway: str, amount: Decimal, 
 
 
 def _book(
+    *,
     actor: Actor,
     gateway: str,
-    said: ProviderEvent,
+    provider_event: ProviderEvent,
     amount: Decimal,
     intent: PaymentIntent | None,
     reason: ReviewReason | None,
@@ -153,16 +162,16 @@ def _book(
 ) -> IncomingPayment:
     """Post the money where it belongs and note that this payment of the provider is booked."""
     to_wallet = intent is not None and reason is None
-    target: ledger.Account = (
-        intent.wallet_id if intent is not None and to_wallet else ledger.SystemAccount("suspense", said.currency)
-    )
-    posted = _post(actor, gateway, said, amount, target, now)
+    target: ledger.Account = ledger.SystemAccount("suspense", provider_event.currency)
+    if intent is not None and to_wallet:
+        target = intent.wallet_id
+    posted = _post(actor, gateway, provider_event, amount, target, now)
     payment = IncomingPayment(
         gateway=gateway,
-        provider_payment_id=said.provider_payment_id,
+        provider_payment_id=provider_event.provider_payment_id,
         intent=intent,
         amount=amount,
-        currency=said.currency,
+        currency=provider_event.currency,
         destination=Destination.WALLET if to_wallet else Destination.SUSPENSE,
         review_reason=reason or "",
         transaction=posted,
@@ -175,7 +184,7 @@ def _book(
         payment,
         after={
             "destination": payment.destination,
-            "money": str(Money(amount, said.currency)),
+            "money": str(Money(amount, provider_event.currency)),
             "transaction": str(posted.pk),
             "intent": str(intent.pk) if intent is not None else None,
             "review_reason": payment.review_reason,
@@ -185,13 +194,13 @@ def _book(
 
 
 def _post(
-    actor: Actor, gateway: str, said: ProviderEvent, amount: Decimal, target: ledger.Account, now: datetime
+    actor: Actor, gateway: str, provider_event: ProviderEvent, amount: Decimal, target: ledger.Account, now: datetime
 ) -> Transaction:
-    source = ledger.SystemAccount(f"clearing:{gateway}", said.currency)
+    source = ledger.SystemAccount(f"clearing:{gateway}", provider_event.currency)
     posting = ledger.Posting(
         kind=TransactionKind.DEPOSIT,
-        legs=(ledger.Leg(source, target, amount, said.currency),),
-        reference=reference_of(gateway, said.provider_payment_id),
+        legs=(ledger.Leg(source, target, amount, provider_event.currency),),
+        reference=reference_of(gateway, provider_event.provider_payment_id),
         description=f"Payment by {gateway}",
     )
     try:
@@ -239,10 +248,10 @@ def reference_of(gateway: str, provider_payment_id: str) -> str:
 # --- Everything else --------------------------------------------------------------------------------------------------
 
 
-def _told(actor: Actor, event: WebhookEvent, said: ProviderEvent, now: datetime) -> None:
+def _apply_status_event(actor: Actor, event: WebhookEvent, provider_event: ProviderEvent, now: datetime) -> None:
     """A failure or "being processed": moves an intent of this gateway forward by the map, and never back."""
-    intent = _intent_of(said)
-    status = IntentStatus.FAILED if said.outcome is Outcome.FAILED else IntentStatus.PROCESSING
+    intent = _intent_of(provider_event)
+    status = IntentStatus.FAILED if provider_event.outcome is Outcome.FAILED else IntentStatus.PROCESSING
     if intent is None or intent.gateway != event.gateway:
         _finish(event, EventStatus.IGNORED, now, "unknown_intent")
     elif not may_transition(intent, status, TRANSITIONS):
@@ -256,7 +265,7 @@ def _told(actor: Actor, event: WebhookEvent, said: ProviderEvent, now: datetime)
             intent=intent,
             status=status,
             now=now,
-            provider_payment_id=said.provider_payment_id,
+            provider_payment_id=provider_event.provider_payment_id,
             failure_reason="declined" if status is IntentStatus.FAILED else "",
         )
         _finish(event, EventStatus.PROCESSED, now)

@@ -192,13 +192,15 @@ def _sides(broken: Broken) -> list[Item]:
 def _row(account: ReconciledAccount, broken: Broken, before: dict[uuid.UUID, Break], now: datetime) -> Break:
     continued = [before[side.id] for side in _sides(broken) if side.id in before]
     owner = next((row.owner_id for row in continued if row.owner_id is not None), None)
+    line_id, line_amount = _id_and_amount(broken.line)
+    entry_id, entry_amount = _id_and_amount(broken.entry)
     return Break(
         account=account,
         break_class=broken.break_class,
-        line_id=broken.line.id if broken.line else None,
-        entry_id=broken.entry.id if broken.entry else None,
-        line_amount=broken.line.amount if broken.line else None,
-        entry_amount=broken.entry.amount if broken.entry else None,
+        line_id=line_id,
+        entry_id=entry_id,
+        line_amount=line_amount,
+        entry_amount=entry_amount,
         difference=broken.difference,
         candidates=[str(candidate) for candidate in broken.candidates],
         status=BreakStatus.ASSIGNED if owner else BreakStatus.OPEN,
@@ -206,6 +208,10 @@ def _row(account: ReconciledAccount, broken: Broken, before: dict[uuid.UUID, Bre
         opened_at=min([row.opened_at for row in continued], default=now),
         created_at=now,
     )
+
+
+def _id_and_amount(side: Item | None) -> tuple[uuid.UUID, Decimal] | tuple[None, None]:
+    return (side.id, side.amount) if side is not None else (None, None)
 
 
 def _refresh_candidates(old: dict[Key, Break], wanted: dict[Key, Broken]) -> None:

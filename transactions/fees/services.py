@@ -54,16 +54,11 @@ def create_fee_schedule(
     now = clock.now()
     begins = valid_from or now
     if begins < now:
-        raise ValidationFailed(
-            [{"field": "valid_from", "code": "in_the_past", "message": "A schedule is never back-dated."}]
-        )
+        message = "A schedule is never back-dated."
+        raise ValidationFailed([{"field": "valid_from", "code": "in_the_past", "message": message}])
     if older is not None and older.valid_from < begins:
         _end(older, begins)
-    standing = fee_schedule_after(kind=kind, currency=currency, kyc_level=kyc_level, moment=begins)
-    if standing is not None:
-        if standing.ended_at is None and standing.valid_from < begins:
-            raise LostRace  # it was put back since we looked for an open one; the next try locks and ends it
-        raise FeeScheduleOverlaps(extensions={"fee_schedule": str(standing.pk)})
+    _refuse_overlap(kind, currency, kyc_level, begins)
     schedule = FeeSchedule(
         kind=kind,
         currency=currency,
@@ -87,6 +82,15 @@ def create_fee_schedule(
         reason=reason,
     )
     return schedule
+
+
+def _refuse_overlap(kind: str, currency: str, kyc_level: int | None, begins: datetime) -> None:
+    existing = fee_schedule_after(kind=kind, currency=currency, kyc_level=kyc_level, moment=begins)
+    if existing is None:
+        return
+    if existing.ended_at is None and existing.valid_from < begins:
+        raise LostRace  # it was put back since we looked for an open one; the next try locks and ends it
+    raise FeeScheduleOverlaps(extensions={"fee_schedule": str(existing.pk)})
 
 
 def end_fee_schedule(*, actor: Actor, schedule_id: uuid.UUID, reason: str) -> FeeSchedule:

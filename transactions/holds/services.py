@@ -10,7 +10,7 @@ them.
 """
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -173,10 +173,7 @@ def capture_hold(
     CaptureTooLarge, AmountTooLarge, WalletFrozen, InsufficientFunds (the fee is taken from what is available),
     DestinationUnavailable.
     """
-    actor.require(Capability.HOLDS_WRITE)
-    hold = holds_owned_by(actor).select_related("wallet").filter(pk=hold_id).first()
-    if hold is None:
-        raise NotFound
+    hold = _own_hold(actor, hold_id)
     if amount is not None:
         guards.require_decimals(amount, hold.currency)
     _refuse_unless_open(hold, clock.now())
@@ -265,10 +262,7 @@ def extend_hold(*, actor: Actor, hold_id: uuid.UUID, expires_in: timedelta) -> H
 
     Its owner may, on a frozen wallet too (nothing is debited). Raises NotFound, HoldNotActive, HoldExpiryOutOfRange.
     """
-    actor.require(Capability.HOLDS_WRITE)
-    seen = holds_owned_by(actor).select_related("wallet").filter(pk=hold_id).first()
-    if seen is None:
-        raise NotFound
+    seen = _own_hold(actor, hold_id)
     hold, now = _locked(seen)
     before, expires_at, latest = _state(hold), now + expires_in, hold.created_at + MAX_LIFE
     if not hold.expires_at < expires_at <= latest:
@@ -281,6 +275,14 @@ def extend_hold(*, actor: Actor, hold_id: uuid.UUID, expires_in: timedelta) -> H
     record_and_publish(
         actor, "hold.extended", hold, owner_id=seen.wallet.owner_id, before=before, after=facts, payload=facts
     )
+    return hold
+
+
+def _own_hold(actor: Actor, hold_id: uuid.UUID) -> Hold:
+    actor.require(Capability.HOLDS_WRITE)
+    hold = holds_owned_by(actor).select_related("wallet").filter(pk=hold_id).first()
+    if hold is None:
+        raise NotFound
     return hold
 
 
@@ -324,20 +326,31 @@ def _finish_due(hold_ids: Collection[uuid.UUID], now: datetime) -> int:
     """Expire and announce those of the holds that are over by their time; the caller has locked their wallets."""
     holds = lock_holds(hold_ids) if hold_ids else {}
     due = [hold for hold in holds.values() if hold.status == HoldStatus.ACTIVE and not hold.is_open(now)]
-    # Expired by the ledger, which announces nothing: the claim says that it is still to do.
-    left = [hold.pk for hold in holds.values() if hold.status == HoldStatus.EXPIRED]
-    claimed = set(Claim.objects.filter(kind=CLAIM_KIND, ref__in=left).values_list("ref", flat=True)) if left else set()
-    if due:
-        rows = Hold.objects.filter(pk__in=[hold.pk for hold in due])
-        rows.update(status=HoldStatus.EXPIRED, released=F("amount") - F("captured"))
-    for hold in due:
-        hold.status, hold.released = HoldStatus.EXPIRED, hold.amount - hold.captured
-    finished = due + [holds[pk] for pk in left if pk in claimed]
+    finished = [*due, *_expired_by_the_ledger(holds.values())]
+    _expire(due)
     if finished:
         remove_claims(kind=CLAIM_KIND, refs=[hold.pk for hold in finished])
         wired().available_changed({hold.wallet_id for hold in due}, now)
         _record_expiry(finished)
     return len(finished)
+
+
+def _expire(due: Sequence[Hold]) -> None:
+    if due:
+        rows = Hold.objects.filter(pk__in=[hold.pk for hold in due])
+        rows.update(status=HoldStatus.EXPIRED, released=F("amount") - F("captured"))
+    for hold in due:
+        hold.status, hold.released = HoldStatus.EXPIRED, hold.amount - hold.captured
+
+
+def _expired_by_the_ledger(holds: Iterable[Hold]) -> list[Hold]:
+    """The ledger publishes nothing when it expires a hold: the claim that is left says that it is still to do."""
+    expired = [hold for hold in holds if hold.status == HoldStatus.EXPIRED]
+    if not expired:
+        return []
+    left = Claim.objects.filter(kind=CLAIM_KIND, ref__in=[hold.pk for hold in expired]).values_list("ref", flat=True)
+    claimed = set(left)
+    return [hold for hold in expired if hold.pk in claimed]
 
 
 def _record_expiry(holds: Sequence[Hold]) -> None:

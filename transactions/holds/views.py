@@ -29,7 +29,7 @@ from transactions.ledger.serializers import TransactionOutput
 from transactions.ledger.views import reload_with_entries
 
 
-def read_back_hold(hold: Hold) -> Hold:
+def reload_hold(hold: Hold) -> Hold:
     """The hold with its captures, as the answer shows it."""
     return selectors.with_captures(Hold.objects.filter(pk=hold.pk)).get()
 
@@ -67,9 +67,7 @@ class HoldViewSet(DomainViewSet):
         if data.pop("dry_run", False):
             asked = {name: data[name] for name in ("wallet_id", "amount", "currency")}
             return self.dry_run(lambda: services.preview_hold(actor=self.actor, **asked), HoldSimulationOutput)
-        return self.write(
-            lambda: read_back_hold(services.create_hold(actor=self.actor, **data)), HoldOutput, status=201
-        )
+        return self.write(lambda: reload_hold(services.create_hold(actor=self.actor, **data)), HoldOutput, status=201)
 
     @endpoint(access=Capability.HOLDS_WRITE, key=IdempotencyKey.REQUIRED, step_up=confirmations.CAPTURE)
     @extend_schema(operation_id="holds_capture", request=CaptureHoldInput, responses={201: TransactionOutput})
@@ -103,4 +101,4 @@ class HoldViewSet(DomainViewSet):
     def _change(self, input_class: Any, service: Any) -> HttpResponse:
         data = self.validated(input_class)
         hold_id = self.get_object().pk
-        return self.write(lambda: read_back_hold(service(actor=self.actor, hold_id=hold_id, **data)), HoldOutput)
+        return self.write(lambda: reload_hold(service(actor=self.actor, hold_id=hold_id, **data)), HoldOutput)

@@ -301,13 +301,21 @@ def _move(books: _Books, leg: int, movement: Movement, direction: Direction, pro
     frozen = wallet.status == WalletStatus.FROZEN and not proposal.bypasses_freeze
     if frozen and (debit or books.freeze_blocks_credits):
         return Refused(Reason.WALLET_FROZEN, wallet.id)
-    change = -movement.amount if debit else movement.amount
-    balance = _EXACT.add(wallet.balance, change)
+    balance = _EXACT.add(wallet.balance, -movement.amount if debit else movement.amount)
     if abs(balance) >= BALANCE_LIMIT:
         return Refused(Reason.AMOUNT_TOO_LARGE, wallet.id)
-    if debit and wallet.floor is not None and _EXACT.subtract(balance, wallet.held) < wallet.floor:
-        return Refused(Reason.INSUFFICIENT_FUNDS, wallet.id)
-    if not debit and proposal.enforces_maximum and wallet.maximum is not None and balance > wallet.maximum:
-        return Refused(Reason.LIMIT_EXCEEDED, wallet.id)
+    reason = _debited_below(wallet, balance) if debit else _credited_above(wallet, balance, proposal)
+    if reason is not None:
+        return Refused(reason, wallet.id)
     books.changed[wallet.id] = replace(wallet, balance=balance, sequence=wallet.sequence + 1)
     return Draft(leg, wallet.id, direction, movement.amount, movement.currency, wallet.sequence + 1, balance)
+
+
+def _debited_below(wallet: Figures, balance: Decimal) -> Reason | None:
+    is_below = wallet.floor is not None and _EXACT.subtract(balance, wallet.held) < wallet.floor
+    return Reason.INSUFFICIENT_FUNDS if is_below else None
+
+
+def _credited_above(wallet: Figures, balance: Decimal, proposal: Proposal) -> Reason | None:
+    is_above = proposal.enforces_maximum and wallet.maximum is not None and balance > wallet.maximum
+    return Reason.LIMIT_EXCEEDED if is_above else None

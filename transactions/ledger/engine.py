@@ -13,7 +13,6 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F, Sum
 
 from fintech_core.db import clock, ids, prepared
 from fintech_core.db.work import LostRace, mark_posted
@@ -59,6 +58,7 @@ from transactions.ledger.postings import (
     WalletFrozen,
     error_of,
 )
+from transactions.ledger.selectors import unlocked_holds, unlocked_wallets
 from wallet.locks import lock_wallets_and_read_clock
 from wallet.models import Wallet
 
@@ -132,22 +132,11 @@ def preview(
     """
     now = clock.now()
     proposals = _resolve(postings)
-    wallets = {wallet.pk: wallet for wallet in Wallet.objects.filter(pk__in=_wallet_ids(proposals))}
-    due = (
-        Hold.objects.filter(wallet_id__in=wallets, status=HoldStatus.ACTIVE, expires_at__lte=now)
-        .values_list("wallet_id")
-        .annotate(due=Sum(F("amount") - F("captured") - F("released")))
-    )
-    for pk, amount in due:
-        wallets[pk].held -= amount
+    wallets = unlocked_wallets(_wallet_ids(proposals), now)
     for pk, (balance, held) in (after or {}).items():
         if pk in wallets:
             wallets[pk].balance, wallets[pk].held = balance, held
-    captures = [posting.capture.hold_id for posting in postings if posting.capture is not None]
-    holds = {hold.pk: hold for hold in Hold.objects.filter(pk__in=captures)} if captures else {}
-    for hold in holds.values():
-        if hold.status == HoldStatus.ACTIVE and hold.expires_at <= now:
-            hold.status = HoldStatus.EXPIRED
+    holds = unlocked_holds([posting.capture.hold_id for posting in postings if posting.capture is not None], now)
     decisions = _decide(postings, proposals, wallets, holds, atomic=atomic)
     figures = {wallet.pk: (wallet.balance, wallet.held) for wallet in wallets.values()}
     return [_preview(decision, proposal, figures) for decision, proposal in zip(decisions, proposals, strict=True)]

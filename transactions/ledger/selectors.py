@@ -1,17 +1,18 @@
 """Reads of the journal, scoped by who asks."""
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet, Sum
 
 from fintech_core.security.actors import Actor, ActorKind
 from fintech_core.security.capabilities import Capability
 from transactions.ledger.accounts import FEES
-from transactions.ledger.enums import Direction
-from transactions.ledger.models import LedgerEntry, Transaction
+from transactions.ledger.enums import Direction, HoldStatus
+from transactions.ledger.models import Hold, LedgerEntry, Transaction
 from wallet.models import Wallet
 from wallet.selectors import owned_by
 
@@ -102,3 +103,25 @@ def fee_paid(transaction: Transaction) -> Decimal:
         if entry.wallet.account_code == FEES and entry.direction == Direction.CREDIT
     )
     return sum(credited, Decimal(0))
+
+
+def unlocked_wallets(wallet_ids: Iterable[uuid.UUID], now: datetime) -> dict[uuid.UUID, Wallet]:
+    """For a preview: without a lock, and without what their due holds still reserve in the table."""
+    wallets = {wallet.pk: wallet for wallet in Wallet.objects.filter(pk__in=wallet_ids)}
+    due = (
+        Hold.objects.filter(wallet_id__in=wallets, status=HoldStatus.ACTIVE, expires_at__lte=now)
+        .values_list("wallet_id")
+        .annotate(due=Sum(F("amount") - F("captured") - F("released")))
+    )
+    for pk, amount in due:
+        wallets[pk].held -= amount
+    return wallets
+
+
+def unlocked_holds(hold_ids: Sequence[uuid.UUID], now: datetime) -> dict[uuid.UUID, Hold]:
+    """For a preview: without a lock; due ones are shown as expired."""
+    holds = {hold.pk: hold for hold in Hold.objects.filter(pk__in=hold_ids)} if hold_ids else {}
+    for hold in holds.values():
+        if hold.status == HoldStatus.ACTIVE and hold.expires_at <= now:
+            hold.status = HoldStatus.EXPIRED
+    return holds

@@ -107,7 +107,7 @@ def log_in_agent(*, actor: Actor, phone: str, code: str, otp: str = "", user_age
     sms_caps.confirmed(phone)
     if user is None:
         user = accounts.create_agent(actor=actor, phone=phone, now=clock.now())
-    return _open(actor, user, phone, otp, user_agent, ip)
+    return _open(actor=actor, user=user, contact=phone, otp=otp, user_agent=user_agent, ip=ip)
 
 
 def log_in_client(*, actor: Actor, email: str, code: str, otp: str = "", user_agent: str, ip: str) -> TokenPair:
@@ -126,7 +126,7 @@ def log_in_client(*, actor: Actor, email: str, code: str, otp: str = "", user_ag
     if not codes.consume(actor=actor, purpose=CodePurpose.CLIENT_LOG_IN, subject=subject, binding=b"", code=code):
         raise _refusal(actor, email)
     user = owner if owner is not None and owner.email_verified_at is not None else _prove(actor, owner, email)
-    return _open(actor, user, email, otp, user_agent, ip)
+    return _open(actor=actor, user=user, contact=email, otp=otp, user_agent=user_agent, ip=ip)
 
 
 def _prove(actor: Actor, unproved: User | None, email: str) -> User:
@@ -144,7 +144,7 @@ def _prove(actor: Actor, unproved: User | None, email: str) -> User:
     return user
 
 
-def _open(actor: Actor, user: User, contact: str, otp: str, user_agent: str, ip: str) -> TokenPair:
+def _open(*, actor: Actor, user: User, contact: str, otp: str, user_agent: str, ip: str) -> TokenPair:
     if not may_have_code(user):
         raise _refusal(actor, contact)
     return open_session(actor=actor, user=user, otp=otp, user_agent=user_agent, ip=ip)

@@ -82,7 +82,16 @@ def open_session(
     fresh = _locked(actor, user, address)
     now = clock.now()
     proof = second_factor.require(actor=actor, user=fresh, otp=otp)
-    session = _start(actor, fresh, SessionKind.API, address, user_agent, ip, proof, now)
+    session = _start(
+        actor=actor,
+        user=fresh,
+        kind=SessionKind.API,
+        address=address,
+        user_agent=user_agent,
+        ip=ip,
+        proof=proof,
+        now=now,
+    )
     return _issue(session, now)
 
 
@@ -95,7 +104,16 @@ def open_admin_session(
         raise lockout.refusal(actor=actor, error=InvalidCredentials(), address=address, user=user)
     now = clock.now()
     proof = second_factor.require(actor=actor, user=fresh, otp=otp)
-    return _start(actor, fresh, SessionKind.ADMIN, address, user_agent, ip, proof, now), proof
+    return _start(
+        actor=actor,
+        user=fresh,
+        kind=SessionKind.ADMIN,
+        address=address,
+        user_agent=user_agent,
+        ip=ip,
+        proof=proof,
+        now=now,
+    ), proof
 
 
 def authenticate_again(*, actor: Actor, user: User, password: str, otp: str) -> None:
@@ -151,6 +169,7 @@ def _too_short_alone(user: User) -> bool:
 
 
 def _start(
+    *,
     actor: Actor,
     user: User,
     kind: SessionKind,

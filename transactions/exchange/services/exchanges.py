@@ -65,12 +65,7 @@ def create_quote(
     """
     actor.require(Capability.EXCHANGE_WRITE)
     now = clock.now()
-    source = own_wallet(actor=actor, wallet_id=source_wallet)
-    destination = own_wallet(actor=actor, wallet_id=destination_wallet)
-    if source.currency != currency:
-        raise ledger.CurrencyMismatch
-    if source.pk == destination.pk:
-        raise ledger.SameWallet
+    source, destination = _own_wallets(actor, source_wallet, destination_wallet, currency)
     require_kyc(owner_id=source.owner_id, gate=KycGate.TRANSFER_OUT)
     assert actor.user_id is not None  # noqa: S101 - the source is the actor's
     rates = _rates(source, destination, now)
@@ -104,6 +99,16 @@ def create_quote(
         },
     )
     return quote
+
+
+def _own_wallets(actor: Actor, source_id: uuid.UUID, destination_id: uuid.UUID, currency: str) -> tuple[Wallet, Wallet]:
+    source = own_wallet(actor=actor, wallet_id=source_id)
+    destination = own_wallet(actor=actor, wallet_id=destination_id)
+    if source.currency != currency:
+        raise ledger.CurrencyMismatch
+    if source.pk == destination.pk:
+        raise ledger.SameWallet
+    return source, destination
 
 
 def execute_exchange(*, actor: Actor, quote_id: uuid.UUID) -> Transaction:

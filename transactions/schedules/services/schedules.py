@@ -96,9 +96,7 @@ def create_schedule(
     _refuse_start(start_at, now)
     if actor.user_id is None:
         raise NotFound("No such source wallet.")
-    outflow = outflows.locked(actor=actor, currencies=[currency])
-    a_day = amount * recurrence.most_in_a_day(frequency)
-    outflow.admit([(currency, a_day), *unconfirmed_schedules_of(actor)])
+    outflow = _admitted_outflow(actor, amount, currency, frequency)
     source, payee_wallet, payee = _parties(actor, source_wallet, destination, currency)
     schedule = TransferSchedule(
         owner_id=actor.user_id,
@@ -117,10 +115,14 @@ def create_schedule(
         created_at=now,
     )
     schedule.next_run_at = _first_run(rule_of(schedule))
-    schedule.save(force_insert=True)
-    add_claim(wallet=source, kind=CLAIM_KIND, ref=schedule.pk, now=now)
-    _record_creation(actor, schedule, payee_wallet)
+    _insert(actor, schedule, payee_wallet)
     return schedule
+
+
+def _insert(actor: Actor, schedule: TransferSchedule, payee: Wallet) -> None:
+    schedule.save(force_insert=True)
+    add_claim(wallet=schedule.source_wallet, kind=CLAIM_KIND, ref=schedule.pk, now=schedule.created_at)
+    _record_creation(actor, schedule, payee)
 
 
 def _record_creation(actor: Actor, schedule: TransferSchedule, payee: Wallet) -> None:
@@ -301,6 +303,15 @@ def _refuse_start(start_at: datetime, now: datetime) -> None:
     if start_at > now + MAX_AHEAD:
         message = "It starts within ten years."
         raise ValidationFailed([{"field": "start_at", "code": "too_far_ahead", "message": message}])
+
+
+def _admitted_outflow(actor: Actor, amount: Decimal, currency: str, frequency: Frequency) -> outflows.Outflow:
+    """What the schedule pays in a day at most, beside the other schedules without a fresh code. Raises
+    StepUpRequired."""
+    outflow = outflows.locked(actor=actor, currencies=[currency])
+    a_day = amount * recurrence.most_in_a_day(frequency)
+    outflow.admit([(currency, a_day), *unconfirmed_schedules_of(actor)])
+    return outflow
 
 
 def _first_run(rule: recurrence.Rule) -> datetime:

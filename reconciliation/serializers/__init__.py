@@ -1,0 +1,1 @@
+"""What routes take (inputs.py) and show (outputs.py)."""
