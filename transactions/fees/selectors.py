@@ -1,12 +1,38 @@
 """Reads of fee schedules."""
 
+import uuid
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db.models import F, Q, QuerySet
 
+from fintech_core.db import prepared
 from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
 from transactions.fees.models import FeeSchedule
+
+_IN_FORCE_AT = """
+    SELECT id FROM transactions_feeschedule
+    WHERE kind = %s AND currency = ANY(%s) AND valid_from <= %s AND (ended_at IS NULL OR ended_at > %s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What a fee was worked out from, every schedule in force for this kind and these currencies: a condition of the
+    posting (`postings.Condition`)."""
+
+    kind: str
+    currencies: frozenset[str]
+    schedules: frozenset[uuid.UUID]
+
+    def look_up(self, moment: datetime) -> prepared.Pending:
+        return prepared.Pending(_IN_FORCE_AT, [self.kind, sorted(self.currencies), moment, moment])
+
+    def is_met(self, rows: list[tuple[Any, ...]]) -> bool:
+        """No schedule began or ended since."""
+        return {pk for (pk,) in rows} == self.schedules
 
 
 def fee_schedules_visible_to(actor: Actor) -> QuerySet[FeeSchedule]:

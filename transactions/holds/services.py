@@ -216,7 +216,7 @@ def _post_capture(
         kind=kind,
         legs=(ledger.Leg(source.pk, target, capture.amount, hold.currency), *fee_legs),
         capture=capture,
-        prices=prices,
+        condition=prices,
     )
     return ledger.post([posting], actor=actor)[0]
 

@@ -43,6 +43,7 @@ from transactions.ledger.postings import (
     AmountTooLarge,
     BatchAborted,
     CaptureTooLarge,
+    Condition,
     CurrencyMismatch,
     HoldNotActive,
     InsufficientFunds,
@@ -50,7 +51,6 @@ from transactions.ledger.postings import (
     Outcome,
     Posting,
     Preview,
-    Prices,
     ReferenceExists,
     Refusal,
     SameWallet,
@@ -70,6 +70,7 @@ __all__ = [
     "BatchAborted",
     "Capture",
     "CaptureTooLarge",
+    "Condition",
     "CurrencyMismatch",
     "HoldNotActive",
     "InsufficientFunds",
@@ -77,7 +78,6 @@ __all__ = [
     "Outcome",
     "Posting",
     "Preview",
-    "Prices",
     "ReferenceExists",
     "Refusal",
     "SameWallet",
@@ -318,7 +318,7 @@ def _write(
     if hold_changes:
         journal.lower_holds(hold_changes)
     if transactions:
-        _insert(transactions, entries, prices={p.prices for p in postings if p.prices is not None}, now=now)
+        _insert(transactions, entries, {p.condition for p in postings if p.condition is not None}, now)
         wired().available_changed((entry.wallet_id for entry in entries if not wallets[entry.wallet_id].is_system), now)
         publish(events.events_of(transactions, entries, wallets))
     return outcomes
@@ -377,13 +377,13 @@ def _entry(
 
 
 def _insert(
-    transactions: list[Transaction], entries: list[NewEntry], *, prices: Collection[Prices], now: datetime
+    transactions: list[Transaction], entries: list[NewEntry], conditions: Collection[Condition], now: datetime
 ) -> None:
-    """Raises LostRace where a fee schedule began or ended since the fees were worked out, before the locks."""
+    """Raises LostRace where a condition isn't met any more: callers work postings out before the locks."""
     # Two wallets of one owner share no lock, so a reference may be taken meanwhile; the next try sees by whom.
     with prepared.one_round_trip():
         journal.insert_transactions(transactions)
         journal.insert_entries(entries)
-        found = [(p, journal.fee_schedules_at(now, kind=p.kind, currencies=p.currencies)) for p in prices]
-    if any({pk for (pk,) in pending.rows()} != p.schedules for p, pending in found):
+        found = [(condition, condition.look_up(now)) for condition in conditions]
+    if not all([condition.is_met(pending.rows()) for condition, pending in found]):
         raise LostRace

@@ -55,12 +55,6 @@ _INSERT_TRANSACTIONS = prepared.insert_statement("transactions_transaction", _TR
 _INSERT_ENTRIES = prepared.insert_statement("transactions_ledgerentry", _ENTRY_COLUMNS)
 
 
-_FEE_SCHEDULES_AT = """
-    SELECT id FROM transactions_feeschedule
-    WHERE kind = %s AND currency = ANY(%s) AND valid_from <= %s AND (ended_at IS NULL OR ended_at > %s)
-"""
-
-
 @dataclass(slots=True)
 class NewEntry:
     """An entry to be; `hash` is set last, as it covers the others. A batch has thousands of them, and a model instance
@@ -88,11 +82,6 @@ def insert_transactions(transactions: Sequence[Transaction]) -> None:
 
 def insert_entries(entries: Sequence[NewEntry]) -> None:
     prepared.execute(_INSERT_ENTRIES, [prepared.document(entries, _ENTRY_COLUMNS)])
-
-
-def fee_schedules_at(moment: datetime, *, kind: str, currencies: Collection[str]) -> prepared.Pending:
-    """The ids of the fee schedules in force at `moment`. Inside `prepared.one_round_trip()`."""
-    return prepared.Pending(_FEE_SCHEDULES_AT, [kind, sorted(currencies), moment, moment])
 
 
 def lower_holds(changes: Sequence[HoldChange]) -> None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
+from fintech_core.db import prepared
 from fintech_core.exceptions import AmountTooLarge, CurrencyMismatch, DomainError, LimitExceeded, NotFound
 from transactions.ledger.accounts import SystemAccount
 from transactions.ledger.decision import Capture, Draft, Reason, Refused
@@ -85,21 +86,22 @@ class Leg:
     currency: str
 
 
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """What a fee was worked out from: every fee schedule in force for this kind and these currencies."""
+class Condition(Protocol):
+    """What a posting was worked out from, and must still be so when it is written: hashable, compared by value."""
 
-    kind: TransactionKind
-    currencies: frozenset[str]
-    schedules: frozenset[uuid.UUID]
+    def look_up(self, moment: datetime) -> prepared.Pending:
+        """Inside the round trip that writes the entries."""
+
+    def is_met(self, rows: list[tuple[Any, ...]]) -> bool:
+        """By the rows that were looked up."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Posting:
     """One transaction to be. Customers' wallets are named by id, the system's by SystemAccount.
 
-    `capture` takes the money out of a hold on the source wallet of the first leg. `prices` must still be in force at
-    the moment that it is posted.
+    `capture` takes the money out of a hold on the source wallet of the first leg. `condition` must still be met
+    when it is written.
     """
 
     kind: TransactionKind
@@ -111,7 +113,7 @@ class Posting:
     reverses_id: uuid.UUID | None = None
     override_by: uuid.UUID | None = None
     capture: Capture | None = None
-    prices: Prices | None = None
+    condition: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)

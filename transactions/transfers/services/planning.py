@@ -17,6 +17,7 @@ from fintech_core.exceptions import DomainError, KycRequired, NotFound
 from fintech_core.security.actors import Actor
 from transactions.fees import calculation as fees
 from transactions.fees.models import FeeSchedule
+from transactions.fees.selectors import Prices
 from transactions.ledger import engine as ledger
 from transactions.ledger.accounts import FEES
 from transactions.ledger.enums import TransactionKind
@@ -65,7 +66,7 @@ class _Facts:
     sources: Mapping[uuid.UUID, Party]
     may_not_send: Mapping[uuid.UUID, KycRequired]
     schedules: Mapping[tuple[str, int | None], FeeSchedule]
-    prices: ledger.Prices
+    prices: Prices
 
 
 def plan_transfers(
@@ -172,11 +173,9 @@ def schedule_for(
     return schedules.get((currency, level)) or schedules.get((currency, None))
 
 
-def fee_legs_for(
-    *, kind: TransactionKind, source: Wallet, amount: Decimal
-) -> tuple[tuple[ledger.Leg, ...], ledger.Prices]:
+def fee_legs_for(*, kind: TransactionKind, source: Wallet, amount: Decimal) -> tuple[tuple[ledger.Leg, ...], Prices]:
     """The fee that `amount` out of `source` costs its owner now: one leg more of the same posting, or none; and what it
-    was worked out from, for the posting's `prices`."""
+    was worked out from, for the posting's `condition`."""
     parties, schedules = parties_and_fees(wallet_ids=[source.pk], kind=kind, currencies=[source.currency])
     schedule = schedule_for(schedules, source.currency, parties[source.pk].kyc_level)
     legs = _fee_legs(source.pk, fees.fee_of(schedule, amount), source.currency) if schedule is not None else ()
@@ -185,8 +184,8 @@ def fee_legs_for(
 
 def _prices(
     kind: TransactionKind, currencies: Iterable[str], schedules: Mapping[tuple[str, int | None], FeeSchedule]
-) -> ledger.Prices:
-    return ledger.Prices(kind, frozenset(currencies), frozenset(schedule.pk for schedule in schedules.values()))
+) -> Prices:
+    return Prices(kind, frozenset(currencies), frozenset(schedule.pk for schedule in schedules.values()))
 
 
 def largest_untransferable(wallet: Wallet) -> Decimal:
@@ -211,14 +210,12 @@ def _fee_legs(source: uuid.UUID, fee: Decimal, currency: str) -> tuple[ledger.Le
     return (ledger.Leg(source, ledger.SystemAccount(FEES, currency), fee, currency),) if fee else ()
 
 
-def _posting(
-    item: TransferItem, source: uuid.UUID, target: uuid.UUID, fee: Decimal, prices: ledger.Prices
-) -> ledger.Posting:
+def _posting(item: TransferItem, source: uuid.UUID, target: uuid.UUID, fee: Decimal, prices: Prices) -> ledger.Posting:
     return ledger.Posting(
         kind=TransactionKind.TRANSFER,
         legs=(ledger.Leg(source, target, item.amount, item.currency), *_fee_legs(source, fee, item.currency)),
         reference=item.reference,
         description=item.description,
         metadata=item.metadata,
-        prices=prices,
+        condition=prices,
     )
