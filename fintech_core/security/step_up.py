@@ -1,8 +1,11 @@
-"""Actions that need a step-up code: how a view declares them, and how the frame has the code checked.
+"""Step-up authentication: how a view declares an action that needs a step-up code, and how the frame has it checked.
 
 A sensitive action names a StepUpAction in its `@endpoint` (fintech_core.http.endpoints). The kernel knows no users: the
 functions that check a code and spend it are wired. What staff do to others is spent by the frame, so that rooms below
 `users` are covered as well; where owners need a code, the service knows whether, and spends it.
+
+The rest is in `users/services/step_up.py`: a challenge is begun, passed (through `users/log_in.py`, which counts the
+attempt first) and spent there.
 """
 
 import uuid

@@ -51,7 +51,7 @@ def act(browser: Browser, action: str, user: User, **answers: str) -> Any:
     return browser.post(USERS, body | answers, follow=True)
 
 
-# --- The way in -------------------------------------------------------------------------------------------------------
+# --- Log-in -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("strict")

@@ -1,4 +1,4 @@
-"""Ways in by code: /auth/agent/sms/*, /auth/client/email/*; and /auth/agency/login."""
+"""Log-in by code: /auth/agent/sms/*, /auth/client/email/*; and /auth/agency/login."""
 
 import re
 from collections import Counter
@@ -335,7 +335,7 @@ def test_the_worker_sends_within_the_codes_life_only(anonymous: Any) -> None:
     assert memory.outbox == []
 
 
-# --- The agency admins' way in ----------------------------------------------------------------------------------------
+# --- The agency admins' log-in ----------------------------------------------------------------------------------------
 
 
 def test_agency_admins_log_in_and_everybody_else_is_wrong(

@@ -44,7 +44,7 @@ class MeViewSet(DomainViewSet):
         """Change names or phone. A changed phone is unverified. Everything else here is not the caller's to set.
 
         To give up a verified phone asks for a step-up code (403 `step_up_required`), and for a verified address (409
-        `last_verified_contact`): an account always has a way in.
+        `last_verified_contact`): an account always has a log-in method.
         """
         changes = self.validated(ProfileInput)
         user_id = self.get_object().pk
