@@ -234,7 +234,7 @@ def test_twenty_transfers_around_the_threshold_cross_it_once(
     exact = watch(alice_client, alices, "available_below", "0.01")
     bobs = wallet_of(bob)
 
-    answers = race([post(alice, alices, bobs, "5.00") for _ in range(20)], workers=10)
+    answers = race(*(post(alice, alices, bobs, "5.00") for _ in range(20)), workers=10)
 
     assert statuses(answers) == {201: 20}
     assert crossings(low) == ["45.00"]
