@@ -88,6 +88,8 @@ def rich(alice: User, bob: User) -> Wallet:
         ({"percentage": "0.499999"}, "3.00", "0.02"),
         ({"percentage": "0"}, "9999999999999999.99", "0.00"),
         # Minimum and maximum, at the edge and beside it.
+        ({"percentage": "1", "minimum": "0.50"}, "10.00", "0.50"),
+        ({"percentage": "1", "minimum": "0.50"}, "49.00", "0.50"),
         ({"percentage": "1", "minimum": "0.50"}, "49.99", "0.50"),
         ({"percentage": "1", "minimum": "0.50"}, "50.00", "0.50"),
         ({"percentage": "1", "minimum": "0.50"}, "51.00", "0.51"),
@@ -529,7 +531,8 @@ def test_many_new_schedules_at_once_leave_one_open_and_none_overlapping(admin_us
 # --- Fees of captures -------------------------------------------------------------------------------------------------
 
 
-def set_capture_fee(admin: User, fixed: str) -> None:
+def set_capture_fee(admin: User, **parts: str) -> None:
+    decimals: dict[str, Any] = {name: Decimal(value) for name, value in parts.items()}
     unit_of_work(
         lambda: services.create_fee_schedule(
             actor=actor_for(admin),
@@ -537,7 +540,7 @@ def set_capture_fee(admin: User, fixed: str) -> None:
             currency="USD",
             kyc_level=None,
             reason=REASON,
-            fixed=Decimal(fixed),
+            **decimals,
         )
     )
 
@@ -557,7 +560,7 @@ def hold(client: Client, wallet: Wallet, amount: str, **more: Any) -> dict[str, 
 def test_a_capture_pays_its_fee_beside_the_hold(
     rich: Wallet, bob: User, admin_user: User, alice_client: Client
 ) -> None:
-    set_capture_fee(admin_user, "0.75")
+    set_capture_fee(admin_user, fixed="0.75")
 
     response = capture(alice_client, hold(alice_client, rich, "40.00", multi_capture=True), bob, amount="10.00")
 
@@ -568,10 +571,24 @@ def test_a_capture_pays_its_fee_beside_the_hold(
     assert (wallet_of(bob).balance, fees_earned()) == (Decimal("10.00"), Decimal("0.75"))
 
 
+def test_a_percentage_fee_of_a_capture_is_one_of_what_is_captured(
+    rich: Wallet, bob: User, admin_user: User, alice_client: Client
+) -> None:
+    set_capture_fee(admin_user, percentage="2.5")
+    held = hold(alice_client, rich, "60.00", multi_capture=True)
+
+    part = capture(alice_client, held, bob, amount="20.00")
+    rest = capture(alice_client, held, bob)
+
+    assert [(one.json()["amount"], one.json()["fee"]) for one in (part, rest)] == [("20.00", "0.50"), ("40.00", "1.00")]
+    rich.refresh_from_db()
+    assert (rich.balance, rich.held, fees_earned()) == (Decimal("38.50"), 0, Decimal("1.50"))
+
+
 def test_the_fee_of_a_capture_never_comes_out_of_other_holds(
     rich: Wallet, bob: User, admin_user: User, alice_client: Client
 ) -> None:
-    set_capture_fee(admin_user, "0.75")
+    set_capture_fee(admin_user, fixed="0.75")
     first, _ = hold(alice_client, rich, "40.00"), hold(alice_client, rich, "60.00")
 
     response = capture(alice_client, first, bob)
@@ -585,7 +602,7 @@ def test_the_fee_of_a_capture_never_comes_out_of_other_holds(
 def test_what_the_last_capture_releases_can_pay_its_fee(
     rich: Wallet, bob: User, admin_user: User, alice_client: Client
 ) -> None:
-    set_capture_fee(admin_user, "0.75")
+    set_capture_fee(admin_user, fixed="0.75")
 
     response = capture(alice_client, hold(alice_client, rich, "100.00"), bob, amount="99.25")
 
