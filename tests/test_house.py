@@ -286,6 +286,39 @@ def test_tasks_that_are_enqueued_by_name_exist() -> None:
     assert {(path, name) for path, name in enqueued if name not in registered} == set()
 
 
+# What answers one question in one place, and where.
+ASKED_IN_ONE_PLACE = {
+    "users_by_verified_phones": {"transactions/transfers/services/destinations.py"},
+    "may_receive": {"transactions/transfers/services/destinations.py"},
+    "entry_line": {"transactions/ledger/hashing.py", "transactions/seals/proofs.py"},
+    "entry_hash": {"transactions/ledger/engine.py", "transactions/seals/verification.py"},
+}
+
+
+def test_what_has_one_owner_is_asked_there() -> None:
+    found: dict[str, set[str]] = {name: set() for name in ASKED_IN_ONE_PLACE}
+    for path, tree in sources():
+        for _, name in calls(tree):
+            if name in found:
+                found[name].add(path)
+
+    assert found == ASKED_IN_ONE_PLACE
+
+
+def test_own_wallets_are_looked_up_by_the_wallets_services() -> None:
+    """`own_wallet` and `lock_own_wallet`, which say in one way that there is no such wallet."""
+    found = {
+        path
+        for path, tree in sources()
+        for node, name in calls(tree)
+        if name == "filter"
+        and any(keyword.arg == "pk" for keyword in node.keywords)
+        and "wallets_owned_by(" in ast.unparse(node.func)
+    }
+
+    assert found == {"wallet/services.py"}
+
+
 def test_the_reading_guide_of_the_ledger_names_every_module() -> None:
     package = ROOT / "transactions" / "ledger"
     guide = ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
