@@ -62,13 +62,14 @@ bench: dev ## Measure the ledger against hand-written SQL, as ratios (ARGS="--en
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: lint
-lint: dev ## Check format, rules, types, imports between rooms, migrations, and the committed API schema
+lint: dev ## Check format, rules, types, imports between rooms, migrations, the committed API schema, and the words
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(TOOLS) $(BIN)/mypy .
 	$(BIN)/lint-imports
 	$(TOOLS) $(BIN)/python -W "ignore:Got an error checking a consistent:RuntimeWarning" manage.py makemigrations --check --dry-run
 	$(TOOLS) $(BIN)/python -m devtools.schema check
+	$(BIN)/python -m devtools.words
 
 .PHONY: format
 format: dev ## Format the code and apply the safe fixes

@@ -19,7 +19,7 @@ RETURNS text LANGUAGE sql IMMUTABLE AS $$
         to_char(posted AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '', digest), 'UTF8')), 'hex')
 $$;
 
-CREATE FUNCTION @schema.told(wallet uuid, direction text, amount numeric, balance numeric, exponent int)
+CREATE FUNCTION @schema.described(wallet uuid, direction text, amount numeric, balance numeric, exponent int)
 RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
     SELECT jsonb_build_object('kind', 'TRANSFER', 'entries', jsonb_build_array(jsonb_build_object('wallet', wallet,
         'direction', direction, 'amount', round(amount, exponent)::text, 'currency', 'USD',
@@ -77,9 +77,9 @@ BEGIN
                 'source_wallet', source, 'destination_wallet', destination), '', '');
     INSERT INTO fintech_core_outboxevent (event_id, type, entity_type, entity_id, owner_id, payload)
         VALUES (uuidv7(), 'transaction.posted', 'transaction', tx, s.owner_user_id,
-                @schema.told(source, 'DEBIT', amount, s.balance - amount, s.exponent)),
+                @schema.described(source, 'DEBIT', amount, s.balance - amount, s.exponent)),
                (uuidv7(), 'transaction.posted', 'transaction', tx, d.owner_user_id,
-                @schema.told(destination, 'CREDIT', amount, d.balance + amount, d.exponent));
+                @schema.described(destination, 'CREDIT', amount, d.balance + amount, d.exponent));
     UPDATE fintech_core_idempotencyrecord SET status = 201, content_type = 'application/json',
         body = convert_to(format('{"id": "%s"}', tx), 'UTF8') WHERE id = claim;
     RETURN tx;
@@ -149,7 +149,7 @@ BEGIN
         FROM batch;
     INSERT INTO fintech_core_outboxevent (event_id, type, entity_type, entity_id, owner_id, payload)
         SELECT uuidv7(), 'transaction.posted', 'transaction', tx, owner,
-            @schema.told(wallet, direction, amount, balance, exponent)
+            @schema.described(wallet, direction, amount, balance, exponent)
         FROM drawn;
     UPDATE fintech_core_idempotencyrecord SET status = 200, content_type = 'application/json',
         body = convert_to((SELECT jsonb_agg(tx)::text FROM batch), 'UTF8') WHERE id = claim;

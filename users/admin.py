@@ -35,7 +35,7 @@ def _end_sessions(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datet
 
 
 def _revoke_key(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:
-    return services.revoke_somebodys_key(actor=actor, key_id=object_id, reason=reason, now=now)
+    return services.revoke_key_of_any_user(actor=actor, key_id=object_id, reason=reason, now=now)
 
 
 def _reset_second_factor(*, actor: Actor, object_id: uuid.UUID, reason: str, now: datetime) -> object:

@@ -25,7 +25,7 @@ from users.selectors import api_key_by_prefix
 from users.services.api_keys import note_use
 
 _SCHEME = "Api-Key"
-_NOBODYS_HASH = "0" * 64  # no secret has it; compared where there is no key, so that the work is the same
+_DUMMY_HASH = "0" * 64  # no secret has it; compared where there is no key, so that the work is the same
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -55,7 +55,7 @@ def _key_of(raw: bytes) -> ApiKey | None:
     """The key whose secret was shown."""
     prefix, _, secret = raw.decode("latin-1").partition(".")
     api_key = api_key_by_prefix(prefix) if prefix.isascii() and prefix.isprintable() else None
-    stored = api_key.secret_hash if api_key else _NOBODYS_HASH
+    stored = api_key.secret_hash if api_key else _DUMMY_HASH
     return api_key if hmac.compare_digest(stored, hash_token(secret)) else None
 
 

@@ -25,7 +25,7 @@ from fintech_core.security.actors import Actor, ActorKind
 
 T = TypeVar("T")
 RETENTION = timedelta(days=30)
-TWIN_WAIT = "2s"
+DUPLICATE_WAIT = "2s"
 _FINAL_REFUSAL = 422
 
 
@@ -127,14 +127,14 @@ _STORE = "UPDATE fintech_core_idempotencyrecord SET status = %s, content_type = 
 
 
 def _claim(actor: Actor, key: str, fingerprint: bytes) -> uuid.UUID | None:
-    """The id of the new claim, or None where the key is taken. Waits for a running twin, at most TWIN_WAIT."""
+    """The id of the new claim, or None where the key is taken. Waits for a duplicate, at most DUPLICATE_WAIT."""
     claim = ids.uuid7()
     principal: list[Any] = [actor.kind, actor.id, actor.organization_id or ids.NIL]
     lock_timeout = str(settings.DATABASE_TIMEOUTS[settings.PROCESS_ROLE][1])
     try:
         # The short wait holds for the claim alone, the process's own lock timeout for all that follows.
         with prepared.one_round_trip():
-            prepared.execute(_LOCK_TIMEOUT, [TWIN_WAIT])
+            prepared.execute(_LOCK_TIMEOUT, [DUPLICATE_WAIT])
             claimed = prepared.Pending(_CLAIM, [claim, *principal, key, fingerprint, actor.is_staff])
             prepared.execute(_LOCK_TIMEOUT, [lock_timeout])
     except OperationalError as error:

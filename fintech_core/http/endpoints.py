@@ -4,7 +4,7 @@
 `@extend_schema` and `@action`. All that depends on a declaration reads it from here: permissions, throttling, limits of
 bodies, Idempotency-Keys, step-up codes, the OpenAPI file and docs/access.md.
 
-An action without a declaration is open to nobody. So is one that a subclass overrides without declaring it again.
+An action without a declaration is open to no caller. So is one that a subclass overrides without declaring it again.
 """
 
 from collections.abc import Callable, Mapping

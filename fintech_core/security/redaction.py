@@ -2,7 +2,7 @@
 
 `redact_text` works on any text in one pass of one compiled pattern; UUIDs, timestamps and amounts come out unharmed.
 It is the last line of defence: such values must not be logged in the first place. Names of people and streets can't be
-told from other words; they are kept out of logs by not being put in.
+distinguished from other words; they are kept out of logs by not being put in.
 """
 
 import datetime as dt

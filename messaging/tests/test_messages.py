@@ -76,7 +76,7 @@ def test_a_text_message_is_sent_once_and_forgotten() -> None:
     settled = send(queued)
     send(queued)
 
-    assert memory.outbox == [(PHONE, "Something happened. (now) If it was not you, tell us at once.")]
+    assert memory.outbox == [(PHONE, "Something happened. (now) If it was not you, contact support at once.")]
     assert (settled.state, settled.recipient, settled.context) == ("sent", None, None)
 
 

@@ -19,5 +19,5 @@ def seal_ledger() -> None:
     try:
         seal = unit_of_work(lambda: services.seal_ledger(actor=actor, now=clock.now()))
     except services.SealedByAnother:
-        return  # the books are sealed, by whomever
+        return  # another process has sealed the books
     logger.info("ledger_sealed", seal=seal.number, leaves=seal.leaves, hash=bytes(seal.hash).hex())

@@ -85,7 +85,7 @@ class PendingParties:
 
 
 def pending_parties(wallet_ids: Collection[uuid.UUID]) -> PendingParties:
-    """The customers' wallets among these ids, whoever the owner. Inside `one_round_trip()`."""
+    """The customers' wallets among these ids, of any owner. Inside `one_round_trip()`."""
     return PendingParties(prepared.Pending(_PARTIES, [list(wallet_ids)]))
 
 
@@ -105,7 +105,7 @@ def wallets_paid_before(*, payers: Collection[uuid.UUID], payees: Collection[uui
 def parties_and_fees(
     *, wallet_ids: Collection[uuid.UUID], kind: str, currencies: Collection[str], along: Callable[[], object] = list
 ) -> tuple[dict[uuid.UUID, Party], Schedules]:
-    """Customers' wallets among these ids, whoever the owner, and the fee schedules for `kind` at this moment by
+    """Customers' wallets among these ids, of any owner, and the fee schedules for `kind` at this moment by
     currency and KYC level (None: every level without its own). Every transfer needs both, so they travel together,
     with what `along` makes `prepared.Pending`.
     """

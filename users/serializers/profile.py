@@ -16,7 +16,7 @@ class ProfileInput(StrictInput):
 
 
 class LogInMethodsInput(StrictInput):
-    """Which ways into the account the owner wants."""
+    """Which log-in methods the owner wants."""
 
     email_code = FlagField(help_text="Whether a mailed code opens a session.")
 

@@ -22,8 +22,8 @@ from users.services.api_keys import (
     TooManyApiKeys,
     create_api_key,
     revoke_api_key,
+    revoke_key_of_any_user,
     revoke_keys_of,
-    revoke_somebodys_key,
 )
 from users.services.codes import purge_codes
 from users.services.enrolment import (
@@ -111,8 +111,8 @@ __all__ = [
     "renew_recovery_codes",
     "reset_second_factor",
     "revoke_api_key",
+    "revoke_key_of_any_user",
     "revoke_keys_of",
-    "revoke_somebodys_key",
     "rotate_refresh_token",
     "set_customer_role",
     "set_kyc",

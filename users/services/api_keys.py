@@ -97,7 +97,7 @@ def revoke_api_key(*, actor: Actor, key_id: uuid.UUID) -> None:
     _revoke_one(actor, visible, "", now)
 
 
-def revoke_somebodys_key(*, actor: Actor, key_id: uuid.UUID, reason: str, now: datetime) -> ApiKey:
+def revoke_key_of_any_user(*, actor: Actor, key_id: uuid.UUID, reason: str, now: datetime) -> ApiKey:
     """End any key, by an administrator. Raises NotFound."""
     actor.require(Capability.USERS_MANAGE)
     return _revoke_one(actor, ApiKey.objects.filter(pk=key_id), reason, now)

@@ -122,7 +122,7 @@ def test_the_owner_is_told_of_a_key_that_is_made_and_of_one_that_is_revoked(
     alice_client.delete(f"{KEYS}/{made['id']}")
     actor = actor_for(admin_user)
     unit_of_work(
-        lambda: services.revoke_somebodys_key(actor=actor, key_id=other["id"], reason="leaked", now=timezone.now())
+        lambda: services.revoke_key_of_any_user(actor=actor, key_id=other["id"], reason="leaked", now=timezone.now())
     )
 
     rows = Message.objects.order_by("created_at", "id")

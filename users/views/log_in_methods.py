@@ -1,4 +1,4 @@
-"""HTTP of the ways into the caller's own account."""
+"""HTTP of the log-in methods of the caller's account."""
 
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema

@@ -306,7 +306,7 @@ def _refuse_start(start_at: datetime, now: datetime) -> None:
 
 
 def _admitted_outflow(actor: Actor, amount: Decimal, currency: str, frequency: Frequency) -> outflows.Outflow:
-    """What the schedule pays in a day at most, beside the other schedules without a fresh code. Raises
+    """What the schedule pays in a day at most, beside the other schedules without a step-up code. Raises
     StepUpRequired."""
     outflow = outflows.locked(actor=actor, currencies=[currency])
     a_day = amount * recurrence.most_in_a_day(frequency)

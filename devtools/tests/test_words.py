@@ -1,0 +1,31 @@
+"""The check of words: what it finds in names and in prose, and what it passes."""
+
+import pytest
+
+from devtools import words
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("# nobody reads it", ["nobody"]),
+        ("def told_twice() -> None:", ["told"]),
+        ("class TwinWait:", ["Twin"]),
+        ("user_erased_is_nobody", ["nobody"]),
+        ("Nobody's, WHOEVER it is", ["Nobody", "WHOEVER"]),
+        ("one way in; a fresh code", ["way in", "fresh code"]),
+        ("indeed, storytellers of intuition use a twine", []),
+        ("a way into the building", []),
+    ],
+)
+def test_words_of_the_list_are_found_in_names_and_prose(line: str, found: list[str]) -> None:
+    assert [word for word, _ in words.words_of(line)] == found
+
+
+def test_a_finding_names_place_and_remedy() -> None:
+    assert list(words.findings("docs/page.md", "one\na deed\n")) == ["docs/page.md:2: deed: write action, operation"]
+
+
+def test_what_is_allowed_in_a_file_is_allowed_nowhere_else() -> None:
+    assert list(words.findings("fintech_core/http/front/answers.py", "self._file.tell()")) == []
+    assert len(list(words.findings("fintech_core/http/front/pace.py", "self._file.tell()"))) == 1

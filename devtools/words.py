@@ -1,0 +1,90 @@
+"""Owns the list of words that the project doesn't use: `python -m devtools.words` names the places that do.
+
+Reads code, API texts, templates and documentation: names, comments and strings alike. docs/glossary.md has the terms to
+use instead. Tests and migrations are left out.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from devtools.places import CHECKOUT
+
+# Word → what to write instead.
+WORDS = {
+    r"deeds?": "action, operation",
+    r"nobod(?:y|ies)s?": "no user, no caller: who is meant",
+    r"somebod(?:y|ies)s?": "a user, another process: who is meant",
+    r"who(?:so|m)?ever": "the user who, any client that: who is meant",
+    r"told|tells?": "notify, report, record, publish, distinguish",
+    r"twins?": "concurrent duplicate",
+    r"fresh[ _]codes?": "step-up code",
+    r"ways?[ _]in": "log-in method",
+}
+_WORD = re.compile("|".join(f"(?P<w{number}>{word})" for number, word in enumerate(WORDS)), re.IGNORECASE)
+READ = {".py", ".md", ".sql", ".txt", ".html", ".yaml", ".yml", ".toml", ".example"}
+THIS = "devtools/words.py"
+# Path → what may stand there: names of other programs, and the list of the words itself.
+ALLOWED: dict[str, tuple[str, ...]] = {
+    "Makefile": ("nobody@127.0.0.1",),
+    "devtools/places.py": ('"nobody"',),  # the account of the operating system
+    "fintech_core/http/front/answers.py": ("_file.tell()",),
+    "organizations/models.py": ("payout_account_archived_by_somebody",),
+    "users/models/people.py": ("user_erased_is_nobody",),
+    "docs/glossary.md": (
+        "| deed |",
+        "| tell, told |",
+        "| nobody, somebody, whoever |",
+        "| the way in, to come in by |",
+        "| twin |",
+        "| fresh code |",
+    ),
+}
+
+
+def words_of(text: str) -> Iterator[tuple[str, str]]:
+    """The words of the list in a text, each with what to write instead."""
+    # A capital letter inside of a name begins a word: TwinWait → Twin Wait.
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
+    for found in _WORD.finditer(spaced):
+        before, behind = spaced[: found.start()][-1:], spaced[found.end() :][:1]
+        if not before.isalpha() and not behind.isalpha():
+            yield found[0], list(WORDS.values())[int((found.lastgroup or "w0")[1:])]
+
+
+def is_of_tests(path: str) -> bool:
+    return "tests" in path.split("/")[:-1] or path.endswith("conftest.py")
+
+
+def findings(path: str, text: str) -> Iterator[str]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        for allowed in ALLOWED.get(path, ()):
+            line = line.replace(allowed, "")
+        for word, instead in words_of(line):
+            yield f"{path}:{number}: {word}: write {instead}"
+
+
+def files() -> Iterator[Path]:
+    for top in sorted(CHECKOUT.iterdir()):
+        if top.is_dir() and not top.name.startswith("."):
+            yield from sorted(path for path in top.rglob("*") if path.suffix in READ)
+        elif top.is_file() and (top.suffix in READ - {".txt"} or top.name in {"Makefile", ".env.example"}):
+            yield top
+
+
+def main() -> int:
+    found = []
+    for path in files():
+        relative = path.relative_to(CHECKOUT).as_posix()
+        if relative != THIS and "/migrations/" not in relative and not is_of_tests(relative):
+            found += findings(relative, path.read_text(encoding="utf-8"))
+    for finding in found:
+        sys.stderr.write(f"{finding}\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
