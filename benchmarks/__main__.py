@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import growth
+from benchmarks import binding, growth
 from benchmarks.http import http_rate
 from benchmarks.measure import rate
 from benchmarks.stage import Stage, open_stage
@@ -118,9 +118,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--scale", type=int, default=1, help="how much longer each load runs")
     parser.add_argument("--entries", type=int, default=3_000_000, help="how far the journal grows; 0 skips it")
+    parser.add_argument("--binding", type=int, nargs="?", const=60, metavar="TURNS", help=binding.__doc__)
     options = parser.parse_args()
     console = Console()
     with open_stage() as stage:
+        if options.binding:
+            binding.compare(stage, options.binding, console)
+            return 0
         rows: list[Row] = []
         for part in (single, batches, hot):
             with console.status(f"measuring: {part.__name__}"):

@@ -7,7 +7,8 @@ import random
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
+from http import HTTPStatus
 from typing import Any
 
 People = list[tuple[uuid.UUID, uuid.UUID]]
@@ -129,6 +130,38 @@ def deposits(people: People, count: int, dice: random.Random, lane: int | None =
             legs=(ledger.Leg(ledger.SystemAccount("clearing:simulator", "USD", lane), wallet, AMOUNT, "USD"),),
         )
         unit_of_work(partial(ledger.post_one, posting, actor=actor))
+
+
+READERS = 20
+PATHS = ("/api/v1/wallets", "/api/v1/transactions?limit={limit}", "/api/v1/users/me")
+
+
+def reads(people: People, count: int, dice: random.Random, largest: int = 25) -> None:
+    """Requests of API clients that read, through the whole stack of Django in this process.
+
+    A page of another size is another statement: `largest` of 100 makes more of them than the driver keeps prepared.
+    """
+    client = _client()
+    for _ in range(count):
+        user, _ = dice.choice(people[:READERS])
+        path = dice.choice(PATHS).format(limit=dice.randint(25, largest))
+        answer = client.get(path, headers={"Authorization": f"Bearer {_token(user)}"})
+        if answer.status_code != HTTPStatus.OK:
+            raise RuntimeError(f"{path}: {answer.content!r}")
+
+
+@cache
+def _client() -> Any:
+    from django.test import Client
+
+    return Client()
+
+
+@cache
+def _token(user: uuid.UUID) -> str:
+    from benchmarks.people import access_token
+
+    return access_token(user)
 
 
 def _rival() -> Any:

@@ -166,7 +166,9 @@ def database_config(url: str, role: str) -> dict[str, Any]:
     options["application_name"] = f"fintech-core-{PROCESS_ROLE}"
     options.setdefault("connect_timeout", 3)
     options.setdefault("tcp_user_timeout", 5_000)  # a host that is gone without a word: no answer to a packet in 5 s
-    # Only fintech_core/db/prepared.py binds on the server; None keeps psycopg from preparing anything.
+    # Values travel apart from statements, which are parsed and planned once per connection (docs/performance.md). None
+    # keeps psycopg from preparing anything.
+    options["server_side_binding"] = True
     options["prepare_threshold"] = 1 if env.bool("DATABASE_PREPARED_STATEMENTS", default=True) else None
     config["ENGINE"] = "django.db.backends.postgresql"
     config["CONN_MAX_AGE"] = None

@@ -1,8 +1,8 @@
-"""Statements of the hot path: parsed and planned once per connection, their values bound by the server.
+"""Statements of the hot path, spelled out, and in few round trips.
 
-Django composes each statement's text with its values in it, so that the database parses and plans it anew. What every
-movement of money executes comes through here instead. One statement at a time, spelled out, its columns named: a plan
-that outlives a migration must not change its result. Behind PgBouncer this needs 1.21 (`max_prepared_statements`), or
+The ORM takes longer to compose a statement than the database to execute it. What every movement of money executes comes
+through here instead: one statement at a time, its columns named, since a plan that outlives a migration must not change
+its result. Like all statements they are prepared: behind PgBouncer this needs 1.21 (`max_prepared_statements`), or
 DATABASE_PREPARED_STATEMENTS=off.
 """
 
@@ -12,44 +12,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
-from types import SimpleNamespace
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-import psycopg
 from django.db import connection
-from django.db.backends.utils import CursorWrapper
 from django.db.models import Model
 
 M = TypeVar("M", bound=Model)
 Values = Sequence[Any] | Mapping[str, Any]
 
 
-class _LoggedCursor(psycopg.Cursor[Any]):
-    """Keeps the statement for Django's query log, which psycopg forgets once it is prepared."""
-
-    def execute(self, query: Any, params: Any = None, **options: Any) -> "_LoggedCursor":
-        super().execute(query, params, **options)
-        self._query = cast(Any, SimpleNamespace(query=query.encode()))
-        return self
-
-
-def _cursor() -> CursorWrapper:
-    """Like `connection.cursor()`: same transaction, same errors, seen by the same query log."""
-    connection.close_if_health_check_failed()
-    connection.ensure_connection()
-    if connection.queries_logged:
-        return connection.make_debug_cursor(cast(Any, _LoggedCursor(connection.connection)))
-    return connection.make_cursor(cast(Any, psycopg.Cursor(connection.connection)))
-
-
 def execute(statement: str, values: Values) -> None:
     """Execute a statement whose result isn't needed."""
-    _cursor().execute(statement, values)
+    connection.cursor().execute(statement, values)
 
 
 def rows(statement: str, values: Values) -> list[tuple[Any, ...]]:
     """Execute and return all rows."""
-    cursor = _cursor()
+    cursor = connection.cursor()
     cursor.execute(statement, values)
     return cursor.fetchall()
 
@@ -69,7 +48,7 @@ class Pending:
     """A SELECT inside `one_round_trip()`, whose rows are there afterwards."""
 
     def __init__(self, statement: str, values: Values) -> None:
-        self._cursor = _cursor()
+        self._cursor = connection.cursor()
         self._cursor.execute(statement, values)
 
     def rows(self) -> list[tuple[Any, ...]]:

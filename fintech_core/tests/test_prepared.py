@@ -66,7 +66,9 @@ def test_the_query_log_has_the_statements_also_once_they_are_prepared() -> None:
         for number in range(4):
             prepared.rows("SELECT %s::int AS logged", [number])
 
-    assert [query["sql"] for query in captured.captured_queries] == ["SELECT %s::int AS logged"] * 4
+    assert [query["sql"] for query in captured.captured_queries] == [
+        f"SELECT {number}::int AS logged" for number in range(4)
+    ]
 
 
 @pytest.mark.parametrize(
