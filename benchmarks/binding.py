@@ -20,7 +20,7 @@ from rich.table import Table
 from benchmarks.stage import Stage
 
 ALL, HOT_PATH, NONE = "server, all", "server, hot path", "client, all"
-# A load, how many transfers a turn has, and what more the load is told.
+# A load, how many transfers a turn has, and further options of the load.
 LOADS: tuple[tuple[str, int, dict[str, Any]], ...] = (
     ("service_transfers", 20, {}),
     ("service_batches", 300, {"size": 100}),
@@ -34,31 +34,31 @@ _spawn = multiprocessing.get_context("spawn")
 def compare(stage: Stage, turns: int, console: Console) -> None:
     """Print a table."""
     stage.stack.start("valkey")
-    workers = {way: _Worker(way, stage) for way in (ALL, HOT_PATH, NONE)}
+    workers = {mode: _Worker(mode, stage) for mode in (ALL, HOT_PATH, NONE)}
     columns = ("values bound by", "CPU here, ms", "CPU there, ms", "both", "ratio", "waited, ms")
     for load, count, options in LOADS:
-        spans: dict[str, list[tuple[float, float, float]]] = {way: [] for way in workers}
+        spans: dict[str, list[tuple[float, float, float]]] = {mode: [] for mode in workers}
         for turn in range(turns + WARM_UP):
-            for way, worker in workers.items():
+            for mode, worker in workers.items():
                 span = worker.run(load, count, turn, options)
                 if turn >= WARM_UP:
-                    spans[way].append(span)
+                    spans[mode].append(span)
         table = Table(*columns, title=f"{load} {options or ''}, {turns} turns of {count}")
         ours = statistics.median(here + there for here, there, _ in spans[ALL])
-        for way, of_way in spans.items():
-            both = statistics.median(here + there for here, there, _ in of_way)
-            values = [[1000 * value for value in column] for column in zip(*of_way, strict=True)]
+        for mode, of_mode in spans.items():
+            both = statistics.median(here + there for here, there, _ in of_mode)
+            values = [[1000 * value for value in column] for column in zip(*of_mode, strict=True)]
             shown = [f"{statistics.median(column):.2f} (≥ {min(column):.2f})" for column in values]
-            table.add_row(way, *shown[:2], f"{1000 * both:.2f}", f"{both / ours:.2f}", shown[2])
+            table.add_row(mode, *shown[:2], f"{1000 * both:.2f}", f"{both / ours:.2f}", shown[2])
         console.print(table)
     for worker in workers.values():
         worker.stop()
 
 
 class _Worker:
-    def __init__(self, way: str, stage: Stage) -> None:
+    def __init__(self, mode: str, stage: Stage) -> None:
         self._pipe, other = _spawn.Pipe()
-        self._process = _spawn.Process(target=_work, args=(way, stage.people, other))
+        self._process = _spawn.Process(target=_work, args=(mode, stage.people, other))
         self._process.start()
         other.close()  # where the process fails, `recv` does
 
@@ -88,19 +88,19 @@ class _BoundByTheServer:
         return self.make_cursor(psycopg.Cursor(self.connection))
 
 
-def _work(way: str, people: Any, pipe: Any) -> None:
+def _work(mode: str, people: Any, pipe: Any) -> None:
     os.environ |= {"DJANGO_SETTINGS_MODULE": "fintech_core.settings", "LOG_LEVEL": "WARNING"}
     import django
     from django.conf import settings
     from django.db import connection
 
-    settings.DATABASES["default"]["OPTIONS"]["server_side_binding"] = way == ALL
+    settings.DATABASES["default"]["OPTIONS"]["server_side_binding"] = mode == ALL
     django.setup()
     import psutil
 
     from fintech_core.db import prepared
 
-    if way == HOT_PATH:
+    if mode == HOT_PATH:
         prepared.connection = cast(Any, _BoundByTheServer())
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")

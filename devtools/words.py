@@ -76,7 +76,7 @@ def files() -> Iterator[Path]:
 
 
 def main() -> int:
-    found = []
+    found: list[str] = []
     for path in files():
         relative = path.relative_to(CHECKOUT).as_posix()
         if relative != THIS and "/migrations/" not in relative and not is_of_tests(relative):
