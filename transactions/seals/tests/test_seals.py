@@ -436,7 +436,7 @@ def test_the_command_says_when_another_sealed(db: None, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(tasks.services, "seal_ledger", lose)
 
-    with pytest.raises(CommandError, match="Another process has just made the seal"):
+    with pytest.raises(CommandError, match="Another process has just created the seal"):
         call_command("seal_ledger")
     tasks.seal_ledger()  # and beat thinks nothing of it
 
