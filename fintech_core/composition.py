@@ -20,7 +20,7 @@ from users import log_in
 from users.admin_auth import reauthentication
 from users.admin_auth.middleware import actor_of_request
 from users.locks import lock_living_user
-from users.selectors import holder_id_of_phone, is_familiar_to_phone
+from users.selectors import is_familiar_to_phone, user_id_by_phone
 from users.services import step_up
 from users.services.message_rules import RULES
 
@@ -35,7 +35,7 @@ WIRING = Wiring(
     lock_living_user=lock_living_user,
     lock_open_organization=lock_open_organization,
     message_rules={**RULES, "organization_invitation": MessageRule(content=invitation_content)},
-    holder_of_phone=holder_id_of_phone,
+    user_id_by_phone=user_id_by_phone,
     is_familiar_to_phone=is_familiar_to_phone,
     acting_in=acting_in,
     end_invitations_of=end_invitations_of,

@@ -80,7 +80,7 @@ class Wiring:
     message_rules: Mapping[str, MessageRule]
     """By template of a message: what it says, and whether it is sent at all. One without a rule is sent as queued."""
 
-    holder_of_phone: Callable[[str], uuid.UUID | None]
+    user_id_by_phone: Callable[[str], uuid.UUID | None]
     """Who has proved an E.164 number."""
 
     is_familiar_to_phone: Callable[[str, bytes], bool]

@@ -30,7 +30,7 @@ def process_webhook_event(event_id: str) -> None:
 
 @shared_task(name="payments.sweep_webhook_events")
 def sweep_webhook_events() -> None:
-    unit_of_work(lambda: services.wake_events(now=clock.now()))
+    unit_of_work(lambda: services.enqueue_due_events(now=clock.now()))
 
 
 @shared_task(name="payments.expire_intents")

@@ -587,7 +587,7 @@ PROVING = {
         "users/services/passwords.py",
         "users/services/sessions.py",
     },
-    "users.services.sessions.prove_password": {"users/log_in.py"},
+    "users.services.sessions.authenticate_password": {"users/log_in.py"},
     "users.services.sessions.open_session": {"users/log_in.py", "users/services/code_log_ins.py"},
     "users.services.sessions.open_admin_session": {"users/log_in.py"},
     "users.services.sessions.authenticate_again": {"users/log_in.py"},
@@ -595,7 +595,7 @@ PROVING = {
     "users.services.code_log_ins.log_in": {"users/log_in.py"},
     "users.services.code_log_ins.log_in_agent": set(),
     "users.services.code_log_ins.log_in_client": set(),
-    "users.services.passwords.owner_of_reset": {"users/log_in.py"},
+    "users.services.passwords.user_id_by_reset_token": {"users/log_in.py"},
     "users.services.passwords.confirm_reset": {"users/log_in.py"},
     "users.services.passwords.change_password": {"users/log_in.py"},
     "users.services.contacts.verify_email": {"users/log_in.py"},
@@ -612,7 +612,7 @@ PROVING = {
     },
 }
 # Evaluated without a count: the token of a reset has 256 random bits, and an address that is none belongs to no one.
-UNCOUNTED = {"users.services.passwords.owner_of_reset", "users.passwords.password_matches"}
+UNCOUNTED = {"users.services.passwords.user_id_by_reset_token", "users.passwords.password_matches"}
 COUNTS_FIRST = {"_counted", "_second_factor_counted"}
 
 

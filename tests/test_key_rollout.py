@@ -231,7 +231,7 @@ def test_a_newer_code_replaces_an_older_one_of_another_process(rings: Processes)
 def test_processes_count_a_networks_tries_together(rings: Processes, first: int, second: int) -> None:
     def take() -> None:
         network = crypto.keyed_digest("network", "192.0.2.1")
-        attempts.take(
+        attempts.consume(
             actor=replace(SYSTEM, network=network),
             guard=replace(lockout.PASSWORD, tries=4),
             subject=crypto.keyed_digest("test", "carol"),
@@ -252,7 +252,7 @@ def test_processes_count_a_networks_tries_together(rings: Processes, first: int,
 def test_processes_count_tries_together(rings: Processes, first: int, second: int) -> None:
     def take() -> None:
         subject = crypto.keyed_digest("test", "carol")
-        budgets.take(scope="test", subject=subject, limit=4, window=codes.WINDOW)
+        budgets.consume(scope="test", subject=subject, limit=4, window=codes.WINDOW)
 
     for stage in (first, second, first, second):
         rings.run_as(stage)

@@ -224,7 +224,7 @@ def what_is_open(world: World) -> dict[str, dict[str, bool]]:
     """By column: each thing, and whether it is still good."""
     waiting = StepUpChallenge.objects.filter(user=world.carol, spent_at__isnull=True)
     links = {
-        "reset link": passwords.owner_of_reset(token=world.reset_token) is not None,
+        "reset link": passwords.user_id_by_reset_token(token=world.reset_token) is not None,
         "enrolment": TotpDevice.objects.filter(user=world.carol, confirmed=False).exists(),
         "confirmation, passed": waiting.filter(passed_at__isnull=False).exists(),
         "confirmation, begun": waiting.filter(passed_at__isnull=True).exists(),
@@ -610,7 +610,7 @@ def test_a_reset_asked_for_before_and_mailed_after_a_change_is_not_mailed(world:
     tasks.send_message(str(newest_message("password_reset", "email").pk))
 
     assert [sent.to for sent in mail.outbox[before:]] == [[EMAIL]]
-    assert passwords.owner_of_reset(token=mailed_token()) == world.carol.pk
+    assert passwords.user_id_by_reset_token(token=mailed_token()) == world.carol.pk
 
 
 def test_a_revoked_invitation_is_not_mailed(world: World) -> None:

@@ -72,7 +72,7 @@ def _prove_password(actor: Actor, address: str, password: str, roles: Collection
     return unit_of_work_with_trace(
         _counted(
             lambda: lockout.count_try(actor=actor, address=address),
-            lambda: sessions.prove_password(actor=actor, email=address, password=password, roles=roles),
+            lambda: sessions.authenticate_password(actor=actor, email=address, password=password, roles=roles),
         )
     )
 
@@ -157,7 +157,7 @@ def authenticate_again(*, actor: Actor, user: User, password: str, otp: str) -> 
     subject = keyed_digest(REAUTHENTICATION, str(user.pk))
 
     def count() -> None:
-        budgets.take(
+        budgets.consume(
             scope=REAUTHENTICATION, subject=subject, limit=REAUTHENTICATION_TRIES, window=REAUTHENTICATION_WINDOW
         )
         second_factor.count_try(actor=actor, user_id=user.pk, otp=otp)
@@ -201,7 +201,7 @@ def reset_password(*, actor: Actor, token: str, password: str, otp: str = "") ->
 
     Raises TooManyAttempts; the use case raises what `passwords.confirm_reset` raises.
     """
-    user_id = unit_of_work(lambda: passwords.owner_of_reset(token=token))
+    user_id = unit_of_work(lambda: passwords.user_id_by_reset_token(token=token))
     return _second_factor_counted(
         actor, user_id, otp, lambda: passwords.confirm_reset(actor=actor, token=token, password=password, otp=otp)
     )

@@ -75,14 +75,14 @@ def is_familiar_to_phone(phone: str, network: bytes) -> bool:
     return known.filter(**indexed("user__phone", phone)).exists()
 
 
-def holder_of_phone(phone: str) -> User | None:
+def user_by_phone(phone: str) -> User | None:
     """Who has proved this E.164 number, active or not: the caller judges."""
     return User.objects.filter(**indexed("phone", phone), phone_verified_at__isnull=False).first()
 
 
-def holder_id_of_phone(phone: str) -> uuid.UUID | None:
+def user_id_by_phone(phone: str) -> uuid.UUID | None:
     """The id of who has proved this E.164 number, active or not."""
-    holder = holder_of_phone(phone)
+    holder = user_by_phone(phone)
     return holder.pk if holder else None
 
 

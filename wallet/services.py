@@ -51,10 +51,10 @@ class LimitsContradict(DomainError):
     title = "The maximum balance is below the minimum."
 
 
-class Keep(Enum):
-    """Says of an argument that the value stays, where None has a meaning."""
+class Unset(Enum):
+    """The default of an argument for which None is a value: it was not given, and the value stays."""
 
-    AS_IT_IS = "as it is"
+    UNSET = "unset"
 
 
 class WalletInUse(DomainError):
@@ -188,7 +188,7 @@ def set_wallet_policy(
     now: datetime,
     credit_limit: Decimal | None = None,
     minimum_balance: Decimal | None = None,
-    maximum_balance: Decimal | Keep | None = Keep.AS_IT_IS,
+    maximum_balance: Decimal | Unset | None = Unset.UNSET,
 ) -> Wallet:
     """Change what a customer's wallet may come down to (a credit limit or a minimum balance) and grow to.
 
@@ -204,7 +204,7 @@ def set_wallet_policy(
         raise wrong_state(wallet, TRANSITIONS)
     before = _policy(wallet)
     wallet.floor = _floor(wallet, credit_limit, minimum_balance)
-    if not isinstance(maximum_balance, Keep):
+    if not isinstance(maximum_balance, Unset):
         wallet.maximum_balance = maximum_balance
     if wallet.maximum_balance is not None and wallet.maximum_balance < wallet.floor:
         raise LimitsContradict

@@ -34,7 +34,7 @@ class _Places:
         self._made = 0
         self._of: Counter[UUID] = Counter()
 
-    def take(self, principal: UUID) -> "_Place":
+    def reserve(self, principal: UUID) -> "_Place":
         with self._lock:
             if self._made >= settings.WEB_EXPORTS or self._of[principal] >= settings.WEB_EXPORTS_OF_ONE:
                 raise ExportsBusy
@@ -42,7 +42,7 @@ class _Places:
             self._of[principal] += 1
         return _Place(self, principal)
 
-    def give_back(self, place: "_Place", *, made: bool, sent: bool) -> None:
+    def release(self, place: "_Place", *, made: bool, sent: bool) -> None:
         with self._lock:
             if made and not place.made:
                 place.made = True
@@ -58,7 +58,7 @@ _places = _Places()
 
 @dataclass(slots=True)
 class _Place:
-    """Given back in two steps, each once, by whichever thread."""
+    """Released in two steps, each once, by whichever thread."""
 
     places: _Places
     principal: UUID
@@ -66,10 +66,10 @@ class _Place:
     sent: bool = False
 
     def is_made(self) -> None:
-        self.places.give_back(self, made=True, sent=False)
+        self.places.release(self, made=True, sent=False)
 
     def is_sent(self) -> None:
-        self.places.give_back(self, made=True, sent=True)
+        self.places.release(self, made=True, sent=True)
 
 
 class _Stream:
@@ -111,7 +111,7 @@ def stream(
     `begin` runs once there is a place and may still refuse. Of a large answer the first part is on its way when the
     rest fails; then the connection breaks off, and every format shows by its end that it is complete.
     """
-    place = _places.take(principal)
+    place = _places.reserve(principal)
     try:
         chunks = begin()
     except BaseException:

@@ -18,7 +18,7 @@ from fintech_core.security import crypto
 NO_TIME = timedelta(0)
 PURGED_AT_ONCE = 5_000
 # A used-up counter is locked but not written: refusals leave no dead rows. The clock is read after that lock.
-_TAKE = """
+_CONSUME = """
     INSERT INTO fintech_core_attemptbudget AS budget (id, scope, subject, attempts, expires_at)
     VALUES (%(id)s, %(scope)s, %(subject)s, %(number)s, ledger_clock() + %(window)s)
     ON CONFLICT ON CONSTRAINT attempt_budget_once DO UPDATE SET
@@ -34,7 +34,7 @@ _TAKE = """
 """
 
 
-def take(
+def consume(
     *, scope: str, subject: bytes, limit: int, window: timedelta, lock_for: timedelta = NO_TIME, number: int = 1
 ) -> int:
     """Count a try of `limit` (at least 1) in a window that begins with the first try. Returns how many there are.
@@ -42,8 +42,8 @@ def take(
     `number` tries at once are counted all together or, where they don't all fit, not at all. Raises TooManyAttempts.
 
     `subject` is a keyed digest (32 bytes). The last allowed try makes the window last for another `lock_for` at least.
-    Run it in a unit of work of its own, committed before the try is evaluated. Who takes from several scopes in one
-    unit of work takes them in one order everywhere; a refusal undoes all of them.
+    Run it in a unit of work of its own, committed before the try is evaluated. A caller that consumes several scopes in
+    one unit of work does so in the same order everywhere; a refusal undoes all of them.
     """
     if limit < 1 or len(subject) != SUBJECT_LENGTH:
         raise ValueError("a limit of at least 1, and a digest of 32 bytes")
@@ -52,14 +52,14 @@ def take(
     window = max(window, lock_for) if number == limit else window
     limits = {"number": number, "limit": limit, "window": window, "lock_for": lock_for}
     # While keys rotate under each of them, so that processes with either ring count together; in one order.
-    taken = 0
+    consumed = 0
     for digest in sorted(crypto.under_any_key(subject)):
-        rows = prepared.rows(_TAKE, {"id": ids.uuid7(), "scope": scope, "subject": digest, **limits})
-        taken = max([taken, *(attempts for (attempts,) in rows)])
+        rows = prepared.rows(_CONSUME, {"id": ids.uuid7(), "scope": scope, "subject": digest, **limits})
+        consumed = max([consumed, *(attempts for (attempts,) in rows)])
         if not rows:
             end = AttemptBudget.objects.values_list("expires_at", flat=True).get(scope=scope, subject=digest)
             raise TooManyAttempts(max(1, math.ceil((end - clock.now()).total_seconds())))
-    return taken
+    return consumed
 
 
 _COUNT = """
@@ -98,12 +98,12 @@ def used(*, scope: str, subjects: Collection[bytes]) -> prepared.Pending:
 
 
 def is_used_up(*, scope: str, subject: bytes, limit: int) -> bool:
-    """Whether another try would be refused. For what is said to the user; the decision is `take`'s."""
+    """Whether another try would be refused. For the message to the user; the decision is `consume`'s."""
     counters = AttemptBudget.objects.filter(scope=scope, subject__in=crypto.under_any_key(subject))
     return counters.filter(expires_at__gt=DatabaseNow(), attempts__gte=limit).exists()
 
 
-def give_back(*, scope: str, subject: bytes) -> None:
+def refund(*, scope: str, subject: bytes) -> None:
     """Uncount one try: it succeeded, and only failures are meant to be counted."""
     for digest in sorted(crypto.under_any_key(subject)):
         prepared.execute(
@@ -121,7 +121,7 @@ def clear(*, scope: str, subject: bytes) -> None:
 def purge(*, now: datetime) -> int:
     """Delete counters whose window has ended, a bounded number of them. Returns how many."""
     over = AttemptBudget.objects.filter(expires_at__lte=now).order_by("expires_at", "id")
-    # Without those that are being taken from: a try locks several in its own order.
+    # Without those that are being consumed from: a try locks several in its own order.
     free = list(over.select_for_update(skip_locked=True).values_list("pk", flat=True)[:PURGED_AT_ONCE])
     AttemptBudget.objects.filter(pk__in=free).delete()
     return len(free)

@@ -191,7 +191,7 @@ def _count_without_cache(limit: Limit, subject: bytes, rate: tuple[int, int], we
     window = timedelta(seconds=seconds)
     try:
         unit_of_work(
-            lambda: budgets.take(
+            lambda: budgets.consume(
                 scope=f"rate_limit.{limit.name}", subject=subject, limit=most, window=window, number=weight
             )
         )

@@ -41,7 +41,7 @@ def take(
     try:
         with clock_at(NOW + after) if after else nullcontext():
             unit_of_work(
-                lambda: budgets.take(scope=scope, subject=subject, limit=limit, window=WINDOW, lock_for=lock_for)
+                lambda: budgets.consume(scope=scope, subject=subject, limit=limit, window=WINDOW, lock_for=lock_for)
             )
     except TooManyAttempts as error:
         return error.retry_after
@@ -115,11 +115,11 @@ def test_a_try_that_is_given_back_can_be_made_again_and_never_more_than_were_tak
     for _ in range(5):
         take()
 
-    unit_of_work(lambda: budgets.give_back(scope="codes", subject=ALICE))
+    unit_of_work(lambda: budgets.refund(scope="codes", subject=ALICE))
     assert [take(), take()] == [0, 900]
 
     for _ in range(7):
-        unit_of_work(lambda: budgets.give_back(scope="codes", subject=ALICE))
+        unit_of_work(lambda: budgets.refund(scope="codes", subject=ALICE))
     assert attempts() == [0]
 
 
@@ -129,7 +129,7 @@ def test_a_refusal_in_one_scope_takes_none_in_another_of_the_same_unit_of_work()
 
     def both() -> None:
         for scope in ("first", "second"):
-            budgets.take(scope=scope, subject=ALICE, limit=1, window=WINDOW)
+            budgets.consume(scope=scope, subject=ALICE, limit=1, window=WINDOW)
 
     with pytest.raises(TooManyAttempts):
         unit_of_work(both)
@@ -143,7 +143,7 @@ def test_the_refusal_is_429_with_retry_after() -> None:
         take()
 
     with pytest.raises(TooManyAttempts) as caught:
-        unit_of_work(lambda: budgets.take(scope="codes", subject=ALICE, limit=5, window=WINDOW))
+        unit_of_work(lambda: budgets.consume(scope="codes", subject=ALICE, limit=5, window=WINDOW))
     answer = response_of(caught.value)
 
     assert (answer.status_code, answer["Retry-After"]) == (429, "900")
@@ -173,9 +173,9 @@ def test_the_purge_deletes_what_has_ended() -> None:
 @rolled_back
 def test_a_refusal_is_undone_and_what_it_must_leave_behind_is_committed() -> None:
     def refuse() -> None:
-        budgets.take(scope="undone", subject=ALICE, limit=5, window=WINDOW)
+        budgets.consume(scope="undone", subject=ALICE, limit=5, window=WINDOW)
         refusal = NotFound()
-        refusal.trace = lambda: budgets.take(scope="trace", subject=ALICE, limit=5, window=WINDOW)
+        refusal.trace = lambda: budgets.consume(scope="trace", subject=ALICE, limit=5, window=WINDOW)
         raise refusal
 
     with pytest.raises(NotFound):

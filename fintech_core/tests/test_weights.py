@@ -83,7 +83,7 @@ def test_without_the_cache_it_weighs_in_the_database(settings: Any) -> None:
 
 def test_more_than_a_budget_has_is_refused_without_being_written() -> None:
     with pytest.raises(TooManyAttempts) as refused:
-        unit_of_work(lambda: budgets.take(scope="things", subject=SUBJECT, limit=5, window=HOUR, number=6))
+        unit_of_work(lambda: budgets.consume(scope="things", subject=SUBJECT, limit=5, window=HOUR, number=6))
 
     assert (refused.value.retry_after, AttemptBudget.objects.count()) == (3600, 0)
 
@@ -92,7 +92,7 @@ def test_more_than_a_budget_has_is_refused_without_being_written() -> None:
 def test_several_at_once_fit_whole_or_not_at_all() -> None:
     def take(_: int) -> str:
         try:
-            unit_of_work(lambda: budgets.take(scope="things", subject=SUBJECT, limit=10, window=HOUR, number=3))
+            unit_of_work(lambda: budgets.consume(scope="things", subject=SUBJECT, limit=10, window=HOUR, number=3))
         except TooManyAttempts:
             return "refused"
         finally:

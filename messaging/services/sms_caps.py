@@ -89,7 +89,7 @@ def demand_served(phone: str, *, network: bytes = b"") -> None:
     if is_served(phone):
         return
     familiar = wired().is_familiar_to_phone(phone, network)
-    is_held = wired().holder_of_phone(phone) is not None
+    is_held = wired().user_id_by_phone(phone) is not None
     if not familiar:
         _log_country(phone, is_held=is_held)
         raise CountryNotServed
@@ -124,15 +124,15 @@ def refusal_of(message: Message) -> SmsRefusal | None:
         return None  # nothing goes out
     owner, caps = _owner_and_caps(message)
     if owner is None and not is_served(phone):
-        _log_country(phone, is_held=wired().holder_of_phone(phone) is not None)
+        _log_country(phone, is_held=wired().user_id_by_phone(phone) is not None)
         return SmsRefusal.COUNTRY
     taken: list[Cap] = []
     for cap in caps:
         try:
-            budgets.take(scope=cap.scope, subject=cap.subject, limit=cap.limit, window=cap.window)
+            budgets.consume(scope=cap.scope, subject=cap.subject, limit=cap.limit, window=cap.window)
         except TooManyAttempts:
             for counted in taken:
-                budgets.give_back(scope=counted.scope, subject=counted.subject)
+                budgets.refund(scope=counted.scope, subject=counted.subject)
             _raise_alarm(cap)
             return cap.refusal
         taken.append(cap)
@@ -145,20 +145,20 @@ def not_sent(message: Message) -> None:
     phone = message.recipient or ""
     if test_code(phone) is None:
         for cap in _owner_and_caps(message)[1]:
-            budgets.give_back(scope=cap.scope, subject=cap.subject)
-        budgets.give_back(scope=UNCONFIRMED, subject=_prefix_digest(phone))
+            budgets.refund(scope=cap.scope, subject=cap.subject)
+        budgets.refund(scope=UNCONFIRMED, subject=_prefix_digest(phone))
 
 
 def confirmed(phone: str) -> None:
     """A code that went to the number came back: its prefix isn't pumped by it."""
-    budgets.give_back(scope=UNCONFIRMED, subject=_prefix_digest(phone))
+    budgets.refund(scope=UNCONFIRMED, subject=_prefix_digest(phone))
 
 
 def _owner_and_caps(message: Message) -> tuple[uuid.UUID | None, list[Cap]]:
     """Whose share the message is counted in (None: everyone else's), and its caps in the order they are taken in."""
     phone = message.recipient or ""
     origin = json.loads(message.context or "{}").get(ORIGIN)
-    holder = wired().holder_of_phone(phone)
+    holder = wired().user_id_by_phone(phone)
     if origin == _TO_OWNER:
         return holder, list(_caps_of_owner(holder, _TO_OWNER)) if holder else []  # without one nothing is sent
     network, wide_network = (
@@ -204,7 +204,7 @@ def _count_unconfirmed(phone: str) -> None:
     """Many messages of which few are answered are what pumping looks like below the caps: raise the alarm, and send."""
     limit = settings.SMS_UNCONFIRMED_ALARM
     try:
-        budgets.take(scope=UNCONFIRMED, subject=_prefix_digest(phone), limit=limit, window=HOUR)
+        budgets.consume(scope=UNCONFIRMED, subject=_prefix_digest(phone), limit=limit, window=HOUR)
     except TooManyAttempts:
         _alarm_once("unconfirmed", "", _prefix(phone), HOUR, limit)
 
@@ -217,7 +217,7 @@ def _alarm_once(name: str, share: str, prefix: str, window: timedelta, limit: in
     """Once in the cap's window: a flood of refusals isn't a flood of alarms."""
     subject = keyed_digest(_ALARM, f"{share}:{prefix}")
     try:
-        budgets.take(scope=f"{_ALARM}.{name}", subject=subject, limit=1, window=window)
+        budgets.consume(scope=f"{_ALARM}.{name}", subject=subject, limit=1, window=window)
     except TooManyAttempts:
         return
     logger.error("sms_cap_reached", cap=name, share=share, prefix=prefix, limit=limit)

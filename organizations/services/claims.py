@@ -89,7 +89,7 @@ def _contest(actor: Actor, organization: Organization, holder: Organization) -> 
     if actor.user_id is None:
         raise NotFound
     current = lock_organization(organization.pk)
-    budgets.take(scope=_CONTESTS, subject=_digest(_CONTESTS, actor.user_id), limit=CONTESTS_PER_DAY, window=DAY)
+    budgets.consume(scope=_CONTESTS, subject=_digest(_CONTESTS, actor.user_id), limit=CONTESTS_PER_DAY, window=DAY)
     is_same = (current.country, current.tax_number) == (organization.country, organization.tax_number)
     if is_same and current.closed_at is None and current.kyb_status in KYB_OPEN:
         current.contested_at = clock.now()

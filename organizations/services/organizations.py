@@ -43,7 +43,7 @@ def create_organization(*, actor: Actor, legal_name: str, country: str, tax_numb
     if OrganizationMember.objects.filter(user_id=actor.user_id).count() >= MAX_MEMBERSHIPS:
         raise TooManyInOrganization(f"A person is a member of at most {MAX_MEMBERSHIPS} organizations.")
     founder = keyed_digest("organization_founder", str(actor.user_id))
-    budgets.take(scope="organizations.founded", subject=founder, limit=FOUNDED_PER_DAY, window=timedelta(days=1))
+    budgets.consume(scope="organizations.founded", subject=founder, limit=FOUNDED_PER_DAY, window=timedelta(days=1))
     OrganizationMember.objects.create(
         organization=organization, user_id=actor.user_id, role=MemberRole.ADMIN, created_at=now
     )

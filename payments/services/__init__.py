@@ -17,7 +17,7 @@ from payments.services.simulator import (
     record_delivery,
     wake_deliveries,
 )
-from payments.services.webhooks import authenticate_webhook, store_webhook, wake_events
+from payments.services.webhooks import authenticate_webhook, enqueue_due_events, store_webhook
 
 __all__ = [
     "authenticate_webhook",
@@ -25,6 +25,7 @@ __all__ = [
     "claim_delivery",
     "create_intent",
     "decide_payment",
+    "enqueue_due_events",
     "erase_return_addresses",
     "expire_due_intents",
     "post_delivery",
@@ -37,5 +38,4 @@ __all__ = [
     "simulate_payment",
     "store_webhook",
     "wake_deliveries",
-    "wake_events",
 ]

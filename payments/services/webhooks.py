@@ -58,7 +58,7 @@ def store_webhook(*, event: WebhookEvent) -> bool:
     return True
 
 
-def wake_events(*, now: datetime) -> int:
+def enqueue_due_events(*, now: datetime) -> int:
     """Enqueue what is due: retries, deferred events, and what a dead broker or worker left behind."""
     due = lock_due_events(now=now, limit=_SWEEP_LIMIT)
     # The lease keeps a slow queue from being filled with the same events at every tick.

@@ -215,7 +215,7 @@ def test_two_sweeps_at_once_wake_an_event_once(alice: User, monkeypatch: pytest.
     moment = timezone.now() + timedelta(seconds=60)
     monkeypatch.setattr("fintech_core.outbox.queue.current_app.send_task", lambda name, args: sent.append(args))
 
-    counts = race(*[lambda: unit_of_work(lambda: services.wake_events(now=moment))] * 6)
+    counts = race(*[lambda: unit_of_work(lambda: services.enqueue_due_events(now=moment))] * 6)
 
     assert sorted(counts) == [0, 0, 0, 0, 0, 1]
     assert len(sent) == 1

@@ -78,7 +78,7 @@ class Guard:
     by_network: bool = True
 
 
-def take(
+def consume(
     *,
     actor: Actor,
     guard: Guard,
@@ -95,9 +95,9 @@ def take(
     try:
         for scope, digest, factor in _places(guard, actor, subject, standing):
             limit = guard.tries * factor
-            budgets.take(scope=scope, subject=digest, limit=limit, window=guard.window, lock_for=guard.lock_for)
+            budgets.consume(scope=scope, subject=digest, limit=limit, window=guard.window, lock_for=guard.lock_for)
         for scope, digest, most in _of_the_day(guard, actor, subject, standing):
-            used_up |= budgets.take(scope=scope, subject=digest, limit=most, window=DAY) >= most
+            used_up |= budgets.consume(scope=scope, subject=digest, limit=most, window=DAY) >= most
     except TooManyAttempts:
         logger.warning("attempts_locked", guard=guard.here, subject=subject.hex()[: client_address.LOGGED_DIGITS])
         raise
@@ -108,13 +108,13 @@ def take(
 def forgive(*, actor: Actor, guard: Guard, subject: bytes, standing: Standing) -> None:
     """The try was right: it isn't one of the day's failures. Those of the network go on counting."""
     for scope, digest, _ in _of_the_day(guard, actor, subject, standing):
-        budgets.give_back(scope=scope, subject=digest)
+        budgets.refund(scope=scope, subject=digest)
 
 
 def forgive_here(*, actor: Actor, guard: Guard, subject: bytes, standing: Standing) -> None:
     """Take back the try in its network, too: for who is right many times in a row."""
     for scope, digest, _ in _places(guard, actor, subject, standing):
-        budgets.give_back(scope=scope, subject=digest)
+        budgets.refund(scope=scope, subject=digest)
 
 
 def clear_here(*, actor: Actor, guard: Guard, subject: bytes, standing: Standing) -> None:
@@ -122,7 +122,7 @@ def clear_here(*, actor: Actor, guard: Guard, subject: bytes, standing: Standing
     (scope, digest, _), *wide = _places(guard, actor, subject, standing)
     budgets.clear(scope=scope, subject=digest)
     for wide_scope, wide_digest, _ in wide:
-        budgets.give_back(scope=wide_scope, subject=wide_digest)
+        budgets.refund(scope=wide_scope, subject=wide_digest)
 
 
 def _places(guard: Guard, actor: Actor, subject: bytes, standing: Standing) -> list[tuple[str, bytes, int]]:
@@ -150,7 +150,7 @@ def _of_the_day(guard: Guard, actor: Actor, subject: bytes, standing: Standing) 
 def _notify_once(guard: Guard, subject: bytes, notify_owner: Callable[[], object]) -> None:
     logger.warning("attempts_used_up", guard=guard.daily, subject=subject.hex()[: client_address.LOGGED_DIGITS])
     try:
-        budgets.take(scope=f"{NOTICE}.{guard.daily}", subject=subject, limit=1, window=DAY)
+        budgets.consume(scope=f"{NOTICE}.{guard.daily}", subject=subject, limit=1, window=DAY)
     except TooManyAttempts:
         return
     notify_owner()

@@ -16,7 +16,7 @@ from users.enums import CodePurpose
 from users.locks import lock_claims, lock_user
 from users.models import Registration, User
 from users.passwords import unusable_password
-from users.selectors import holder_of_phone, is_familiar_to_email, is_familiar_to_phone, user_for_log_in
+from users.selectors import is_familiar_to_email, is_familiar_to_phone, user_by_phone, user_for_log_in
 from users.services import accounts, codes, lockout, notices
 from users.services.sessions import TokenPair, open_session
 
@@ -79,7 +79,7 @@ def proved(*, actor: Actor, purpose: CodePurpose, contact: str, code: str) -> uu
         return None
     familiar = _is_familiar(actor, purpose, contact)
     codes.forgive(actor=actor, purpose=purpose, subject=subject, familiar=familiar)
-    user = holder_of_phone(contact) if purpose is CodePurpose.AGENT_LOG_IN else user_for_log_in(contact)
+    user = user_by_phone(contact) if purpose is CodePurpose.AGENT_LOG_IN else user_for_log_in(contact)
     return user.pk if user else None
 
 
@@ -98,7 +98,7 @@ def log_in_agent(*, actor: Actor, phone: str, code: str, otp: str = "", user_age
     subject = _subject(CodePurpose.AGENT_LOG_IN, phone)
     if not codes.matches(actor=actor, purpose=CodePurpose.AGENT_LOG_IN, subject=subject, binding=b"", code=code):
         raise _refusal(actor, phone)  # before any lock: a wrong code costs the same for known and unknown numbers
-    holder = holder_of_phone(phone)
+    holder = user_by_phone(phone)
     user = None if holder is None else lock_user(holder.pk)  # before the code, as whatever ends it
     if user is not None and (user.phone != phone or user.phone_verified_at is None):
         raise _refusal(actor, phone)  # given up in this moment

@@ -142,7 +142,7 @@ def take_try(
     that too many codes were wrong; whether anyone gets it is decided by the worker.
     """
     standing = _standing(actor, purpose, subject, familiar=familiar)
-    attempts.take(actor=actor, guard=GUARDS[purpose], subject=subject, standing=standing, notify_owner=notify_owner)
+    attempts.consume(actor=actor, guard=GUARDS[purpose], subject=subject, standing=standing, notify_owner=notify_owner)
 
 
 def matches(*, actor: Actor, purpose: CodePurpose, subject: bytes, binding: bytes, code: str) -> bool:

@@ -23,7 +23,7 @@ from users.enums import CodePurpose, CredentialChange, EndReason
 from users.locks import lock_claims, lock_user, lock_users
 from users.models import Registration, User
 from users.passwords import unusable_password
-from users.selectors import holder_of_phone, is_familiar_network, user_for_log_in
+from users.selectors import is_familiar_network, user_by_phone, user_for_log_in
 from users.services import codes, notices, step_up
 from users.services.revocation import end_open_credentials
 
@@ -90,7 +90,7 @@ def verify_phone(*, actor: Actor, phone: str, code: str) -> User:
     now = clock.now()
     _consume(actor, CodePurpose.PHONE_CHANGE, user, phone, code, now)
     sms_caps.confirmed(phone)
-    holder = holder_of_phone(phone)
+    holder = user_by_phone(phone)
     if holder is not None and holder.pk != user.pk:
         raise ContactCodeInvalid  # another account has proved it meanwhile
     notices.notify_credential_change(user=user, what=CredentialChange.PHONE, now=now)

@@ -47,7 +47,7 @@ def count_try(*, actor: Actor, address: str) -> None:
 
     In a unit of work of its own, committed before the password is looked at.
     """
-    attempts.take(actor=actor, guard=PASSWORD, subject=_subject(address), standing=_standing(actor, address))
+    attempts.consume(actor=actor, guard=PASSWORD, subject=_subject(address), standing=_standing(actor, address))
 
 
 def succeeded(*, actor: Actor, user: User, address: str) -> None:

@@ -11,7 +11,7 @@ from fintech_core.values.messages import MessageContent, MessageRule, QueuedMess
 from messaging.enums import MessageKind
 from users.enums import CodePurpose
 from users.models import User
-from users.selectors import holder_of_phone, user_for_log_in
+from users.selectors import user_by_phone, user_for_log_in
 from users.services import code_log_ins, codes, contacts, notices, passwords, registrations, step_up
 
 
@@ -75,7 +75,7 @@ def _is_mail(queued: QueuedMessage) -> bool:
 
 def _user_of(queued: QueuedMessage) -> User | None:
     """The user behind the address, or who has proved the number."""
-    return user_for_log_in(queued.recipient) if _is_mail(queued) else holder_of_phone(queued.recipient)
+    return user_for_log_in(queued.recipient) if _is_mail(queued) else user_by_phone(queued.recipient)
 
 
 RULES: Mapping[str, MessageRule] = MappingProxyType(

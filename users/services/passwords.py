@@ -48,7 +48,7 @@ class ResetTokenInvalid(DomainError):
 def count_change(*, actor: Actor) -> None:
     """Count a try of the current password, in a unit of work of its own. Raises TooManyAttempts."""
     subject = crypto.keyed_digest("user", str(actor.user_id))
-    budgets.take(scope=CHANGE_SCOPE, subject=subject, limit=TRIES, window=WINDOW)
+    budgets.consume(scope=CHANGE_SCOPE, subject=subject, limit=TRIES, window=WINDOW)
 
 
 def change_password(*, actor: Actor, current_password: str = "", new_password: str) -> None:
@@ -66,7 +66,7 @@ def change_password(*, actor: Actor, current_password: str = "", new_password: s
     elif not password_matches(user, current_password):
         raise CurrentPasswordWrong
     _set(actor, user, new_password, "new_password", now)
-    budgets.give_back(scope=CHANGE_SCOPE, subject=crypto.keyed_digest("user", str(user.pk)))
+    budgets.refund(scope=CHANGE_SCOPE, subject=crypto.keyed_digest("user", str(user.pk)))
 
 
 # --- Reset ------------------------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def new_reset_token(*, actor: Actor, email: str, asked_at: datetime) -> str | No
     return token
 
 
-def owner_of_reset(*, token: str) -> uuid.UUID | None:
+def user_id_by_reset_token(*, token: str) -> uuid.UUID | None:
     """Whose second factor comes next, if the token is good."""
     found = _live_reset(hash_token(token))
     return found.user_id if found else None

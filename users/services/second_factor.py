@@ -83,7 +83,7 @@ def count_try(*, actor: Actor, user_id: uuid.UUID, otp: str) -> None:
     Only after the first factor was right, or in a session: a stranger can't use up the owner's tries.
     """
     if otp and confirmed_device(user_id) is not None:
-        attempts.take(
+        attempts.consume(
             actor=actor,
             guard=_guard(actor),
             subject=_subject(user_id),
@@ -94,7 +94,9 @@ def count_try(*, actor: Actor, user_id: uuid.UUID, otp: str) -> None:
 
 def count_enrolment_try(*, user_id: uuid.UUID) -> None:
     """A code of the device that is being enrolled is a try as well. Raises TooManyAttempts."""
-    budgets.take(scope=ENROLMENT_SCOPE, subject=keyed_digest("second_factor", str(user_id)), limit=TRIES, window=WINDOW)
+    budgets.consume(
+        scope=ENROLMENT_SCOPE, subject=keyed_digest("second_factor", str(user_id)), limit=TRIES, window=WINDOW
+    )
 
 
 def require(*, actor: Actor, user: User, otp: str) -> Proof:

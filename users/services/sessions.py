@@ -58,7 +58,7 @@ class TokenPair:
     refresh: str
 
 
-def prove_password(*, actor: Actor, email: str, password: str, roles: Collection[Role] = tuple(Role)) -> User:
+def authenticate_password(*, actor: Actor, email: str, password: str, roles: Collection[Role] = tuple(Role)) -> User:
     """Whose password it is, of those who have one of `roles`. Computes one hash whatever is wrong.
 
     Raises InvalidCredentials.

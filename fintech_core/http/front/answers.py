@@ -150,7 +150,7 @@ class Collector:
         if answer.file is None:
             answer.file = tempfile.TemporaryFile()  # noqa: SIM115 - closed once it is sent
             piece = b"".join([*small, piece])
-        if not self._room.take(answer.network, len(piece), regardless=regardless):
+        if not self._room.reserve(answer.network, len(piece), regardless=regardless):
             raise NoRoom
         answer.kept += len(piece)
         answer.file.write(piece)
@@ -162,7 +162,7 @@ class Collector:
         if answer.file is not None:
             with contextlib.suppress(OSError):  # a full disk, once more for what was still to be written
                 answer.file.close()
-        self._room.give_back(answer.network, answer.kept)
+        self._room.release(answer.network, answer.kept)
         answer.kept = 0
 
 

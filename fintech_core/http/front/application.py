@@ -129,7 +129,7 @@ class Front:
         try:
             await self._serve(environ, network, _Client(receive, watched=body.complete), send)
         finally:
-            self._reader.give_back(body, network)
+            self._reader.release(body, network)
 
     async def _serve(self, environ: Environ, network: str, client: "_Client", send: Send) -> None:
         environ[AFTER_ANSWER] = []
@@ -148,9 +148,9 @@ class Front:
             # Where not all of it was sent, the server closes the connection, so that the reader sees that.
             client.close()
             if answer is not None:
-                self._give_back(answer, environ)
+                self._release(answer, environ)
 
-    def _give_back(self, answer: Answer, environ: Environ) -> None:
+    def _release(self, answer: Answer, environ: Environ) -> None:
         self._collector.discard(answer)
         for call in environ[AFTER_ANSWER]:
             call()
@@ -172,7 +172,7 @@ class Front:
                     return None
             return await asyncio.shield(ready)
         except asyncio.CancelledError:
-            ready.add_done_callback(lambda done: self._give_back(done.result(), environ))
+            ready.add_done_callback(lambda done: self._release(done.result(), environ))
             raise
         finally:
             self._pending -= 1

@@ -70,9 +70,9 @@ class Reader:
             return Body(LiveBody(receive, self._pace, int(length), self.live), complete=False)
         return await self._collect(receive, self._small if int(length) <= SMALL else self._large, network)
 
-    def give_back(self, body: Body, network: str) -> None:
+    def release(self, body: Body, network: str) -> None:
         if body.budget is not None:
-            body.budget.give_back(network, body.kept)
+            body.budget.release(network, body.kept)
 
     async def _collect(self, receive: Receive, budget: Budget, network: str, *, at_least: int | None = None) -> Body:
         """All of the body, or its first `at_least` bytes."""
@@ -85,7 +85,7 @@ class Reader:
                 while True:
                     message = await receive()
                     part = _part_of(message)
-                    if not budget.take(network, len(part)):
+                    if not budget.reserve(network, len(part)):
                         raise TooMany
                     kept += len(part)
                     stream.write(part)
@@ -95,7 +95,7 @@ class Reader:
                         return Body(stream, complete, kept, budget)
                     timeout.reschedule(self._pace.deadline(started=started, moved=kept, now=loop.time()))
         except BaseException as error:
-            budget.give_back(network, kept)
+            budget.release(network, kept)
             if isinstance(error, TimeoutError):
                 raise TooSlow from None
             raise

@@ -33,7 +33,7 @@ class Budget:
         self._of: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def take(self, network: str, count: int, *, regardless: bool = False) -> bool:
+    def reserve(self, network: str, count: int, *, regardless: bool = False) -> bool:
         """Whether `count` more are within the limits; if so, or `regardless` of them, they are used."""
         with self._lock:
             over = self.used + count > self._limit or self._of[network] + count > self._of_one
@@ -43,7 +43,7 @@ class Budget:
             self._of[network] += count
             return True
 
-    def give_back(self, network: str, count: int) -> None:
+    def release(self, network: str, count: int) -> None:
         with self._lock:
             self.used -= count
             self._of[network] -= count
