@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from fintech_core.audit.models import AuditLog
 from fintech_core.db import clock
 from fintech_core.db.work import unit_of_work
+from fintech_core.exceptions import InvalidTransition
 from reconciliation import selectors, services, tasks
 from reconciliation.enums import BreakAction
 from reconciliation.models import Break, Match, MatchedEntry, MatchedLine, StatementLine
@@ -304,7 +305,7 @@ def test_a_resolved_break_is_not_resolved_again(a56: None, operator: User) -> No
     found = resolve(operator, "duplicate", BreakAction.IGNORE)
     before = books()
 
-    with pytest.raises(services.breaks.InvalidTransition):
+    with pytest.raises(InvalidTransition):
         unit_of_work(
             lambda: services.resolve_break(
                 actor=actor_for(operator),
