@@ -111,7 +111,7 @@ def test_create_staff_user_makes_one_without_a_wallet(anonymous: Any) -> None:
 def test_create_staff_user_refuses_a_taken_or_malformed_address() -> None:
     create_staff_user(email="boss@staff.example", role="admin")
 
-    with pytest.raises(CommandError, match="There is an account with this address already"):
+    with pytest.raises(CommandError, match="An account with this address already exists"):
         create_staff_user(email="BOSS@staff.example", role="auditor")
     with pytest.raises(CommandError, match="not an email address"):
         create_staff_user(email="boss", role="auditor")
