@@ -479,7 +479,7 @@ def test_the_world_knows_every_id_in_every_body(schema: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "path"), [(name, path) for name, paths in NESTED.items() for path, foreign in paths.items() if foreign]
 )
-def test_a68_an_id_of_somebody_else_in_a_body_is_refused(name: str, path: str, world: World) -> None:
+def test_a68_an_id_of_another_user_in_a_body_is_refused(name: str, path: str, world: World) -> None:
     route = next(route for route in ROUTES if route.name == name)
     foreign = NESTED[name][path]
     assert foreign is not None

@@ -88,13 +88,13 @@ def test_known_and_unknown_addresses_are_answered_alike_in_an_outage(anonymous: 
     assert (known["status"], known["code"]) == (503, "service_unavailable")
 
 
-def test_there_are_ways_in() -> None:
+def test_there_are_log_in_endpoints() -> None:
     assert {("POST", REGISTER), ("POST", TOKEN), ("POST", "/api/v1/auth/step-up")} <= set(WAYS_IN)
     assert len(WAYS_IN) > 10
 
 
 @pytest.mark.parametrize(("method", "path"), WAYS_IN)
-def test_no_way_in_is_counted_while_the_database_is_away(
+def test_no_log_in_is_counted_while_the_database_is_away(
     anonymous: Client, alice: User, counted: list[str], method: str, path: str
 ) -> None:
     member = client_for(alice)

@@ -179,7 +179,7 @@ class Visitor:
         return wait_for(find)
 
     def confirmed(self, path: str, body: Any, *, email: str, token: str, expect: int) -> httpx.Response:
-        """A deed that asks for a step-up code, with the one that was mailed for it."""
+        """An action that asks for a step-up code, with the one that was mailed for it."""
         question = {"method": "POST", "path": f"/api/v1{path}", "body": body}
         self.post("/auth/step-up", question, token=token, expect=202)
         code = self.mailed(email, rf"{STEP_UP_WORDS[path]}(?s:.*)^Code: (\d{{6}})$")

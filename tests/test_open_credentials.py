@@ -528,7 +528,7 @@ def written(function: ast.FunctionDef) -> set[str]:
     return {part.attr for part in flat if isinstance(part, ast.Attribute)} & CREDENTIALS
 
 
-def test_whoever_writes_a_credential_ends_what_is_open_and_is_among_the_ways() -> None:
+def test_every_write_of_a_credential_ends_what_is_open_and_is_among_the_ways() -> None:
     writers = {name: node for name, node in functions("users/services") if written(node)}
     enders = {name for name, node in functions("users/services") if "end_open_credentials" in called(node)}
     tried = {f"{function.__module__.rpartition('.')[2]}.{function.__name__}" for way in WAYS for function in way.by}
@@ -537,7 +537,7 @@ def test_whoever_writes_a_credential_ends_what_is_open_and_is_among_the_ways() -
     assert enders == tried
 
 
-def test_whoever_writes_a_password_says_whether_it_is_short() -> None:
+def test_every_write_of_a_password_says_whether_it_is_short() -> None:
     def assigned(function: ast.FunctionDef) -> set[str]:
         targets = [target for node in ast.walk(function) if isinstance(node, ast.Assign) for target in node.targets]
         return {part.attr for one in targets for part in ast.walk(one) if isinstance(part, ast.Attribute)}
@@ -549,7 +549,7 @@ def test_whoever_writes_a_password_says_whether_it_is_short() -> None:
     assert len(passwords_written) == 4
 
 
-def test_whoever_changes_second_factors_ends_what_is_open() -> None:
+def test_every_change_of_second_factors_ends_what_is_open() -> None:
     changes = {"delete_factors", "_replace_recovery_codes"}
     changing = {name for name, node in functions("users/services") if changes & called(node)}
 

@@ -201,7 +201,7 @@ def test_what_bob_can_still_send_on_is_not_forfeited(
     assert (refused["code"], refused["at_most"]) == ("remainder_transferable", "0.01")
 
 
-def test_what_bob_set_up_for_an_organization_that_he_left_keeps_nobody(
+def test_what_bob_set_up_for_an_organization_that_he_left_blocks_no_erasure(
     bob: User, alice: User, target: Wallet, officer_client: Client
 ) -> None:
     """Its administrator could pause such a schedule for ever, and Bob couldn't end it."""

@@ -57,7 +57,7 @@ def foreign(write: Write) -> bool:
     return write.model is not None and owner(write.model.__module__) != owner(here)
 
 
-def test_the_source_tells_whose_rows_every_write_is_about() -> None:
+def test_the_source_shows_whose_rows_every_write_is_about() -> None:
     """A write whose model isn't seen would be a hole in the tests below: annotate what it goes through."""
     listed = found()
 

@@ -81,7 +81,7 @@ def test_operators_and_customers_see_nothing(alice: User, operator: User) -> Non
 
 
 @pytest.mark.parametrize("role", ["officer", "admin_user"])
-def test_nobody_adds_changes_or_deletes_by_the_admin(request: pytest.FixtureRequest, alice: User, role: str) -> None:
+def test_the_admin_adds_changes_and_deletes_nothing(request: pytest.FixtureRequest, alice: User, role: str) -> None:
     client, submission = browser_for(request.getfixturevalue(role)), submit(alice)
     before = row_of(submission)
 
@@ -189,7 +189,7 @@ def test_an_auditor_is_offered_no_action_and_can_force_none(alice: User, auditor
     assert actions_on(submission) == ["kyc.submitted"]
 
 
-def test_a_selection_that_is_no_id_is_told_and_changes_nothing(alice: User, officer: User) -> None:
+def test_a_selection_that_is_no_id_is_reported_and_changes_nothing(alice: User, officer: User) -> None:
     submit(alice)
 
     response = browser_for(officer).post(LIST, {"action": "reject", "_selected_action": ["x' OR 1=1"], "index": "0"})

@@ -127,7 +127,7 @@ def test_the_country_is_out_of_the_app_roles_reach(as_app: psycopg.Connection, a
         as_app.execute(updating("country = 'DE'"), {"id": submission.pk})
 
 
-def test_a_submission_is_born_whole(as_app: psycopg.Connection, alice: User) -> None:
+def test_a_submission_is_inserted_whole(as_app: psycopg.Connection, alice: User) -> None:
     with pytest.raises(CheckViolation, match="born whole"):
         as_app.execute(
             "INSERT INTO compliance_kycsubmission (id, user_id, level, status, country, document_type, reject_reason,"
@@ -224,7 +224,7 @@ def test_a_decision_is_whole_and_by_another_person(
         ({"document_type": "library_card"}, "kyc_submission_document_type_known"),
     ],
 )
-def test_a_submission_is_born_submitted_and_sound(
+def test_a_submission_is_inserted_submitted_and_sound(
     as_app: psycopg.Connection, alice: User, values: dict[str, object], constraint: str
 ) -> None:
     stored = {

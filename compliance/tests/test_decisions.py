@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db
 
 
 class Breakdown(Exception):
-    """Something that fails after the deed, before COMMIT."""
+    """Something that fails after the action, before COMMIT."""
 
 
 def both(user: User, capabilities: set[Capability]) -> Actor:
@@ -40,7 +40,7 @@ def both(user: User, capabilities: set[Capability]) -> Actor:
     return Actor(kind=ActorKind.USER, id=user.pk, user_id=user.pk, capabilities=frozenset(capabilities))
 
 
-def test_nobody_decides_on_their_own_submission(officer: User) -> None:
+def test_no_officer_decides_on_their_own_submission(officer: User) -> None:
     """A-77, the KYC part: maker ≠ checker, whatever credential is used."""
     actor = both(officer, {Capability.KYC_SUBMIT, Capability.KYC_DECIDE})
     submission = unit_of_work(lambda: submit_kyc(actor=actor, now=clock.now(), **said()))
@@ -107,7 +107,7 @@ def test_review_comes_before_a_decision_once(alice: User, officer: User) -> None
     assert actions_on(submission) == ["kyc.submitted", "kyc.review_started", "kyc.approved"]
 
 
-def test_the_rows_of_a_deed_carry_states_and_levels(alice: User, officer: User) -> None:
+def test_the_rows_of_an_action_carry_states_and_levels(alice: User, officer: User) -> None:
     submission = approve(submit(alice, level=2), officer, level=2)
 
     row = AuditLog.objects.get(action="kyc.approved")
@@ -120,8 +120,8 @@ def test_the_rows_of_a_deed_carry_states_and_levels(alice: User, officer: User) 
     assert person.txid == row.txid
 
 
-def test_a_deed_that_fails_before_commit_leaves_no_row(alice: User, officer: User) -> None:
-    """A-79, the rollback: audit and deed go together."""
+def test_an_action_that_fails_before_commit_leaves_no_row(alice: User, officer: User) -> None:
+    """A-79, the rollback: audit and action go together."""
     submission, actor = submit(alice), actor_for(officer)
     before, audited = row_of(submission), AuditLog.objects.count()
 

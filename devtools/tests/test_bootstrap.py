@@ -21,7 +21,7 @@ def run_as_old_python(path: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, env=environment)
 
 
-def test_an_old_python_alone_is_told_in_one_line(tmp_path: Path) -> None:
+def test_an_old_python_alone_is_reported_in_one_line(tmp_path: Path) -> None:
     done = run_as_old_python(str(tmp_path))
 
     assert done.returncode == 1
@@ -55,7 +55,7 @@ def test_a_given_environment_without_python_is_refused(
     assert capsys.readouterr().err == f"FINTECH_VENV={tmp_path} has no usable Python.\n"
 
 
-def test_it_parses_on_the_oldest_python_that_can_tell_its_age() -> None:
+def test_it_parses_on_the_oldest_python_that_can_report_its_version() -> None:
     import ast
 
     ast.parse(SCRIPT.read_text(), feature_version=(3, 6))

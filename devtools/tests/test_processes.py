@@ -58,7 +58,7 @@ def test_a_stale_lock_that_names_a_stranger_is_removed_and_the_stranger_lives(tm
     stranger.wait()
 
 
-def test_a_port_is_taken_while_somebody_listens() -> None:
+def test_a_port_is_taken_while_a_process_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert not processes.port_is_free(server.getsockname()[1])
         port = server.getsockname()[1]

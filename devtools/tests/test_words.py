@@ -26,6 +26,14 @@ def test_a_finding_names_place_and_remedy() -> None:
     assert list(words.findings("docs/page.md", "one\na deed\n")) == ["docs/page.md:2: deed: write action, operation"]
 
 
+def test_of_tests_the_names_are_read() -> None:
+    text = "def test_a_deed() -> None:\n    deed = 1  # told\n"
+
+    assert [finding.split(": ")[0] for finding in words.findings("users/tests/test_users.py", text)] == [
+        "users/tests/test_users.py:1"
+    ]
+
+
 def test_what_is_allowed_in_a_file_is_allowed_nowhere_else() -> None:
     assert list(words.findings("fintech_core/http/front/answers.py", "self._file.tell()")) == []
     assert len(list(words.findings("fintech_core/http/front/pace.py", "self._file.tell()"))) == 1

@@ -61,7 +61,7 @@ def test_an_operator_sees_none_of_them(operator: User, rows: dict[str, object]) 
     assert [client.get(url).status_code for url in rows] == [403] * 3
 
 
-def test_nobody_writes_them(admin_user: User, rows: dict[str, object]) -> None:
+def test_no_client_writes_them(admin_user: User, rows: dict[str, object]) -> None:
     client = browser_for(admin_user)
 
     responses = [

@@ -118,7 +118,7 @@ def test_a_row_waits_for_older_transactions_that_still_run(transactional_db: Non
     assert AuditChain.objects.count() == 1
 
 
-def test_a_deed_that_is_undone_leaves_no_row_and_no_gap(transactional_db: None) -> None:
+def test_an_action_that_is_rolled_back_leaves_no_row_and_no_gap(transactional_db: None) -> None:
     def fail() -> None:
         write("undone")
         raise ZeroDivisionError
@@ -136,7 +136,7 @@ def test_a_deed_that_is_undone_leaves_no_row_and_no_gap(transactional_db: None) 
     assert problems() == []
 
 
-def test_nobody_chooses_the_transaction_of_an_audit_row(
+def test_no_client_chooses_the_transaction_of_an_audit_row(
     as_app: psycopg.Connection, as_owner: psycopg.Connection
 ) -> None:
     for session in (as_app, as_owner):
@@ -222,14 +222,14 @@ def test_the_loser_of_two_sealers_runs_again_behind_the_winner(chain: None, monk
     fresh = audit_chain._LAST
     attempts: list[str] = []
 
-    def twin() -> int:
+    def duplicate() -> int:
         """The first try doesn't see the newest link yet, as if its writer had just committed."""
         attempts.append("try")
         stale = fresh.replace("ORDER BY", "WHERE c.seq < 6 ORDER BY")
         monkeypatch.setattr(audit_chain, "_LAST", stale if len(attempts) == 1 else fresh)
         return audit_chain.seal()
 
-    unit_of_work(twin)
+    unit_of_work(duplicate)
     seal_everything()
 
     assert attempts == ["try", "try"]

@@ -65,7 +65,7 @@ def test_the_named_header_holds_one_address_or_the_peer_counts(told: str, addres
 
 
 @pytest.mark.parametrize("peer", ["", "unix:", "@"])
-def test_a_peer_without_an_address_is_nobody_in_particular(peer: str) -> None:
+def test_a_peer_without_an_address_has_no_network(peer: str) -> None:
     assert client_address.of(request(REMOTE_ADDR=peer)) == ""
 
 

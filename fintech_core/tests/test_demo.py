@@ -52,7 +52,7 @@ def test_where_no_server_answers_it_says_what_to_run(tmp_path: Path) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_another_program_at_the_port_is_told_apart_at_once(stranger: int, tmp_path: Path) -> None:
+def test_another_program_at_the_port_is_recognized_at_once(stranger: int, tmp_path: Path) -> None:
     began = time.monotonic()
 
     with pytest.raises(CommandError, match=r"Something else than Fintech Core runs at .* 404: not here"):

@@ -73,7 +73,7 @@ def test_every_internal_link_leads_to_a_page_and_a_heading_that_exist(page: Path
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_page_names_no_path_of_somebodys_machine(page: Path) -> None:
+def test_a_page_names_no_path_of_a_developers_machine(page: Path) -> None:
     found = re.findall(r"/(?:work|home|root|Users)/\S*", page.read_text(encoding="utf-8"))
 
     assert found == []

@@ -126,7 +126,7 @@ def test_a_path_leads_to_its_declaration_and_parameters() -> None:
 
 
 @pytest.mark.django_db
-def test_nobody_may_call_an_action_that_declares_nothing() -> None:
+def test_no_caller_may_call_an_action_that_declares_nothing() -> None:
     assert called_by(ThingViewSet, {"get": "list"}).status_code == 200
 
     for view, actions in ((ThingViewSet, {"get": "retrieve"}), (InheritingViewSet, {"get": "list"})):

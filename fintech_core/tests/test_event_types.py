@@ -1,4 +1,4 @@
-"""Which deeds of the rooms below the ledger's are heard of, and by whom."""
+"""Which actions of the rooms below the ledger's are heard of, and by whom."""
 
 import ast
 import re
@@ -31,8 +31,8 @@ def test_the_life_of_a_wallet(alice: User, alice_client: Client, officer_client:
     wallet = f"/api/v1/wallets/{alice.wallets.get().pk}"
     reason = {"reason": "Card reported stolen"}
 
-    for client, deed in ((officer_client, "freeze"), (officer_client, "unfreeze"), (alice_client, "close")):
-        assert client.post(f"{wallet}/{deed}", reason).status_code == 200
+    for client, action in ((officer_client, "freeze"), (officer_client, "unfreeze"), (alice_client, "close")):
+        assert client.post(f"{wallet}/{action}", reason).status_code == 200
 
     assert heard("wallet.") == [
         ("wallet.opened", alice.pk, {"status": "ACTIVE", "currency": "USD"}),
@@ -55,7 +55,7 @@ APPLICATION = {
 
 
 @pytest.mark.parametrize(
-    ("deed", "said", "payload"),
+    ("action", "said", "payload"),
     [
         ("approve", {"level": 1}, {"status": "APPROVED", "granted_level": 1}),
         ("reject", {"reason": "Blurred"}, {"status": "REJECTED", "granted_level": None}),
@@ -65,13 +65,13 @@ def test_a_decision_on_kyc_names_no_person(
     alice: User,
     alice_client: Client,
     officer_client: Client,
-    deed: str,
+    action: str,
     said: dict[str, object],
     payload: dict[str, object],
 ) -> None:
     submission = alice_client.post("/api/v1/kyc/submissions", APPLICATION).json()["id"]
 
-    assert officer_client.post(f"/api/v1/kyc/submissions/{submission}/{deed}", said).status_code == 200
+    assert officer_client.post(f"/api/v1/kyc/submissions/{submission}/{action}", said).status_code == 200
 
     assert heard("kyc.") == [("kyc.decided", alice.pk, payload)]
 

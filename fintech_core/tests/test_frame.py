@@ -167,7 +167,7 @@ def test_error_codes_are_unique_and_have_a_fitting_status() -> None:
 # --- Readiness --------------------------------------------------------------------------------------------------------
 
 
-def test_ready_tells_of_each_part_and_is_strict_when_asked(anonymous: Client) -> None:
+def test_ready_reports_each_part_and_is_strict_when_asked(anonymous: Client) -> None:
     relaxed, strict = anonymous.get("/ready"), anonymous.get("/ready?strict=1")
 
     checks = {

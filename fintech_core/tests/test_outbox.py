@@ -1,4 +1,4 @@
-"""The outbox: committed with the deed, read in an order that no late commit can slip behind (INV-10)."""
+"""The outbox: committed with the action, read in an order that no late commit can slip behind (INV-10)."""
 
 import base64
 import uuid
@@ -67,7 +67,7 @@ def drain(seen: outbox.Handler, consumer: str = "tests", limit: int = 500) -> in
 
 
 @rolled_back
-def test_an_event_commits_with_the_deed_and_carries_what_was_said() -> None:
+def test_an_event_commits_with_the_action_and_carries_its_payload() -> None:
     entity, owner = ids.uuid7(), ids.uuid7()
 
     event = Event(type="thing.done", entity_type="thing", entity_id=entity, owner_id=owner, payload={"amount": "1.00"})
@@ -106,13 +106,13 @@ def test_nothing_is_published_outside_a_unit_of_work() -> None:
 
 
 @durable
-def test_an_event_of_a_deed_that_rolls_back_never_was() -> None:
-    def deed() -> None:
+def test_an_event_of_an_action_that_rolls_back_never_was() -> None:
+    def action() -> None:
         publish()
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        unit_of_work(deed)
+        unit_of_work(action)
 
     assert OutboxEvent.objects.count() == 0
 

@@ -321,7 +321,7 @@ def test_money_and_reads_go_on_without_the_cache(alice_client: Client, rates: An
 
 
 @pytest.mark.usefixtures("cache_is_down")
-def test_ways_in_are_counted_in_the_database_without_the_cache(anonymous: Client, rates: Any) -> None:
+def test_log_ins_are_counted_in_the_database_without_the_cache(anonymous: Client, rates: Any) -> None:
     rates(log_in_network=(3, 3600), register_network=(3, 3600), verify_network=(3, 3600))
     asks = {
         TOKEN: {"email": "nobody@customer.example", "password": "not the password at all"},
@@ -423,7 +423,7 @@ def test_log_ins_to_the_admin_are_limited_without_the_cache(officer: User, rates
 # --- The declaration --------------------------------------------------------------------------------------------------
 
 
-def test_every_way_in_fails_to_the_database_and_the_general_limits_open() -> None:
+def test_every_log_in_limit_falls_back_to_the_database_and_the_general_limits_open() -> None:
     closed = {REGISTER_NETWORK, SEND_NETWORK, VERIFY_NETWORK, SEND_TO_EMAIL, SEND_TO_PHONE, ratelimit.LOG_IN_NETWORK}
 
     assert {limit.without_cache for limit in closed} == {WithoutCache.DATABASE}

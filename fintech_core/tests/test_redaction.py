@@ -313,7 +313,7 @@ def test_what_the_database_says_of_values_is_left_out(lines: io.StringIO, statem
     assert "Smith" not in text
 
 
-def test_a_record_that_cannot_be_formatted_tells_no_arguments(lines: io.StringIO) -> None:
+def test_a_record_that_cannot_be_formatted_shows_no_arguments(lines: io.StringIO) -> None:
     logger = logging.getLogger("t.unformattable")
     logger.handlers, logger.propagate = logging.getLogger().handlers[:1], False  # pytest's own would raise
     logger.warning("%d people", "alice@example.com")
@@ -332,7 +332,7 @@ def test_an_event_stays_one_line(lines: io.StringIO) -> None:
         assert json.loads(line)["path"] == "[address]\r\n"
 
 
-def test_what_ends_a_process_is_told_by_the_log() -> None:
+def test_what_ends_a_process_is_logged() -> None:
     code = "import django; django.setup(); raise ValueError('alice@example.com')"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=places.CHECKOUT

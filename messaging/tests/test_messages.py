@@ -181,7 +181,7 @@ def test_a_settled_message_cannot_keep_its_recipient() -> None:
         Message.objects.filter(pk=queued.pk).update(state=MessageState.SENT, settled_at=NOW)
 
 
-def test_the_owner_is_told_by_mail_or_to_the_phone_and_a_claim_hears_nothing(alice: User, bob: User) -> None:
+def test_the_owner_is_notified_by_mail_or_phone_and_a_pending_registration_is_not(alice: User, bob: User) -> None:
     bob.email_verified_at, bob.phone, bob.phone_verified_at = None, PHONE, NOW
     unproved = User(email="x@y.example")
 

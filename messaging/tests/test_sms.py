@@ -141,7 +141,7 @@ def test_a_timeout_is_unknown_and_asked_once(server: Server, monkeypatch: Any) -
     assert len(server.requests) == 1
 
 
-def test_a_server_that_nobody_reaches_took_nothing(server: Server) -> None:
+def test_an_unreachable_server_took_nothing(server: Server) -> None:
     server.http.shutdown()
     server.http.server_close()
 

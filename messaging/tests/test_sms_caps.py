@@ -94,7 +94,7 @@ def counters() -> dict[str, int]:
 
 
 @pytest.mark.parametrize("phone", [KZ, JAMAICA, "+4915112345678"])
-def test_a_country_that_is_not_served_is_refused_whoever_has_the_number(phone: str, anonymous: Any) -> None:
+def test_a_country_that_is_not_served_is_refused_for_every_holder(phone: str, anonymous: Any) -> None:
     stranger = anonymous.post(f"{AUTH}/agent/sms/send", {"phone": phone})
     known(phone)
 
@@ -156,7 +156,7 @@ def test_strangers_of_all_prefixes_get_half_of_the_cap_and_owners_the_rest() -> 
 
 
 @pytest.mark.parametrize("who", ["customer", "customer elsewhere", "staff", "deactivated"])
-def test_what_strangers_ask_counts_the_same_whoever_has_the_number(who: str, anonymous: Any) -> None:
+def test_what_strangers_ask_counts_the_same_for_every_holder(who: str, anonymous: Any) -> None:
     """Also where nothing is sent: else their share would show who has an account."""
 
     def code_for(phone: str) -> dict[str, int]:
@@ -429,7 +429,7 @@ def test_a_cap_that_is_reached_raises_one_alarm_in_its_window() -> None:
     assert alarms() == [expected, expected]
 
 
-def test_codes_that_nobody_enters_raise_an_alarm_and_codes_that_come_back_do_not(settings: Any) -> None:
+def test_codes_that_are_never_entered_raise_an_alarm_and_codes_that_come_back_do_not(settings: Any) -> None:
     settings.SMS_UNCONFIRMED_ALARM = 1
     settings.SMS_MAX_PER_PREFIX_PER_HOUR = settings.SMS_MAX_PER_PREFIX_PER_DAY = settings.SMS_MAX_PER_HOUR = 12
 

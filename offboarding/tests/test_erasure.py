@@ -370,7 +370,7 @@ def test_the_command_names_what_stands_in_the_way(alice: User) -> None:
     assert User.objects.get(pk=alice.pk).erased_at is None
 
 
-def test_the_database_lets_no_erased_user_be_somebody(empty: User, officer_client: Client) -> None:
+def test_the_database_lets_no_erased_user_be_identifiable(empty: User, officer_client: Client) -> None:
     erase(officer_client, empty)
 
     for name, value in (("first_name", "Alice"), ("email", "a@b.example"), ("phone", "+14155552671")):
@@ -404,7 +404,7 @@ def test_a_person_takes_everything_along(empty: User) -> None:
     assert (row.actor_id, row.entity_id, row.after) == (empty.pk, str(empty.pk), {})
 
 
-def test_nobody_elses_data_is_in_it(empty: User, bob: User, mallory_client: Client) -> None:
+def test_no_other_users_data_is_in_it(empty: User, bob: User, mallory_client: Client) -> None:
     text = json.dumps(mallory_client.get(EXPORT).json())
 
     assert not [word for word in (str(empty.email), str(bob.email), SECRET, *SECRETS[:5]) if word in text]
@@ -437,6 +437,6 @@ def test_staff_and_keys_have_no_export(empty: User, officer_client: Client) -> N
     assert AuditLog.objects.filter(action="user.exported").count() == 0
 
 
-def test_the_system_exports_nobody() -> None:
+def test_the_system_exports_no_user() -> None:
     with pytest.raises(Exception, match="Only a person"):
         unit_of_work(lambda: record_data_export(actor=SYSTEM))

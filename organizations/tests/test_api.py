@@ -262,23 +262,23 @@ def test_an_approval_can_be_taken_back(acme: Organization, officer_client: Clien
     assert response.json()["kyb_status"] == "REJECTED"
 
 
-@pytest.mark.parametrize("deed", ["approve", "reject"])
+@pytest.mark.parametrize("action", ["approve", "reject"])
 def test_only_compliance_decides(
     alice: User,
     alice_client: Client,
     bob_client: Client,
     mallory_client: Client,
     operator_client: Client,
-    deed: str,
+    action: str,
 ) -> None:
     organization = organization_of(kyc(alice, 1))
     alice_client.post(one(organization, "/kyb/submit"))
-    body = {"reason": "because"} if deed == "reject" else {}
+    body = {"reason": "because"} if action == "reject" else {}
 
-    assert problem(alice_client.post(one(organization, f"/kyb/{deed}"), body)) == (403, "permission_denied")
-    assert problem(operator_client.post(one(organization, f"/kyb/{deed}"), body)) == (403, "permission_denied")
+    assert problem(alice_client.post(one(organization, f"/kyb/{action}"), body)) == (403, "permission_denied")
+    assert problem(operator_client.post(one(organization, f"/kyb/{action}"), body)) == (403, "permission_denied")
     for stranger in (bob_client, mallory_client):
-        assert problem(stranger.post(one(organization, f"/kyb/{deed}"), body)) == (404, "not_found")
+        assert problem(stranger.post(one(organization, f"/kyb/{action}"), body)) == (404, "not_found")
     organization.refresh_from_db()
     assert organization.kyb_status == "SUBMITTED"
 

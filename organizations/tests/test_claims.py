@@ -63,7 +63,7 @@ def test_no_way_round_gets_the_rejected_person_before_the_other(
     assert problem(submit(mallory, again)) == CONTESTED
 
 
-def test_an_organization_that_was_rejected_waits_whoever_submits(
+def test_an_organization_that_was_rejected_waits_whichever_member_submits(
     bob: User, squatted: tuple[Organization, Organization]
 ) -> None:
     stolen, _ = squatted

@@ -170,12 +170,12 @@ def test_it_is_over_after_a_week(alice: User, acme: Organization, dora: User) ->
 
     for now, fits in ((then + timedelta(days=7), False), (then + timedelta(days=7) - timedelta(seconds=1), True)):
         stop_clock(now)
-        deed = lambda: services.accept_invitation(actor=actor_for(dora), token=token)  # noqa: E731
+        action = lambda: services.accept_invitation(actor=actor_for(dora), token=token)  # noqa: E731
         if fits:
-            unit_of_work(deed)
+            unit_of_work(action)
         else:
             with pytest.raises(InvitationInvalid):
-                unit_of_work(deed)
+                unit_of_work(action)
     assert OrganizationMember.objects.filter(user=dora).exists()
 
 
@@ -188,7 +188,7 @@ def test_a_new_one_takes_the_place_of_the_old(alice_client: Client, acme: Organi
     assert doras.post(ACCEPT, {"token": second}).json()["role"] == "viewer"
 
 
-def test_nobody_is_flooded_with_invitations(
+def test_no_address_is_flooded_with_invitations(
     alice_client: Client, mallory_client: Client, acme: Organization, evil: Organization
 ) -> None:
     """Five requests to write to an address in a quarter of an hour, whoever asks; an invitation takes two, since the

@@ -191,7 +191,7 @@ def test_the_last_administrator_stays(alice: User, alice_client: Client, acme: O
     assert roles(acme)["alice"] == "admin"
 
 
-def test_an_administrator_who_is_deactivated_counts_for_nobody(
+def test_an_administrator_who_is_deactivated_does_not_count(
     alice: User, alice_client: Client, bob: User, acme: Organization
 ) -> None:
     OrganizationMember.objects.filter(organization=acme, user=bob).update(role="admin")
@@ -216,7 +216,7 @@ def test_the_only_administrator_is_not_deactivated(alice: User, bob: User, carol
     assert not alice.is_active
 
 
-def test_nobody_gets_out_of_reach_by_an_organization_of_their_own(mallory: User, evil: Organization) -> None:
+def test_an_organization_of_ones_own_does_not_block_the_deactivation(mallory: User, evil: Organization) -> None:
     unit_of_work(lambda: deactivate_user(actor=SYSTEM, user_id=mallory.pk, reason="fraud", now=timezone.now()))
 
     mallory.refresh_from_db()
@@ -301,7 +301,7 @@ def _deactivate(actor: Actor, organization: Organization, target: User) -> Calla
     [(_remove, _remove), (_demote, _demote), (_remove, _demote), (_leave, _leave), (_deactivate, _deactivate),
      (_deactivate, _leave)],
 )  # fmt: skip
-def test_of_two_administrators_at_each_others_throats_one_remains(
+def test_of_two_administrators_who_remove_each_other_one_remains(
     two_admins: tuple[User, User, Organization], first: Any, second: Any
 ) -> None:
     anna, boris, organization = two_admins
@@ -309,13 +309,13 @@ def test_of_two_administrators_at_each_others_throats_one_remains(
 
     for _ in range(3):
         # `_leave` leaves as the actor; the others do it to the target. In (_deactivate, _leave) boris goes both ways.
-        deeds = [
+        actions = [
             first(annas, organization, boris),
             second(boriss, organization, anna)
             if (first, second) != (_deactivate, _leave)
             else _leave(annas, organization, anna),
         ]
-        outcomes = race_outcomes(*[partial(unit_of_work, deed) for deed in deeds])
+        outcomes = race_outcomes(*[partial(unit_of_work, action) for action in actions])
 
         admins = OrganizationMember.objects.filter(organization=organization, role="admin", user__is_active=True)
         assert admins.count() == 1, outcomes
@@ -343,17 +343,17 @@ TABLE = "organizations_organizationmember"
 
 
 @pytest.mark.parametrize(
-    "deed",
+    "action",
     [
         f"DELETE FROM {TABLE} WHERE organization_id = %s",
         f"UPDATE {TABLE} SET role = 'viewer' WHERE organization_id = %s",
     ],
 )
-def test_sql_takes_no_organization_its_last_administrator(forge: Forge, deed: str) -> None:
+def test_sql_takes_no_organization_its_last_administrator(forge: Forge, action: str) -> None:
     organization = forge.organization()
 
     with forge.refused("23514", "has no administrator", constraint="organization_has_admin"):
-        forge(deed, [organization])
+        forge(action, [organization])
         forge.check_deferred()
 
 

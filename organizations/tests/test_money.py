@@ -164,7 +164,7 @@ def test_a_statement_names_the_organization(carol_in_acme: Client, till: Wallet)
 
 
 @pytest.mark.parametrize("status", [KybStatus.NOT_SUBMITTED, KybStatus.SUBMITTED, KybStatus.REJECTED])
-def test_an_organization_without_an_approval_pays_nobody(alice: User, bob: User, status: KybStatus) -> None:
+def test_an_organization_without_an_approval_makes_no_payments(alice: User, bob: User, status: KybStatus) -> None:
     kyc(alice, 2)
     organization = organization_of(alice)
     for step in [KybStatus.SUBMITTED, status] if status != KybStatus.NOT_SUBMITTED else []:
@@ -221,7 +221,7 @@ def test_a_reference_is_unique_for_each_owner(
         assert client.post(f"{API}/transfers", body, key="new").status_code == 201
 
 
-def test_nobody_pays_from_the_other_side(
+def test_no_member_pays_from_the_other_side(
     alice: User,
     alice_client: Client,
     alice_in_acme: Client,
@@ -246,7 +246,7 @@ def test_nobody_pays_from_the_other_side(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_dry_run_tells_no_more(alice_client: Client, mallory_in_evil: Client, carol: User, till: Wallet) -> None:
+def test_a_dry_run_discloses_no_more(alice_client: Client, mallory_in_evil: Client, carol: User, till: Wallet) -> None:
     for client in (alice_client, mallory_in_evil):
         dry = client.post(f"{API}/transfers", transfer(till, wallet_of(carol), dry_run=True))
         assert (dry.status_code, dry.json()["refused"]["code"]) == (200, "not_found")
@@ -392,7 +392,7 @@ def test_schedules_are_the_organizations(
         for response in (
             stranger.get(path),
             stranger.get(f"{path}/runs"),
-            *(stranger.post(f"{path}/{deed}", {}) for deed in ("pause", "resume", "cancel")),
+            *(stranger.post(f"{path}/{action}", {}) for action in ("pause", "resume", "cancel")),
         ):
             assert problem(response) == (404, "not_found")
     assert TransferSchedule.objects.get(pk=schedule).status == "ACTIVE"

@@ -102,7 +102,7 @@ def set_status(model: Any, connection: psycopg.Connection, pk: Any, status: str)
 
 
 @pytest.mark.parametrize("status", list(IntentStatus))
-def test_an_intent_moves_by_the_map_whoever_writes(
+def test_an_intent_moves_by_the_map_whichever_client_writes(
     alice: User, as_app: psycopg.Connection, as_superuser: psycopg.Connection, status: IntentStatus
 ) -> None:
     """Every pair of states: the row is put into each state with triggers off, then moved with triggers on."""
@@ -129,7 +129,7 @@ def test_an_intent_moves_by_the_map_whoever_writes(
 
 
 @pytest.mark.parametrize("status", list(EventStatus))
-def test_an_event_moves_by_the_map_whoever_writes(
+def test_an_event_moves_by_the_map_whichever_client_writes(
     alice: User, as_app: psycopg.Connection, as_superuser: psycopg.Connection, status: EventStatus
 ) -> None:
     stored = deliver(event(open_intent(alice).pk))
@@ -210,7 +210,7 @@ def test_once_is_once(everything: None, model: Any, constraint: str) -> None:
     assert model.objects.count() == count
 
 
-def test_an_intent_is_born_unpaid(alice: User) -> None:
+def test_an_intent_is_inserted_unpaid(alice: User) -> None:
     open_intent(alice)
 
     for changes in ({"status": "canceled"}, {"status": "succeeded"}, {"amount": Decimal(0)}):

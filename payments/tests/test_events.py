@@ -16,7 +16,7 @@ def heard(intent_id: uuid.UUID) -> list[tuple[str, object]]:
     return [(row.type, row.owner_id) for row in rows]
 
 
-def test_a_payment_that_succeeds_is_told_with_its_money(alice: User) -> None:
+def test_a_payment_that_succeeds_is_published_with_its_money(alice: User) -> None:
     intent = open_intent(alice)
     body = event(intent.pk)
 
@@ -29,7 +29,7 @@ def test_a_payment_that_succeeds_is_told_with_its_money(alice: User) -> None:
     assert OutboxEvent.objects.filter(type="transaction.posted", owner_id=alice.pk).count() == 1
 
 
-def test_a_payment_that_fails_is_told(alice: User) -> None:
+def test_a_payment_that_fails_is_published(alice: User) -> None:
     intent = open_intent(alice)
 
     deliver(event(intent.pk, kind="payment.failed"))
@@ -37,7 +37,7 @@ def test_a_payment_that_fails_is_told(alice: User) -> None:
     assert heard(intent.pk) == [("payment_intent.failed", alice.pk)]
 
 
-def test_money_that_does_not_match_is_told_as_under_review_and_goes_to_no_customer(alice: User) -> None:
+def test_money_that_does_not_match_is_published_as_under_review_and_goes_to_no_customer(alice: User) -> None:
     intent = open_intent(alice)
 
     deliver(event(intent.pk, amount="24.99"))

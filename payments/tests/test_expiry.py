@@ -187,7 +187,7 @@ def test_an_operator_cancels_in_the_admin(processing: PaymentIntent, operator: U
     assert AuditLog.objects.get(action="payment_intent.canceled").reason == "The provider lost it"
 
 
-def test_an_abandoned_checkout_keeps_nobody_from_being_erased(
+def test_an_abandoned_checkout_does_not_block_an_erasure(
     alice: User, due: PaymentIntent, officer_client: Client
 ) -> None:
     erased = officer_client.post(f"/api/v1/users/{alice.pk}/erase", {"reason": "asked to be forgotten"})

@@ -196,7 +196,7 @@ def test_cancel_takes_no_unknown_fields(alice: User, alice_client: Client) -> No
 
 
 @pytest.mark.parametrize("outcome", ["succeeded", "failed"])
-def test_simulating_tells_the_provider_and_moves_no_money(
+def test_simulating_notifies_the_provider_and_moves_no_money(
     alice: User, alice_client: Client, outcome: str, django_capture_on_commit_callbacks: Any
 ) -> None:
     intent = open_intent(alice)

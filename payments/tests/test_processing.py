@@ -298,7 +298,7 @@ def test_a48_success_may_come_before_processing(alice: User) -> None:
     assert books() == (1, Decimal(-25), ZERO, Decimal(25))
 
 
-def test_one_payment_told_by_several_events_is_booked_once(alice: User) -> None:
+def test_one_payment_reported_by_several_events_is_booked_once(alice: User) -> None:
     intent = open_intent(alice)
 
     stored = [deliver(event(intent.pk)) for _ in range(3)]

@@ -118,7 +118,7 @@ def test_what_is_sent_is_what_our_endpoint_takes(
     assert balance_of(alice) == balance
 
 
-def test_nobody_listening_is_a_failed_try(alice: User, settings: Any) -> None:
+def test_an_unreachable_endpoint_is_a_failed_try(alice: User, settings: Any) -> None:
     settings.SIMULATOR_WEBHOOK_URL = "http://127.0.0.1:1/webhooks/v1/simulator"
     _, delivery = decide(alice)
 
@@ -143,7 +143,7 @@ def test_the_call_is_made_outside_of_any_transaction_of_ours(alice: User, monkey
     assert inside == [depth_outside]
 
 
-def test_a_delivery_that_is_being_sent_is_nobody_elses(alice: User) -> None:
+def test_a_delivery_that_is_being_sent_is_claimed_by_no_other_process(alice: User) -> None:
     _, delivery = decide(alice)
     now = timezone.now()
 

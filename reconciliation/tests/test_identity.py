@@ -201,7 +201,7 @@ def test_two_pages_of_a_swept_account_with_one_number_are_two_statements() -> No
     assert counts() == (2, 4)
 
 
-def test_a_file_may_hold_two_statements_that_only_their_lines_tell_apart() -> None:
+def test_a_file_may_hold_two_statements_that_differ_only_in_their_lines() -> None:
     with pytest.raises(StatementRepeats):
         import_(b"".join(SWEPT), format="mt940")
     import_(b"".join(SWEPT), format="mt940", confirm_repeat=True)

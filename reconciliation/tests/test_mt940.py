@@ -226,7 +226,7 @@ def test_a_payment_and_its_return_are_two_lines() -> None:
     assert amounts(found) == ["10.00", "7.00", "-7.00"]
 
 
-def test_the_width_at_which_a_bank_wraps_tells_lines_from_text() -> None:
+def test_the_width_at_which_a_bank_wraps_distinguishes_lines_from_text() -> None:
     """Each text of the file is cut at 65 characters: a line end after 61 is none that came from wrapping."""
     long = "2611021102C1,00NTRFNONREF\n:86:" + "\n".join(["w" * 65, "w" * 65, "w" * 61])
     pair = [f"2611021102C7,00NTRF{'r' * 16}//{'b' * 16}\n:86:{'p' * 50}", f"2611021102D7,00NTRF{'r' * 16}//{'b' * 16}"]

@@ -1,4 +1,4 @@
-"""The admin: who gets in, what each role sees, and the deeds with their audit rows."""
+"""The admin: who gets in, what each role sees, and the actions with their audit rows."""
 
 from typing import Any
 
@@ -86,7 +86,7 @@ def test_deactivation_and_a_lost_role_end_the_browser_session(officer: User, aud
 
 
 @pytest.mark.parametrize("role", sorted(STAFF_ROLES))
-def test_nobody_adds_changes_or_deletes(role: Role, alice: User) -> None:
+def test_no_role_adds_changes_or_deletes(role: Role, alice: User) -> None:
     browser, _ = enter(staff(role))
     before = User.objects.filter(pk=alice.pk).values().get()
 

@@ -270,13 +270,13 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("deed", ENDS)
-def test_what_else_ends_it(officer: User, deed: str) -> None:
+@pytest.mark.parametrize("action", ENDS)
+def test_what_else_ends_it(officer: User, action: str) -> None:
     device = enrol(officer)
     browser, _ = enter(officer, device.code())
     assert inside(browser)
 
-    unit_of_work(lambda: ENDS[deed](officer, timezone.now()))
+    unit_of_work(lambda: ENDS[action](officer, timezone.now()))
 
     assert not inside(browser)
     assert Session.objects.get().ended_at is not None
@@ -318,7 +318,7 @@ def test_guesses_of_ones_own_password_count(officer: User) -> None:
     assert not AuditLog.objects.filter(action="user.password_set").exists()
 
 
-def test_a_row_of_the_api_or_of_somebody_else_opens_nothing(officer: User, auditor: User) -> None:
+def test_a_row_of_the_api_or_of_another_user_opens_nothing(officer: User, auditor: User) -> None:
     client_for(officer)
     theirs = browser_for(auditor)
     for session in (Session.objects.get(user=officer), Session.objects.get(user=auditor)):
@@ -357,7 +357,7 @@ def test_a_fresh_session_is_not_asked(admin_user: User, alice: User) -> None:
     assert "Deactivate: 1 done." in act(browser, "deactivate", alice).content.decode()
 
 
-def test_after_five_minutes_a_sensitive_deed_asks_for_password_and_code(admin_user: User, alice: User) -> None:
+def test_after_five_minutes_a_sensitive_action_asks_for_password_and_code(admin_user: User, alice: User) -> None:
     device = enrol(admin_user)
     stop_clock(timezone.now())  # or the step before may be two steps ago when it is checked
     browser = stale(admin_user, device.code(steps=-1))
@@ -428,7 +428,7 @@ SENSITIVE = {
 }  # fmt: skip
 
 
-def test_which_deeds_are_sensitive_is_reviewed() -> None:
+def test_which_actions_are_sensitive_is_reviewed() -> None:
     from django.contrib import admin
 
     actions = [action for page in admin.site._registry.values() for action in page.actions or ()]
@@ -436,7 +436,7 @@ def test_which_deeds_are_sensitive_is_reviewed() -> None:
     assert {action.__name__ for action in actions if action.sensitive} == SENSITIVE
 
 
-# --- Deeds on people --------------------------------------------------------------------------------------------------
+# --- Actions on people ------------------------------------------------------------------------------------------------
 
 
 def test_an_admin_changes_a_role(admin_user: User, officer: User, alice: User) -> None:
@@ -455,7 +455,7 @@ def test_an_admin_changes_a_role(admin_user: User, officer: User, alice: User) -
 
 
 @pytest.mark.parametrize("role", ["client", "agent", "superuser", ""])
-def test_nobody_becomes_a_customer_or_anything_else(admin_user: User, officer: User, role: str) -> None:
+def test_no_user_becomes_a_customer_or_anything_else(admin_user: User, officer: User, role: str) -> None:
     browser, _ = enter(admin_user)
 
     act(browser, "change_role", officer, role=role)

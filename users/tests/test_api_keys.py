@@ -99,7 +99,7 @@ def test_a63_a_key_is_shown_once_and_stored_as_a_hash(alice: User, alice_client:
     assert not IdempotencyRecord.objects.exists()
 
 
-def test_the_deed_is_audited_without_name_prefix_and_hash(alice: User, alice_client: Client) -> None:
+def test_the_action_is_audited_without_name_prefix_and_hash(alice: User, alice_client: Client) -> None:
     made = make(alice_client, expires_at="2100-01-01T02:00:00+02:00")
     alice_client.delete(f"{KEYS}/{made['id']}")
 
@@ -114,7 +114,7 @@ def test_the_deed_is_audited_without_name_prefix_and_hash(alice: User, alice_cli
     assert (revoked.action, revoked.after) == ("api_key.revoked", whose)
 
 
-def test_the_owner_is_told_of_a_key_that_is_made_and_of_one_that_is_revoked(
+def test_the_owner_is_notified_of_a_key_that_is_made_and_of_one_that_is_revoked(
     alice: User, alice_client: Client, admin_user: User
 ) -> None:
     made, other = make(alice_client), make(alice_client)
@@ -368,7 +368,7 @@ def test_a63_revoking_takes_effect_at_once_and_again_is_fine(alice_client: Clien
     assert [row["revoked_at"] is None for row in alice_client.get(KEYS).json()["results"]] == [True, False]
 
 
-def test_somebody_elses_key_is_a_404(alice_client: Client, mallory_client: Client) -> None:
+def test_another_users_key_is_a_404(alice_client: Client, mallory_client: Client) -> None:
     made = make(alice_client)
 
     assert problem(mallory_client.delete(f"{KEYS}/{made['id']}")) == (404, "not_found")
@@ -463,7 +463,7 @@ def test_a_row_that_means_nothing_is_refused(alice: User, values: dict[str, Any]
         insert(**values)
 
 
-# --- Its deeds --------------------------------------------------------------------------------------------------------
+# --- Its actions ------------------------------------------------------------------------------------------------------
 
 
 def pay(client: Client, alice: User, bob: User, key: str = "order-1", **more: Any) -> Any:
@@ -472,7 +472,7 @@ def pay(client: Client, alice: User, bob: User, key: str = "order-1", **more: An
     return client.post("/api/v1/transfers", {**body, "currency": "USD", **more}, key=key)
 
 
-def test_a_transfer_by_key_is_the_keys_deed_with_replay_audit_and_events(alice: User, bob: User, fund: Any) -> None:
+def test_a_transfer_by_key_is_the_keys_action_with_replay_audit_and_events(alice: User, bob: User, fund: Any) -> None:
     fund(kyc(alice, 1), "100.00")
     client = key_client(alice, "transfers:write")
     row = ApiKey.objects.get()

@@ -106,7 +106,7 @@ def test_a_verified_number_logs_its_holder_in(anonymous: Any, alice: User) -> No
     assert Session.objects.get().user_id == alice.pk
 
 
-def test_a_claimed_number_is_nobodys(anonymous: Any, alice: User) -> None:
+def test_an_unverified_number_belongs_to_no_user(anonymous: Any, alice: User) -> None:
     with_phone(alice, verified=False)
 
     answer = anonymous.post(f"{SMS}/verify", {"phone": PHONE, "code": ask_by_phone(anonymous)})
@@ -258,7 +258,7 @@ def test_a58_reuse_age_and_older_codes_are_refused(anonymous: Any) -> None:
     assert Session.objects.count() == 1
 
 
-def test_a58_a_code_is_good_for_its_own_way_in_alone(anonymous: Any, alice: User) -> None:
+def test_a58_a_code_is_good_for_its_own_log_in_method_alone(anonymous: Any, alice: User) -> None:
     with_phone(alice)
     by_mail = ask_by_mail(anonymous, alice.email)
 
@@ -465,7 +465,7 @@ def test_a_code_does_not_replace_the_second_factor_and_stays_good_until_both_are
     assert problem(attempt(otp=device.code())) == (401, "invalid_code")
 
 
-def test_without_the_right_code_nobody_learns_of_a_second_factor(anonymous: Any, alice: User) -> None:
+def test_without_the_right_code_no_caller_learns_of_a_second_factor(anonymous: Any, alice: User) -> None:
     enrol(alice)
     code = ask_by_mail(anonymous, alice.email)
 

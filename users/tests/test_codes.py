@@ -149,11 +149,11 @@ def test_a_code_is_bound_to_purpose_subject_and_what_it_confirms() -> None:
 
 
 @rolled_back
-def test_right_codes_of_sensitive_deeds_are_not_counted_log_ins_are() -> None:
-    deeds = [guess(issue(CodePurpose.STEP_UP), CodePurpose.STEP_UP) for _ in range(7)]
+def test_right_codes_of_sensitive_actions_are_not_counted_log_ins_are() -> None:
+    actions = [guess(issue(CodePurpose.STEP_UP), CodePurpose.STEP_UP) for _ in range(7)]
     log_ins = [guess(issue()) for _ in range(6)]
 
-    assert deeds == ["right"] * 7
+    assert actions == ["right"] * 7
     assert log_ins == ["right"] * 5 + ["locked"]
 
 

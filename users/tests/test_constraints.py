@@ -76,7 +76,7 @@ def test_the_app_role_may_not(as_app: psycopg.Connection, statement: str) -> Non
         as_app.execute(statement)
 
 
-def test_nobody_resolves_by_an_unverified_address_or_phone(alice: User) -> None:
+def test_no_user_resolves_by_an_unverified_address_or_phone(alice: User) -> None:
     from users.selectors import user_by_verified_email, users_by_verified_phones
 
     with_personal(alice, phone="+12025550123")

@@ -40,7 +40,7 @@ def ask_email(client: Any, email: str | None = EMAIL) -> None:
     deliver()
 
 
-def test_a_proved_number_is_verified_and_the_owner_is_told(alice_client: Any, alice: User) -> None:
+def test_a_proved_number_is_verified_and_the_owner_is_notified(alice_client: Any, alice: User) -> None:
     ask_phone(alice_client)
 
     answer = alice_client.post(f"{ME}/phone/verify", {"phone": "+7 916 123-45-67", "code": texted_code()})
@@ -185,7 +185,7 @@ def test_six_tries_are_five(alice_client: Any) -> None:
     assert attempt(code) == 429
 
 
-def test_nobody_and_no_api_key_changes_contacts(anonymous: Any) -> None:
+def test_anonymous_callers_and_api_keys_change_no_contacts(anonymous: Any) -> None:
     for route in ("phone", "phone/verify", "email", "email/verify"):
         assert anonymous.post(f"{ME}/{route}", {}).status_code == 401
 
@@ -198,7 +198,7 @@ def test_nobody_and_no_api_key_changes_contacts(anonymous: Any) -> None:
 
 
 @pytest.mark.parametrize(("route", "body"), [("phone", {"phone": PHONE}), ("email", {"email": EMAIL})])
-def test_another_contact_asks_for_a_fresh_code_before_anything_is_sent(
+def test_another_contact_asks_for_a_step_up_code_before_anything_is_sent(
     alice_client: Any, route: str, body: dict[str, str]
 ) -> None:
     alice_client.confirms = False
@@ -209,7 +209,7 @@ def test_another_contact_asks_for_a_fresh_code_before_anything_is_sent(
     assert not Message.objects.exists()
 
 
-def test_a_verified_number_is_given_up_with_a_fresh_code_and_a_notice(alice_client: Any, alice: User) -> None:
+def test_a_verified_number_is_given_up_with_a_step_up_code_and_a_notice(alice_client: Any, alice: User) -> None:
     with_phone(alice)
     alice_client.confirms = False
     for phone in (None, "+79161234568"):
@@ -225,7 +225,7 @@ def test_a_verified_number_is_given_up_with_a_fresh_code_and_a_notice(alice_clie
     assert "The phone number of your account was changed." in str(mail.outbox[-1].body)
 
 
-def test_the_last_verified_way_in_is_not_given_up(alice_client: Any, alice: User) -> None:
+def test_the_last_verified_log_in_method_is_not_given_up(alice_client: Any, alice: User) -> None:
     with_phone(alice)
     User.objects.filter(pk=alice.pk).update(email_verified_at=None)
 

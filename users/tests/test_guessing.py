@@ -447,7 +447,7 @@ def test_a_stolen_session_that_guesses_does_not_lock_the_owners_log_in(alice: Us
     assert anonymous_client().post(f"{AUTH}/token", body).status_code == 200
 
 
-def test_nor_does_a_guesser_at_the_log_in_lock_fresh_codes(alice: User) -> None:
+def test_nor_does_a_guesser_at_the_log_in_lock_step_up_codes(alice: User) -> None:
     enrol(alice)
     tries_of_second_factor(alice, actor_at, 100)
 

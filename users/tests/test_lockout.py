@@ -246,7 +246,7 @@ def test_a_familiar_network_is_locked_by_its_own_ten_failures_only(alice: User) 
     assert statuses(11, alice.email, at=HOME) == [401] * 10 + [429]
 
 
-def test_somebody_elses_network_is_not_familiar(alice: User, bob: User) -> None:
+def test_another_users_network_is_not_familiar(alice: User, bob: User) -> None:
     assert attempt(bob.email, PASSWORD, at=HOME).status_code == 200
     flood(alice.email)
 
@@ -263,7 +263,7 @@ def test_another_proof_makes_a_network_familiar(alice: User) -> None:
     assert attempt(alice.email, PASSWORD, at=OFFICE).status_code == 200
 
 
-def test_a_flood_against_nobody_locks_as_well() -> None:
+def test_a_flood_against_an_unknown_address_locks_as_well() -> None:
     flood("nobody@customer.example")
 
     assert wait(attempt("nobody@customer.example", at=HOME)) > 80_000

@@ -51,7 +51,7 @@ def test_the_owner_switches_it_off_and_on_again(alice: User, alice_client: Clien
 
 
 @pytest.mark.parametrize("body", [OFF, ON])
-def test_either_way_asks_for_a_fresh_code(alice: User, body: dict[str, bool]) -> None:
+def test_either_way_asks_for_a_step_up_code(alice: User, body: dict[str, bool]) -> None:
     if body == ON:
         switched_off(alice)
     client = client_for(alice)
@@ -72,7 +72,7 @@ def test_what_it_is_already_changes_nothing(alice_client: Client) -> None:
     assert not AuditLog.objects.filter(action="user.email_code_log_in_set").exists()
 
 
-def test_who_has_no_password_keeps_the_one_way_in(anonymous: Any) -> None:
+def test_who_has_no_password_keeps_the_one_log_in_method(anonymous: Any) -> None:
     code = ask_by_mail(anonymous, "carol@customer.example")
     anonymous.post(f"{MAIL}/verify", {"email": "carol@customer.example", "code": code})
     carol = User.objects.get()
@@ -136,7 +136,7 @@ def test_it_is_in_the_persons_own_data(alice: User) -> None:
 
 
 @pytest.mark.parametrize("change", [{"email_verified_at": None}, {"password": unusable_password()}])
-def test_the_database_keeps_a_way_in(alice: User, change: dict[str, Any]) -> None:
+def test_the_database_keeps_a_log_in_method(alice: User, change: dict[str, Any]) -> None:
     User.objects.filter(pk=alice.pk).update(email_code_log_in=False)
 
     with pytest.raises(IntegrityError, match="user_without_code_log_in_has_password"):

@@ -55,7 +55,7 @@ def test_the_link_comes_from_the_settings_and_never_from_the_request(
     assert mail.outbox[-1].to == [alice.email]
 
 
-def test_a_reset_sets_the_password_ends_every_session_and_tells_the_owner(anonymous: Any, alice: User) -> None:
+def test_a_reset_sets_the_password_ends_every_session_and_notifies_the_owner(anonymous: Any, alice: User) -> None:
     pairs = [log_in(anonymous, alice), log_in(anonymous, alice)]
     ask(anonymous, alice.email)
 
@@ -213,7 +213,7 @@ def test_api_keys_and_strangers_change_no_password(anonymous: Any, alice: User) 
     assert problem(without) == (422, "current_password_wrong")
 
 
-def test_the_first_password_is_set_with_a_fresh_code(alice: User, anonymous: Any) -> None:
+def test_the_first_password_is_set_with_a_step_up_code(alice: User, anonymous: Any) -> None:
     User.objects.filter(pk=alice.pk).update(password="!")
     client = client_for(alice)
     client.confirms = False

@@ -33,7 +33,7 @@ def test_the_profile_shows_who_one_is(alice_client: Any, alice: User) -> None:
     }
 
 
-def test_nobody_has_no_profile(anonymous: Any) -> None:
+def test_anonymous_callers_have_no_profile(anonymous: Any) -> None:
     answer = anonymous.get(ME)
 
     assert problem(answer) == (401, "not_authenticated")

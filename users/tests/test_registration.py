@@ -186,7 +186,7 @@ def test_an_address_taken_in_the_meantime_cannot_be_taken_again(anonymous: Any) 
     assert User.objects.get().password == owner.password
 
 
-def test_an_unproved_account_loses_to_whoever_proves_the_address(anonymous: Any) -> None:
+def test_an_unproved_account_loses_to_the_user_who_proves_the_address(anonymous: Any) -> None:
     from fintech_core.db.work import unit_of_work
     from tests.cast import SYSTEM
     from users import services

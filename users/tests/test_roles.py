@@ -43,9 +43,9 @@ def test_a_client_reads_and_writes_its_own_only() -> None:
 
 
 def test_an_auditor_sees_everything_and_does_nothing() -> None:
-    deeds = {capability for capability in CAPABILITIES[Role.AUDITOR] if "read" not in capability.value}
+    actions = {capability for capability in CAPABILITIES[Role.AUDITOR] if "read" not in capability.value}
 
-    assert deeds == {Capability.PROFILE_WRITE, Capability.SESSIONS_END, Capability.CREDENTIALS_WRITE}  # the own ones
+    assert actions == {Capability.PROFILE_WRITE, Capability.SESSIONS_END, Capability.CREDENTIALS_WRITE}  # the own ones
     assert READ_ALL | {Capability.AUDIT_READ} <= CAPABILITIES[Role.AUDITOR]
 
 

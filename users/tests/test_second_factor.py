@@ -267,7 +267,7 @@ def test_a_recovery_code_stands_in_once(alice: User) -> None:
     assert AuditLog.objects.filter(action="second_factor.recovery_code_used").count() == 1
 
 
-def test_somebody_elses_code_is_nothing(alice: User, bob: User) -> None:
+def test_another_users_code_is_worth_nothing(alice: User, bob: User) -> None:
     enrol(alice)
     other = enrol(bob)
 
@@ -339,7 +339,7 @@ def test_tokens_of_staff_live_as_short_as_the_admins_sessions(officer: User, ali
     assert hers_token.expires_at - hers_token.created_at == timedelta(days=14)
 
 
-def test_the_budget_has_a_subject_that_tells_nobody(alice: User) -> None:
+def test_the_budget_has_a_subject_that_identifies_no_user(alice: User) -> None:
     device = enrol(alice)
     enter(anonymous_client(), alice, device.wrong())
 
@@ -349,7 +349,7 @@ def test_the_budget_has_a_subject_that_tells_nobody(alice: User) -> None:
     assert budgets.purge(now=timezone.now() + timedelta(minutes=16)) == 1
 
 
-def test_an_enrolment_that_nobody_confirmed_is_purged(alice: User, alice_client: Client) -> None:
+def test_an_enrolment_that_was_not_confirmed_is_purged(alice: User, alice_client: Client) -> None:
     enrol(alice)
     client = client_for(alice)
     assert client.post(OWN).status_code == 201

@@ -134,7 +134,7 @@ def ask_fresh(client: Any, number: int) -> int:
     return status
 
 
-def test_a_session_does_not_flood_its_owner_with_fresh_codes(alice: User, settings: Any, moment: list[float]) -> None:
+def test_a_session_does_not_flood_its_owner_with_step_up_codes(alice: User, settings: Any, moment: list[float]) -> None:
     rates = {"send_destination_hour": (3, 3600), "send_destination_day": (6, 86_400)}
     settings.RATE_LIMITS = {**settings.RATE_LIMITS, **rates}
     thief = client_for(alice)
@@ -151,7 +151,7 @@ def test_a_session_does_not_flood_its_owner_with_fresh_codes(alice: User, settin
     assert send(alice.email, at=OFFICE).status_code == 202
 
 
-def test_ten_fresh_codes_are_sent_in_an_hour_and_each_refusal_says_when(alice: User) -> None:
+def test_ten_step_up_codes_are_sent_in_an_hour_and_each_refusal_says_when(alice: User) -> None:
     client = client_for(alice)
     assert [ask_fresh(client, number) for number in range(10)] == [202] * 10
 
@@ -170,7 +170,7 @@ def test_where_the_authenticator_is_used_no_message_is_counted(alice: User) -> N
     assert not Message.objects.filter(template="step_up").exists()
 
 
-def test_requests_of_strangers_do_not_use_up_the_fresh_codes(alice: User) -> None:
+def test_requests_of_strangers_do_not_use_up_the_step_up_codes(alice: User) -> None:
     found = [send(alice.email, at=network).status_code for network in STRANGERS[:12]]
     assert found == [202] * 8 + [429] * 4
 

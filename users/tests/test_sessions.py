@@ -171,7 +171,7 @@ def test_sessions_can_be_ended_by_an_administrator(anonymous: Any, alice: User, 
     assert log_in(anonymous, alice)
 
 
-def test_customers_manage_nobody(alice: User, bob: User) -> None:
+def test_customers_manage_no_users(alice: User, bob: User) -> None:
     from fintech_core.exceptions import PermissionDenied
 
     with pytest.raises(PermissionDenied):

@@ -147,16 +147,16 @@ def test_roles_of_members_and_payout_accounts_ask(alice: User) -> None:
     base = f"/api/v1/organizations/{organization}"
     member = client.get(f"{base}/members").json()["results"][0]["id"]
     account = {"method": "iban", "details": {"iban": "GR1601101050000010547023795"}}
-    deeds = [
+    actions = [
         ("PATCH", f"{base}/members/{member}", {"role": "finance"}),
         ("POST", f"{base}/payout-accounts", account),
         ("POST", f"{base}/invitations", {"email": "bob@customer.example", "role": "admin"}),
     ]
 
-    answers = [getattr(client, method.lower())(path, body) for method, path, body in deeds]
+    answers = [getattr(client, method.lower())(path, body) for method, path, body in actions]
 
     assert [problem(answer) for answer in answers] == [(403, "step_up_required")] * 3
-    for method, path, body in deeds:
+    for method, path, body in actions:
         code = code_for(client, path, body, method)
         answer = getattr(client, method.lower())(path, body, headers={"Step-Up-Code": code})
         assert answer.status_code in {200, 201, 409}, answer.content  # the last administrator stays one
@@ -198,7 +198,7 @@ def test_a_new_code_kills_the_old_one(client: Client) -> None:
     assert make(client, new).status_code == 201
 
 
-def test_a_deed_that_failed_may_be_tried_again_with_the_same_code(client: Client, alice: User) -> None:
+def test_an_action_that_failed_may_be_tried_again_with_the_same_code(client: Client, alice: User) -> None:
     path = f"{TRANSFERS}"
     body = transfer(alice, "15000.00", to="nobody@customer.example")
     code = code_for(client, path, body)
@@ -383,7 +383,7 @@ def test_the_limit_is_a_setting(rich: Client, alice: User, settings: Any) -> Non
 
 # --- What else asks ---------------------------------------------------------------------------------------------------
 
-DEEDS: dict[str, Callable[[Client], Any]] = {
+ACTIONS: dict[str, Callable[[Client], Any]] = {
     "enrol": lambda client: client.post("/api/v1/users/me/second-factor"),
     "remove": lambda client: client.delete("/api/v1/users/me/second-factor"),
     "phone": lambda client: client.post("/api/v1/users/me/phone", {"phone": "+12025550123"}),
@@ -392,16 +392,16 @@ DEEDS: dict[str, Callable[[Client], Any]] = {
 }
 
 
-@pytest.mark.parametrize("deed", DEEDS)
-def test_changes_of_credentials_ask(alice: User, deed: str) -> None:
+@pytest.mark.parametrize("action", ACTIONS)
+def test_changes_of_credentials_ask(alice: User, action: str) -> None:
     enrol(alice)
     client = person(alice)
     before = list(StepUpChallenge.objects.all())
 
-    assert problem(DEEDS[deed](client)) == (403, "step_up_required")
+    assert problem(ACTIONS[action](client)) == (403, "step_up_required")
     assert list(StepUpChallenge.objects.all()) == before
     client.confirms = True
-    assert DEEDS[deed](client).status_code < 300
+    assert ACTIONS[action](client).status_code < 300
 
 
 def test_revoking_a_key_asks(alice: User) -> None:

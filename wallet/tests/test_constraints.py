@@ -37,12 +37,12 @@ FIGURES = "wallet_figures"
     ],
     ids=lambda money: "-".join(money),
 )
-def test_a_wallet_is_born_empty(forge: Forge, money: dict[str, Any]) -> None:
+def test_a_wallet_is_inserted_empty(forge: Forge, money: dict[str, Any]) -> None:
     with forge.refused(REFUSED, "is not born empty", constraint="wallet_born_empty"):
         forge.wallet(**money)
 
 
-def test_a_wallet_born_rich_among_poor_ones_is_found(forge: Forge) -> None:
+def test_a_wallet_inserted_with_a_balance_among_empty_ones_is_found(forge: Forge) -> None:
     rows = [forge.wallet_row(), forge.wallet_row(balance=5), forge.wallet_row()]
 
     with forge.refused(REFUSED, "is not born empty", constraint="wallet_born_empty"):
@@ -71,7 +71,7 @@ def test_a_wallet_born_rich_among_poor_ones_is_found(forge: Forge) -> None:
     ],
     ids=str,
 )
-def test_a_wallet_is_born_by_the_rules(forge: Forge, change: dict[str, Any], constraint: str) -> None:
+def test_a_wallet_is_inserted_by_the_rules(forge: Forge, change: dict[str, Any], constraint: str) -> None:
     with forge.refused(REFUSED, constraint=constraint):
         forge.insert(WALLETS, [forge.wallet_row() | change])
 
@@ -99,7 +99,7 @@ def test_an_organization_has_one_open_wallet_in_a_currency(forge: Forge) -> None
     assert forge.one("SELECT count(*) FROM wallet_wallet WHERE owner_organization_id = %s", [organization]) == 2
 
 
-def test_a_wallet_of_nobody_we_know_is_refused(forge: Forge) -> None:
+def test_a_wallet_of_an_unknown_owner_is_refused(forge: Forge) -> None:
     own = {"owner_user_id": None, "owner_organization_id": uuid.uuid4()}
 
     with forge.refused("23503"):
@@ -121,8 +121,8 @@ def test_a_lane_exists_once(forge: Forge) -> None:
     lane = forge.wallet_now(forge.lane())
 
     with forge.refused("23505", constraint="wallet_one_per_lane"):
-        twin = {"owner_user_id": None, "account_code": lane["account_code"], "floor": None, "lane": lane["lane"]}
-        forge.insert(WALLETS, [forge.wallet_row(uuid.uuid4(), **twin)])
+        duplicate = {"owner_user_id": None, "account_code": lane["account_code"], "floor": None, "lane": lane["lane"]}
+        forge.insert(WALLETS, [forge.wallet_row(uuid.uuid4(), **duplicate)])
 
 
 # --- Figures ----------------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def alices(alice: User, bob: User) -> Wallet:
 # --- Setting ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_officer_sets_limits_and_it_is_audited_and_told(
+def test_an_officer_sets_limits_and_it_is_audited_and_published(
     alices: Wallet, alice: User, officer: User, officer_client: Client
 ) -> None:
     answer = officer_client.post(url(alices), said(credit_limit="50.00", maximum_balance="1000"))
@@ -136,7 +136,7 @@ def test_a_policy_in_another_currency_is_refused(alices: Wallet, officer_client:
 
 
 @pytest.mark.parametrize(("who", "status"), [("alice", 403), ("mallory", 403), ("operator", 403), ("auditor", 403)])
-def test_nobody_else_sets_limits(
+def test_no_other_role_sets_limits(
     request: pytest.FixtureRequest, alices: Wallet, alice: User, who: str, status: int
 ) -> None:
     client: Client = request.getfixturevalue(f"{who}_client")

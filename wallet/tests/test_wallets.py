@@ -112,7 +112,7 @@ def test_staff_without_wallets_open_none(officer_client: Client) -> None:
         problem(officer_client.post(URL, {"currency": "EUR"}), 403, "permission_denied")
 
 
-def test_system_accounts_are_nobodys_to_see(alice: User, auditor_client: Client) -> None:
+def test_system_accounts_are_visible_to_no_customer(alice: User, auditor_client: Client) -> None:
     lane = Wallet.objects.filter(account_code="fees").values_list("pk", flat=True)[0]
 
     problem(auditor_client.get(f"{URL}/{lane}"), 404, "not_found")
@@ -186,7 +186,7 @@ def test_a38_a_wallet_with_something_open_on_it_is_not_closed(alice: User, alice
     assert alice_client.post(f"{URL}/{wallet.pk}/close", REASON).status_code == 200
 
 
-def test_nobody_else_closes_a_wallet(
+def test_no_other_user_closes_a_wallet(
     alice: User, mallory_client: Client, operator_client: Client, anonymous: Client
 ) -> None:
     url = f"{URL}/{wallet_of(alice).pk}/close"

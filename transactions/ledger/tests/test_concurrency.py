@@ -111,14 +111,14 @@ def test_a15_crossing_transfers_and_circles_never_deadlock(
 ) -> None:
     carols = fund_wallet(mallory, "1000.00")
     circle = [(alices, bobs, "0.03"), (bobs, carols, "0.03"), (carols, alices, "0.03")]
-    deeds: list[Callable[[], Any]] = []
+    actions: list[Callable[[], Any]] = []
     for _ in range(each):
-        deeds.append(lambda: move((alices, bobs, "0.01")))
-        deeds.append(lambda: move((bobs, alices, "0.01")))
+        actions.append(lambda: move((alices, bobs, "0.01")))
+        actions.append(lambda: move((bobs, alices, "0.01")))
         legs = random.sample(circle, 3)
-        deeds.append(lambda legs=legs: move(*legs))
+        actions.append(lambda legs=legs: move(*legs))
 
-    results = race(*deeds, workers=8)
+    results = race(*actions, workers=8)
 
     assert Counter(type(result) for result in results) == {Transaction: 3 * each}
     assert [balance(wallet) for wallet in (alices, bobs, carols)] == [1000, 1000, 1000]
@@ -204,10 +204,10 @@ def injected(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], Counter[st
 def test_a19_one_serialization_failure_is_tried_again(
     alice: User, alices: Wallet, bobs: Wallet, injected: Callable[[str, int], Counter[str]], state: str
 ) -> None:
-    deed = post(alice, alices, bobs, "1.00")
+    action = post(alice, alices, bobs, "1.00")
     tries = injected(state, 1)
 
-    response = deed()
+    response = action()
 
     assert (response.status_code, tries["slept"]) == (201, 1)
     assert Transaction.objects.filter(kind="TRANSFER").count() == 1
@@ -217,10 +217,10 @@ def test_a19_one_serialization_failure_is_tried_again(
 def test_a19_when_it_never_ends_the_answer_is_503_and_nothing_is_stored(
     alice: User, alices: Wallet, bobs: Wallet, injected: Callable[[str, int], Counter[str]], state: str
 ) -> None:
-    deed = post(alice, alices, bobs, "1.00", key="k-1")
+    action = post(alice, alices, bobs, "1.00", key="k-1")
     tries = injected(state, 1000)
 
-    response = deed()
+    response = action()
 
     assert (response.status_code, response["Retry-After"]) == (503, "2")
     assert json.loads(response.content)["code"] == "service_unavailable"
@@ -232,10 +232,10 @@ def test_a19_when_it_never_ends_the_answer_is_503_and_nothing_is_stored(
 def test_a_lock_timeout_is_503_without_another_try(
     alice: User, alices: Wallet, bobs: Wallet, injected: Callable[[str, int], Counter[str]]
 ) -> None:
-    deed = post(alice, alices, bobs, "1.00")
+    action = post(alice, alices, bobs, "1.00")
     tries = injected("55P03", 1000)
 
-    response = deed()
+    response = action()
 
     assert (response.status_code, response["Retry-After"]) == (503, "2")
     assert tries == {"tries": 1}
@@ -245,7 +245,7 @@ def test_a_lock_timeout_is_503_without_another_try(
 
 
 def test_a20_many_openings_make_one_wallet(alice: User) -> None:
-    deeds = [
+    actions = [
         (
             lambda: unit_of_work(
                 lambda: open_wallet(
@@ -256,7 +256,7 @@ def test_a20_many_openings_make_one_wallet(alice: User) -> None:
         for _ in range(10)
     ]
 
-    results = race(*deeds)
+    results = race(*actions)
 
     assert Counter(results) == {Wallet.objects.get(owner_user=alice, currency="EUR"): 1, "wallet_exists": 9}
     assert Wallet.objects.filter(owner_user=alice, currency="EUR").count() == 1
@@ -353,7 +353,7 @@ def test_a24_a_hot_account_loses_no_update(
 # --- A-28, A-29, A-32: one key ----------------------------------------------------------------------------------------
 
 
-def test_a28_parallel_twins_are_executed_once(alice: User, alices: Wallet, bobs: Wallet) -> None:
+def test_a28_concurrent_duplicates_are_executed_once(alice: User, alices: Wallet, bobs: Wallet) -> None:
     responses = race(*[post(alice, alices, bobs, "10.00", key="one-key") for _ in range(10)])
 
     assert set(statuses(responses)) <= {201, 409}
@@ -366,7 +366,7 @@ def test_a28_parallel_twins_are_executed_once(alice: User, alices: Wallet, bobs:
     assert Transaction.objects.filter(kind="TRANSFER").count() == 1
 
 
-def test_a28_a_twin_of_a_slow_request_waits_at_most_two_seconds(alice: User, alices: Wallet, bobs: Wallet) -> None:
+def test_a28_a_duplicate_of_a_slow_request_waits_at_most_two_seconds(alice: User, alices: Wallet, bobs: Wallet) -> None:
     started, release = threading.Event(), threading.Event()
     fingerprint = idempotency.fingerprint(method="POST", path="/x", body={})
 
@@ -384,24 +384,24 @@ def test_a28_a_twin_of_a_slow_request_waits_at_most_two_seconds(alice: User, ali
         release.wait(timeout=20)
         return "slow"
 
-    def twin() -> Any:
+    def duplicate() -> Any:
         started.wait(timeout=10)
         begun = time.monotonic()
         try:
-            return run(lambda: "twin")
+            return run(lambda: "duplicate")
         except DomainError as error:
             return (error.code, int(error.status), error.retry_after, 1.5 < time.monotonic() - begun < 4)
         finally:
             release.set()
 
-    first, second = race(lambda: run(slow), twin)
+    first, second = race(lambda: run(slow), duplicate)
 
     assert (first.body, first.replayed) == (b"slow", False)
     assert second == ("idempotency_in_progress", 409, 1, True)
     assert run(lambda: "later") == idempotency.Answer(200, "application/json", b"slow", replayed=True)
 
 
-def test_the_twin_of_a_request_that_fails_takes_over(alice: User) -> None:
+def test_the_duplicate_of_a_request_that_fails_takes_over(alice: User) -> None:
     started = threading.Event()
     fingerprint = idempotency.fingerprint(method="POST", path="/x", body={})
 
@@ -419,20 +419,20 @@ def test_the_twin_of_a_request_that_fails_takes_over(alice: User) -> None:
         time.sleep(0.3)
         raise RuntimeError("a bug")
 
-    def twin() -> Any:
+    def duplicate() -> Any:
         started.wait(timeout=10)
-        return run(lambda: "twin")
+        return run(lambda: "duplicate")
 
-    first, second = race(lambda: run(failing), twin)
+    first, second = race(lambda: run(failing), duplicate)
 
     assert isinstance(first, RuntimeError)
-    assert (second.body, second.replayed) == (b"twin", False)
+    assert (second.body, second.replayed) == (b"duplicate", False)
 
 
 def test_a29_one_key_of_two_people_is_two_keys(alice: User, bob: User, alices: Wallet, bobs: Wallet) -> None:
-    deeds = [post(alice, alices, bobs, "10.00", key="shared"), post(bob, bobs, alices, "20.00", key="shared")] * 3
+    actions = [post(alice, alices, bobs, "10.00", key="shared"), post(bob, bobs, alices, "20.00", key="shared")] * 3
 
-    responses = race(*deeds)
+    responses = race(*actions)
 
     answers = {response.content for response in responses if response.status_code == 201}
     assert len(answers) == 2
@@ -474,7 +474,7 @@ def test_a32_an_answer_that_got_lost_is_found_again_by_its_key(
     alice: User, alices: Wallet, bobs: Wallet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """COMMIT is done, the connection dies before its answer: unknown, never executed again, found by the key."""
-    deed, again = (post(alice, alices, bobs, "10.00", key="k-1") for _ in range(2))
+    action, again = (post(alice, alices, bobs, "10.00", key="k-1") for _ in range(2))
     wrapper_class = type(connections["default"])
     original = wrapper_class._commit
     lost: list[str] = []
@@ -486,7 +486,7 @@ def test_a32_an_answer_that_got_lost_is_found_again_by_its_key(
             raise OperationalError("server closed the connection unexpectedly")
 
     monkeypatch.setattr(wrapper_class, "_commit", commit_and_lose_the_answer)
-    unknown = deed()
+    unknown = action()
     monkeypatch.undo()
     found = again()
 
@@ -515,9 +515,9 @@ def test_a_connection_cut_before_commit_moves_nothing(
 
 
 def test_balances_and_hashes_of_many_threads_chain_without_a_fork(alices: Wallet, bobs: Wallet) -> None:
-    deeds = [lambda: move((alices, bobs, "0.01")) for _ in range(30)]
+    actions = [lambda: move((alices, bobs, "0.01")) for _ in range(30)]
 
-    race(*deeds, workers=6)
+    race(*actions, workers=6)
 
     rows = LedgerEntry.objects.filter(wallet=alices).order_by("sequence").values_list("sequence", "posted_at")
     assert [sequence for sequence, _ in rows] == list(range(1, 32))

@@ -435,7 +435,7 @@ def test_a_posted_transaction_without_entries_is_refused_at_commit(stage: Scene)
         stage.forge.check_deferred()
 
 
-def test_a_transaction_born_reversed_can_never_get_entries_and_so_never_commits(stage: Scene) -> None:
+def test_a_transaction_inserted_as_reversed_can_never_get_entries_and_so_never_commits(stage: Scene) -> None:
     with stage.forge.refused(REFUSED, "its transaction is not POSTED", constraint=BOOKS):
         stage.forge.post(stage.transfer(), source_owner=stage.alice, status="REVERSED")
     with stage.forge.refused(REFUSED, "is REVERSED without entries", constraint="transaction_has_entries"):
@@ -732,7 +732,7 @@ def test_a_hold_beyond_what_is_available_is_refused(stage: Scene) -> None:
     ],
     ids=str,
 )
-def test_a_hold_is_born_active_and_whole(stage: Scene, change: dict[str, Any], constraint: str) -> None:
+def test_a_hold_is_inserted_active_and_whole(stage: Scene, change: dict[str, Any], constraint: str) -> None:
     with stage.forge.refused(REFUSED, constraint=constraint):
         stage.forge.insert(HOLDS, [stage.forge.hold_row(stage.alices, "10.00") | change])
 

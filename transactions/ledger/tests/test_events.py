@@ -110,7 +110,7 @@ def test_an_owner_of_both_sides_hears_once(alices: Wallet, alice: User) -> None:
     assert [entry["balance_after"] for entry in heard[0].payload["entries"]] == ["90.00", "94.00"]
 
 
-def test_what_touches_no_customer_is_told_to_staff_alone(alices: Wallet) -> None:
+def test_what_touches_no_customer_is_published_to_staff_alone(alices: Wallet) -> None:
     accounts = (ledger.SystemAccount("payouts", "USD"), ledger.SystemAccount("suspense", "USD"))
 
     transaction = post((*accounts, "5.00"), kind=TransactionKind.ADJUSTMENT)

@@ -296,8 +296,8 @@ def play(examples: int, steps: int, *, derandomize: bool) -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
-    deeds = {"deposit", "transfer", "reverse", "hold", "capture", "void", "extend", "expiry_job"}
-    assert set(Books.accepted) == deeds, Books.accepted  # or the run has shown nothing
+    actions = {"deposit", "transfer", "reverse", "hold", "capture", "void", "extend", "expiry_job"}
+    assert set(Books.accepted) == actions, Books.accepted  # or the run has shown nothing
 
 
 @pytest.mark.django_db

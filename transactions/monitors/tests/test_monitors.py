@@ -75,7 +75,7 @@ def move(*amounts: str, wallet: Wallet, now: datetime | None = None) -> None:
 
 
 @rolled_back
-def test_a_crossing_is_told_once_and_again_after_the_way_back(alices: Wallet, alice_client: Client) -> None:
+def test_a_crossing_is_published_once_and_again_after_the_way_back(alices: Wallet, alice_client: Client) -> None:
     low = watch(alice_client, alices, "available_below", "50.00")
 
     for amount in ("-50.00", "-0.01", "-10.00", "+30.00", "-5.00", "-20.00"):

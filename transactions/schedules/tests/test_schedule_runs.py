@@ -51,7 +51,7 @@ def state(schedule: TransferSchedule) -> tuple[str, datetime | None, int]:
 # --- What is paid -----------------------------------------------------------------------------------------------------
 
 
-def test_a_due_occurrence_is_paid_as_its_owner_and_told(
+def test_a_due_occurrence_is_paid_as_its_owner_and_published(
     weekly: TransferSchedule, alice: User, bob: User, job_at: AtTime
 ) -> None:
     job_at(START)

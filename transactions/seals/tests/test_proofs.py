@@ -258,7 +258,7 @@ def test_the_verifier_says_what_is_wrong(proof: dict[str, Any], path: str, value
         verifier.verify(changed(proof, path, value))
 
 
-def test_a_seal_of_somebody_elses_key_is_refused_where_the_key_is_known(proof: dict[str, Any]) -> None:
+def test_a_seal_of_another_key_is_refused_where_the_key_is_known(proof: dict[str, Any]) -> None:
     forged = Seal.objects.get()
     key = Ed25519PrivateKey.generate()
     forged.public_key = key.public_key().public_bytes_raw()

@@ -485,9 +485,7 @@ def test_too_many_entries_for_a_format_are_refused_with_their_number(
     assert content(fetch(alice_client, march, format="csv"))  # the slot was given back
 
 
-def test_a72_more_exports_at_once_than_may_run_are_told_to_come_back(
-    march: Wallet, alice_client: Client, settings: Any
-) -> None:
+def test_a72_more_exports_at_once_than_may_run_get_429(march: Wallet, alice_client: Client, settings: Any) -> None:
     settings.WEB_EXPORTS, settings.WEB_EXPORTS_OF_ONE = 2, 2
     running = [fetch(alice_client, march, format="csv") for _ in range(2)]
 

@@ -158,7 +158,7 @@ def test_an_atomic_batch_with_one_refusal_moves_nothing_and_says_which(
     ],
     ids=",".join,
 )
-def test_the_first_refusal_in_order_has_its_code_whoever_finds_it(
+def test_the_first_refusal_in_order_has_its_code_whichever_check_finds_it(
     rich: Wallet, bob: User, mallory: User, alice_client: Client, order: list[str], expected: list[str]
 ) -> None:
     kinds = {

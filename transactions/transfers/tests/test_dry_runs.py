@@ -74,7 +74,7 @@ def item(source: Wallet, target: User | None = None, amount: str = "1.00", **cha
     return {"source_wallet": str(source.pk), "amount": amount, "currency": "USD", **destination, **changes}
 
 
-def test_a10_a_dry_run_tells_all_and_leaves_no_trace(rich: Wallet, mallory: User, alice_client: Client) -> None:
+def test_a10_a_dry_run_answers_in_full_and_leaves_no_trace(rich: Wallet, mallory: User, alice_client: Client) -> None:
     with no_trace():
         response = alice_client.post(URL, item(rich, mallory, "10.00", dry_run=True))
 
@@ -125,7 +125,7 @@ def test_what_the_dry_run_said_is_what_happens(rich: Wallet, mallory: User, alic
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a10_a_refusal_is_told_with_200_and_leaves_no_trace_either(
+def test_a10_a_refusal_is_answered_with_200_and_leaves_no_trace_either(
     rich: Wallet, bob: User, alice_client: Client, changes: dict[str, Any], code: str
 ) -> None:
     with no_trace():

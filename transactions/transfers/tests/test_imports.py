@@ -301,7 +301,7 @@ def test_it_acts_for_a_customer_who_exists(employer: Wallet, tmp_path: Path, ema
         run(written(tmp_path / "payroll.csv", [row(employer, 0)]), email=email)
 
 
-def test_it_does_not_act_for_staff_nor_spend_for_somebody_else(
+def test_it_does_not_act_for_staff_nor_spend_for_another_owner(
     employer: Wallet, admin_user: User, bob: User, tmp_path: Path
 ) -> None:
     path = written(tmp_path / "payroll.csv", [row(employer, 0)])

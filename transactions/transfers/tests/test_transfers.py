@@ -389,7 +389,7 @@ def test_a_wallet_in_another_currency_than_the_amount_is_a_mismatch(
         problem(alice_client.post(URL, request, key="new"), 422, "currency_mismatch")
 
 
-def test_a39_a_frozen_wallet_pays_nobody_and_may_be_paid(
+def test_a39_a_frozen_wallet_makes_no_payments_and_may_be_paid(
     rich: Wallet, alice: User, bob: User, officer: User, alice_client: Client, bob_client: Client
 ) -> None:
     kyc(bob, 1)
@@ -406,7 +406,7 @@ def test_a39_a_frozen_wallet_pays_nobody_and_may_be_paid(
     assert balances(alice, bob) == [110, 0]
 
 
-def test_a38_a_closed_wallet_pays_nobody(alice: User, bob: User, alice_client: Client) -> None:
+def test_a38_a_closed_wallet_makes_no_payments(alice: User, bob: User, alice_client: Client) -> None:
     kyc(alice, 1)
     Wallet.objects.filter(owner_user=alice).update(status="CLOSED")
 
@@ -444,7 +444,7 @@ def test_balances_at_their_limit_are_refused_as_too_large(bob: User, alice: User
 # --- Who --------------------------------------------------------------------------------------------------------------
 
 
-def test_nobody_and_staff_make_no_transfers(
+def test_anonymous_callers_and_staff_make_no_transfers(
     rich: Wallet, bob: User, anonymous: Client, officer_client: Client, operator_client: Client, auditor_client: Client
 ) -> None:
     request = body(rich, wallet_of(bob))
