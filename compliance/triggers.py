@@ -47,12 +47,12 @@ _MOVES = ", ".join(
 _OPEN = ", ".join(sorted(f"'{status.value}'" for status in OPEN))
 _REFUSED = "USING ERRCODE = '23514', CONSTRAINT = 'kyc_submission_map'"
 
-_BORN = f"""
+_CREATED = f"""
     IF NEW.status <> 'SUBMITTED' THEN
-        RAISE EXCEPTION 'a submission is born SUBMITTED' {_REFUSED};
+        RAISE EXCEPTION 'a submission is created as SUBMITTED' {_REFUSED};
     END IF;
     IF num_nulls({", ".join(f"NEW.{column}" for column in PERSONAL)}) <> 0 THEN
-        RAISE EXCEPTION 'a submission is born whole' {_REFUSED};
+        RAISE EXCEPTION 'a submission is created complete' {_REFUSED};
     END IF;
     RETURN NEW;
 """
@@ -96,11 +96,11 @@ _MAP = f"""
 def submission_triggers() -> list[SealedTrigger]:
     return [
         SealedTrigger(
-            name="kyc_submission_born",
+            name="kyc_submission_created",
             when=pgtrigger.Before,
             operation=pgtrigger.Insert,
             level=pgtrigger.Row,
-            func=_BORN,
+            func=_CREATED,
         ),
         SealedTrigger(
             name="kyc_submission_map",

@@ -211,7 +211,7 @@ class PayoutAccount(models.Model):
             models.CheckConstraint(
                 condition=Q(archived_at__isnull=True, archived_by__isnull=True)
                 | Q(archived_at__isnull=False, archived_by__isnull=False),
-                name="payout_account_archived_by_somebody",
+                name="payout_account_archival_complete",
             ),
             models.CheckConstraint(
                 condition=Q(usable_from__gte=F("created_at")), name="payout_account_usable_once_it_is_there"

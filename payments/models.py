@@ -139,14 +139,14 @@ class PaymentIntent(models.Model):
         ]
         triggers: ClassVar = [
             SealedTrigger(
-                name="intent_born",
+                name="intent_created",
                 when=pgtrigger.Before,
                 operation=pgtrigger.Insert,
                 func=f"""
                     IF NEW.status <> 'requires_payment' OR NEW.transaction_id IS NOT NULL
                        OR NEW.suspense_transaction_id IS NOT NULL THEN
-                        RAISE EXCEPTION 'an intent is born as requires_payment'
-                            USING ERRCODE = '{REFUSED}', CONSTRAINT = 'intent_born';
+                        RAISE EXCEPTION 'an intent is created as requires_payment'
+                            USING ERRCODE = '{REFUSED}', CONSTRAINT = 'intent_created';
                     END IF;
                     PERFORM 1 FROM wallet_wallet w WHERE w.id = NEW.wallet_id FOR SHARE;
                     IF EXISTS (SELECT FROM wallet_wallet w WHERE w.id = NEW.wallet_id AND w.status = 'CLOSED') THEN

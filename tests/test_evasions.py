@@ -31,12 +31,12 @@ def guarantees_stand(stage: Scene) -> None:
         forge.post([Move(stage.alices, "-1.00"), Move(stage.bobs, "99.00")], source_owner=stage.alice)
     with forge.refused(REFUSED, "below the floor"):
         forge.post(stage.transfer("100.01"), source_owner=stage.alice)
-    with forge.refused(REFUSED, "is not born empty"):
+    with forge.refused(REFUSED, "is not created empty"):
         forge.wallet(balance=5)
     with forge.refused(REFUSED, "without entries"):
         forge.insert("transactions_transaction", [forge.transaction_row(source_owner=stage.alice)])
         forge.check_deferred()
-    with forge.refused(REFUSED, constraint="hold_born_active"):
+    with forge.refused(REFUSED, constraint="hold_created_active"):
         forge.hold(stage.alices, "10.00", captured=1)
     transaction = forge.post(stage.transfer(), source_owner=stage.alice)
     for statement, message in (
@@ -340,7 +340,7 @@ TRIGGERS = {
         "outbox_no_truncate",
     },
     "wallet_wallet": {
-        "wallet_born_empty",
+        "wallet_created_empty",
         "wallet_figures",
         "wallet_of_open_organization",
         "wallet_no_delete",
@@ -387,7 +387,7 @@ TRIGGERS = {
         "sealed_head_no_truncate",
     },
     "transactions_transferschedule": {
-        "schedule_born",
+        "schedule_created",
         "schedule_moves",
         "schedule_no_delete",
         "schedule_no_truncate",

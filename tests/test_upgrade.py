@@ -83,6 +83,57 @@ def test_plain_personal_data_is_encrypted_by_migrate(cluster: servers.Servers) -
         assert refused == (1,)
 
 
+RENAMED = """
+    SELECT conname FROM pg_constraint WHERE conname IN ('user_erased_is_nobody', 'user_erased_is_anonymous',
+        'payout_account_archived_by_somebody', 'payout_account_archival_complete')
+    UNION ALL
+    SELECT substring(tgname FROM 'pgtrigger_(.*)_[0-9a-f]+$') FROM pg_trigger
+        WHERE tgname ~ '_(born|created)_' AND tgparentid = 0
+    ORDER BY 1
+"""
+
+
+def test_constraints_and_triggers_are_renamed(cluster: servers.Servers) -> None:
+    database = f"upgrade_{uuid.uuid4().hex[:8]}"
+    servers.create_database(cluster, database)
+    manage(cluster, database, "setup_database_roles")
+    manage(cluster, database, "migrate")
+    for room, migration in (
+        ("compliance", "0006_document_numbers"),
+        ("organizations", "0004_claims_in_turn"),
+        ("payments", "0005_plural_names"),
+        ("transactions", "0017_plural_names"),
+        ("users", "0020_registration_mails_are_messages"),
+        ("wallet", "0005_closed_organizations"),
+    ):
+        manage(cluster, database, "migrate", room, migration)
+    with servers.connect(cluster, database=database) as connection:
+        before = [name for (name,) in connection.execute(RENAMED).fetchall()]
+
+    manage(cluster, database, "migrate")
+
+    with servers.connect(cluster, database=database) as connection:
+        after = [name for (name,) in connection.execute(RENAMED).fetchall()]
+    assert before == [
+        "fee_schedule_born",
+        "intent_born",
+        "kyc_submission_born",
+        "payout_account_archived_by_somebody",
+        "schedule_born",
+        "user_erased_is_nobody",
+        "wallet_born_empty",
+    ]
+    assert after == [
+        "fee_schedule_created",
+        "intent_created",
+        "kyc_submission_created",
+        "payout_account_archival_complete",
+        "schedule_created",
+        "user_erased_is_anonymous",
+        "wallet_created_empty",
+    ]
+
+
 FOREIGN_ID = 10**12
 OLD_AUDIT = """
     INSERT INTO fintech_core_auditlog (txid, recorded_at, actor_kind, actor_id, actor_name, actor_roles, action,

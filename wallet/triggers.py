@@ -35,13 +35,14 @@ def refuse_of_closed_organization(name: str, *, column: str = "organization_id")
     return SealedTrigger(name=name, when=pgtrigger.Before, operation=pgtrigger.Insert, func=func)
 
 
-_BORN_EMPTY = r"""
+_CREATED_EMPTY = r"""
     SELECT n.id INTO bad FROM new_rows n
     WHERE n.balance <> 0 OR n.held <> 0 OR n.sequence <> 0 OR n.last_posted_at IS NOT NULL OR n.status <> 'ACTIVE'
        OR n.head <> sha256(convert_to(E'fintech-core/wallet/1\n' || n.id::text, 'UTF8'))
     LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'wallet % is not born empty', bad USING ERRCODE = '23514', CONSTRAINT = 'wallet_born_empty';
+        RAISE EXCEPTION 'wallet % is not created empty', bad
+            USING ERRCODE = '23514', CONSTRAINT = 'wallet_created_empty';
     END IF;
     RETURN NULL;
 """
@@ -89,13 +90,13 @@ _FIGURES = """
 def wallet_triggers() -> list[SealedTrigger]:
     return [
         SealedTrigger(
-            name="wallet_born_empty",
+            name="wallet_created_empty",
             when=pgtrigger.After,
             operation=pgtrigger.Insert,
             level=pgtrigger.Statement,
             referencing=pgtrigger.Referencing(new="new_rows"),
             declare=[("bad", "uuid")],
-            func=_BORN_EMPTY,
+            func=_CREATED_EMPTY,
         ),
         SealedTrigger(
             name="wallet_figures",

@@ -128,7 +128,7 @@ def test_the_country_is_out_of_the_app_roles_reach(as_app: psycopg.Connection, a
 
 
 def test_a_submission_is_inserted_whole(as_app: psycopg.Connection, alice: User) -> None:
-    with pytest.raises(CheckViolation, match="born whole"):
+    with pytest.raises(CheckViolation, match="created complete"):
         as_app.execute(
             "INSERT INTO compliance_kycsubmission (id, user_id, level, status, country, document_type, reject_reason,"
             " created_at, updated_at)"

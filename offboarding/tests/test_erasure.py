@@ -374,7 +374,7 @@ def test_the_database_lets_no_erased_user_be_identifiable(empty: User, officer_c
     erase(officer_client, empty)
 
     for name, value in (("first_name", "Alice"), ("email", "a@b.example"), ("phone", "+14155552671")):
-        with pytest.raises(IntegrityError, match="user_erased_is_nobody"):
+        with pytest.raises(IntegrityError, match="user_erased_is_anonymous"):
             with_personal(User.objects.get(pk=empty.pk), **{name: value})
 
 

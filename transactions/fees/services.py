@@ -146,7 +146,7 @@ def _lost_races() -> Iterator[None]:
     except IntegrityError as error:
         # Another one was opened meanwhile, or the end that was to be taken back has come: the next try decides on that.
         # Or this took so long that its "now" is past.
-        if violated_constraint(error) in {"fee_schedule_born", "fee_schedule_facts", "fee_schedule_time"}:
+        if violated_constraint(error) in {"fee_schedule_created", "fee_schedule_facts", "fee_schedule_time"}:
             raise LostRace from error
         raise
 

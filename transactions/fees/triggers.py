@@ -7,7 +7,7 @@ from transactions.ledger.triggers import _OVER
 
 # The unique index over open schedules makes two writers of open ones wait for each other; this runs after it and sees
 # what is committed. An open schedule is a new one, or one whose end was taken back.
-_FEE_SCHEDULE_BORN = f"""
+_FEE_SCHEDULE_CREATED = f"""
     IF TG_OP = 'INSERT' AND NEW.valid_from < {_OVER} THEN
         RAISE EXCEPTION 'fee schedule % begins in the past', NEW.id
             USING ERRCODE = '23514', CONSTRAINT = 'fee_schedule_time';
@@ -17,8 +17,8 @@ _FEE_SCHEDULE_BORN = f"""
         WHERE o.id <> NEW.id AND o.kind = NEW.kind AND o.currency = NEW.currency
           AND o.kyc_level IS NOT DISTINCT FROM NEW.kyc_level
           AND o.ended_at > GREATEST(o.valid_from, NEW.valid_from)) THEN
-        RAISE EXCEPTION 'fee schedule % overlaps another one or is born ended', NEW.id
-            USING ERRCODE = '23514', CONSTRAINT = 'fee_schedule_born';
+        RAISE EXCEPTION 'fee schedule % overlaps another one or is created ended', NEW.id
+            USING ERRCODE = '23514', CONSTRAINT = 'fee_schedule_created';
     END IF;
     RETURN NULL;
 """  # noqa: S608 - constants only
@@ -48,10 +48,10 @@ _FEE_SCHEDULE_FACTS = f"""
 def fee_schedule_triggers() -> list[SealedTrigger]:
     return [
         SealedTrigger(
-            name="fee_schedule_born",
+            name="fee_schedule_created",
             when=pgtrigger.After,
             operation=pgtrigger.Insert | pgtrigger.UpdateOf("ended_at"),
-            func=_FEE_SCHEDULE_BORN,
+            func=_FEE_SCHEDULE_CREATED,
         ),
         SealedTrigger(
             name="fee_schedule_facts", when=pgtrigger.Before, operation=pgtrigger.Update, func=_FEE_SCHEDULE_FACTS

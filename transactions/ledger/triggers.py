@@ -141,14 +141,15 @@ _COMPLETE_AT_COMMIT = """
 """
 
 
-_HOLD_BORN_ACTIVE = f"""
+_HOLD_CREATED_ACTIVE = f"""
     SELECT n.id INTO bad FROM new_rows n LEFT JOIN wallet_wallet w ON w.id = n.wallet_id
     WHERE n.status <> 'ACTIVE' OR n.captured <> 0 OR n.released <> 0 OR w.status IS DISTINCT FROM 'ACTIVE'
        OR n.currency <> w.currency OR n.amount <> round(n.amount, w.exponent) OR w.account_code IS NOT NULL
        OR n.expires_at <= {_OVER}
     LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'hold % does not fit its wallet', bad USING ERRCODE = '23514', CONSTRAINT = 'hold_born_active';
+        RAISE EXCEPTION 'hold % does not fit its wallet', bad
+            USING ERRCODE = '23514', CONSTRAINT = 'hold_created_active';
     END IF;
 """  # noqa: S608 - constants only
 
@@ -240,7 +241,7 @@ def hold_triggers() -> list[SealedTrigger]:
             level=pgtrigger.Statement,
             referencing=_NEW,
             declare=[("bad", "uuid")],
-            func=_HOLD_BORN_ACTIVE + _HELD_FOLLOWS,
+            func=_HOLD_CREATED_ACTIVE + _HELD_FOLLOWS,
         ),
         SealedTrigger(
             name="hold_update",

@@ -6,9 +6,9 @@ import pgtrigger
 from fintech_core.db.triggers import SealedTrigger, refuse
 from transactions.ledger.triggers import text_is_erased
 
-_SCHEDULE_BORN = """
+_SCHEDULE_CREATED = """
     IF NEW.status <> 'ACTIVE' OR NEW.runs_done <> 0 OR NEW.next_occurrence <> 1 OR NEW.refusals_in_a_row <> 0 THEN
-        RAISE EXCEPTION 'schedule % is not new', NEW.id USING ERRCODE = '23514', CONSTRAINT = 'schedule_born';
+        RAISE EXCEPTION 'schedule % is not new', NEW.id USING ERRCODE = '23514', CONSTRAINT = 'schedule_created';
     END IF;
     RETURN NEW;
 """
@@ -46,7 +46,7 @@ _RUN_MOVES = """
                 USING ERRCODE = '23514', CONSTRAINT = 'run_moves';
         END IF;
     ELSIF NEW.status NOT IN ('PENDING', 'SKIPPED') THEN
-        RAISE EXCEPTION 'run % is born PENDING or SKIPPED', NEW.id USING ERRCODE = '23514', CONSTRAINT = 'run_moves';
+        RAISE EXCEPTION 'run % is created PENDING or SKIPPED', NEW.id USING ERRCODE = '23514', CONSTRAINT = 'run_moves';
     END IF;
     IF NEW.transaction_id IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM transactions_transaction t JOIN transactions_transferschedule s ON s.id = NEW.schedule_id
@@ -63,7 +63,9 @@ _RUN_MOVES = """
 
 def schedule_triggers() -> list[SealedTrigger]:
     return [
-        SealedTrigger(name="schedule_born", when=pgtrigger.Before, operation=pgtrigger.Insert, func=_SCHEDULE_BORN),
+        SealedTrigger(
+            name="schedule_created", when=pgtrigger.Before, operation=pgtrigger.Insert, func=_SCHEDULE_CREATED
+        ),
         SealedTrigger(name="schedule_moves", when=pgtrigger.Before, operation=pgtrigger.Update, func=_SCHEDULE_MOVES),
         refuse("schedule_no_delete", pgtrigger.Delete, "schedules are never deleted"),
         refuse("schedule_no_truncate", pgtrigger.Truncate, "schedules are never deleted"),

@@ -99,7 +99,7 @@ class User(AbstractBaseUser):
                     **{f"{name}__isnull": True for name in ("email", "phone", "first_name", "last_name")},
                     **{f"{name}_index_{slot}__isnull": True for name in ("email", "phone") for slot in ("a", "b")},
                 ),
-                name="user_erased_is_nobody",
+                name="user_erased_is_anonymous",
             ),
             models.CheckConstraint(
                 condition=Q(texts_erased_at__isnull=True) | Q(erased_at__isnull=False), name="user_texts_of_erased"

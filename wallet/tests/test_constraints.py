@@ -38,16 +38,16 @@ FIGURES = "wallet_figures"
     ids=lambda money: "-".join(money),
 )
 def test_a_wallet_is_inserted_empty(forge: Forge, money: dict[str, Any]) -> None:
-    with forge.refused(REFUSED, "is not born empty", constraint="wallet_born_empty"):
+    with forge.refused(REFUSED, "is not created empty", constraint="wallet_created_empty"):
         forge.wallet(**money)
 
 
 def test_a_wallet_inserted_with_a_balance_among_empty_ones_is_found(forge: Forge) -> None:
     rows = [forge.wallet_row(), forge.wallet_row(balance=5), forge.wallet_row()]
 
-    with forge.refused(REFUSED, "is not born empty", constraint="wallet_born_empty"):
+    with forge.refused(REFUSED, "is not created empty", constraint="wallet_created_empty"):
         forge.insert(WALLETS, rows)
-    with forge.refused(REFUSED, "is not born empty", constraint="wallet_born_empty"):
+    with forge.refused(REFUSED, "is not created empty", constraint="wallet_created_empty"):
         forge("CREATE TEMP TABLE loot (LIKE public.wallet_wallet)")
         forge.insert("loot", rows)
         forge("INSERT INTO wallet_wallet SELECT * FROM loot ON CONFLICT DO NOTHING")

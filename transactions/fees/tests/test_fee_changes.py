@@ -237,7 +237,7 @@ def test_a_schedule_that_was_called_off_never_comes_back(forge: Forge) -> None:
 
 @pytest.mark.parametrize(
     ("successor_ends_after", "code", "constraint"),
-    [(None, "23505", "fee_schedule_one_open"), (DAY, "23514", "fee_schedule_born")],
+    [(None, "23505", "fee_schedule_one_open"), (DAY, "23514", "fee_schedule_created")],
 )
 def test_an_end_is_not_taken_back_where_another_schedule_follows(
     forge: Forge, successor_ends_after: timedelta | None, code: str, constraint: str

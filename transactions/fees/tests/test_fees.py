@@ -495,7 +495,7 @@ def test_two_schedules_never_overlap(forge: Forge, level: int | None) -> None:
     with forge.refused("23505", constraint="fee_schedule_one_open"):
         forge.insert(TABLE, [row(kyc_level=level, valid_from=NOW + timedelta(days=9))])
     forge(f"UPDATE {TABLE} SET ended_at = %s WHERE id = %s", [NOW + timedelta(days=5), first["id"]])
-    with forge.refused("23514", constraint="fee_schedule_born"):
+    with forge.refused("23514", constraint="fee_schedule_created"):
         forge.insert(TABLE, [row(kyc_level=level, valid_from=NOW + timedelta(days=4))])
     forge.insert(TABLE, [row(kyc_level=level, valid_from=NOW + timedelta(days=5))])
 

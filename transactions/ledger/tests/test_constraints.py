@@ -720,15 +720,15 @@ def test_a_hold_beyond_what_is_available_is_refused(stage: Scene) -> None:
     [
         ({"amount": Decimal(0)}, "hold_amount_positive"),
         ({"amount": Decimal("NaN")}, "wallet_above_floor"),
-        ({"amount": Decimal("1.001")}, "hold_born_active"),
-        ({"currency": "EUR"}, "hold_born_active"),
-        ({"captured": 1}, "hold_born_active"),
-        ({"released": 1}, "hold_born_active"),
-        ({"status": "VOIDED", "released": 10}, "hold_born_active"),
+        ({"amount": Decimal("1.001")}, "hold_created_active"),
+        ({"currency": "EUR"}, "hold_created_active"),
+        ({"captured": 1}, "hold_created_active"),
+        ({"released": 1}, "hold_created_active"),
+        ({"status": "VOIDED", "released": 10}, "hold_created_active"),
         ({"captured": -1}, "hold_parts_not_negative"),
         ({"captured": 10}, "hold_parts_add_up"),
         ({"status": "OPEN", "released": 10}, "hold_status_known"),
-        ({"wallet_id": uuid.uuid4()}, "hold_born_active"),
+        ({"wallet_id": uuid.uuid4()}, "hold_created_active"),
     ],
     ids=str,
 )
@@ -742,7 +742,7 @@ def test_no_hold_on_a_frozen_closed_or_system_wallet(stage: Scene) -> None:
     stage.forge("UPDATE wallet_wallet SET status = 'CLOSED' WHERE id = %s", [stage.bobs])
 
     for wallet in (stage.alices, stage.bobs, stage.forge.lane()):
-        with stage.forge.refused(REFUSED, constraint="hold_born_active"):
+        with stage.forge.refused(REFUSED, constraint="hold_created_active"):
             stage.forge.hold(wallet, "1.00")
 
 

@@ -75,7 +75,7 @@ def hold(stage: Scene) -> uuid.UUID:
 def test_a_hold_is_not_made_when_its_time_is_over(stage: Scene) -> None:
     stop_clock(DUE)
 
-    with stage.forge.refused(REFUSED, constraint="hold_born_active"):
+    with stage.forge.refused(REFUSED, constraint="hold_created_active"):
         stage.forge.hold(stage.alices, "10.00", expires_at=DUE)
     stage.forge.hold(stage.alices, "10.00", expires_at=DUE + timedelta(seconds=1))
 
