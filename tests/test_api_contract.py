@@ -5,7 +5,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from fintech_core.tests.test_docs import operations
+from tests.documented_api import operations
 
 PAGE = Path(settings.BASE_DIR) / "docs" / "api-contract.md"
 ROW = re.compile(r"^\| (`/[^|]+) \| ([A-Z, ]+) \| (built|planned) \|$", re.MULTILINE)

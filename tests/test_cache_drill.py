@@ -7,18 +7,9 @@ import httpx
 import pytest
 
 from devtools.live import LiveStack
+from tests.live_accounts import PASSWORD, WRONG, token_of_somebody_new
 
 pytestmark = pytest.mark.slow
-PASSWORD, WRONG = "correct horse battery staple", "not the password at all"
-
-
-def token_of_somebody_new(web: httpx.Client) -> tuple[str, str]:
-    """The address and the access token of a customer who has just registered."""
-    email = f"{uuid.uuid4().hex}@customer.example"
-    assert web.post("/auth/register", json={"email": email, "password": PASSWORD}).status_code == 201
-    answer = web.post("/auth/token", json={"email": email, "password": PASSWORD})
-    assert answer.status_code == 200
-    return email, answer.json()["access"]
 
 
 def test_a_product_without_its_cache_serves_and_keeps_its_limits(live: LiveStack) -> None:

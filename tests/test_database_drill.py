@@ -9,7 +9,7 @@ import pytest
 
 from devtools import processes, servers
 from devtools.live import LiveStack
-from tests.test_cache_drill import token_of_somebody_new
+from tests.live_accounts import token_of_somebody_new
 
 pytestmark = pytest.mark.slow
 AT_ONCE = 16  # more than both web processes have threads at work, so that each has several connections

@@ -14,6 +14,7 @@ from fintech_core.db.models import IdempotencyRecord
 from fintech_core.http.single_values import HEADERS
 from reconciliation.models import Statement
 from tests.cast import Client, fund_wallet, kyc
+from tests.wallets import wallet_of
 from transactions.ledger.models import Transaction
 from users.models import User
 from wallet.models import Wallet
@@ -88,10 +89,6 @@ def test_headers_that_are_lists_may_have_commas(alice_client: Client) -> None:
 def rich(alice: User) -> Wallet:
     kyc(alice, 1)
     return fund_wallet(alice, "10.00")
-
-
-def wallet_of(user: User) -> Wallet:
-    return Wallet.objects.get(owner_user=user, currency="USD")
 
 
 def transfer(source: Wallet, destination: Wallet) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """KYC over HTTP: applying, reading, deciding, and each refusal."""
 
-import json
 import uuid
 from typing import Any
 
@@ -20,16 +19,12 @@ from compliance.tests.factories import (
 )
 from fintech_core.audit.models import AuditLog
 from fintech_core.db.models import IdempotencyRecord
+from tests.answers import problem
 from users.models import User
 
 pytestmark = pytest.mark.django_db
 
 URL = "/api/v1/kyc/submissions"
-
-
-def problem(response: Any) -> tuple[int, str]:
-    assert response["Content-Type"] == "application/problem+json"
-    return response.status_code, json.loads(response.content)["code"]
 
 
 # --- Applying ---------------------------------------------------------------------------------------------------------

@@ -12,9 +12,10 @@ import pytest
 from fintech_core.audit import chain as audit_chain
 from fintech_core.audit.models import AuditChain, AuditLog
 from fintech_core.audit.records import EntityRef, record_and_publish
-from fintech_core.db.work import read_only_snapshot, unit_of_work
+from fintech_core.db.work import unit_of_work
 from fintech_core.security.actors import Actor
 from fintech_core.tasks import seal_audit
+from fintech_core.tests.audit_chains import problems, seal_everything
 from tests.racing import race_outcomes
 
 LINKS = "INSERT INTO fintech_core_auditchain (seq, audit_id, hash)"
@@ -36,25 +37,12 @@ def write_two(name: str) -> None:
     write(f"b-{name}")
 
 
-def seal_everything() -> None:
-    """The horizon is the whole cluster's: transactions of tests that run beside this one hold it back for a while."""
-    deadline = time.monotonic() + 60
-    while AuditLog.objects.filter(link__isnull=True).exists():
-        seal_audit()
-        assert time.monotonic() < deadline, "the horizon does not move"
-
-
 def wait_for_the_horizon(session: psycopg.Connection) -> None:
     deadline = time.monotonic() + 60
     newest = "SELECT max(txid) < pg_snapshot_xmin(pg_current_snapshot()) FROM fintech_core_auditlog"
     while session.execute(newest).fetchone() != (True,):
         time.sleep(0.05)
         assert time.monotonic() < deadline, "the horizon does not move"
-
-
-def problems() -> list[tuple[str, str]]:
-    with read_only_snapshot():
-        return [(problem.check, problem.row) for problem in audit_chain.verify()]
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 from django.urls import get_resolver
-from drf_spectacular.generators import SchemaGenerator
 
 from fintech_core.exceptions import DomainError, error_classes
 from fintech_core.http.endpoints import Endpoint
 from fintech_core.http.problems import FRAME_CODES
+from tests.documented_api import operations
 
 ROOT = Path(settings.BASE_DIR)
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -35,12 +35,6 @@ def anchors(page: Path) -> frozenset[str]:
     text = CODE_BLOCK.sub("", page.read_text(encoding="utf-8"))
     headings = re.findall(r"^#{1,6} (.+)$", text, re.MULTILINE)
     return frozenset(re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings)
-
-
-@cache
-def operations() -> frozenset[tuple[str, str]]:
-    schema = SchemaGenerator().get_schema(request=None, public=True)
-    return frozenset((method.upper(), path) for path, methods in schema["paths"].items() for method in methods)
 
 
 def error_codes() -> dict[str, int]:

@@ -21,6 +21,7 @@ from fintech_core.outbox import publishing
 from fintech_core.outbox.models import OutboxCursor, OutboxEvent
 from fintech_core.outbox.publishing import Event
 from fintech_core.security.actors import Actor
+from fintech_core.tests.outbox_rows import INSERT
 from tests.cast import Client, wired_with
 from users.models import User
 
@@ -28,10 +29,6 @@ pytestmark = pytest.mark.usefixtures("types_of_tests")
 durable = pytest.mark.django_db(transaction=True)
 rolled_back = pytest.mark.django_db
 ACTOR = Actor.system("test")
-INSERT = (
-    "INSERT INTO fintech_core_outboxevent (event_id, type, entity_type, entity_id, owner_id, payload)"
-    " VALUES (gen_random_uuid(), %s, 'thing', gen_random_uuid(), %s, '{}')"
-)
 
 
 def publish(type: str = "thing.done", owner: uuid.UUID | None = None, **payload: Any) -> None:

@@ -23,8 +23,8 @@ from fintech_core.outbox.models import OutboxCursor, OutboxEvent
 from fintech_core.outbox.publishing import Event, publish
 from fintech_core.security.actors import Actor
 from fintech_core.tasks import seal_audit
-from fintech_core.tests.test_audit_chain import problems, seal_everything
-from fintech_core.tests.test_outbox import INSERT
+from fintech_core.tests.audit_chains import problems, seal_everything
+from fintech_core.tests.outbox_rows import INSERT
 from tests.cast import Client
 
 pytestmark = pytest.mark.usefixtures("types_of_tests")

@@ -21,13 +21,14 @@ from messaging.enums import MessageKind, MessageState, SmsRefusal
 from messaging.models import Message
 from messaging.services import messages
 from messaging.sms import memory
+from tests.answers import problem
 from tests.cast import SYSTEM, actor_for, client_for, customer, move_clock, with_personal, written_log
 from tests.racing import race_outcomes
 from users import checks
 from users.enums import Role
 from users.models import OneTimeCode, StepUpChallenge, User
 from users.services import code_log_ins, contacts, lockout, notices
-from users.tests.helpers import AUTH, problem
+from users.tests.helpers import AUTH
 from users.tests.test_code_log_ins import PHONE, _empty_outbox, deliver, texted_code  # noqa: F401 - the first is a fixture
 
 pytestmark = pytest.mark.django_db

@@ -72,7 +72,3 @@ def client_in(user: User, organization: Organization) -> Client:
     credentials: dict[str, Any] = dict(client._credentials)
     client.credentials(**credentials, HTTP_X_ORGANIZATION=str(organization.pk))
     return client
-
-
-def problem(response: Any) -> tuple[int, str]:
-    return response.status_code, response.json()["code"]

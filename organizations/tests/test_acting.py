@@ -15,7 +15,8 @@ from organizations.enums import MemberRole
 from organizations.models import Organization, OrganizationMember
 from organizations.roles import MEMBER_CAPABILITIES
 from organizations.selectors import acting_in
-from organizations.tests.factories import client_in, member_actor, problem
+from organizations.tests.factories import client_in, member_actor
+from tests.answers import problem
 from tests.cast import Client, actor_for, client_for
 from users.authentication import in_organization
 from users.models import User

@@ -3,8 +3,6 @@
 from typing import Any
 
 import pytest
-from django.contrib.messages import get_messages
-from django.test import Client
 from django.utils import timezone
 
 from fintech_core.audit.models import AuditLog
@@ -12,19 +10,13 @@ from fintech_core.db.work import unit_of_work
 from organizations import services
 from organizations.enums import MemberRole, PayoutMethod
 from organizations.models import Invitation, Organization, OrganizationMember, PayoutAccount
+from organizations.tests.admin_actions import act
 from organizations.tests.factories import member_actor, organization_of
 from tests.cast import browser_for, kyc
 from users.models import User
 
 pytestmark = pytest.mark.django_db
 SECRETS = ("NL91ABNA0417164300", "0417164300", "dora@invited.example", "QQ7731954XQ")
-
-
-def act(client: Client, model: str, action: str, row: Any, reason: str = "Looked at the register.") -> list[str]:
-    data = {"action": action, "_selected_action": [str(row.pk)], "reason_confirmed": "yes", "reason": reason}
-    response = client.post(f"/admin/organizations/{model}/", data)
-    assert response.status_code == 302, response.content
-    return [str(message) for message in get_messages(response.wsgi_request)]
 
 
 @pytest.fixture

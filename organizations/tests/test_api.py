@@ -11,7 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from fintech_core.audit.models import AuditLog
 from fintech_core.outbox.models import OutboxEvent
 from organizations.models import Organization, OrganizationMember
-from organizations.tests.factories import client_in, organization_of, problem
+from organizations.tests.factories import client_in, organization_of
+from tests.answers import problem
 from tests.cast import Client, client_for, key_client, kyc
 from users.enums import Role, Scope
 from users.models import Session, User

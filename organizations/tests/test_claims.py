@@ -8,8 +8,8 @@ import pytest
 from fintech_core.audit.models import AuditLog
 from fintech_core.db import clock
 from organizations.models import Organization
-from organizations.tests.factories import problem
-from organizations.tests.test_tax_numbers import URL, decide, made_by, statuses, submit
+from organizations.tests.verification import URL, decide, made_by, statuses, submit
+from tests.answers import problem
 from tests.cast import Client, browser_for, client_for, clock_at, kyc
 from users.models import User
 

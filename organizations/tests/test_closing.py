@@ -22,19 +22,13 @@ from organizations import services
 from organizations.enums import KybStatus, MemberRole, PayoutMethod
 from organizations.models import Invitation, Organization, OrganizationMember, PayoutAccount
 from organizations.tasks import erase_closed
-from organizations.tests.factories import (
-    approve_kyb,
-    client_in,
-    member_actor,
-    organization_of,
-    problem,
-    wallet_for,
-)
-from organizations.tests.test_admin import act
-from organizations.tests.test_invitations import token_in_mail
+from organizations.tests.admin_actions import act
+from organizations.tests.factories import approve_kyb, client_in, member_actor, organization_of, wallet_for
+from organizations.tests.invitation_mails import token_in_mail
 from payments.models import PaymentIntent
 from payments.services import cancel_intent, create_intent
 from payments.tests.factories import deliver, event
+from tests.answers import problem
 from tests.cast import SYSTEM, Client, actor_for, browser_for, client_for, clock_at, customer, fund_wallet, kyc
 from tests.racing import race_outcomes
 from transactions.holds.services import create_hold

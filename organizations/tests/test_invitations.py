@@ -21,7 +21,9 @@ from organizations.enums import MemberRole
 from organizations.models import Invitation, Organization, OrganizationMember
 from organizations.services import InvitationInvalid
 from organizations.tasks import purge_invitations
-from organizations.tests.factories import member_actor, organization_of, problem
+from organizations.tests.factories import member_actor, organization_of
+from organizations.tests.invitation_mails import token_in_mail
+from tests.answers import problem
 from tests.cast import Client, actor_for, client_for, clock_at, customer, key_client, stop_clock, with_personal
 from tests.forge import NOW, Forge
 from tests.racing import race_outcomes
@@ -35,13 +37,6 @@ ACCEPT = "/api/v1/invitations/accept"
 
 def path(organization: Organization, invitation: Any = "") -> str:
     return f"{URL}/{organization.pk}/invitations" + (f"/{invitation}" if invitation else "")
-
-
-def token_in_mail() -> str:
-    """The token of the newest mail, as the worker would write it."""
-    message = Message.objects.filter(template="organization_invitation").latest("created_at")
-    token: str = json.loads(message.context or "{}")["token"]
-    return token
 
 
 def invite(client: Client, organization: Organization, user: User, role: str = "agent") -> tuple[str, str]:

@@ -19,7 +19,8 @@ from organizations import services
 from organizations.enums import MemberRole
 from organizations.models import Organization, OrganizationMember
 from organizations.services import LastAdmin, members
-from organizations.tests.factories import member_actor, organization_of, problem
+from organizations.tests.factories import member_actor, organization_of
+from tests.answers import problem
 from tests.cast import SYSTEM, Client, actor_for, client_for, customer, with_personal
 from tests.forge import Forge
 from tests.racing import race_outcomes

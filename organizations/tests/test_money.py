@@ -20,8 +20,10 @@ from fintech_core.outbox.events import events_visible_to
 from fintech_core.outbox.models import OutboxEvent
 from organizations.enums import KybStatus
 from organizations.models import Organization, OrganizationMember
-from organizations.tests.factories import member_actor, organization_of, problem, wallet_for
+from organizations.tests.factories import member_actor, organization_of, wallet_for
+from tests.answers import problem
 from tests.cast import Client, actor_for, fund_wallet, kyc
+from tests.wallets import wallet_of
 from transactions.exchange.models import ExchangeQuote
 from transactions.exchange.tests.test_exchange import load_today
 from transactions.ledger.models import Hold, Transaction
@@ -36,10 +38,6 @@ from wallet.models import Wallet
 
 __all__ = ["job_at"]
 API = "/api/v1"
-
-
-def wallet_of(user: User) -> Wallet:
-    return Wallet.objects.get(owner_user=user, currency="USD")
 
 
 def transfer(source: Wallet, target: Wallet, amount: str = "10.00", **more: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from fintech_core.audit.models import AuditLog
 from fintech_core.db import clock
 from fintech_core.outbox.models import OutboxEvent
 from organizations.models import Organization, PayoutAccount
-from organizations.tests.factories import problem
+from tests.answers import problem
 from tests.cast import Client, clock_at
 from tests.forge import NOW, Forge
 from users.models import User

@@ -14,33 +14,12 @@ from fintech_core.security.crypto import index_digest, index_key_ids
 from organizations import services
 from organizations.enums import KybStatus
 from organizations.models import Organization
-from organizations.tests.factories import member_actor, organization_of, problem
+from organizations.tests.factories import member_actor, organization_of
+from organizations.tests.verification import BODY, NUMBER, URL, decide, made_by, statuses, submit
+from tests.answers import problem
 from tests.cast import Client, browser_for, client_for, customer, kyc
 from tests.racing import race_outcomes
 from users.models import User
-
-URL = "/api/v1/organizations"
-NUMBER = "7707083893"
-BODY = {"legal_name": "Romashka LLC", "country": "RU", "tax_number": NUMBER}
-
-
-def made_by(user: User, **changes: str) -> Organization:
-    answer = client_for(user).post(URL, {**BODY, **changes})
-    assert answer.status_code == 201, answer.content
-    return Organization.objects.get(pk=answer.json()["id"])
-
-
-def submit(user: User, organization: Organization) -> Any:
-    return client_for(user).post(f"{URL}/{organization.pk}/kyb/submit")
-
-
-def decide(officer: Client, organization: Organization, decision: str) -> Any:
-    body = {} if decision == "approve" else {"reason": "not theirs"}
-    return officer.post(f"{URL}/{organization.pk}/kyb/{decision}", body)
-
-
-def statuses() -> list[str]:
-    return list(Organization.objects.order_by("created_at", "pk").values_list("kyb_status", flat=True))
 
 
 @pytest.mark.django_db

@@ -18,16 +18,13 @@ from fintech_core.db.work import unit_of_work
 from payments import services, tasks
 from payments.models import PaymentIntent, WebhookEvent
 from tests.cast import actor_for, kyc
+from tests.wallets import wallet_of
 from transactions.ledger.models import Transaction
 from users.models import User
 from wallet.models import Wallet
 
 ENDPOINT = "/webhooks/v1/simulator"
 OTHER_SECRET = "whsec_" + "QUJD" * 8
-
-
-def wallet_of(user: User) -> Wallet:
-    return Wallet.objects.get(owner_user=user, currency="USD")
 
 
 def balance_of(user: User) -> Decimal:

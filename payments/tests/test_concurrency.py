@@ -17,9 +17,10 @@ from payments import services, tasks
 from payments.enums import IntentStatus
 from payments.models import IncomingPayment, PaymentIntent, SimulatorPayment, WebhookEvent
 from payments.services import states
-from payments.tests.factories import balance_of, books, deliver, event, open_intent, send, signature, wallet_of
+from payments.tests.factories import balance_of, books, deliver, event, open_intent, send, signature
 from tests.cast import actor_for, client_for
 from tests.racing import no_deadlocks, race
+from tests.wallets import wallet_of
 from users.models import User
 from wallet.models import Claim, Wallet
 from wallet.services import close_wallet

@@ -5,7 +5,8 @@ import uuid
 import pytest
 
 from fintech_core.outbox.models import OutboxEvent
-from payments.tests.factories import deliver, event, open_intent, wallet_of
+from payments.tests.factories import deliver, event, open_intent
+from tests.wallets import wallet_of
 from users.models import User
 
 pytestmark = pytest.mark.django_db

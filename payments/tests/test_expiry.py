@@ -15,8 +15,9 @@ from fintech_core.outbox.models import OutboxEvent
 from payments import services, tasks
 from payments.enums import IntentStatus
 from payments.models import PaymentIntent
-from payments.tests.factories import balance_of, books, deliver, event, open_intent, wallet_of
+from payments.tests.factories import balance_of, books, deliver, event, open_intent
 from tests.cast import Client, actor_for, browser_for
+from tests.wallets import wallet_of
 from users.models import User
 from wallet.models import Claim
 from wallet.services import WalletInUse, close_wallet

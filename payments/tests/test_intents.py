@@ -13,8 +13,9 @@ from fintech_core.audit.models import AuditLog
 from fintech_core.db import ids
 from fintech_core.db.work import unit_of_work
 from payments.models import PaymentIntent, SimulatorDelivery, SimulatorPayment
-from payments.tests.factories import books, open_intent, wallet_of
+from payments.tests.factories import books, open_intent
 from tests.cast import Client, actor_for, kyc
+from tests.wallets import wallet_of
 from users.models import User
 from wallet.models import Claim
 from wallet.services import close_wallet, freeze_wallet

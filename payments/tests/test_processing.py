@@ -14,18 +14,9 @@ from fintech_core.db.work import unit_of_work
 from payments import services, tasks
 from payments.models import IncomingPayment, PaymentIntent, WebhookEvent
 from payments.services.processing import MAX_ATTEMPTS, reference_of
-from payments.tests.factories import (
-    balance_of,
-    books,
-    deliver,
-    event,
-    later,
-    open_intent,
-    send,
-    system_balance,
-    wallet_of,
-)
+from payments.tests.factories import balance_of, books, deliver, event, later, open_intent, send, system_balance
 from tests.cast import SYSTEM, actor_for, stop_clock
+from tests.wallets import wallet_of
 from transactions.ledger.accounts import ensure_accounts
 from transactions.ledger.models import Transaction
 from transactions.transfers.services.destinations import Destination

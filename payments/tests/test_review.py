@@ -13,8 +13,9 @@ from fintech_core.exceptions import InvalidTransition, NotFound, PermissionDenie
 from payments import services
 from payments.enums import IntentStatus, SimulatorOutcome
 from payments.models import IncomingPayment, PaymentIntent, WebhookEvent
-from payments.tests.factories import balance_of, books, deliver, event, open_intent, send, wallet_of
+from payments.tests.factories import balance_of, books, deliver, event, open_intent, send
 from tests.cast import actor_for, browser_for
+from tests.wallets import wallet_of
 from transactions.ledger.engine import CurrencyMismatch, WalletClosed
 from users.models import User
 from wallet.models import Claim

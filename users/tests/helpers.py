@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 
 from messaging import tasks
 from messaging.models import Message
+from tests.answers import problem
 from tests.cast import PASSWORD, clock_at
 from users.models import User
 from users.services import registrations
@@ -54,12 +55,6 @@ def mailed_token() -> str:
     found = re.search(r"^([A-Za-z0-9_-]{43})$", str(mail.outbox[-1].body), re.MULTILINE)
     assert found, mail.outbox[-1].body
     return found.group(1)
-
-
-def problem(answer: Any) -> tuple[int, str]:
-    assert answer["Content-Type"] == "application/problem+json"
-    assert answer.json()["status"] == answer.status_code
-    return answer.status_code, answer.json()["code"]
 
 
 def field_errors(answer: Any) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ from fintech_core.outbox.models import OutboxEvent
 from fintech_core.security.actors import Actor, ActorKind
 from fintech_core.security.capabilities import Capability, alternatives
 from messaging.models import Message
+from tests.answers import problem
 from tests.cast import (
     PASSWORD,
     SYSTEM,
@@ -44,7 +45,7 @@ from users.enums import STAFF_ROLES, CredentialChange, Role, Scope
 from users.models import ApiKey, User
 from users.scopes import SCOPES
 from users.services.api_keys import MAX_LIVE_KEYS
-from users.tests.helpers import field_errors, problem
+from users.tests.helpers import field_errors
 
 pytestmark = pytest.mark.django_db
 KEYS = "/api/v1/api-keys"

@@ -16,6 +16,7 @@ from messaging import tasks
 from messaging.enums import MessageState
 from messaging.models import Message
 from messaging.sms import memory
+from tests.answers import problem
 from tests.cast import PASSWORD, SYSTEM, anonymous_client, customer, with_personal
 from tests.racing import race
 from users import services
@@ -23,7 +24,7 @@ from users.enums import Role
 from users.models import OneTimeCode, Registration, Session, User
 from users.tests import timing
 from users.tests.authenticators import enrol
-from users.tests.helpers import AUTH, EMAIL, at, counted_hashes, deliver_mails, log_in, me, problem, refresh, register
+from users.tests.helpers import AUTH, EMAIL, at, counted_hashes, deliver_mails, log_in, me, refresh, register
 from wallet.models import Wallet
 
 pytestmark = pytest.mark.django_db

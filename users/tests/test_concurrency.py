@@ -13,6 +13,7 @@ from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import DomainError
 from fintech_core.security.encrypted_fields import indexed
 from messaging import tasks
+from tests.answers import problem
 from tests.cast import PASSWORD, SYSTEM, anonymous_client, customer
 from tests.racing import deadlocks, race, race_outcomes
 from users import services
@@ -25,7 +26,6 @@ from users.tests.helpers import (
     log_in,
     mailed_token,
     me,
-    problem,
     refresh,
     register,
     registration_mails,

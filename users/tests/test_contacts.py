@@ -9,10 +9,11 @@ from django.utils import timezone
 from fintech_core.db.work import unit_of_work
 from messaging.models import Message
 from messaging.sms import memory
+from tests.answers import problem
 from tests.cast import PASSWORD, SYSTEM, client_for
 from users import services
 from users.models import PasswordReset, Registration, Session, User
-from users.tests.helpers import AUTH, EMAIL, log_in, problem, register
+from users.tests.helpers import AUTH, EMAIL, log_in, register
 from users.tests.test_code_log_ins import (
     PHONE,
     _empty_outbox,  # noqa: F401 - a fixture

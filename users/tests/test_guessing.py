@@ -18,13 +18,14 @@ from fintech_core.limits.models import AttemptBudget
 from fintech_core.security.actors import Actor
 from messaging.models import Message
 from messaging.sms import memory
+from tests.answers import problem
 from tests.cast import PASSWORD, SYSTEM, anonymous_client, client_for, move_clock
 from users.enums import CodePurpose
 from users.models import FamiliarNetwork, OneTimeCode, Session, User
 from users.services import attempts, code_log_ins, codes, lockout, second_factor
 from users.services.attempts import Standing
 from users.tests.authenticators import enrol
-from users.tests.helpers import AUTH, counted_hashes, log_in, mailed_token, problem
+from users.tests.helpers import AUTH, counted_hashes, log_in, mailed_token
 from users.tests.test_code_log_ins import MAIL, deliver, mailed_code, other
 from users.tests.test_codes import guess, issue, wrong
 from users.tests.test_lockout import HOME, OFFICE, actor_at, attempt, flood

@@ -20,13 +20,14 @@ from fintech_core.http.client_address import network_of, wide_network_of
 from fintech_core.limits.models import AttemptBudget
 from fintech_core.security.actors import Actor
 from fintech_core.security.crypto import keyed_digest
+from tests.answers import problem
 from tests.cast import PASSWORD, SYSTEM, Client, anonymous_client, client_for, customer, move_clock
 from users import services, tasks
 from users.authentication import anonymous as nobody
 from users.models import FamiliarNetwork, Session, User
 from users.selectors import is_familiar_network
 from users.services import lockout
-from users.tests.helpers import AUTH, counted_hashes, problem
+from users.tests.helpers import AUTH, counted_hashes
 
 pytestmark = pytest.mark.django_db
 TOKEN, LOGIN = f"{AUTH}/token", "/admin/login/"

@@ -6,11 +6,12 @@ import pytest
 from django.contrib.auth import hashers
 
 from fintech_core.audit.models import AuditLog
+from tests.answers import problem
 from tests.cast import PASSWORD
 from users.models import RefreshToken, Session, User
 from users.services import lockout
 from users.tests import timing
-from users.tests.helpers import AUTH, counted_hashes, field_errors, log_in, me, problem
+from users.tests.helpers import AUTH, counted_hashes, field_errors, log_in, me
 
 TOKEN = f"{AUTH}/token"
 

@@ -8,10 +8,11 @@ from django.db import IntegrityError
 
 from fintech_core.audit.models import AuditLog
 from messaging.models import Message
+from tests.answers import problem
 from tests.cast import Client, anonymous_client, browser_for, client_for
 from users.models import Session, User
 from users.passwords import unusable_password
-from users.tests.helpers import AUTH, field_errors, log_in, problem
+from users.tests.helpers import AUTH, field_errors, log_in
 from users.tests.test_code_log_ins import MAIL, ask_by_mail, deliver
 from users.tests.test_guessing import issue_from
 from users.tests.test_lockout import HOME

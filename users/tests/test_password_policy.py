@@ -19,6 +19,7 @@ from fintech_core.audit.models import AuditLog
 from fintech_core.db import clock
 from fintech_core.db.work import unit_of_work
 from fintech_core.exceptions import ValidationFailed
+from tests.answers import problem
 from tests.cast import PASSWORD, SYSTEM, actor_for, anonymous_client, browser_for, client_for
 from users import services
 from users.enums import Role
@@ -26,7 +27,7 @@ from users.models import Registration, Session, User
 from users.passwords import unusable_password
 from users.selectors import confirmed_device
 from users.tests.authenticators import enrol
-from users.tests.helpers import AUTH, field_errors, mailed_token, problem, register
+from users.tests.helpers import AUTH, field_errors, mailed_token, register
 from users.tests.test_code_log_ins import deliver
 
 pytestmark = pytest.mark.django_db

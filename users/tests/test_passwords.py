@@ -11,12 +11,13 @@ from django.utils import timezone
 from fintech_core.audit.models import AuditLog
 from fintech_core.db.work import unit_of_work
 from messaging.models import Message
+from tests.answers import problem
 from tests.cast import PASSWORD, SYSTEM, client_for
 from users import services
 from users.credentials import check_new_password
 from users.models import PasswordReset, Session, User
 from users.tests.authenticators import enrol
-from users.tests.helpers import AUTH, at, field_errors, log_in, me, problem, register
+from users.tests.helpers import AUTH, at, field_errors, log_in, me, register
 from users.tests.test_code_log_ins import deliver
 
 pytestmark = pytest.mark.django_db

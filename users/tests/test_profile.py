@@ -6,9 +6,10 @@ import pytest
 from django.utils import timezone
 
 from fintech_core.audit.models import AuditLog
+from tests.answers import problem
 from tests.cast import with_personal
 from users.models import User
-from users.tests.helpers import field_errors, problem
+from users.tests.helpers import field_errors
 
 ME = "/api/v1/users/me"
 

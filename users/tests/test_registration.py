@@ -15,6 +15,7 @@ from fintech_core.audit.models import AuditLog
 from fintech_core.security.encrypted_fields import indexed
 from messaging.enums import MessageState
 from messaging.tasks import send_message, sweep_messages
+from tests.answers import problem
 from tests.cast import PASSWORD, clock_at
 from users import tasks
 from users.models import Registration, User
@@ -26,7 +27,6 @@ from users.tests.helpers import (
     field_errors,
     log_in,
     mailed_token,
-    problem,
     register,
     registration_mails,
 )

@@ -11,13 +11,14 @@ from django.utils import timezone
 from fintech_core.audit.models import AuditLog
 from fintech_core.limits import budgets
 from fintech_core.limits.models import AttemptBudget
+from tests.answers import problem
 from tests.cast import PASSWORD, Client, anonymous_client, client_for, staff, stop_clock
 from tests.racing import race
 from users import services
 from users.enums import Role
 from users.models import RecoveryCode, Session, TotpDevice, User
 from users.tests.authenticators import Authenticator, code_of, enrol, last_step
-from users.tests.helpers import AUTH, field_errors, log_in, me, problem, refresh
+from users.tests.helpers import AUTH, field_errors, log_in, me, refresh
 
 pytestmark = pytest.mark.django_db
 OWN = "/api/v1/users/me/second-factor"

@@ -11,10 +11,11 @@ import pytest
 from fintech_core.limits import counters
 from fintech_core.security.crypto import keyed_digest
 from messaging.models import Message
+from tests.answers import problem
 from tests.cast import PASSWORD, anonymous_client, client_for
 from users.models import Session, User
 from users.tests.authenticators import enrol
-from users.tests.helpers import AUTH, problem
+from users.tests.helpers import AUTH
 from users.tests.test_code_log_ins import other
 from users.tests.test_guessing import KEY, KEYS, RESET, STEP_UP, STRANGERS, at_home, issue_from, send, sixes, verify
 from users.tests.test_lockout import HOME, OFFICE, attempt

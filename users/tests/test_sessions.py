@@ -8,11 +8,12 @@ from django.utils import timezone
 
 from fintech_core.audit.models import AuditLog
 from fintech_core.db.work import unit_of_work
+from tests.answers import problem
 from tests.cast import PASSWORD, actor_for, clock_at
 from users import services, tasks
 from users.enums import Role
 from users.models import RefreshToken, Session, User
-from users.tests.helpers import AUTH, log_in, me, problem, refresh
+from users.tests.helpers import AUTH, log_in, me, refresh
 
 
 def test_a_refresh_gives_a_new_pair_of_the_same_session(anonymous: Any, alice: User) -> None:

@@ -6,10 +6,10 @@ import pytest
 
 from fintech_core.audit.models import AuditLog
 from messaging.models import Message
+from tests.answers import problem
 from tests.cast import Client, client_for, fund_wallet
 from users.models import StepUpChallenge, User
 from users.tests.authenticators import Authenticator, enrol
-from users.tests.helpers import problem
 from wallet.models import Wallet
 
 pytestmark = pytest.mark.django_db

@@ -13,12 +13,14 @@ from fintech_core.audit.models import AuditLog
 from fintech_core.db.models import IdempotencyRecord
 from messaging import tasks
 from messaging.models import Message
+from tests.answers import problem
 from tests.cast import Client, client_for, fund_wallet, key_client, kyc, stop_clock
 from tests.racing import race
+from tests.wallets import wallet_of
 from transactions.ledger.models import Transaction
 from users.models import ApiKey, OneTimeCode, StepUpChallenge, User
 from users.tests.authenticators import enrol
-from users.tests.helpers import field_errors, problem
+from users.tests.helpers import field_errors
 
 pytestmark = pytest.mark.django_db
 STEP_UP, KEYS, TRANSFERS = "/api/v1/auth/step-up", "/api/v1/api-keys", "/api/v1/transfers"
@@ -266,14 +268,6 @@ def transfer(user: User, amount: str, to: str | None = None, **more: Any) -> dic
         "currency": "USD",
         **more,
     }
-
-
-def wallet_of(user: User) -> Any:
-    from wallet.selectors import open_wallet_of
-
-    wallet = open_wallet_of(user.pk, "USD")
-    assert wallet is not None
-    return wallet.pk
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ import jwt
 import pytest
 from django.conf import settings as django_settings
 
+from tests.answers import problem
 from users.models import Session, User
-from users.tests.helpers import log_in, me, problem
+from users.tests.helpers import log_in, me
 
 
 @pytest.fixture

@@ -9,8 +9,10 @@ from django.db import IntegrityError, connection, transaction
 from fintech_core.audit.models import AuditLog
 from fintech_core.outbox.models import OutboxEvent
 from payments.tests.factories import deliver, event
+from tests.answers import assert_problem
 from tests.cast import Client, browser_for, fund_wallet, kyc
-from transactions.transfers.tests.test_transfers import body, nothing_moves, problem, wallet_of
+from tests.wallets import nothing_moves, wallet_of
+from transactions.transfers.tests.factories import body
 from users.models import User
 from wallet.models import Wallet
 
@@ -74,7 +76,7 @@ def test_a_floor_above_what_is_available_is_in_use(alices: Wallet, officer_clien
     assert officer_client.post(url(alices), said(minimum_balance="100.00")).status_code == 200
 
     with nothing_moves():
-        problem(officer_client.post(url(alices), said(minimum_balance="100.01")), 409, "limit_in_use")
+        assert_problem(officer_client.post(url(alices), said(minimum_balance="100.01")), 409, "limit_in_use")
 
     assert wallet_of(alices.owner_user).floor == 100  # type: ignore[arg-type]
     assert AuditLog.objects.filter(action="wallet.policy_changed").count() == 1
@@ -86,13 +88,13 @@ def test_a_credit_limit_in_use_can_not_be_taken_away(
     officer_client.post(url(alices), said(credit_limit="50.00"))
     alice_client.post("/api/v1/transfers", body(alices, wallet_of(bob), "120.00"), key="new")
 
-    problem(officer_client.post(url(alices), said(credit_limit="19.99")), 409, "limit_in_use")
+    assert_problem(officer_client.post(url(alices), said(credit_limit="19.99")), 409, "limit_in_use")
 
     assert officer_client.post(url(alices), said(credit_limit="20.00")).status_code == 200
 
 
 def test_a_maximum_below_the_minimum_is_refused(alices: Wallet, officer_client: Client) -> None:
-    problem(
+    assert_problem(
         officer_client.post(url(alices), said(minimum_balance="50", maximum_balance="49.99")), 422, "limits_contradict"
     )
 
@@ -103,7 +105,7 @@ def test_a_closed_wallet_has_no_policy(alice: User, alice_client: Client, office
     wallet = wallet_of(alice)
     alice_client.post(f"/api/v1/wallets/{wallet.pk}/close", {"reason": "Moving away"})
 
-    problem(officer_client.post(url(wallet), said(credit_limit="1")), 409, "invalid_transition")
+    assert_problem(officer_client.post(url(wallet), said(credit_limit="1")), 409, "invalid_transition")
 
 
 @pytest.mark.parametrize(
@@ -126,13 +128,13 @@ def test_a_closed_wallet_has_no_policy(alice: User, alice_client: Client, office
 def test_what_is_no_policy_is_a_400(
     alices: Wallet, officer_client: Client, limits: dict[str, Any], field: str, code: str
 ) -> None:
-    document = problem(officer_client.post(url(alices), said(**limits)), 400, "validation_error")
+    document = assert_problem(officer_client.post(url(alices), said(**limits)), 400, "validation_error")
 
     assert [(error["field"], error["code"]) for error in document["errors"]] == [(field, code)]
 
 
 def test_a_policy_in_another_currency_is_refused(alices: Wallet, officer_client: Client) -> None:
-    problem(officer_client.post(url(alices), said(credit_limit="1", currency="EUR")), 422, "currency_mismatch")
+    assert_problem(officer_client.post(url(alices), said(credit_limit="1", currency="EUR")), 422, "currency_mismatch")
 
 
 @pytest.mark.parametrize(("who", "status"), [("alice", 403), ("mallory", 403), ("operator", 403), ("auditor", 403)])
@@ -159,7 +161,7 @@ def test_a06_a_credit_limit_is_spent_to_the_last_cent_and_not_beyond(
         beyond = alice_client.post("/api/v1/transfers", body(alices, wallet_of(bob), "0.01"), key="new")
 
     assert exact.status_code == 201
-    problem(beyond, 422, "insufficient_funds")
+    assert_problem(beyond, 422, "insufficient_funds")
     assert (wallet_of(alice).balance, wallet_of(bob).balance) == (-50, 150)
 
 
@@ -169,7 +171,7 @@ def test_a06_a_minimum_balance_stays(
     officer_client.post(url(alices), said(minimum_balance="30.00"))
 
     with nothing_moves():
-        problem(
+        assert_problem(
             alice_client.post("/api/v1/transfers", body(alices, wallet_of(bob), "70.01"), key="new"),
             422,
             "insufficient_funds",
@@ -186,7 +188,7 @@ def test_a_full_wallet_is_an_unavailable_destination_like_one_that_is_not_there(
     officer_client.post(url(bobs), said(maximum_balance="40.00"))
 
     with nothing_moves():
-        refused = problem(
+        refused = assert_problem(
             alice_client.post("/api/v1/transfers", body(alices, bobs, "40.01"), key="new"),
             422,
             "destination_unavailable",
@@ -215,7 +217,7 @@ def test_a_capture_into_a_full_wallet_is_refused_the_same_way_and_the_hold_stays
         whole = alice_client.post(f"/api/v1/holds/{held}/capture", into, key="new")
     part = alice_client.post(f"/api/v1/holds/{held}/capture", {**into, "amount": "40.00"}, key="new")
 
-    problem(whole, 422, "destination_unavailable")
+    assert_problem(whole, 422, "destination_unavailable")
     assert (part.status_code, wallet_of(bob).balance) == (201, 40)
 
 
@@ -223,7 +225,7 @@ def test_a_floor_counts_what_is_held(alices: Wallet, alice_client: Client, offic
     wish = {"wallet": str(alices.pk), "amount": "60.00", "currency": "USD"}
     alice_client.post("/api/v1/holds", wish, key="new")
 
-    problem(officer_client.post(url(alices), said(minimum_balance="40.01")), 409, "limit_in_use")
+    assert_problem(officer_client.post(url(alices), said(minimum_balance="40.01")), 409, "limit_in_use")
 
     assert officer_client.post(url(alices), said(minimum_balance="40.00")).status_code == 200
 
@@ -237,7 +239,7 @@ def test_an_intent_beyond_ones_own_maximum_is_refused_by_name(
     beyond = alice_client.post("/api/v1/payment-intents", {**intent, "amount": "20.01"}, key="new")
     within = alice_client.post("/api/v1/payment-intents", {**intent, "amount": "20.00"}, key="new")
 
-    problem(beyond, 422, "limit_exceeded")
+    assert_problem(beyond, 422, "limit_exceeded")
     assert within.status_code == 201
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from fintech_core.audit.models import AuditLog
 from fintech_core.db.work import unit_of_work
+from tests.answers import assert_problem
 from tests.cast import Client, fund_wallet
-from transactions.transfers.tests.test_transfers import nothing_moves, problem, wallet_of
+from tests.wallets import nothing_moves, wallet_of
 from users.models import User
 from wallet.models import Wallet
 from wallet.services import add_claim, remove_claims
@@ -71,7 +72,7 @@ def test_a_wallet_in_a_further_currency_is_opened_once(alice: User, alice_client
     assert (first.status_code, first.json()["balance"]) == (201, "0.000")
 
     with nothing_moves():
-        document = problem(alice_client.post(URL, {"currency": "KWD"}), 409, "wallet_exists")
+        document = assert_problem(alice_client.post(URL, {"currency": "KWD"}), 409, "wallet_exists")
 
     assert document["wallet"] == first.json()["id"]
     assert AuditLog.objects.filter(action="wallet.opened", entity_id=first.json()["id"]).count() == 1
@@ -95,7 +96,7 @@ def test_a_wallet_in_a_further_currency_is_opened_once(alice: User, alice_client
 )
 def test_a67_nothing_but_the_currency_is_chosen(alice_client: Client, change: dict[str, Any], field: str) -> None:
     with nothing_moves():
-        document = problem(alice_client.post(URL, {"currency": "EUR"} | change), 400, "validation_error")
+        document = assert_problem(alice_client.post(URL, {"currency": "EUR"} | change), 400, "validation_error")
 
     assert [error["field"] for error in document["errors"]] == [field]
 
@@ -104,18 +105,18 @@ def test_a_wallet_is_not_patched_put_or_deleted(alice: User, alice_client: Clien
     with nothing_moves():
         for method in ("patch", "put", "delete"):
             response = getattr(alice_client, method)(f"{URL}/{wallet_of(alice).pk}", {"balance": "5.00"})
-            problem(response, 405, "method_not_allowed")
+            assert_problem(response, 405, "method_not_allowed")
 
 
 def test_staff_without_wallets_open_none(officer_client: Client) -> None:
     with nothing_moves():
-        problem(officer_client.post(URL, {"currency": "EUR"}), 403, "permission_denied")
+        assert_problem(officer_client.post(URL, {"currency": "EUR"}), 403, "permission_denied")
 
 
 def test_system_accounts_are_visible_to_no_customer(alice: User, auditor_client: Client) -> None:
     lane = Wallet.objects.filter(account_code="fees").values_list("pk", flat=True)[0]
 
-    problem(auditor_client.get(f"{URL}/{lane}"), 404, "not_found")
+    assert_problem(auditor_client.get(f"{URL}/{lane}"), 404, "not_found")
     assert [row["id"] for row in auditor_client.get(URL).json()["results"]] == [str(wallet_of(alice).pk)]
 
 
@@ -124,11 +125,11 @@ def test_a39_compliance_freezes_and_unfreezes_with_a_reason(alice: User, officer
 
     frozen = officer_client.post(f"{URL}/{wallet.pk}/freeze", {"reason": "AML alert 7"})
     with nothing_moves():
-        problem(officer_client.post(f"{URL}/{wallet.pk}/freeze", REASON), 409, "invalid_transition")
-        problem(officer_client.post(f"{URL}/{wallet.pk}/close", REASON), 409, "invalid_transition")
+        assert_problem(officer_client.post(f"{URL}/{wallet.pk}/freeze", REASON), 409, "invalid_transition")
+        assert_problem(officer_client.post(f"{URL}/{wallet.pk}/close", REASON), 409, "invalid_transition")
     thawed = officer_client.post(f"{URL}/{wallet.pk}/unfreeze", {"reason": "Cleared"})
     with nothing_moves():
-        problem(officer_client.post(f"{URL}/{wallet.pk}/unfreeze", REASON), 409, "invalid_transition")
+        assert_problem(officer_client.post(f"{URL}/{wallet.pk}/unfreeze", REASON), 409, "invalid_transition")
 
     assert (frozen.json()["status"], frozen.json()["balance"], thawed.json()["status"]) == ("FROZEN", "10.00", "ACTIVE")
     rows = AuditLog.objects.filter(entity_id=str(wallet.pk), actor_id=officer.pk).order_by("id")
@@ -145,9 +146,9 @@ def test_only_compliance_freezes(
     url = f"{URL}/{wallet_of(alice).pk}/{action}"
 
     with nothing_moves():
-        problem(anonymous.post(url, REASON), 401, "not_authenticated")
+        assert_problem(anonymous.post(url, REASON), 401, "not_authenticated")
         for client in (alice_client, operator_client, auditor_client):
-            problem(client.post(url, REASON), 403, "permission_denied")
+            assert_problem(client.post(url, REASON), 403, "permission_denied")
 
 
 @pytest.mark.parametrize("closer", ["alice_client", "officer_client"])
@@ -161,7 +162,7 @@ def test_a38_an_empty_wallet_is_closed_for_good_and_another_may_be_opened(
 
     with nothing_moves():
         for action in ("freeze", "unfreeze", "close"):
-            problem(officer_client.post(f"{URL}/{wallet.pk}/{action}", REASON), 409, "invalid_transition")
+            assert_problem(officer_client.post(f"{URL}/{wallet.pk}/{action}", REASON), 409, "invalid_transition")
     again = alice_client.post(URL, {"currency": "USD"})
     assert (again.status_code, again.json()["id"] != str(wallet.pk)) == (201, True)
 
@@ -170,7 +171,7 @@ def test_a38_a_wallet_with_money_is_not_closed(alice: User, alice_client: Client
     wallet = fund_wallet(alice, "0.01")
 
     with nothing_moves():
-        document = problem(alice_client.post(f"{URL}/{wallet.pk}/close", REASON), 409, "wallet_not_empty")
+        document = assert_problem(alice_client.post(f"{URL}/{wallet.pk}/close", REASON), 409, "wallet_not_empty")
 
     assert document["title"] == "A wallet can only be closed when its balance and holds are zero."
 
@@ -180,7 +181,7 @@ def test_a38_a_wallet_with_something_open_on_it_is_not_closed(alice: User, alice
     unit_of_work(lambda: add_claim(wallet=wallet, kind="intent", ref=ref, now=datetime.now(UTC)))
 
     with nothing_moves():
-        problem(alice_client.post(f"{URL}/{wallet.pk}/close", REASON), 409, "wallet_in_use")
+        assert_problem(alice_client.post(f"{URL}/{wallet.pk}/close", REASON), 409, "wallet_in_use")
     unit_of_work(lambda: remove_claims(kind="intent", refs=[ref]))
 
     assert alice_client.post(f"{URL}/{wallet.pk}/close", REASON).status_code == 200
@@ -192,15 +193,17 @@ def test_no_other_user_closes_a_wallet(
     url = f"{URL}/{wallet_of(alice).pk}/close"
 
     with nothing_moves():
-        problem(anonymous.post(url, REASON), 401, "not_authenticated")
-        problem(mallory_client.post(url, REASON), 404, "not_found")
-        problem(operator_client.post(url, REASON), 403, "permission_denied")
+        assert_problem(anonymous.post(url, REASON), 401, "not_authenticated")
+        assert_problem(mallory_client.post(url, REASON), 404, "not_found")
+        assert_problem(operator_client.post(url, REASON), 403, "permission_denied")
 
 
 @pytest.mark.parametrize("body", [{}, {"reason": ""}, {"reason": "ab"}, {"reason": 7}, {"reason": "x" * 501}], ids=str)
 def test_a_change_of_state_has_a_reason(alice: User, officer_client: Client, body: dict[str, Any]) -> None:
     with nothing_moves():
-        document = problem(officer_client.post(f"{URL}/{wallet_of(alice).pk}/freeze", body), 400, "validation_error")
+        document = assert_problem(
+            officer_client.post(f"{URL}/{wallet_of(alice).pk}/freeze", body), 400, "validation_error"
+        )
 
     assert [error["field"] for error in document["errors"]] == ["reason"]
 

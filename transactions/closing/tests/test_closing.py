@@ -16,9 +16,11 @@ from fintech_core.db.work import unit_of_work
 from fintech_core.outbox.models import OutboxEvent
 from fintech_core.values.money import Money
 from organizations.tests.factories import approve_kyb, client_in, organization_of, wallet_for
+from tests.answers import assert_problem
 from tests.cast import SYSTEM, Client, actor_for, browser_for, fund_wallet, kyc
 from tests.invariants import check_invariants
 from tests.racing import deadlocks, race_outcomes
+from tests.wallets import nothing_moves, wallet_of
 from transactions.closing.services import close_wallet
 from transactions.exchange.services.rates import load_rates
 from transactions.fees.calculation import fee_of
@@ -29,7 +31,7 @@ from transactions.monitors.models import Monitor
 from transactions.seals.verification import verify
 from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.transfers import create_transfer
-from transactions.transfers.tests.test_transfers import body, nothing_moves, problem, wallet_of
+from transactions.transfers.tests.factories import body
 from users.models import User
 from wallet.models import Wallet
 from wallet.services import set_wallet_policy
@@ -78,20 +80,20 @@ def test_the_remainder_goes_to_the_fees_in_the_transaction_that_closes_the_walle
         check_invariants(cursor)  # type: ignore[arg-type]
     # Reversed it can't be: a closed wallet takes no entry.
     refused = operator_client.post(f"/api/v1/transactions/{transaction.pk}/reverse", {"reason": "Sorry"}, key="new")
-    problem(refused, 422, "wallet_closed")
+    assert_problem(refused, 422, "wallet_closed")
 
 
 @pytest.mark.parametrize("amount", ["0.29", "0.31", "0.01", "300.00"])
 def test_another_amount_than_the_balance_forfeits_nothing(dust: Wallet, alice_client: Client, amount: str) -> None:
     with nothing_moves():
-        problem(close(alice_client, dust, amount), 409, "wallet_not_empty")
+        assert_problem(close(alice_client, dust, amount), 409, "wallet_not_empty")
 
 
 def test_what_can_be_transferred_is_never_forfeited(alice: User, bob: User, dust: Wallet, alice_client: Client) -> None:
     fund_wallet(alice, "0.01")
 
     with nothing_moves():
-        refused = problem(close(alice_client, dust, "0.31"), 409, "remainder_transferable")
+        refused = assert_problem(close(alice_client, dust, "0.31"), 409, "remainder_transferable")
 
     assert refused["at_most"] == "0.30"
     sent = alice_client.post("/api/v1/transfers", body(dust, wallet_of(bob), "0.01"), key="new")
@@ -104,7 +106,7 @@ def test_without_a_fee_nothing_is_forfeited(alice: User, alice_client: Client) -
     wallet = fund_wallet(alice, "0.01")
 
     with nothing_moves():
-        refused = problem(close(alice_client, wallet, "0.01"), 409, "remainder_transferable")
+        refused = assert_problem(close(alice_client, wallet, "0.01"), 409, "remainder_transferable")
 
     assert refused["at_most"] == "0.00"
 
@@ -125,7 +127,7 @@ def test_what_a_frozen_payer_sent_is_forfeited_only_where_frozen_wallets_take_no
     if blocks:
         assert answer.json()["status"] == "CLOSED"
     else:
-        assert problem(answer, 409, "remainder_transferable")["at_most"] == "0.00"
+        assert assert_problem(answer, 409, "remainder_transferable")["at_most"] == "0.00"
 
 
 def test_what_was_exchanged_out_of_a_wallet_that_is_closed_now_is_not_forfeited(
@@ -141,7 +143,7 @@ def test_what_was_exchanged_out_of_a_wallet_that_is_closed_now_is_not_forfeited(
     assert close(alice_client, source).json()["status"] == "CLOSED"
     wallet.refresh_from_db()
 
-    refused = problem(close(alice_client, wallet, f"{wallet.balance:.2f}"), 409, "remainder_transferable")
+    refused = assert_problem(close(alice_client, wallet, f"{wallet.balance:.2f}"), 409, "remainder_transferable")
 
     assert refused["at_most"] == "0.00"
 
@@ -153,7 +155,7 @@ def test_the_fee_is_that_of_the_owners_own_level(alice: User, admin_user: User, 
     wallet = fund_wallet(alice, "0.03")
 
     with nothing_moves():
-        assert problem(close(alice_client, wallet, "0.03"), 409, "remainder_transferable")["at_most"] == "0.02"
+        assert assert_problem(close(alice_client, wallet, "0.03"), 409, "remainder_transferable")["at_most"] == "0.02"
 
 
 @pytest.mark.parametrize(
@@ -177,8 +179,8 @@ def test_currencies_with_other_decimals(
 
 def test_a_currency_of_its_own_is_named(dust: Wallet, alice_client: Client) -> None:
     with nothing_moves():
-        problem(close(alice_client, dust, "0.30", "EUR"), 422, "currency_mismatch")
-        problem(close(alice_client, dust, "30", "JPY"), 422, "currency_mismatch")
+        assert_problem(close(alice_client, dust, "0.30", "EUR"), 422, "currency_mismatch")
+        assert_problem(close(alice_client, dust, "30", "JPY"), 422, "currency_mismatch")
 
 
 @pytest.mark.parametrize(
@@ -201,7 +203,7 @@ def test_a_forfeiture_is_stated_exactly(dust: Wallet, alice_client: Client, forf
     data = {"reason": "I am leaving", "forfeit": forfeit}
 
     with nothing_moves():
-        problem(alice_client.post(f"/api/v1/wallets/{dust.pk}/close", data), 400, "validation_error")
+        assert_problem(alice_client.post(f"/api/v1/wallets/{dust.pk}/close", data), 400, "validation_error")
     assert Wallet.objects.get(pk=dust.pk).status == "ACTIVE"
 
 
@@ -214,7 +216,7 @@ def test_the_same_key_closes_once_and_without_a_key_the_second_request_finds_it_
 
     assert (again.status_code, again.content, again["Idempotency-Replayed"]) == (200, first.content, "true")
     with nothing_moves():
-        problem(close(alice_client, dust, "0.30"), 409, "invalid_transition")
+        assert_problem(close(alice_client, dust, "0.30"), 409, "invalid_transition")
     assert Transaction.objects.filter(kind="FEE").count() == 1
 
 
@@ -223,13 +225,13 @@ def test_a_frozen_wallet_forfeits_nothing(dust: Wallet, alice_client: Client, of
 
     with nothing_moves():
         for client in (alice_client, officer_client):
-            problem(close(client, dust, "0.30"), 409, "invalid_transition")
+            assert_problem(close(client, dust, "0.30"), 409, "invalid_transition")
 
 
 def test_a_hold_keeps_the_wallet_open_until_it_is_due(alice: User, dust: Wallet, alice_client: Client) -> None:
     hold_of(alice, "0.10")
     with nothing_moves():
-        problem(close(alice_client, dust, "0.30"), 409, "wallet_not_empty")
+        assert_problem(close(alice_client, dust, "0.30"), 409, "wallet_not_empty")
 
 
 def test_a_due_hold_does_not(alice: User, dust: Wallet, alice_client: Client) -> None:
@@ -243,7 +245,7 @@ def test_a_payment_under_way_undoes_the_forfeiture(alice: User, dust: Wallet, al
     assert alice_client.post("/api/v1/payment-intents", intent, key="new").status_code == 201
 
     with nothing_moves():
-        problem(close(alice_client, dust, "0.30", key="new"), 409, "wallet_in_use")
+        assert_problem(close(alice_client, dust, "0.30", key="new"), 409, "wallet_in_use")
 
 
 def test_a_minimum_balance_is_taken_away_first(dust: Wallet, officer: User, alice_client: Client) -> None:
@@ -261,7 +263,7 @@ def test_a_minimum_balance_is_taken_away_first(dust: Wallet, officer: User, alic
 
     limit("0.10")
     with nothing_moves():
-        problem(close(alice_client, dust, "0.30"), 422, "insufficient_funds")
+        assert_problem(close(alice_client, dust, "0.30"), 422, "insufficient_funds")
     limit("0")
     assert close(alice_client, dust, "0.30").status_code == 200
 
@@ -270,9 +272,9 @@ def test_only_the_owner_and_compliance_may(
     dust: Wallet, mallory_client: Client, operator_client: Client, auditor_client: Client, officer_client: Client
 ) -> None:
     with nothing_moves():
-        problem(close(mallory_client, dust, "0.30"), 404, "not_found")
+        assert_problem(close(mallory_client, dust, "0.30"), 404, "not_found")
         for client in (operator_client, auditor_client):
-            problem(close(client, dust, "0.30"), 403, "permission_denied")
+            assert_problem(close(client, dust, "0.30"), 403, "permission_denied")
 
     assert close(officer_client, dust, "0.30").json()["status"] == "CLOSED"
 

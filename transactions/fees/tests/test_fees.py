@@ -20,6 +20,7 @@ from tests.cast import Client, actor_for, browser_for, fund_wallet, kyc, stop_cl
 from tests.forge import NOW, Forge
 from tests.invariants import Snapshot, check_invariants
 from tests.racing import race_outcomes
+from tests.wallets import wallet_of
 from transactions.fees import services
 from transactions.fees.calculation import fee_of
 from transactions.fees.models import FeeSchedule
@@ -48,10 +49,6 @@ def set_fee(admin: User, currency: str = "USD", level: int | None = None, **part
             **decimals,
         )
     )
-
-
-def wallet_of(user: User, currency: str = "USD") -> Wallet:
-    return Wallet.objects.get(owner_user=user, currency=currency)
 
 
 def fees_earned(currency: str = "USD") -> Decimal:

@@ -13,6 +13,7 @@ from fintech_core.db.work import unit_of_work
 from fintech_core.outbox.models import OutboxEvent
 from fintech_core.security.actors import Actor
 from tests.cast import actor_for, clock_at, kyc
+from tests.wallets import wallet_of
 from transactions.holds.services import capture_hold, create_hold, expire_due_holds, void_hold
 from transactions.ledger import engine as ledger
 from transactions.ledger.accounts import clearing
@@ -25,10 +26,6 @@ from wallet.models import Claim, Wallet
 
 PATH = "/api/v1/holds"
 T = TypeVar("T")
-
-
-def wallet_of(user: User, currency: str = "USD") -> Wallet:
-    return Wallet.objects.get(owner_user=user, currency=currency)
 
 
 def deposit(user: User, amount: str, currency: str = "USD") -> User:

@@ -15,6 +15,7 @@ from fintech_core.db.models import IdempotencyRecord
 from fintech_core.db.work import unit_of_work
 from fintech_core.outbox.models import OutboxEvent
 from tests.cast import Client, actor_for, kyc
+from tests.wallets import wallet_of
 from transactions.holds.tests.factories import (
     PATH,
     body_for,
@@ -27,7 +28,6 @@ from transactions.holds.tests.factories import (
     nothing_changes,
     parts,
     void,
-    wallet_of,
 )
 from transactions.ledger.models import Hold, Transaction
 from users.models import User

@@ -21,6 +21,7 @@ from fintech_core.exceptions import DomainError
 from tests.cast import actor_for, client_for, move_clock
 from tests.invariants import check_invariants
 from tests.racing import no_deadlocks, race
+from tests.wallets import wallet_of
 from transactions.holds import services, tasks
 from transactions.holds.tests.factories import (
     PATH,
@@ -34,7 +35,6 @@ from transactions.holds.tests.factories import (
     parts,
     transfer,
     void,
-    wallet_of,
 )
 from transactions.ledger.models import Hold
 from users.models import User

@@ -15,6 +15,7 @@ from fintech_core.db.models import IdempotencyRecord
 from fintech_core.db.work import unit_of_work
 from fintech_core.outbox.models import OutboxEvent
 from tests.cast import Client, actor_for
+from tests.wallets import wallet_of
 from transactions.holds import services, tasks
 from transactions.holds.tests.factories import (
     PATH,
@@ -29,7 +30,6 @@ from transactions.holds.tests.factories import (
     nothing_changes,
     parts,
     transfer,
-    wallet_of,
 )
 from transactions.ledger.models import Hold
 from users.models import User

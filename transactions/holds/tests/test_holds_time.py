@@ -9,8 +9,9 @@ import pytest
 
 from fintech_core.exceptions import DomainError
 from tests.cast import clock_at, stop_clock
+from tests.wallets import wallet_of
 from transactions.holds import services
-from transactions.holds.tests.factories import capture, deposit, expire, figures, hold_of, parts, void, wallet_of
+from transactions.holds.tests.factories import capture, deposit, expire, figures, hold_of, parts, void
 from transactions.ledger.models import Hold
 from users.models import User
 from wallet.models import Claim, Wallet

@@ -9,10 +9,11 @@ from django.test.utils import CaptureQueriesContext
 from fintech_core.db.work import unit_of_work
 from fintech_core.outbox.models import OutboxEvent
 from tests.cast import SYSTEM, Client, fund_wallet, kyc
+from tests.wallets import wallet_of
 from transactions.ledger import engine as ledger
 from transactions.ledger.enums import TransactionKind
 from transactions.ledger.models import Transaction
-from transactions.transfers.tests.test_transfers import body, wallet_of
+from transactions.transfers.tests.factories import body
 from users.models import User
 from wallet.models import Wallet
 

@@ -13,11 +13,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from fintech_core.db.work import unit_of_work
+from tests.answers import assert_problem
 from tests.cast import SYSTEM, Client, clock_at, fund_wallet, kyc
+from tests.wallets import wallet_of
 from transactions.ledger import engine as ledger
 from transactions.ledger.enums import TransactionKind
 from transactions.ledger.models import LedgerEntry, Transaction
-from transactions.transfers.tests.test_transfers import body, problem, wallet_of
+from transactions.transfers.tests.factories import body
 from users.models import User
 from wallet.models import Wallet
 
@@ -99,9 +101,9 @@ def test_a68_a_stranger_finds_nothing(
     routes.append((f"/api/v1/wallets/{alices.pk}", f"/api/v1/wallets/{absent}"))
 
     for theirs, nobodys in routes:
-        first, second = (problem(mallory_client.get(url), 404, "not_found") for url in (theirs, nobodys))
+        first, second = (assert_problem(mallory_client.get(url), 404, "not_found") for url in (theirs, nobodys))
         assert first | {"trace_id": ""} == second | {"trace_id": ""}
-        problem(anonymous.get(theirs), 401, "not_authenticated")
+        assert_problem(anonymous.get(theirs), 401, "not_authenticated")
     assert mallory_client.get(URL).json() == {"results": [], "next": None, "previous": None}
 
 
@@ -197,7 +199,7 @@ def test_filters_are_an_allow_list_with_clear_bounds(alices: Wallet, bob: User, 
     ],
 )
 def test_a72_a_bad_parameter_is_a_400(alice_client: Client, query: str, field: str) -> None:
-    document = problem(alice_client.get(f"{URL}?{query}"), 400, "validation_error")
+    document = assert_problem(alice_client.get(f"{URL}?{query}"), 400, "validation_error")
 
     assert [error["field"] for error in document["errors"]] == [field]
 
@@ -221,7 +223,7 @@ CURSORS = [
 
 @pytest.mark.parametrize("cursor", CURSORS, ids=range(len(CURSORS)))
 def test_a_forged_cursor_is_a_400(alice_client: Client, cursor: str) -> None:
-    document = problem(alice_client.get(f"{URL}?cursor={quote(cursor)}"), 400, "validation_error")
+    document = assert_problem(alice_client.get(f"{URL}?cursor={quote(cursor)}"), 400, "validation_error")
 
     assert document["errors"] == [
         {"field": "cursor", "code": "invalid", "message": "Take it from `next` or `previous`."}
@@ -230,7 +232,7 @@ def test_a_forged_cursor_is_a_400(alice_client: Client, cursor: str) -> None:
 
 @pytest.mark.parametrize("value", ["[" * 20_000, '{"a": 1}', "5", "null", '"x"', "[2, 3]", "[[], 1, 2]", "[0, 1, 2]"])
 def test_a_cursor_of_any_json_is_a_400(alice_client: Client, value: str) -> None:
-    problem(alice_client.get(f"{URL}?cursor={forged(value)}"), 400, "validation_error")
+    assert_problem(alice_client.get(f"{URL}?cursor={forged(value)}"), 400, "validation_error")
 
 
 @pytest.mark.parametrize("number", ["9" * 30, "-1", "x", "1.5", ""])

@@ -9,11 +9,13 @@ import pytest
 
 from fintech_core.audit.models import AuditLog
 from fintech_core.db.work import unit_of_work
+from tests.answers import assert_problem
 from tests.cast import SYSTEM, Client, actor_for, fund_wallet, kyc
+from tests.wallets import nothing_moves, wallet_of
 from transactions.ledger import engine as ledger
 from transactions.ledger.enums import REVERSIBLE, TransactionKind
 from transactions.ledger.models import LedgerEntry, Transaction
-from transactions.transfers.tests.test_transfers import body, nothing_moves, problem, wallet_of
+from transactions.transfers.tests.factories import body
 from users.models import User
 from wallet import services as wallet_services
 from wallet.models import Wallet
@@ -69,7 +71,7 @@ def test_a08_a_transaction_is_reversed_once(original: str, operator_client: Clie
     operator_client.post(url(original), REASON, key="new")
 
     with nothing_moves():
-        document = problem(operator_client.post(url(original), REASON, key="new"), 409, "already_reversed")
+        document = assert_problem(operator_client.post(url(original), REASON, key="new"), 409, "already_reversed")
 
     assert document["title"] == "The transaction has already been reversed."
 
@@ -91,7 +93,7 @@ def test_a09_money_that_was_spent_can_not_be_taken_back(
     post(TransactionKind.PAYOUT, (wallet_of(bob).pk, payouts, "0.01"))
 
     with nothing_moves():
-        problem(operator_client.post(url(original), REASON, key="new"), 422, "insufficient_funds")
+        assert_problem(operator_client.post(url(original), REASON, key="new"), 422, "insufficient_funds")
 
     assert Transaction.objects.get(pk=original).status == "POSTED"
 
@@ -119,7 +121,7 @@ def test_what_has_its_own_way_back_is_not_reversible(
     transaction = post(kind, (alices.pk, wallet_of(bob).pk, "1.00"))
 
     with nothing_moves():
-        problem(operator_client.post(url(transaction), REASON, key="new"), 409, "not_reversible")
+        assert_problem(operator_client.post(url(transaction), REASON, key="new"), 409, "not_reversible")
 
 
 @pytest.mark.parametrize("kind", sorted(REVERSIBLE))
@@ -136,7 +138,7 @@ def test_a_reversal_is_not_reversed(original: str, operator_client: Client) -> N
     reversal = operator_client.post(url(original), REASON, key="new").json()["id"]
 
     with nothing_moves():
-        problem(operator_client.post(url(reversal), REASON, key="new"), 409, "not_reversible")
+        assert_problem(operator_client.post(url(reversal), REASON, key="new"), 409, "not_reversible")
 
 
 def freeze(officer: User, wallet: Wallet) -> None:
@@ -166,7 +168,7 @@ def test_the_override_never_reaches_below_the_floor(
     freeze(officer, wallet_of(bob))
 
     with nothing_moves():
-        problem(operator_client.post(url(original), REASON, key="new"), 422, "insufficient_funds")
+        assert_problem(operator_client.post(url(original), REASON, key="new"), 422, "insufficient_funds")
 
 
 def test_a_reversal_that_touches_a_closed_wallet_is_refused(original: str, bob: User, operator_client: Client) -> None:
@@ -175,27 +177,29 @@ def test_a_reversal_that_touches_a_closed_wallet_is_refused(original: str, bob: 
     Wallet.objects.filter(owner_user=bob).update(status="CLOSED")
 
     with nothing_moves():
-        problem(operator_client.post(url(original), REASON, key="new"), 422, "wallet_closed")
+        assert_problem(operator_client.post(url(original), REASON, key="new"), 422, "wallet_closed")
 
 
 def test_only_operators_reverse(
     original: str, alice_client: Client, officer_client: Client, auditor_client: Client, anonymous: Client
 ) -> None:
     with nothing_moves():
-        problem(anonymous.post(url(original), REASON, key="new"), 401, "not_authenticated")
+        assert_problem(anonymous.post(url(original), REASON, key="new"), 401, "not_authenticated")
         for client in (alice_client, officer_client, auditor_client):
-            problem(client.post(url(original), REASON, key="new"), 403, "permission_denied")
+            assert_problem(client.post(url(original), REASON, key="new"), 403, "permission_denied")
 
 
 @pytest.mark.parametrize("reason", [None, "", "  ", "ab", "x" * 501, 5, ["because"]])
 def test_a_reversal_has_a_reason(original: str, operator_client: Client, reason: Any) -> None:
     with nothing_moves():
-        document = problem(operator_client.post(url(original), {"reason": reason}, key="new"), 400, "validation_error")
+        document = assert_problem(
+            operator_client.post(url(original), {"reason": reason}, key="new"), 400, "validation_error"
+        )
 
     assert [error["field"] for error in document["errors"]] == ["reason"]
 
 
 def test_a27_a_reversal_needs_a_key_and_an_existing_transaction(original: str, operator_client: Client) -> None:
     with nothing_moves():
-        problem(operator_client.post(url(original), REASON), 400, "idempotency_key_required")
-        problem(operator_client.post(url(uuid.uuid4()), REASON, key="new"), 404, "not_found")
+        assert_problem(operator_client.post(url(original), REASON), 400, "idempotency_key_required")
+        assert_problem(operator_client.post(url(uuid.uuid4()), REASON, key="new"), 404, "not_found")

@@ -15,15 +15,17 @@ from django.utils import timezone
 from fintech_core.audit.models import AuditLog
 from fintech_core.db.work import unit_of_work
 from fintech_core.outbox.models import OutboxEvent
+from tests.answers import assert_problem
 from tests.cast import SYSTEM, Client, clock_at, clock_moved, fund_wallet, kyc
 from tests.invariants import check_invariants
+from tests.wallets import wallet_of
 from transactions.holds.services import expire_due_holds
 from transactions.ledger import engine as ledger
 from transactions.ledger.enums import TransactionKind
 from transactions.ledger.tests.test_concurrency import post, race, statuses
 from transactions.monitors.models import Monitor
 from transactions.monitors.services import MAX_PER_WALLET
-from transactions.transfers.tests.test_transfers import body, problem, wallet_of
+from transactions.transfers.tests.factories import body
 from users.models import User
 from wallet.models import Wallet
 
@@ -263,7 +265,7 @@ def test_a_monitor_is_made_listed_and_deleted(alices: Wallet, alice: User, alice
     assert alice_client.get(url(alices)).json()["results"] == [document]
     assert alice_client.delete(url(alices, document["id"])).status_code == 204
     assert alice_client.get(url(alices)).json()["results"] == []
-    problem(alice_client.delete(url(alices, document["id"])), 404, "not_found")
+    assert_problem(alice_client.delete(url(alices, document["id"])), 404, "not_found")
     actions = AuditLog.objects.filter(entity_id=document["id"]).order_by("id").values_list("action", "actor_id")
     assert list(actions) == [("monitor.created", alice.pk), ("monitor.deleted", alice.pk)]
 
@@ -277,11 +279,11 @@ def test_a_strangers_wallet_is_a_404(
     monitor = watch(alice_client, alices, "available_below", "50.00")
     own = Wallet.objects.get(owner_user=stranger.user)
 
-    problem(stranger.get(url(alices)), 404, "not_found")
-    problem(stranger.post(url(alices), said("available_below", "1")), 404, "not_found")
-    problem(stranger.delete(url(alices, monitor)), 404, "not_found")
-    problem(stranger.delete(url(own, monitor)), 404, "not_found")
-    problem(stranger.get(f"/api/v1/wallets/{uuid.uuid4()}/monitors"), 404, "not_found")
+    assert_problem(stranger.get(url(alices)), 404, "not_found")
+    assert_problem(stranger.post(url(alices), said("available_below", "1")), 404, "not_found")
+    assert_problem(stranger.delete(url(alices, monitor)), 404, "not_found")
+    assert_problem(stranger.delete(url(own, monitor)), 404, "not_found")
+    assert_problem(stranger.get(f"/api/v1/wallets/{uuid.uuid4()}/monitors"), 404, "not_found")
 
     assert Monitor.objects.count() == 1
 
@@ -295,8 +297,8 @@ def test_staff_look_and_touch_nothing(
     monitor = watch(alice_client, alices, "available_below", "50.00")
 
     assert len(staff.get(url(alices)).json()["results"]) == 1
-    problem(staff.post(url(alices), said("available_below", "1")), 403, "permission_denied")
-    problem(staff.delete(url(alices, monitor)), 403, "permission_denied")
+    assert_problem(staff.post(url(alices), said("available_below", "1")), 403, "permission_denied")
+    assert_problem(staff.delete(url(alices, monitor)), 403, "permission_denied")
 
     assert Monitor.objects.count() == 1
 
@@ -309,8 +311,8 @@ def test_a_wallet_has_a_limited_number_and_a_closed_one_none(
         watch(alice_client, alices, "available_below", "50.00")
     bob_client.post(f"/api/v1/wallets/{wallet_of(bob).pk}/close", {"reason": "Moving away"})
 
-    problem(alice_client.post(url(alices), said("available_below", "50")), 422, "too_many_monitors")
-    problem(bob_client.post(url(wallet_of(bob)), said("available_below", "50")), 422, "wallet_closed")
+    assert_problem(alice_client.post(url(alices), said("available_below", "50")), 422, "too_many_monitors")
+    assert_problem(bob_client.post(url(wallet_of(bob)), said("available_below", "50")), 422, "wallet_closed")
 
     assert Monitor.objects.count() == MAX_PER_WALLET
 
@@ -330,7 +332,7 @@ def test_a_wallet_has_a_limited_number_and_a_closed_one_none(
     ],
 )
 def test_what_is_no_monitor_is_a_400(alices: Wallet, alice_client: Client, change: dict[str, Any], field: str) -> None:
-    document = problem(
+    document = assert_problem(
         alice_client.post(url(alices), {**said("available_below", "1"), **change}), 400, "validation_error"
     )
 
@@ -340,4 +342,6 @@ def test_what_is_no_monitor_is_a_400(alices: Wallet, alice_client: Client, chang
 
 @rolled_back
 def test_another_currency_than_the_wallets_is_refused(alices: Wallet, alice_client: Client) -> None:
-    problem(alice_client.post(url(alices), said("available_below", "1", currency="EUR")), 422, "currency_mismatch")
+    assert_problem(
+        alice_client.post(url(alices), said("available_below", "1", currency="EUR")), 422, "currency_mismatch"
+    )

@@ -41,7 +41,7 @@ def payer(alice: User, bob: User) -> User:
     return alice
 
 
-def wallet_of(name: str) -> uuid.UUID:
+def usd_wallet_id(name: str) -> uuid.UUID:
     user = user_by_verified_email(f"{name.lower()}@customer.example")
     assert user is not None
     return Wallet.objects.get(owner_user=user, currency="USD").pk
@@ -52,8 +52,8 @@ def daily(payer: User, amount: Decimal, start: datetime) -> TransferSchedule:
     return unit_of_work(
         lambda: create_schedule(
             actor=actor,
-            source_wallet=wallet_of("Alice"),
-            destination=Destination(wallet_id=wallet_of("Bob")),
+            source_wallet=usd_wallet_id("Alice"),
+            destination=Destination(wallet_id=usd_wallet_id("Bob")),
             amount=amount,
             currency="USD",
             frequency=Frequency.DAILY,
@@ -69,8 +69,8 @@ def send(payer: User, amount: str, at: datetime) -> None:
         unit_of_work(
             lambda: create_transfer(
                 actor=actor,
-                source_wallet=wallet_of("Alice"),
-                destination=Destination(wallet_id=wallet_of("Bob")),
+                source_wallet=usd_wallet_id("Alice"),
+                destination=Destination(wallet_id=usd_wallet_id("Bob")),
                 amount=Decimal(amount),
                 currency="USD",
             )

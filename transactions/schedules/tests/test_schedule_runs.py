@@ -13,6 +13,7 @@ from fintech_core.audit.models import AuditLog
 from fintech_core.db.work import unit_of_work
 from fintech_core.outbox.models import OutboxEvent
 from tests.cast import actor_for, fund_wallet, kyc, stop_clock, with_personal
+from tests.wallets import balances, nothing_moves
 from transactions.ledger.models import Transaction
 from transactions.schedules import tasks
 from transactions.schedules.enums import Frequency
@@ -23,7 +24,6 @@ from transactions.schedules.services.schedules import cancel_schedule
 from transactions.schedules.tests.factories import START, AtTime, job_at, make_schedule, runs_of
 from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.transfers import create_transfer
-from transactions.transfers.tests.test_transfers import balances, nothing_moves
 from users.models import User
 from wallet.models import Claim, Wallet
 from wallet.services import close_wallet, freeze_wallet, unfreeze_wallet

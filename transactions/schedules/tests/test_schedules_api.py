@@ -12,13 +12,14 @@ from django.utils import timezone
 
 from fintech_core.audit.models import AuditLog
 from fintech_core.db.work import unit_of_work
+from tests.answers import assert_problem
 from tests.cast import Client, actor_for, fund_wallet, kyc
+from tests.wallets import wallet_of
 from transactions.schedules.enums import Frequency
 from transactions.schedules.models import ScheduledRun, TransferSchedule
 from transactions.schedules.tests.factories import START, AtTime, job_at, make_schedule, runs_of
 from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.transfers import create_transfer
-from transactions.transfers.tests.test_transfers import problem, wallet_of
 from users.models import User
 from wallet.models import Claim
 
@@ -101,7 +102,7 @@ def test_a_repeated_key_sets_up_one_schedule(alice: User, bob: User, alice_clien
     assert first.content == second.content
     assert second["Idempotency-Replayed"] == "true"
     assert TransferSchedule.objects.count() == 1
-    problem(alice_client.post(URL, request), 400, "idempotency_key_required")
+    assert_problem(alice_client.post(URL, request), 400, "idempotency_key_required")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,7 @@ def test_what_is_not_a_schedule_is_refused(
 ) -> None:
     response = alice_client.post(URL, body(alice, bob, **changes), key="new")
 
-    document = problem(response, 400, "validation_error")
+    document = assert_problem(response, 400, "validation_error")
     assert (field, code) in [(error["field"], error["code"]) for error in document["errors"]]
     assert TransferSchedule.objects.count() == 0
 
@@ -141,16 +142,16 @@ def test_what_could_not_be_paid_is_not_set_up_either(
     alice: User, bob: User, mallory: User, alice_client: Client
 ) -> None:
     nobody = {"destination_email": "nobody@customer.example"}
-    problem(alice_client.post(URL, body(alice, **nobody), key="new"), 422, "destination_unavailable")
+    assert_problem(alice_client.post(URL, body(alice, **nobody), key="new"), 422, "destination_unavailable")
     assert AuditLog.objects.filter(action="payees.unavailable").count() == 1
     absent = {"destination_wallet": str(uuid.uuid4())}
-    problem(alice_client.post(URL, body(alice, **absent), key="new"), 422, "destination_unavailable")
-    problem(alice_client.post(URL, body(alice, alice), key="new"), 422, "same_wallet")
-    problem(alice_client.post(URL, body(alice, bob, currency="EUR"), key="new"), 422, "currency_mismatch")
+    assert_problem(alice_client.post(URL, body(alice, **absent), key="new"), 422, "destination_unavailable")
+    assert_problem(alice_client.post(URL, body(alice, alice), key="new"), 422, "same_wallet")
+    assert_problem(alice_client.post(URL, body(alice, bob, currency="EUR"), key="new"), 422, "currency_mismatch")
     strangers = {**body(alice, bob), "source_wallet": str(wallet_of(mallory).pk)}
-    problem(alice_client.post(URL, strangers, key="new"), 404, "not_found")
+    assert_problem(alice_client.post(URL, strangers, key="new"), 404, "not_found")
     kyc(alice, 0)
-    problem(alice_client.post(URL, body(alice, bob), key="new"), 422, "kyc_required")
+    assert_problem(alice_client.post(URL, body(alice, bob), key="new"), 422, "kyc_required")
 
     assert TransferSchedule.objects.count() == 0
     assert Claim.objects.count() == 0
@@ -177,7 +178,7 @@ def test_a_schedule_without_any_business_day_is_refused(alice: User, bob: User, 
     asked = body(alice, bob, frequency="WEEKLY", start_at="2028-01-01T09:00:00Z", end_on="2028-01-02")
     asked["business_day_rule"] = "FOLLOWING"
 
-    refused = problem(alice_client.post(URL, asked, key="new"), 400, "validation_error")
+    refused = assert_problem(alice_client.post(URL, asked, key="new"), 400, "validation_error")
 
     assert [(found["field"], found["code"]) for found in refused["errors"]] == [("end_on", "no_business_day")]
     assert (TransferSchedule.objects.count(), Claim.objects.count()) == (0, 0)
@@ -189,7 +190,7 @@ def test_there_is_a_limit_to_schedules(
     monkeypatch.setattr("transactions.schedules.services.schedules.MAX_SCHEDULES", 1)
     make_schedule(alice, bob)
 
-    problem(alice_client.post(URL, body(alice, bob), key="new"), 422, "too_many_schedules")
+    assert_problem(alice_client.post(URL, body(alice, bob), key="new"), 422, "too_many_schedules")
 
 
 # --- Pause, resume, cancel --------------------------------------------------------------------------------------------
@@ -249,14 +250,14 @@ def test_an_occurrence_that_is_being_retried_is_not_tried_again_after_a_pause(
 
 def test_what_is_over_stays_over(alice: User, bob: User, alice_client: Client, job_at: AtTime) -> None:
     schedule = make_schedule(alice, bob)
-    problem(alice_client.post(f"{URL}/{schedule.pk}/resume"), 409, "invalid_transition")
+    assert_problem(alice_client.post(f"{URL}/{schedule.pk}/resume"), 409, "invalid_transition")
 
     canceled = alice_client.post(f"{URL}/{schedule.pk}/cancel", key="new")
 
     answer = json.loads(canceled.content)
     assert (canceled.status_code, answer["status"], answer["next_run_at"]) == (200, "CANCELED", None)
     for verb in ("pause", "resume", "cancel"):
-        problem(alice_client.post(f"{URL}/{schedule.pk}/{verb}"), 409, "invalid_transition")
+        assert_problem(alice_client.post(f"{URL}/{schedule.pk}/{verb}"), 409, "invalid_transition")
     job_at(START)
     assert runs_of(schedule) == []
 
@@ -267,9 +268,9 @@ def test_the_source_is_not_closed_under_a_schedule_and_the_payees_wallet_is_thei
     """A-38."""
     schedule = make_schedule(alice, bob)
     source, target = (f"/api/v1/wallets/{wallet_of(user).pk}/close" for user in (alice, bob))
-    problem(alice_client.post(source, {"reason": "moving on"}), 409, "wallet_in_use")
+    assert_problem(alice_client.post(source, {"reason": "moving on"}), 409, "wallet_in_use")
     alice_client.post(f"{URL}/{schedule.pk}/pause")
-    problem(alice_client.post(source, {"reason": "moving on"}), 409, "wallet_in_use")
+    assert_problem(alice_client.post(source, {"reason": "moving on"}), 409, "wallet_in_use")
 
     assert bob_client.post(target, {"reason": "moving on"}).status_code == 200
     alice_client.post(f"{URL}/{schedule.pk}/cancel")
@@ -285,11 +286,11 @@ def test_neither_strangers_nor_the_payee_see_a_schedule(
     schedule = make_schedule(alice, bob)
     for client in (bob_client, mallory_client):
         assert client.get(URL).json()["results"] == []
-        problem(client.get(f"{URL}/{schedule.pk}"), 404, "not_found")
-        problem(client.get(f"{URL}/{schedule.pk}/runs"), 404, "not_found")
+        assert_problem(client.get(f"{URL}/{schedule.pk}"), 404, "not_found")
+        assert_problem(client.get(f"{URL}/{schedule.pk}/runs"), 404, "not_found")
         for verb in ("pause", "resume", "cancel"):
-            problem(client.post(f"{URL}/{schedule.pk}/{verb}"), 404, "not_found")
-    problem(anonymous.get(URL), 401, "not_authenticated")
+            assert_problem(client.post(f"{URL}/{schedule.pk}/{verb}"), 404, "not_found")
+    assert_problem(anonymous.get(URL), 401, "not_authenticated")
 
     schedule.refresh_from_db()
     assert schedule.status == "ACTIVE"
@@ -302,9 +303,9 @@ def test_staff_look_and_operators_cancel_with_a_reason(
     path = f"{URL}/{schedule.pk}"
     assert auditor_client.get(path).status_code == 200
     assert [row["id"] for row in auditor_client.get(URL).json()["results"]] == [str(schedule.pk)]
-    problem(auditor_client.post(f"{path}/cancel", {"reason": "a wish"}), 403, "permission_denied")
-    problem(operator_client.post(f"{path}/pause"), 403, "permission_denied")
-    problem(operator_client.post(f"{path}/cancel"), 400, "validation_error")
+    assert_problem(auditor_client.post(f"{path}/cancel", {"reason": "a wish"}), 403, "permission_denied")
+    assert_problem(operator_client.post(f"{path}/pause"), 403, "permission_denied")
+    assert_problem(operator_client.post(f"{path}/cancel"), 400, "validation_error")
 
     response = operator_client.post(f"{path}/cancel", {"reason": "The payee closes."})
 

@@ -8,7 +8,8 @@ from django.utils import timezone
 
 from fintech_core.db import clock
 from tests.cast import Client
-from transactions.statements.tests.test_statements import START, deposit, post, wallet_of
+from tests.wallets import wallet_of
+from transactions.statements.tests.test_statements import START, deposit, post
 from users.models import User
 from wallet.models import Wallet
 

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from fintech_core.audit.models import AuditLog
 from fintech_core.db.work import unit_of_work
 from tests.cast import SYSTEM, Client, actor_for, clock_at, fund_wallet, with_personal
+from tests.wallets import wallet_of
 from transactions.ledger import engine as ledger
 from transactions.ledger.enums import TransactionKind
 from transactions.ledger.models import Transaction
@@ -31,17 +32,10 @@ from transactions.statements.document import Line, Statement, StatementImbalance
 from transactions.statements.selectors import find_statement, lines_of
 from users.models import User
 from wallet.models import Wallet
-from wallet.selectors import open_wallet_of
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 MARCH = {"from": "2026-03-01", "to": "2026-04-01"}
 NAMESPACE = f"{{{camt053.NAMESPACE}}}"
-
-
-def wallet_of(user: User, currency: str = "USD") -> Wallet:
-    found = open_wallet_of(user.pk, currency)
-    assert found is not None
-    return found
 
 
 def post(source: Any, destination: Any, amount: str, moment: datetime, **facts: Any) -> Transaction:

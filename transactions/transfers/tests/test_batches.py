@@ -20,6 +20,7 @@ from fintech_core.db.work import unit_of_work
 from tests.cast import SYSTEM, Client, actor_for, customer, fund_wallet, kyc
 from tests.invariants import Snapshot, check_invariants
 from tests.racing import deadlocks, race
+from tests.wallets import balances, wallet_of
 from transactions.ledger.models import Transaction
 from transactions.transfers.enums import BatchMode
 from transactions.transfers.services.destinations import Destination
@@ -31,14 +32,6 @@ from wallet.services import freeze_wallet
 
 URL = "/api/v1/transfers/batch"
 pytestmark = pytest.mark.django_db
-
-
-def wallet_of(user: User, currency: str = "USD") -> Wallet:
-    return Wallet.objects.get(owner_user=user, currency=currency)
-
-
-def balances(*users: User) -> list[Decimal]:
-    return [wallet_of(user).balance for user in users]
 
 
 def item(source: Wallet, destination: Wallet | None = None, amount: str = "1.00", **changes: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from fintech_core.audit.models import AuditLog
 from fintech_core.db.work import read_only_snapshot, unit_of_work
 from fintech_core.limits.models import AttemptBudget
 from tests.cast import Client, actor_for, fund_wallet, kyc
+from tests.wallets import wallet_of
 from transactions.fees.services import create_fee_schedule
 from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.planning import TransferItem
@@ -23,10 +24,6 @@ from wallet.models import Wallet
 URL = "/api/v1/transfers"
 # READ ONLY can only be set on a transaction of one's own.
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def wallet_of(user: User) -> Wallet:
-    return Wallet.objects.get(owner_user=user, currency="USD")
 
 
 def digest_of_everything() -> dict[str, str]:

@@ -19,6 +19,7 @@ from fintech_core.db.models import IdempotencyRecord
 from fintech_core.http.spreadsheets import neutralise
 from tests.cast import fund_wallet, kyc
 from tests.invariants import Snapshot, check_invariants
+from tests.wallets import balances, wallet_of
 from transactions.ledger.models import Transaction
 from transactions.management.commands import import_transfers
 from transactions.transfers import import_files as imports
@@ -28,14 +29,6 @@ from wallet.models import Wallet
 pytestmark = pytest.mark.django_db
 HEADER = ("reference", "source_wallet", "destination_wallet", "destination_email", "amount", "currency", "description")
 Rows = Sequence[Sequence[str]]
-
-
-def wallet_of(user: User) -> Wallet:
-    return Wallet.objects.get(owner_user=user, currency="USD")
-
-
-def balances(*users: User) -> list[Decimal]:
-    return [wallet_of(user).balance for user in users]
 
 
 @pytest.fixture

@@ -15,8 +15,10 @@ from fintech_core.db.work import unit_of_work
 from fintech_core.outbox.models import OutboxEvent
 from fintech_core.security.actors import Actor
 from organizations.tests.factories import approve_kyb, client_in, organization_of, wallet_for
+from tests.answers import problem
 from tests.cast import SYSTEM, Client, actor_for, client_for, clock_at, fund_wallet, key_client, kyc
 from tests.racing import deadlocks, race_outcomes
+from tests.wallets import nothing_moves, wallet_of
 from transactions.exchange.services.rates import load_rates
 from transactions.ledger.models import Transaction
 from transactions.schedules.models import TransferSchedule
@@ -25,11 +27,9 @@ from transactions.transfers.models import OutflowOwner, UnconfirmedOutflow
 from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.outflows import purge_outflows
 from transactions.transfers.services.transfers import create_transfer
-from transactions.transfers.tests.test_transfers import nothing_moves
 from users.models import User
 from users.selectors import user_by_verified_email
 from users.services import StepUpRequired
-from users.tests.helpers import problem
 from wallet.models import Wallet
 
 __all__ = ["job_at"]
@@ -54,10 +54,6 @@ def client(alice: User, bob: User) -> Client:
 def bare(client: Client) -> Client:
     client.confirms = False
     return client
-
-
-def wallet_of(user: User, currency: str = "USD") -> Wallet:
-    return Wallet.objects.get(owner_user=user, currency=currency)
 
 
 def named(name: str, currency: str) -> Wallet:

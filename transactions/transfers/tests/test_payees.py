@@ -32,6 +32,7 @@ from tests.cast import (
     kyc,
     with_personal,
 )
+from tests.wallets import wallet_of
 from transactions.fees import services
 from transactions.ledger import engine as ledger
 from transactions.ledger.enums import TransactionKind
@@ -47,10 +48,6 @@ LOOK_UP = 'SELECT "users_user"'
 UNAVAILABLE, USED_UP = "destination_unavailable", "too_many_unknown_payees"
 pytestmark = pytest.mark.django_db
 Payees = dict[str, dict[str, str]]
-
-
-def wallet_of(user: User, currency: str = "USD") -> Wallet:
-    return Wallet.objects.get(owner_user=user, currency=currency)
 
 
 def item(source: Wallet, payee: dict[str, str], amount: str = "1.00", **more: Any) -> dict[str, Any]:

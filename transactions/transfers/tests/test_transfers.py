@@ -2,8 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -16,11 +15,13 @@ from fintech_core.audit.models import AuditLog
 from fintech_core.db.models import IdempotencyRecord
 from fintech_core.db.work import unit_of_work
 from fintech_core.security.actors import Actor
+from tests.answers import assert_problem
 from tests.cast import SYSTEM, Client, actor_for, clock_at, fund_wallet, kyc
-from tests.invariants import nothing_changes
+from tests.wallets import balances, nothing_moves, wallet_of
 from transactions.ledger import engine as ledger
 from transactions.ledger.enums import TransactionKind
 from transactions.ledger.models import LedgerEntry, Transaction
+from transactions.transfers.tests.factories import body
 from users.models import User
 from wallet import services as wallet_services
 from wallet.models import Wallet
@@ -29,45 +30,11 @@ URL = "/api/v1/transfers"
 Fund = Callable[..., Wallet]
 
 
-def wallet_of(user: User, currency: str = "USD") -> Wallet:
-    return Wallet.objects.get(owner_user=user, currency=currency)
-
-
-def balances(*users: User) -> list[Decimal]:
-    return [wallet_of(user).balance for user in users]
-
-
-@contextmanager
-def nothing_moves() -> Iterator[None]:
-    """INV-14, on the test's own connection."""
-    with connection.cursor() as cursor, nothing_changes(cursor):  # type: ignore[arg-type]
-        yield
-
-
 @pytest.fixture
 def rich(alice: User, bob: User) -> Wallet:
     """alice may pay and has 100.00."""
     kyc(alice, 1)
     return fund_wallet(alice, "100.00")
-
-
-def body(source: Wallet, destination: Wallet | None = None, amount: Any = "10.00", **changes: Any) -> dict[str, Any]:
-    result: dict[str, Any] = {"source_wallet": str(source.pk), "amount": amount, "currency": source.currency, **changes}
-    if destination is not None:
-        result["destination_wallet"] = str(destination.pk)
-    return result
-
-
-def problem(response: Any, status: int, code: str) -> dict[str, Any]:
-    """The whole problem document, checked for its frame."""
-    document = json.loads(response.content)
-    assert (response.status_code, document.get("code")) == (status, code), document
-    assert response["Content-Type"] == "application/problem+json"
-    assert document["status"] == status
-    assert document["type"].endswith(f"#{code}")
-    assert document["trace_id"] == response["X-Request-Id"]
-    assert set(document) >= {"type", "title", "status", "code", "detail", "trace_id"}
-    return document
 
 
 # --- What moves -----------------------------------------------------------------------------------------------------
@@ -150,7 +117,7 @@ def test_a06_exactly_the_balance_can_be_spent_and_not_a_cent_more(
     assert balances(alice, bob) == [0, 100]
 
     with nothing_moves():
-        document = problem(
+        document = assert_problem(
             alice_client.post(URL, body(rich, wallet_of(bob), "0.01"), key="new"), 422, "insufficient_funds"
         )
     assert document["detail"] == "The wallet's available balance is too low."
@@ -161,7 +128,7 @@ def test_a06_the_same_at_the_overdraft_limit(rich: Wallet, alice: User, bob: Use
 
     assert alice_client.post(URL, body(rich, wallet_of(bob), "150.00"), key="new").status_code == 201
     with nothing_moves():
-        problem(alice_client.post(URL, body(rich, wallet_of(bob), "0.01"), key="new"), 422, "insufficient_funds")
+        assert_problem(alice_client.post(URL, body(rich, wallet_of(bob), "0.01"), key="new"), 422, "insufficient_funds")
 
 
 def test_a12_currencies_keep_their_exponents(alice: User, bob: User, alice_client: Client) -> None:
@@ -244,7 +211,7 @@ def test_a05_a69_an_amount_is_a_plain_positive_decimal_string(
             "POST", URL, text, content_type="application/json", headers={"Idempotency-Key": "k"}
         )
 
-    document = problem(response, 400, "validation_error")
+    document = assert_problem(response, 400, "validation_error")
     assert [(error["field"], error["code"]) for error in document["errors"]] == [("amount", code)]
     assert IdempotencyRecord.objects.count() == 0
 
@@ -254,7 +221,7 @@ def test_a12_a_currency_is_one_that_is_enabled(rich: Wallet, bob: User, alice_cl
     request = body(rich, wallet_of(bob)) | {"currency": currency}
 
     with nothing_moves():
-        document = problem(alice_client.post(URL, request, key="new"), 400, "validation_error")
+        document = assert_problem(alice_client.post(URL, request, key="new"), 400, "validation_error")
 
     assert [error["field"] for error in document["errors"]] == ["currency"]
 
@@ -300,12 +267,12 @@ def test_a67_a_body_holds_what_it_may_and_nothing_else(
     with nothing_moves():
         response = alice_client.post(URL, body(rich, wallet_of(bob)) | change, key="new")
 
-    document = problem(response, 400, "validation_error")
+    document = assert_problem(response, 400, "validation_error")
     assert [error["field"] for error in document["errors"]] == [field]
 
 
 def test_a_transfer_has_exactly_one_destination(rich: Wallet, alice_client: Client) -> None:
-    document = problem(alice_client.post(URL, body(rich), key="new"), 400, "validation_error")
+    document = assert_problem(alice_client.post(URL, body(rich), key="new"), 400, "validation_error")
 
     assert document["errors"] == [
         {
@@ -322,13 +289,13 @@ def test_a_transfer_has_exactly_one_destination(rich: Wallet, alice_client: Clie
 def test_a04_a_wallet_cannot_pay_itself_whatever_is_in_it(rich: Wallet, alice_client: Client) -> None:
     with nothing_moves():
         request = body(rich, rich, amount="100.01")
-        problem(alice_client.post(URL, request, key="new"), 422, "same_wallet")
+        assert_problem(alice_client.post(URL, request, key="new"), 422, "same_wallet")
 
 
 def test_a04_source_and_destination_differ_also_by_email(rich: Wallet, alice_client: Client) -> None:
     for request in (body(rich, rich), body(rich, destination_email="alice@customer.example")):
         with nothing_moves():
-            document = problem(alice_client.post(URL, request, key="new"), 422, "same_wallet")
+            document = assert_problem(alice_client.post(URL, request, key="new"), 422, "same_wallet")
         assert document["title"] == "Source and destination are the same wallet."
 
 
@@ -340,7 +307,7 @@ def test_a68_a_strangers_source_wallet_is_not_found(
     for source in (rich.pk, uuid.uuid4(), Wallet.objects.filter(account_code="fees").values_list("pk", flat=True)[0]):
         request = body(rich, wallet_of(mallory)) | {"source_wallet": str(source)}
         with nothing_moves():
-            answers.append(problem(mallory_client.post(URL, request, key="new"), 404, "not_found"))
+            answers.append(assert_problem(mallory_client.post(URL, request, key="new"), 404, "not_found"))
 
     assert len({json.dumps(answer | {"trace_id": ""}) for answer in answers}) == 1
 
@@ -367,7 +334,9 @@ def test_every_destination_that_can_not_be_paid_gets_one_answer(
     }[how]
 
     with nothing_moves():
-        document = problem(alice_client.post(URL, body(rich, **destination), key="new"), 422, "destination_unavailable")
+        document = assert_problem(
+            alice_client.post(URL, body(rich, **destination), key="new"), 422, "destination_unavailable"
+        )
 
     del document["trace_id"]
     assert document == {
@@ -386,7 +355,7 @@ def test_a_wallet_in_another_currency_than_the_amount_is_a_mismatch(
 ) -> None:
     with nothing_moves():
         request = body(rich, wallet_of(bob)) | {"currency": "EUR"}
-        problem(alice_client.post(URL, request, key="new"), 422, "currency_mismatch")
+        assert_problem(alice_client.post(URL, request, key="new"), 422, "currency_mismatch")
 
 
 def test_a39_a_frozen_wallet_makes_no_payments_and_may_be_paid(
@@ -401,7 +370,7 @@ def test_a39_a_frozen_wallet_makes_no_payments_and_may_be_paid(
     )
 
     with nothing_moves():
-        problem(alice_client.post(URL, body(rich, wallet_of(bob)), key="new"), 422, "wallet_frozen")
+        assert_problem(alice_client.post(URL, body(rich, wallet_of(bob)), key="new"), 422, "wallet_frozen")
     assert bob_client.post(URL, body(wallet_of(bob), rich), key="new").status_code == 201
     assert balances(alice, bob) == [110, 0]
 
@@ -411,14 +380,14 @@ def test_a38_a_closed_wallet_makes_no_payments(alice: User, bob: User, alice_cli
     Wallet.objects.filter(owner_user=alice).update(status="CLOSED")
 
     with nothing_moves():
-        problem(alice_client.post(URL, body(wallet_of(alice), wallet_of(bob)), key="new"), 422, "wallet_closed")
+        assert_problem(alice_client.post(URL, body(wallet_of(alice), wallet_of(bob)), key="new"), 422, "wallet_closed")
 
 
 def test_kyc_is_asked_of_the_payer(alice: User, bob: User, alice_client: Client) -> None:
     source = fund_wallet(alice, "100.00")
 
     with nothing_moves():
-        problem(alice_client.post(URL, body(source, wallet_of(bob)), key="new"), 422, "kyc_required")
+        assert_problem(alice_client.post(URL, body(source, wallet_of(bob)), key="new"), 422, "kyc_required")
 
 
 def test_a_reference_is_for_ever_and_names_its_first_use(rich: Wallet, bob: User, alice_client: Client) -> None:
@@ -427,7 +396,7 @@ def test_a_reference_is_for_ever_and_names_its_first_use(rich: Wallet, bob: User
     with nothing_moves():
         second = alice_client.post(URL, body(rich, wallet_of(bob), "1.00", reference="inv-1"), key="new")
 
-    assert problem(second, 409, "reference_exists")["transaction"] == first.json()["id"]
+    assert assert_problem(second, 409, "reference_exists")["transaction"] == first.json()["id"]
 
 
 def test_balances_at_their_limit_are_refused_as_too_large(bob: User, alice: User) -> None:
@@ -450,15 +419,15 @@ def test_anonymous_callers_and_staff_make_no_transfers(
     request = body(rich, wallet_of(bob))
 
     with nothing_moves():
-        document = problem(anonymous.post(URL, request, key="new"), 401, "not_authenticated")
+        document = assert_problem(anonymous.post(URL, request, key="new"), 401, "not_authenticated")
         assert document["title"] == "Valid credentials are required."
         for client in (officer_client, operator_client, auditor_client):
-            problem(client.post(URL, request, key="new"), 403, "permission_denied")
+            assert_problem(client.post(URL, request, key="new"), 403, "permission_denied")
 
 
 @pytest.mark.parametrize("method", ["get", "put", "patch", "delete"])
 def test_other_verbs_are_not_allowed(alice_client: Client, method: str) -> None:
-    problem(getattr(alice_client, method)(URL), 405, "method_not_allowed")
+    assert_problem(getattr(alice_client, method)(URL), 405, "method_not_allowed")
 
 
 # --- Idempotency ------------------------------------------------------------------------------------------------------
@@ -490,19 +459,21 @@ def test_a26_a_key_used_with_another_request_is_refused(
     alice_client.post(URL, request, key="k-1")
 
     with nothing_moves():
-        problem(alice_client.post(URL, request | change, key="k-1"), 422, "idempotency_key_reused")
+        assert_problem(alice_client.post(URL, request | change, key="k-1"), 422, "idempotency_key_reused")
 
 
 def test_a26_a_key_is_not_per_path(rich: Wallet, bob: User, alice_client: Client) -> None:
     alice_client.post(URL, body(rich, wallet_of(bob)), key="k-1")
 
     with nothing_moves():
-        problem(alice_client.post("/api/v1/wallets", {"currency": "EUR"}, key="k-1"), 422, "idempotency_key_reused")
+        assert_problem(
+            alice_client.post("/api/v1/wallets", {"currency": "EUR"}, key="k-1"), 422, "idempotency_key_reused"
+        )
 
 
 def test_a27_money_moves_only_under_a_key(rich: Wallet, bob: User, alice_client: Client) -> None:
     with nothing_moves():
-        problem(alice_client.post(URL, body(rich, wallet_of(bob))), 400, "idempotency_key_required")
+        assert_problem(alice_client.post(URL, body(rich, wallet_of(bob))), 400, "idempotency_key_required")
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "x" * 300, "kéy", "a\tb", "\x7f"])
@@ -510,7 +481,7 @@ def test_a27_a_key_is_1_to_255_printable_ascii_characters(
     rich: Wallet, bob: User, alice_client: Client, key: str
 ) -> None:
     with nothing_moves():
-        problem(alice_client.post(URL, body(rich, wallet_of(bob)), key=key), 400, "idempotency_key_invalid")
+        assert_problem(alice_client.post(URL, body(rich, wallet_of(bob)), key=key), 400, "idempotency_key_invalid")
     assert alice_client.post(URL, body(rich, wallet_of(bob)), key="x" * 255).status_code == 201
 
 
@@ -530,7 +501,7 @@ def test_a29_a_key_belongs_to_its_principal(
 
 
 def test_a30_a_400_does_not_use_its_key_up(rich: Wallet, bob: User, alice_client: Client) -> None:
-    problem(alice_client.post(URL, body(rich, wallet_of(bob), 10), key="k-1"), 400, "validation_error")
+    assert_problem(alice_client.post(URL, body(rich, wallet_of(bob), 10), key="k-1"), 400, "validation_error")
 
     assert alice_client.post(URL, body(rich, wallet_of(bob)), key="k-1").status_code == 201
 
@@ -550,7 +521,7 @@ def test_a31_a_422_is_final_for_its_key_also_after_a_top_up(
 ) -> None:
     request = body(rich, wallet_of(bob), "500.00")
     first = alice_client.post(URL, request, key="k-1")
-    problem(first, 422, "insufficient_funds")
+    assert_problem(first, 422, "insufficient_funds")
     fund_wallet(alice, "1000.00")
 
     with nothing_moves():
@@ -612,13 +583,13 @@ def test_a70_a_body_that_is_no_plain_json_object_is_refused(
     with nothing_moves():
         response = alice_client.generic("POST", URL, raw, content_type=content_type, headers={"Idempotency-Key": "k"})
 
-    problem(response, status, code)
+    assert_problem(response, status, code)
 
 
 def test_a70_a_compressed_body_is_refused(rich: Wallet, alice_client: Client) -> None:
     headers = {"Idempotency-Key": "k", "Content-Encoding": "gzip"}
 
-    problem(
+    assert_problem(
         alice_client.generic("POST", URL, b"\x1f\x8b", content_type="application/json", headers=headers),
         415,
         "unsupported_media_type",
