@@ -32,6 +32,7 @@ from fintech_core.security import step_up
 from fintech_core.security.actors import Actor
 from fintech_core.security.crypto import keyed_digest
 from fintech_core.security.encrypted_fields import crypto_columns
+from messaging.sms import memory
 from tests.documented import require_documented
 from transactions.ledger import engine as ledger
 from transactions.ledger.enums import TransactionKind
@@ -266,6 +267,11 @@ def move_clock(by: timedelta) -> None:
 def _right_clock() -> Iterator[None]:
     yield
     _clock.set()
+
+
+@pytest.fixture(autouse=True)
+def _empty_sms_outbox() -> None:
+    memory.outbox.clear()
 
 
 @contextmanager

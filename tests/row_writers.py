@@ -11,7 +11,7 @@ from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 
-from tests.test_house import sources
+from tests.source_code import sources
 
 MANAGERS = {"objects", "_base_manager", "_default_manager"}
 WRITES = {

@@ -16,8 +16,8 @@ from organizations.enums import MemberRole
 from organizations.models import Invitation
 from organizations.tests.factories import member_actor, organization_of
 from tests.cast import SYSTEM, actor_for, customer
+from tests.open_credentials import NEW_PASSWORD, confirmation, digits_of, newest_message, session_of
 from tests.racing import deadlocks, race, race_outcomes
-from tests.test_open_credentials import NEW_PASSWORD, confirmation, digits_of, newest_message, session_of
 from users import services
 from users.models import ApiKey, PasswordReset, User
 from users.selectors import sessions_of

@@ -14,8 +14,8 @@ from django.test import Client as Browser
 from fintech_core.http.endpoints import endpoint_of
 from fintech_core.limits import ratelimit
 from fintech_core.limits.ratelimit import WithoutCache
+from tests.api_routes import api_endpoints
 from tests.cast import PASSWORD, Client, client_for
-from tests.test_house import api_endpoints
 from users.models import Registration, User
 
 pytestmark = pytest.mark.django_db

@@ -56,7 +56,7 @@ from users.enums import CUSTOMER_ROLES
 from users.models import User
 from users.roles import CAPABILITIES
 from users.services import create_api_key, update_profile
-from users.tests.test_code_log_ins import deliver
+from users.tests.log_in_codes import deliver
 from wallet.models import Claim, Wallet
 from wallet.services import open_own_wallet
 

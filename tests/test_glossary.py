@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from tests.test_house import sources
+from tests.source_code import sources
 
 ROOT = Path(settings.BASE_DIR)
 PAGE = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")

@@ -6,16 +6,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.conf import global_settings, settings
 from django.db.models import DateTimeField
-from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls import get_resolver
 from rest_framework.serializers import ModelSerializer
 from rest_framework.views import APIView
 
@@ -24,34 +22,10 @@ from fintech_core.http.endpoints import UNDECLARED, endpoint_of
 from fintech_core.limits.ratelimit import Per
 from fintech_core.rooms import ROOMS
 from fintech_core.security.capabilities import Capability, alternatives
+from tests.api_routes import api_endpoints, api_routes, routes
+from tests.source_code import ROOT, calls, is_service, sources
 from users import services as users_services
 from users.limits import REGISTER_NETWORK, SEND_NETWORK
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-@cache
-def sources() -> list[tuple[str, ast.Module]]:
-    """Every module of the product with its path, without tests and migrations."""
-    return list(_sources())
-
-
-def _sources() -> Iterator[tuple[str, ast.Module]]:
-    for room in ROOMS:
-        for path in sorted((ROOT / room).rglob("*.py")):
-            relative = path.relative_to(ROOT).as_posix()
-            if "/tests/" in relative or "/migrations/" in relative or relative == "tests/cast.py":
-                continue
-            yield relative, ast.parse(path.read_text())
-
-
-def calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str]]:
-    """Calls with the last part of what is called: `transaction.atomic(...)` → "atomic"."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            function = node.func
-            name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-            yield node, name
 
 
 def test_transactions_are_opened_in_the_kernel_alone() -> None:
@@ -162,10 +136,6 @@ def test_headers_are_read_where_repetitions_are_refused() -> None:
     }
 
     assert found == HEADER_READERS
-
-
-def is_service(path: str) -> bool:
-    return "/services/" in path or path.endswith("/services.py")
 
 
 APPLY_THE_MAPS = {"transition", "require_transition", "may_transition", "wrong_state"}
@@ -405,39 +375,6 @@ def test_every_error_class_is_listed_whatever_else_is_imported() -> None:
 
 
 # --- Routes -----------------------------------------------------------------------------------------------------------
-
-
-def routes(resolver: URLResolver | None = None, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
-    for pattern in (resolver or get_resolver()).url_patterns:
-        path = prefix + str(pattern.pattern)
-        if isinstance(pattern, URLResolver):
-            yield from routes(pattern, path)
-        else:
-            yield path, pattern
-
-
-def api_routes() -> list[tuple[str, type[APIView], dict[str, str] | None]]:
-    found = []
-    for path, pattern in routes():
-        view = getattr(pattern.callback, "cls", None) or getattr(pattern.callback, "view_class", None)
-        if isinstance(view, type) and issubclass(view, APIView):
-            found.append((path, view, getattr(pattern.callback, "actions", None)))
-    return found
-
-
-def actions_of(view: type[APIView], actions: dict[str, str] | None) -> dict[str, str]:
-    """The action of each verb that a route serves; of a plain view the verb itself."""
-    served = {verb: verb for verb in view.http_method_names if hasattr(view, verb)} if actions is None else actions
-    return {verb: action for verb, action in served.items() if verb not in {"head", "options"}}
-
-
-def api_endpoints() -> list[tuple[str, str, type[APIView], str]]:
-    """Path, verb, view and action of every request that the API serves."""
-    return [
-        (path, verb, view, action)
-        for path, view, actions in api_routes()
-        for verb, action in actions_of(view, actions).items()
-    ]
 
 
 def test_every_action_of_every_route_declares_its_capability() -> None:
@@ -812,3 +749,18 @@ def test_what_decides_by_the_time_is_given_none() -> None:
 
     assert found == set()
     assert {path for path, _ in sources()} >= set(DECIDES_BY_TIME)
+
+
+def test_no_test_module_is_imported_by_another() -> None:
+    """What tests share lies in modules of its own, which hold no tests."""
+    found = {
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in ROOT.rglob("*.py")
+        if not {".venv", ".local", "node_modules"} & set(path.relative_to(ROOT).parts)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module and ".tests." in f".{node.module}."
+        for name in [node.module, *(alias.name for alias in node.names)]
+        if re.search(r"(^|\.)tests\.(\w+\.)*test_\w+$", name) or name.startswith("test_")
+    }
+
+    assert found == set()

@@ -7,8 +7,6 @@ docs/security.md, Secrets and their rotation.
 import base64
 import io
 import json
-import secrets
-from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import replace
 from itertools import pairwise
@@ -28,6 +26,7 @@ from fintech_core.security import crypto
 from fintech_core.security.actors import Actor
 from payments.gateways import simulator
 from tests.cast import PASSWORD, Client, anonymous_client, client_for, customer, written_log
+from tests.key_stages import Stage, new_key, ring_stages, slot_stages
 from users.enums import CodePurpose
 from users.models import FamiliarNetwork, User
 from users.selectors import is_familiar_network, user_for_log_in, users_by_verified_emails
@@ -37,26 +36,6 @@ from users.services.attempts import Standing
 pytestmark = pytest.mark.django_db(transaction=True)
 SYSTEM = Actor.system("tests.rollout")
 EMAIL = "carol@customer.example"
-Stage = dict[str, str]
-
-
-def new_key() -> str:
-    return base64.b64encode(secrets.token_bytes(32)).decode()
-
-
-def ring_stages() -> list[Stage]:
-    """The old key alone, the new one behind, the new one in front, the new one alone."""
-    found = []
-    keys = {name: {number: f"{number}:{new_key()}" for number in (1, 2)} for name in ("PII_KEYS", "PII_INDEX_KEYS")}
-    for order in ((1,), (1, 2), (2, 1), (2,)):
-        found.append({name: ",".join(keys[name][number] for number in order) for name in keys})
-    return found
-
-
-def slot_stages(current: str, accepted: str, make: Callable[[], str] = new_key) -> list[Stage]:
-    """The same for a secret with a second one that is accepted besides."""
-    old, new = make(), make()
-    return [{current: a, accepted: b} for a, b in ((old, ""), (old, new), (new, old), (new, ""))]
 
 
 PAIRS = [pytest.param(first, second, id=f"{first}-{second}") for a, b in pairwise(range(4)) for first, second in

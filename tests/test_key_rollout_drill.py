@@ -11,7 +11,7 @@ import pytest
 
 from devtools import places, processes, programs
 from devtools.live import LiveStack, free_port
-from tests.test_key_rollout import ring_stages, slot_stages
+from tests.key_stages import ring_stages, slot_stages
 
 pytestmark = pytest.mark.slow
 PASSWORD = "correct horse battery staple"

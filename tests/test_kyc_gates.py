@@ -7,7 +7,7 @@ from pathlib import Path
 from django.conf import settings
 
 from compliance.selectors import level_of_organization
-from tests.test_house import sources
+from tests.source_code import sources
 from users.enums import KycGate
 
 PAGE = (Path(settings.BASE_DIR) / "docs" / "api-contract.md").read_text(encoding="utf-8")

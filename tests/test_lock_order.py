@@ -15,7 +15,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from tests.test_house import is_service, sources
+from tests.source_code import is_of_locks, is_service, sources
 
 SECTION = re.compile(r"^## Lock order$(.*?)^## ", re.MULTILINE | re.DOTALL)
 RANK = re.compile(r"^\| (\d+) \| [^|]+ \| ([^|]*)\|$", re.MULTILINE)
@@ -44,10 +44,6 @@ def ranks() -> Mapping[str, int]:
     listed = [(n, int(rank)) for rank, cell in RANK.findall(section()) for n in re.findall(r"`(lock_\w+)`", cell)]
     assert len(listed) == len(dict(listed))  # each is named once
     return dict(listed)
-
-
-def is_of_locks(path: str) -> bool:
-    return path.endswith("/locks.py") or "/locks/" in path
 
 
 @cache

@@ -30,8 +30,7 @@ import transactions.schedules.locks
 import users.locks
 import wallet.locks
 from fintech_core.exceptions import NotFound
-from tests.test_house import sources
-from tests.test_lock_order import is_of_locks
+from tests.source_code import is_of_locks, sources
 from transactions.fees.models import FeeSchedule
 from wallet.owners import Owner
 

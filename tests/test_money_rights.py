@@ -24,7 +24,7 @@ from reconciliation.enums import BreakAction
 from reconciliation.services.adjustments import post_adjustments
 from reconciliation.services.breaks import resolve_break
 from reconciliation.services.runs import reconcile_account
-from tests.test_house import calls, is_service, sources
+from tests.source_code import calls, is_service, sources
 from transactions.closing.services import close_wallet
 from transactions.exchange.services.exchanges import create_quote, execute_exchange
 from transactions.holds.services import capture_hold, create_hold, extend_hold, preview_hold, void_hold

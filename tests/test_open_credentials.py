@@ -8,9 +8,7 @@ import ast
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,8 +27,9 @@ from organizations.enums import InvitationStatus, MemberRole
 from organizations.models import Invitation, OrganizationMember
 from organizations.tests.factories import member_actor, organization_of
 from tests.cast import PASSWORD, SYSTEM, actor_for, customer, staff, with_personal
+from tests.open_credentials import NEW_PASSWORD, ROOT, called, confirmation, digits_of, newest_message, session_of
 from users import services
-from users.enums import CodePurpose, Role, StepUpChannel
+from users.enums import CodePurpose, Role
 from users.locks import lock_user
 from users.models import ApiKey, Session, StepUpChallenge, TotpDevice, User
 from users.selectors import is_familiar_network, live_session
@@ -50,11 +49,9 @@ from users.tests.authenticators import code_of
 from users.tests.helpers import mailed_token
 
 pytestmark = pytest.mark.django_db
-ROOT = Path(__file__).resolve().parent.parent
 EMAIL, NEW_EMAIL = "carol@customer.example", "carol.new@customer.example"
 PHONE, NEW_PHONE = "+79161234567", "+79167654321"
 HOME, OFFICE = crypto.keyed_digest("network", "192.0.2.1"), crypto.keyed_digest("network", "192.0.2.2")
-NEW_PASSWORD = "another battery, another staple"
 COLUMNS = (
     "the session in which it is changed",
     "other sessions",
@@ -95,34 +92,6 @@ class World:
 
     def device(self) -> TotpDevice:
         return TotpDevice.objects.get(user=self.carol, confirmed=True)
-
-
-def confirmation(user: User, session: Session) -> StepUpChallenge:
-    now = clock.now()
-    return StepUpChallenge.objects.create(
-        user=user,
-        credential_id=session.pk,
-        binding=crypto.keyed_digest("tests", str(session.pk)),
-        channel=StepUpChannel.EMAIL,
-        created_at=now,
-        passed_at=now,
-        expires_at=now + timedelta(minutes=10),
-    )
-
-
-def session_of(user: User) -> Session:
-    now = clock.now()
-    return Session.objects.create(user=user, created_at=now, last_used_at=now, expires_at=now + timedelta(days=1))
-
-
-def newest_message(template: str, kind: str) -> Message:
-    return Message.objects.filter(template=template, kind=kind, state=MessageState.QUEUED).order_by("-id")[0]
-
-
-def digits_of(message: Message) -> str:
-    found = re.search(r'"code": "(\d{6})"', message.context or "")
-    assert found
-    return found[1]
 
 
 @pytest.fixture
@@ -514,11 +483,6 @@ def functions(package: str) -> list[tuple[str, ast.FunctionDef]]:
         for node in ast.parse(path.read_text()).body
         if isinstance(node, ast.FunctionDef)
     ]
-
-
-def called(function: ast.FunctionDef) -> set[str]:
-    names = [node.func for node in ast.walk(function) if isinstance(node, ast.Call)]
-    return {name.attr if isinstance(name, ast.Attribute) else getattr(name, "id", "") for name in names}
 
 
 def written(function: ast.FunctionDef) -> set[str]:

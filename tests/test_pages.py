@@ -22,8 +22,8 @@ from fintech_core.db import clock
 from fintech_core.db.fields import Horizon, TransactionIdField
 from fintech_core.http import cursors
 from tests import world as worlds
+from tests.api_routes import api_routes
 from tests.cast import Client
-from tests.test_house import api_routes
 from tests.world import API, BODIES, World, undone
 from transactions.exchange.models import ExchangeRate
 from transactions.schedules.models import ScheduledRun

@@ -13,7 +13,7 @@ from django.db.models import TextChoices
 from drf_spectacular.generators import SchemaGenerator
 
 from fintech_core.wiring import wired
-from tests.test_house import sources
+from tests.source_code import sources
 from transactions.ledger.accounts import PLATFORM_CODES
 from transactions.ledger.enums import TransactionKind
 from users.enums import KycGate, KycStatus

@@ -23,7 +23,7 @@ from organizations.enums import MemberRole
 from organizations.models import Organization, OrganizationMember
 from organizations.tests.factories import member_actor, organization_of
 from tests.cast import actor_for, client_for, staff, with_personal
-from tests.test_open_credentials import ROOT, called, confirmation
+from tests.open_credentials import ROOT, called, confirmation
 from users import services
 from users.enums import CUSTOMER_ROLES, Role
 from users.models import ApiKey, Session, User

@@ -10,7 +10,7 @@ import pytest
 from django.db.models import Model
 
 from tests.row_writers import Write, writes
-from tests.test_house import is_service, sources
+from tests.source_code import is_service, sources
 from transactions.ledger.models import Hold
 from transactions.monitors.models import Monitor
 from users.models import User

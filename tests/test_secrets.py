@@ -13,7 +13,7 @@ import pytest
 from django.apps import apps
 
 from tests import secrets_scan
-from tests.test_house import ROOT, sources
+from tests.source_code import ROOT, sources
 
 # What looks like a secret and is none: the first characters of the SHA-256 of what was found, and what it is.
 REVIEWED = {

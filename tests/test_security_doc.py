@@ -14,7 +14,7 @@ from fintech_core.http.endpoints import IdempotencyKey, endpoint_of
 from fintech_core.ops.checks import product
 from fintech_core.ops.checks.keys import IN_FORCE
 from fintech_core.settings import rate
-from tests.test_house import api_endpoints
+from tests.api_routes import api_endpoints
 from users.services import attempts, codes, lockout, passwords, second_factor
 from users.services.attempts import Standing
 

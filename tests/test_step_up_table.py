@@ -12,7 +12,7 @@ from fintech_core.admin.base import ReasonAction
 from fintech_core.http.endpoints import endpoint_of
 from fintech_core.security.capabilities import Capability
 from fintech_core.security.step_up import StepUpAction
-from tests.test_house import api_endpoints
+from tests.api_routes import api_endpoints
 from users.enums import STAFF_ROLES
 from users.roles import CAPABILITIES
 

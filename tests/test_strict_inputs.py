@@ -26,10 +26,11 @@ from fintech_core.http.serializers import (
     StrictInput,
     WholeNumberField,
 )
+from fintech_core.rooms import ROOMS
 from fintech_core.values import parsing
 from reconciliation.tests.samples import ACCOUNT
 from tests.cast import Client, fund_wallet, kyc
-from tests.test_house import ROOMS, calls, sources
+from tests.source_code import calls, sources
 from transactions.ledger.models import Hold
 from users.models import User
 from wallet.admin import PolicyForm

@@ -34,8 +34,8 @@ from reconciliation.matching import Matched
 from reconciliation.models import Break, Match, Proposal, StatementLine
 from reconciliation.services.proposals import keep_proposals
 from reconciliation.tests.samples import ACCOUNT, OLD, TODAY, account, csv_of, import_, reconcile
+from tests.api_routes import api_endpoints
 from tests.cast import PASSWORD, SYSTEM, Client, anonymous_client, client_for, customer, key_client, kyc, staff
-from tests.test_house import api_endpoints
 from transactions.exchange.services.rates import load_rates
 from transactions.ledger import engine as ledger
 from transactions.ledger.accounts import clearing

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from django.test import Client
 
+from tests.api_routes import routes
 from tests.cast import client_for
-from tests.test_house import routes
 from users.models import User
 
 SOME_ID = "018f0000-0000-7000-8000-000000000000"

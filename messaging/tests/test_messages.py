@@ -26,11 +26,6 @@ NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 PHONE = "+79161234567"
 
 
-@pytest.fixture(autouse=True)
-def _empty_outbox() -> None:
-    memory.outbox.clear()
-
-
 def queue_mail(address: str = "carol@customer.example") -> Message:
     context = {"what": "Something happened.", "at": "now"}
     return unit_of_work(

@@ -29,7 +29,7 @@ from users.enums import Role
 from users.models import OneTimeCode, StepUpChallenge, User
 from users.services import code_log_ins, contacts, lockout, notices
 from users.tests.helpers import AUTH
-from users.tests.test_code_log_ins import PHONE, _empty_outbox, deliver, texted_code  # noqa: F401 - the first is a fixture
+from users.tests.log_in_codes import PHONE, deliver, texted_code
 
 pytestmark = pytest.mark.django_db
 NOTICE = {"what": "x", "at": "y"}

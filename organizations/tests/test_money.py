@@ -25,7 +25,7 @@ from tests.answers import problem
 from tests.cast import Client, actor_for, fund_wallet, kyc
 from tests.wallets import wallet_of
 from transactions.exchange.models import ExchangeQuote
-from transactions.exchange.tests.test_exchange import load_today
+from transactions.exchange.tests.rates import load_today
 from transactions.ledger.models import Hold, Transaction
 from transactions.schedules.enums import Frequency
 from transactions.schedules.models import TransferSchedule

@@ -24,6 +24,7 @@ from fintech_core.security.actors import Actor, ActorKind
 from fintech_core.security.capabilities import Capability, alternatives
 from messaging.models import Message
 from tests.answers import problem
+from tests.api_routes import api_routes
 from tests.cast import (
     PASSWORD,
     SYSTEM,
@@ -37,7 +38,6 @@ from tests.cast import (
     staff,
     written_log,
 )
-from tests.test_house import api_routes
 from transactions.ledger.models import Transaction
 from users import services
 from users.api_key_authentication import actor_of_key

@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from fintech_core.audit.models import AuditLog
 from fintech_core.db.work import unit_of_work
-from messaging import tasks
 from messaging.enums import MessageState
 from messaging.models import Message
 from messaging.sms import memory
@@ -25,34 +24,10 @@ from users.models import OneTimeCode, Registration, Session, User
 from users.tests import timing
 from users.tests.authenticators import enrol
 from users.tests.helpers import AUTH, EMAIL, at, counted_hashes, deliver_mails, log_in, me, refresh, register
+from users.tests.log_in_codes import MAIL, PHONE, SMS, ask_by_mail, deliver, other, texted_code, with_phone
 from wallet.models import Wallet
 
 pytestmark = pytest.mark.django_db
-PHONE = "+79161234567"
-SMS, MAIL = f"{AUTH}/agent/sms", f"{AUTH}/client/email"
-
-
-@pytest.fixture(autouse=True)
-def _empty_outbox() -> None:
-    memory.outbox.clear()
-
-
-def deliver() -> None:
-    """Do what the worker does for every queued message, oldest first."""
-    for message_id in Message.objects.filter(state="queued").order_by("created_at", "id").values_list("pk", flat=True):
-        tasks.send_message(str(message_id))
-
-
-def texted_code() -> str:
-    found = re.search(r"[0-9]{6}", memory.outbox[-1][1])
-    assert found
-    return found.group()
-
-
-def mailed_code() -> str:
-    found = re.search(r"^([0-9]{6})$", str(mail.outbox[-1].body), re.MULTILINE)
-    assert found
-    return found.group()
 
 
 def ask_by_phone(client: Any, phone: str = PHONE) -> str:
@@ -60,23 +35,6 @@ def ask_by_phone(client: Any, phone: str = PHONE) -> str:
     assert answer.status_code == 202, answer.content
     deliver()
     return texted_code()
-
-
-def ask_by_mail(client: Any, email: str = EMAIL) -> str:
-    answer = client.post(f"{MAIL}/send", {"email": email})
-    assert answer.status_code == 202, answer.content
-    deliver()
-    return mailed_code()
-
-
-def other(code: str) -> str:
-    return f"{(int(code) + 1) % 10**6:06}"
-
-
-def with_phone(user: User, phone: str = PHONE, *, verified: bool = True) -> User:
-    user.phone, user.phone_verified_at = phone, timezone.now() if verified else None
-    user.save(update_fields=["phone", "phone_index_a", "phone_index_b", "phone_verified_at"])
-    return user
 
 
 # --- Find or create ---------------------------------------------------------------------------------------------------

@@ -14,15 +14,7 @@ from tests.cast import PASSWORD, SYSTEM, client_for
 from users import services
 from users.models import PasswordReset, Registration, Session, User
 from users.tests.helpers import AUTH, EMAIL, log_in, register
-from users.tests.test_code_log_ins import (
-    PHONE,
-    _empty_outbox,  # noqa: F401 - a fixture
-    deliver,
-    mailed_code,
-    other,
-    texted_code,
-    with_phone,
-)
+from users.tests.log_in_codes import PHONE, deliver, mailed_code, other, texted_code, with_phone
 
 pytestmark = pytest.mark.django_db
 ME = "/api/v1/users/me"

@@ -15,7 +15,7 @@ from users.models import FamiliarNetwork, Session, User
 from users.selectors import is_familiar_network
 from users.services import attempts, lockout
 from users.tests.helpers import AUTH
-from users.tests.test_lockout import ATTACKER, HOME, OFFICE, actor_at, attempt, flood
+from users.tests.networks import ATTACKER, HOME, OFFICE, actor_at, attempt, flood
 
 pytestmark = pytest.mark.django_db
 ORGANIZATION = {"legal_name": "Acme", "country": "US", "tax_number": "12-3456789"}

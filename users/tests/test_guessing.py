@@ -22,23 +22,16 @@ from tests.answers import problem
 from tests.cast import PASSWORD, SYSTEM, anonymous_client, client_for, move_clock
 from users.enums import CodePurpose
 from users.models import FamiliarNetwork, OneTimeCode, Session, User
-from users.services import attempts, code_log_ins, codes, lockout, second_factor
+from users.services import attempts, code_log_ins, codes, second_factor
 from users.services.attempts import Standing
 from users.tests.authenticators import enrol
+from users.tests.guesses import KEY, KEYS, RESET, STEP_UP, STRANGERS, at_home, issue_from, send, sixes, verify
 from users.tests.helpers import AUTH, counted_hashes, log_in, mailed_token
-from users.tests.test_code_log_ins import MAIL, deliver, mailed_code, other
-from users.tests.test_codes import guess, issue, wrong
-from users.tests.test_lockout import HOME, OFFICE, actor_at, attempt, flood
+from users.tests.log_in_codes import deliver, mailed_code, other
+from users.tests.networks import HOME, OFFICE, actor_at, attempt, flood
+from users.tests.one_time_codes import guess, issue, wrong
 
 pytestmark = pytest.mark.django_db
-RESET, STEP_UP, KEYS = f"{AUTH}/password/reset", f"{AUTH}/step-up", "/api/v1/api-keys"
-KEY = {"name": "Shop", "scopes": ["wallets:read"]}
-STRANGERS = [f"203.0.113.{number}" for number in range(1, 120)]
-
-
-@pytest.fixture(autouse=True)
-def _empty_outbox() -> None:
-    memory.outbox.clear()
 
 
 @pytest.fixture
@@ -51,20 +44,6 @@ def later() -> Callable[[timedelta], None]:
         move_clock(passed[0])
 
     return move
-
-
-def at_home(user: User, address: str = HOME) -> User:
-    """Familiar there, as after a log-in."""
-    unit_of_work(lambda: lockout.remember_network(actor=actor_at(address), user_id=user.pk))
-    return user
-
-
-def send(email: str, *, at: str) -> Any:
-    return anonymous_client().post(f"{MAIL}/send", {"email": email}, REMOTE_ADDR=at)
-
-
-def verify(email: str, code: str, *, at: str, **more: Any) -> Any:
-    return anonymous_client().post(f"{MAIL}/verify", {"email": email, "code": code, **more}, REMOTE_ADDR=at)
 
 
 def code_asked_from(address: str, email: str) -> str:
@@ -166,22 +145,6 @@ def test_whatever_networks_are_familiar_the_days_sum_has_a_bound(alice: User) ->
     )
 
     assert found == {"wrong": attempts.budgets_of_user()[Standing.FAMILIAR], "locked": 10}
-
-
-def issue_from(address: str, email: str) -> str:
-    """A code that was asked for from there, past the limits of messages."""
-    seen: list[str] = []
-    subject = codes.subject_of("email", email)
-    unit_of_work(
-        lambda: codes.issue(
-            actor=actor_at(address),
-            purpose=CodePurpose.CLIENT_LOG_IN,
-            subject=subject,
-            binding=b"",
-            deliver=seen.append,
-        )
-    )
-    return seen[0]
 
 
 def test_strangers_who_ask_for_codes_do_not_kill_the_owners(alice: User) -> None:
@@ -347,11 +310,6 @@ def test_every_purpose_has_a_cap_and_log_ins_have_their_own() -> None:
 
 
 # --- IPv6 -------------------------------------------------------------------------------------------------------------
-
-
-def sixes(number: int) -> str:
-    """An address in another /64 of one /48."""
-    return f"2001:db8:7:{number:x}::1"
 
 
 def test_a_48_has_four_networks_tries_of_codes_and_not_65536(alice: User) -> None:

@@ -4,7 +4,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,48 +15,22 @@ from django.utils import timezone
 
 from fintech_core.audit.models import AuditLog
 from fintech_core.db.work import unit_of_work
-from fintech_core.http.client_address import network_of, wide_network_of
 from fintech_core.limits.models import AttemptBudget
-from fintech_core.security.actors import Actor
-from fintech_core.security.crypto import keyed_digest
 from tests.answers import problem
 from tests.cast import PASSWORD, SYSTEM, Client, anonymous_client, client_for, customer, move_clock
 from users import services, tasks
-from users.authentication import anonymous as nobody
 from users.models import FamiliarNetwork, Session, User
 from users.selectors import is_familiar_network
 from users.services import lockout
 from users.tests.helpers import AUTH, counted_hashes
+from users.tests.networks import ATTACKER, HOME, LOGIN, OFFICE, TOKEN, WRONG, actor_at, attempt, flood
 
 pytestmark = pytest.mark.django_db
-TOKEN, LOGIN = f"{AUTH}/token", "/admin/login/"
-WRONG = "not the password at all"
 FOREIGN = f"{lockout.EVERYWHERE}.foreign"
-HOME, OFFICE, ATTACKER = "192.0.2.10", "192.0.2.20", "203.0.113.66"
-
-
-def attempt(email: str, password: str = WRONG, *, at: str = ATTACKER, **headers: str) -> Any:
-    return anonymous_client().post(TOKEN, {"email": email, "password": password}, REMOTE_ADDR=at, headers=headers)
 
 
 def statuses(count: int, email: str, password: str = WRONG, *, at: str = ATTACKER) -> list[int]:
     return [attempt(email, password, at=at).status_code for _ in range(count)]
-
-
-def actor_at(address: str) -> Actor:
-    wide = wide_network_of(address)
-    return replace(
-        nobody("auth.log_in"),
-        network=keyed_digest("network", network_of(address)),
-        wide_network=keyed_digest("network", wide) if wide else b"",
-    )
-
-
-def flood(email: str, failures: int = lockout.TRIES_EVERYWHERE) -> None:
-    """Failures for one address, ten from each of an attacker's networks: what the view does first, and no more."""
-    for number in range(failures):
-        actor = actor_at(f"203.0.113.{number // lockout.TRIES_HERE}")
-        unit_of_work(lambda actor=actor: lockout.count_try(actor=actor, address=email))
 
 
 def wait(answer: Any) -> int:

@@ -12,10 +12,10 @@ from tests.answers import problem
 from tests.cast import Client, anonymous_client, browser_for, client_for
 from users.models import Session, User
 from users.passwords import unusable_password
+from users.tests.guesses import issue_from
 from users.tests.helpers import AUTH, field_errors, log_in
-from users.tests.test_code_log_ins import MAIL, ask_by_mail, deliver
-from users.tests.test_guessing import issue_from
-from users.tests.test_lockout import HOME
+from users.tests.log_in_codes import MAIL, ask_by_mail, deliver
+from users.tests.networks import HOME
 
 pytestmark = pytest.mark.django_db
 METHODS, ME = "/api/v1/users/me/log-in-methods", "/api/v1/users/me"

@@ -28,7 +28,7 @@ from users.passwords import unusable_password
 from users.selectors import confirmed_device
 from users.tests.authenticators import enrol
 from users.tests.helpers import AUTH, field_errors, mailed_token, register
-from users.tests.test_code_log_ins import deliver
+from users.tests.log_in_codes import deliver
 
 pytestmark = pytest.mark.django_db
 CHANGE = "/api/v1/users/me/password"

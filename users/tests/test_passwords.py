@@ -18,7 +18,7 @@ from users.credentials import check_new_password
 from users.models import PasswordReset, Session, User
 from users.tests.authenticators import enrol
 from users.tests.helpers import AUTH, at, field_errors, log_in, me, register
-from users.tests.test_code_log_ins import deliver
+from users.tests.log_in_codes import deliver
 
 pytestmark = pytest.mark.django_db
 RESET = f"{AUTH}/password/reset"

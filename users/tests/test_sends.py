@@ -15,10 +15,10 @@ from tests.answers import problem
 from tests.cast import PASSWORD, anonymous_client, client_for
 from users.models import Session, User
 from users.tests.authenticators import enrol
+from users.tests.guesses import KEY, KEYS, RESET, STEP_UP, STRANGERS, at_home, issue_from, send, sixes, verify
 from users.tests.helpers import AUTH
-from users.tests.test_code_log_ins import other
-from users.tests.test_guessing import KEY, KEYS, RESET, STEP_UP, STRANGERS, at_home, issue_from, send, sixes, verify
-from users.tests.test_lockout import HOME, OFFICE, attempt
+from users.tests.log_in_codes import other
+from users.tests.networks import HOME, OFFICE, attempt
 
 pytestmark = pytest.mark.django_db
 UNKNOWN = "nobody@customer.example"

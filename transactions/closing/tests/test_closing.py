@@ -24,7 +24,7 @@ from tests.wallets import nothing_moves, wallet_of
 from transactions.closing.services import close_wallet
 from transactions.exchange.services.rates import load_rates
 from transactions.fees.calculation import fee_of
-from transactions.fees.tests.test_fees import fees_earned, schedule, set_fee
+from transactions.fees.tests.factories import fees_earned, schedule, set_fee
 from transactions.holds.tests.factories import due_hold_of, hold_of
 from transactions.ledger.models import LedgerEntry, Transaction
 from transactions.monitors.models import Monitor

@@ -1,7 +1,6 @@
 """Exchange between one's own wallets: quotes, single use, rounding, rates."""
 
 import dataclasses
-import io
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,26 +15,12 @@ from tests.cast import clock_at, kyc
 from transactions.exchange import fx
 from transactions.exchange.models import ExchangeQuote
 from transactions.exchange.services.exchanges import QuoteExpired, execute_exchange
-from transactions.exchange.services.rates import load_rates, read_ecb
+from transactions.exchange.services.rates import load_rates
+from transactions.exchange.tests.rates import SYSTEM, load_today
 from transactions.ledger.models import LedgerEntry, Transaction
 from users.models import User
 from wallet.models import Wallet
 from wallet.services import open_wallet
-
-ECB = b"""<?xml version="1.0" encoding="UTF-8"?>
-<gesmes:Envelope xmlns:gesmes="http://www.gesmes.org/xml/2002-08-01"
-    xmlns="http://www.ecb.int/vocabulary/2002-08-01/eurofxref">
-  <Cube><Cube time="%s">
-    <Cube currency="USD" rate="1.0837"/><Cube currency="JPY" rate="163.21"/><Cube currency="XXX" rate="1"/>
-  </Cube><Cube time="1999-01-04"><Cube currency="USD" rate="9"/></Cube></Cube>
-</gesmes:Envelope>"""
-SYSTEM = Actor.system("test")
-
-
-def load_today() -> None:
-    now = datetime.now(UTC)
-    day, rates = read_ecb(io.BytesIO(ECB % now.date().isoformat().encode()))
-    unit_of_work(lambda: load_rates(actor=SYSTEM, source="ecb", as_of=day, rates=rates))
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from transactions.fees.services import create_fee_schedule, end_fee_schedule
 from transactions.holds.services import capture_hold, create_hold
 from transactions.ledger.models import LedgerEntry, Transaction
 from transactions.seals import verification
-from transactions.statements.tests.test_finality import pay, wait_until_somebody_waits
+from transactions.statements.tests.waiting import pay, wait_until_somebody_waits
 from transactions.transfers import selectors
 from transactions.transfers.services import planning
 from users.models import User

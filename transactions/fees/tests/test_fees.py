@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.db.models import Sum
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,36 +23,12 @@ from tests.wallets import wallet_of
 from transactions.fees import services
 from transactions.fees.calculation import fee_of
 from transactions.fees.models import FeeSchedule
+from transactions.fees.tests.factories import REASON, fees_earned, schedule, set_fee
 from users.models import User
 from wallet.models import Wallet
 
 URL = "/api/v1/fee-schedules"
 TRANSFERS = "/api/v1/transfers"
-REASON = "Price list of 2026"
-
-
-def schedule(currency: str = "USD", **parts: Any) -> FeeSchedule:
-    decimals = {name: Decimal(value) for name, value in parts.items()}
-    return FeeSchedule(kind="TRANSFER", currency=currency, **decimals)
-
-
-def set_fee(admin: User, currency: str = "USD", level: int | None = None, **parts: Any) -> FeeSchedule:
-    decimals: dict[str, Any] = {name: Decimal(value) for name, value in parts.items()}
-    return unit_of_work(
-        lambda: services.create_fee_schedule(
-            actor=actor_for(admin),
-            kind="TRANSFER",
-            currency=currency,
-            kyc_level=level,
-            reason=REASON,
-            **decimals,
-        )
-    )
-
-
-def fees_earned(currency: str = "USD") -> Decimal:
-    lanes = Wallet.objects.filter(account_code="fees", currency=currency)
-    return lanes.aggregate(total=Sum("balance"))["total"] or Decimal(0)
 
 
 def send(client: Client, source: Wallet, target: Wallet, amount: str, **changes: Any) -> Any:

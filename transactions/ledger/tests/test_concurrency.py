@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -33,12 +33,12 @@ from transactions.ledger.enums import TransactionKind
 from transactions.ledger.models import LedgerEntry, Transaction
 from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.transfers import create_transfer
+from transactions.transfers.tests.requests import post, statuses
 from users.models import User
 from wallet.models import Wallet
 from wallet.services import open_wallet
 
 pytestmark = pytest.mark.django_db(transaction=True)
-URL = "/api/v1/transfers"
 CENT = Decimal("0.01")
 
 
@@ -60,21 +60,6 @@ def alices(alice: User) -> Wallet:
 def bobs(bob: User) -> Wallet:
     kyc(bob, 1)
     return fund_wallet(bob, "1000.00")
-
-
-def post(user: User, source: Wallet, destination: Wallet, amount: str, key: str | None = None) -> Callable[[], Any]:
-    client = client_for(user)
-    body = {
-        "source_wallet": str(source.pk),
-        "destination_wallet": str(destination.pk),
-        "amount": amount,
-        "currency": source.currency,
-    }
-    return lambda: client.post(URL, body, key=key or str(uuid.uuid4()))
-
-
-def statuses(responses: Sequence[Any]) -> Counter[int]:
-    return Counter(getattr(response, "status_code", 0) for response in responses)
 
 
 def move(*legs: tuple[Wallet, Wallet, str]) -> Transaction:

@@ -18,14 +18,15 @@ from fintech_core.outbox.models import OutboxEvent
 from tests.answers import assert_problem
 from tests.cast import SYSTEM, Client, clock_at, clock_moved, fund_wallet, kyc
 from tests.invariants import check_invariants
+from tests.racing import race
 from tests.wallets import wallet_of
 from transactions.holds.services import expire_due_holds
 from transactions.ledger import engine as ledger
 from transactions.ledger.enums import TransactionKind
-from transactions.ledger.tests.test_concurrency import post, race, statuses
 from transactions.monitors.models import Monitor
 from transactions.monitors.services import MAX_PER_WALLET
 from transactions.transfers.tests.factories import body
+from transactions.transfers.tests.requests import post, statuses
 from users.models import User
 from wallet.models import Wallet
 

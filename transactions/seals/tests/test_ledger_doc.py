@@ -1,11 +1,11 @@
-"""docs/ledger.md against the code: its test vectors are those that test_hashing.py computes."""
+"""docs/ledger.md against the code: its test vectors are those that the tests of the hash chain compute."""
 
 import re
 from pathlib import Path
 
 from django.conf import settings
 
-from transactions.ledger.tests import test_hashing as vectors
+from transactions.ledger.tests import hash_vectors as vectors
 
 
 def test_the_documented_test_vectors_are_those_of_the_code() -> None:

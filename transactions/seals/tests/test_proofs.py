@@ -18,7 +18,7 @@ from tests.cast import Client, fund_wallet, kyc
 from transactions.ledger.models import Transaction
 from transactions.seals import proofs, sealing
 from transactions.seals.models import Seal
-from transactions.seals.tests.test_seals import pay, seal
+from transactions.seals.tests.factories import pay, seal
 from users.models import User
 from wallet.models import Wallet
 

@@ -18,39 +18,18 @@ from django.db import IntegrityError
 
 from fintech_core.audit import chain as audit_chain
 from fintech_core.audit.models import AuditLog
-from fintech_core.db import clock
 from fintech_core.db.work import read_only_snapshot, unit_of_work
 from fintech_core.security.encrypted_fields import indexed
 from tests import forge
-from tests.cast import SYSTEM, Client, actor_for, fund_wallet, kyc
+from tests.cast import Client, fund_wallet, kyc
 from tests.racing import race
-from transactions.ledger.models import LedgerEntry, Transaction
+from transactions.ledger.models import LedgerEntry
 from transactions.seals import merkle, sealing, tasks, verification
 from transactions.seals.models import Seal, SealedHead
-from transactions.seals.services import SealedByAnother, seal_ledger
-from transactions.transfers.services.destinations import Destination
-from transactions.transfers.services.transfers import create_transfer
+from transactions.seals.services import SealedByAnother
+from transactions.seals.tests.factories import pay, seal
 from users.models import User
 from wallet.models import Wallet
-
-
-def seal() -> Seal:
-    return unit_of_work(lambda: seal_ledger(actor=SYSTEM, now=clock.now()))
-
-
-def pay(payer: User, payee: User, amount: str = "1.00", **texts: Any) -> Transaction:
-    source = Wallet.objects.get(owner_user=payer, currency="USD")
-    target = Wallet.objects.get(owner_user=payee, currency="USD")
-    return unit_of_work(
-        lambda: create_transfer(
-            actor=actor_for(payer),
-            source_wallet=source.pk,
-            destination=Destination(wallet_id=target.pk),
-            amount=forge.Decimal(amount),
-            currency="USD",
-            **texts,
-        )
-    )
 
 
 def chain_audit_rows() -> None:

@@ -9,7 +9,7 @@ from django.utils import timezone
 from fintech_core.db import clock
 from tests.cast import Client
 from tests.wallets import wallet_of
-from transactions.statements.tests.test_statements import START, deposit, post
+from transactions.statements.tests.factories import START, deposit, post
 from users.models import User
 from wallet.models import Wallet
 

@@ -17,7 +17,7 @@ from tests.cast import Client, fund_wallet
 from tests.wallets import wallet_of
 from transactions.ledger.models import LedgerEntry
 from transactions.statements import books, journal_format
-from transactions.statements.tests.test_statements import START, content, deposit, post, table
+from transactions.statements.tests.factories import START, content, deposit, post, table
 from users.models import User
 from wallet.models import Wallet
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection, connections
-from psycopg import sql
+from django.db import connection
 
 from fintech_core.db import clock
 from fintech_core.db.finality import is_final
@@ -19,13 +18,12 @@ from fintech_core.db.ids import uuid7
 from fintech_core.db.work import read_only_snapshot, unit_of_work
 from fintech_core.outbox import publishing
 from fintech_core.outbox.publishing import Event
-from tests.cast import Client, actor_for, clock_moved, fund_wallet, kyc
+from tests.cast import Client, clock_moved, fund_wallet, kyc
 from transactions.ledger import engine as ledger
-from transactions.ledger.models import LedgerEntry, Transaction
+from transactions.ledger.models import LedgerEntry
 from transactions.seals import verification
 from transactions.statements.selectors import find_statement
-from transactions.transfers.services.destinations import Destination
-from transactions.transfers.services.transfers import create_transfer
+from transactions.statements.tests.waiting import pay, wait_until_somebody_waits
 from users.models import User
 from wallet.models import Wallet
 
@@ -151,21 +149,6 @@ def wallets(alice: User, bob: User) -> tuple[Wallet, Wallet]:
     return fund_wallet(alice, "1000.00"), fund_wallet(bob, "1000.00")
 
 
-def pay(payer: User, source: Wallet, destination: Wallet) -> Transaction:
-    try:
-        return unit_of_work(
-            lambda: create_transfer(
-                actor=actor_for(payer),
-                source_wallet=source.pk,
-                destination=Destination(wallet_id=destination.pk),
-                amount=Decimal("1.00"),
-                currency="USD",
-            )
-        )
-    finally:
-        connections.close_all()
-
-
 def shown(wallet: Wallet, end: datetime) -> tuple[bool, int, Decimal]:
     """Whether the statement to `end` is final, its last entry and its closing balance."""
     statement = find_statement(wallet, start=end - timedelta(days=1), end=end)
@@ -219,15 +202,6 @@ def test_a_posting_in_flight_is_not_final_after_a_fast_clock_was_set_right(
     assert posted.posted_at < at
     assert meanwhile == (False, 1, Decimal("1000.00"))
     assert shown(mine, at) == (True, 2, Decimal("999.00"))
-
-
-def wait_until_somebody_waits(other: psycopg.Connection) -> None:
-    deadline = time.monotonic() + 20
-    ask = sql.SQL("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-    with psycopg.connect(other.info.dsn, autocommit=True) as watcher:
-        while watcher.execute(ask).fetchall() == [(0,)]:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
 
 
 def test_a_balance_that_may_not_change_does_not_while_a_posting_waits(

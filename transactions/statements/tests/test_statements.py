@@ -1,7 +1,5 @@
 """Statements: opening + entries = closing in every format, who sees what, what is refused, and what it costs."""
 
-import csv
-import io
 import json
 import threading
 import uuid
@@ -26,29 +24,15 @@ from tests.cast import SYSTEM, Client, actor_for, clock_at, fund_wallet, with_pe
 from tests.wallets import wallet_of
 from transactions.ledger import engine as ledger
 from transactions.ledger.enums import TransactionKind
-from transactions.ledger.models import Transaction
 from transactions.statements import camt053, csv_format, json_format, pdf_format
 from transactions.statements.document import Line, Statement, StatementImbalance, check, checked
 from transactions.statements.selectors import find_statement, lines_of
+from transactions.statements.tests.factories import START, content, deposit, post, table
 from users.models import User
 from wallet.models import Wallet
 
-START = datetime(2026, 3, 1, tzinfo=UTC)
 MARCH = {"from": "2026-03-01", "to": "2026-04-01"}
 NAMESPACE = f"{{{camt053.NAMESPACE}}}"
-
-
-def post(source: Any, destination: Any, amount: str, moment: datetime, **facts: Any) -> Transaction:
-    currency = facts.pop("currency", "USD")
-    kind = facts.pop("kind", TransactionKind.TRANSFER)
-    posting = ledger.Posting(kind=kind, legs=(ledger.Leg(source, destination, Decimal(amount), currency),), **facts)
-    with clock_at(moment):
-        return unit_of_work(lambda: ledger.post_one(posting, actor=SYSTEM))
-
-
-def deposit(wallet: Wallet, amount: str, moment: datetime, **facts: Any) -> Transaction:
-    source = ledger.SystemAccount("clearing:simulator", wallet.currency)
-    return post(source, wallet.pk, amount, moment, kind=TransactionKind.DEPOSIT, currency=wallet.currency, **facts)
 
 
 @pytest.fixture
@@ -73,15 +57,6 @@ def march(alices: Wallet, bob: User) -> Wallet:
 
 def fetch(client: Client, wallet: Wallet, **asked: str) -> Any:
     return client.get(f"/api/v1/wallets/{wallet.pk}/statement", {**MARCH, **asked})
-
-
-def content(answer: Any) -> bytes:
-    assert answer.status_code == 200, answer.content
-    return b"".join(answer.streaming_content)
-
-
-def table(raw: bytes) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(raw.decode("utf-8-sig"), newline="")))
 
 
 def read_camt(raw: bytes) -> SimpleNamespace:
