@@ -1,4 +1,4 @@
-"""KYC submissions: what a customer said of themselves, and what an officer decided about it."""
+"""KYC submissions: what a customer declared, and what an officer decided about it."""
 
 from typing import ClassVar
 

@@ -276,14 +276,14 @@ def _decision(submission: KycSubmission) -> dict[str, Any]:
 
 
 def erase_submissions(*, user_id: uuid.UUID) -> int:
-    """Drop what an erased person said in decided submissions; level and decision stay. How many there were."""
+    """Drop what an erased person declared in decided submissions; level and decision stay. How many there were."""
     nothing = dict.fromkeys((*ERASED_FIELDS, *INDEXES))
     rows = KycSubmission.objects.filter(user_id=user_id, user__erased_at__isnull=False, first_name__isnull=False)
     return rows.exclude(status__in=sorted(OPEN)).update(**nothing)
 
 
 def erase_due_submissions(*, now: datetime, limit: int) -> int:
-    """The same for persons whose KYC data the law wants no longer (settings.KYC_RETENTION). How many persons."""
+    """The same for persons whose legal retention period (settings.KYC_RETENTION) has ended. How many persons."""
     due = selectors.users_past_retention(before=now - settings.KYC_RETENTION, limit=limit)
     for user_id in due:
         count = erase_submissions(user_id=user_id)

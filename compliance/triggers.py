@@ -1,7 +1,7 @@
 """Database-enforced invariants of KYC submissions, whichever client writes.
 
 A submission is inserted as SUBMITTED and undecided; an update is a move of its status by the map and nothing else; what
-the applicant said never changes; what was decided never changes afterwards. Nothing is deleted.
+the applicant declared never changes; what was decided never changes afterwards. Nothing is deleted.
 
 Two updates are no moves, and change the encrypted columns alone:
 

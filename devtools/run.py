@@ -133,7 +133,7 @@ class Run:
             process.terminate()
             process.wait()
         if process.returncode:
-            raise Refusal("The database could not be prepared; the reason stands above and in .local/logs/setup.log.")
+            raise Refusal("The database could not be prepared; the reason is above and in .local/logs/setup.log.")
 
     def _wait_until_ready(self, port: int) -> None:
         if not self._wait(lambda: _answers(port), seconds=READY_SECONDS, interval=0.25):

@@ -50,7 +50,7 @@ def start_servers() -> TestServers:
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
-        raise RuntimeError("The test servers did not start; their message stands above.")
+        raise RuntimeError("The test servers did not start; their message is above.")
     return TestServers(_servers_at(line), process)
 
 

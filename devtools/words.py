@@ -30,7 +30,7 @@ _TEST_NAME = re.compile(r"\b(?:def|class) (test_\w+|Test\w+)")
 
 READ = {".py", ".md", ".sql", ".txt", ".html", ".yaml", ".yml", ".toml", ".example"}
 LISTS = {"devtools/words.py", "devtools/tests/test_words.py"}
-# Path → what may stand there: names of other programs, and the list of the words itself.
+# Path → what may be there: names of other programs, and the list of the words itself.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "Makefile": ("nobody@127.0.0.1",),
     "devtools/places.py": ('"nobody"',),  # the account of the operating system

@@ -1,6 +1,6 @@
 """Errors that callers may see: RFC 9457 problems with a stable code.
 
-A DomainError subclass stands at the top of the module that raises it; those that several rooms raise stand here.
+A DomainError subclass is at the top of the module that raises it; those that several rooms raise are here.
 Nothing else may reach a client: what isn't a DomainError is a bug and comes out as a bare 500.
 """
 

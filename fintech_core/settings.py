@@ -1,4 +1,4 @@
-"""All settings, read from the environment (django-environ). Every variable stands in `.env.example`.
+"""All settings, read from the environment (django-environ). Every variable is in `.env.example`.
 
 Real environment variables win over `.env`, which wins over `.local/env` (written by `make run`). Outside development
 nothing secret has a default: a missing variable stops the process with its name.
@@ -380,10 +380,10 @@ KYC_REQUIRED = {"deposit": 1, "transfer_out": 1, "payout": 2, "receive": 0, "kyb
 # together (payees.py).
 UNKNOWN_PAYEES_PER_DAY: int = env.int("UNKNOWN_PAYEES_PER_DAY", default=50)
 ORGANIZATION_UNKNOWN_PAYEES_PER_DAY: int = env.int("ORGANIZATION_UNKNOWN_PAYEES_PER_DAY", default=500)
-# How long the law wants KYC and KYB data kept after a person was erased or an organization was closed (AMLD article 40:
+# Retention of KYC and KYB data after a person was erased or an organization was closed (AMLD article 40:
 # five years).
 KYC_RETENTION = timedelta(days=env.int("KYC_RETENTION_DAYS", default=1827))
-# Exchange: the platform's margin as a fraction, how long a quote stands, how old a rate may be (weekends, holidays).
+# Exchange: the platform's margin as a fraction, how long a quote is valid, how old a rate may be (weekends, holidays).
 FX_SPREAD: str = env.str("FX_SPREAD", default="0.005")
 # Of several sources with rates of one day the first one here wins; those that aren't here come after them.
 FX_SOURCES: list[str] = env.list("FX_SOURCES", default=[])

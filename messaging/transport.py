@@ -20,7 +20,7 @@ logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class OutboundMessage:
-    """What the worker is to send now. The subject of a mail stands apart from its text."""
+    """What the worker is to send now. The subject of a mail is separate from its text."""
 
     kind: MessageKind
     recipient: str

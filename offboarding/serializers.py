@@ -78,5 +78,5 @@ class ErasureOutput(serializers.Serializer[Erasure]):
     kyc_kept_until = serializers.DateTimeField(
         read_only=True,
         allow_null=True,
-        help_text="Until when the law keeps what was said for KYC; null: nothing is kept.",
+        help_text="End of the legal retention period of the KYC data; null: nothing is kept.",
     )

@@ -73,7 +73,7 @@ def _intent_or_404(token: str) -> PaymentIntent:
 
 def _decide(intent: PaymentIntent, outcome: SimulatorOutcome) -> None:
     actor = Actor.system("payments.checkout")
-    # A second click, or canceled meanwhile: the page that follows shows how it stands.
+    # A second click, or canceled meanwhile: the page that follows shows its state.
     with suppress(PaymentAlreadyDecided, InvalidTransition):
         unit_of_work(lambda: services.simulate_payment(actor=actor, intent_id=intent.pk, outcome=outcome))
 

@@ -24,7 +24,7 @@ def numbers_not_served(app_configs: Any, databases: Any = None, **kwargs: Any) -
     try:
         regions = Counter(region_of(phone) or "unknown" for phone in _verified_numbers())
     except DecryptionFailed as error:  # a warning must not stop `migrate`
-        message = f"Whether customers have phone numbers outside of SMS_COUNTRIES can't be said: {error}."
+        message = f"Whether customers have phone numbers outside of SMS_COUNTRIES can't be determined: {error}."
         return [Warning(message, id="fintech.W028")]
     outside = {region: count for region, count in regions.items() if region not in settings.SMS_COUNTRIES}
     if not outside:

@@ -29,6 +29,6 @@ def lock_users(user_ids: Collection[uuid.UUID]) -> list[User]:
     return list(rows.filter(pk__in=user_ids).order_by("pk"))
 
 
-def lock_claims(email: str) -> list[Registration]:
+def lock_registrations(email: str) -> list[Registration]:
     """All pending claims of an address in primary-key order, so that of two being proved one goes first."""
     return list(Registration.objects.select_for_update(of=("self",)).filter(**indexed("email", email)).order_by("pk"))

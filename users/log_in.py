@@ -7,7 +7,7 @@ The protocol has several transactions, because a count must survive the refusal 
 3. Count the attempt of the second factor, where there is one and the first factor was right, and commit.
 4. Check the second factor and act on the result: open the session, set the password, confirm.
 
-So this module stands between interfaces and services. Services open no transaction; what is below `_counted` here runs
+So this module is between interfaces and services. Services open no transaction; what is below `_counted` here runs
 steps 1 to 3 in units of work of their own. Step 4 is returned as a use case, which the interface runs in its unit of
 work like any other (`self.write(...)`, `unit_of_work_with_trace(...)`), so that the session commits with its audit row.
 Without that call nothing has happened but the counting.

@@ -23,14 +23,14 @@ def test_words_of_the_list_are_found_in_names_and_prose(line: str, found: list[s
 
 
 def test_a_finding_names_place_and_remedy() -> None:
-    assert list(words.findings("docs/page.md", "one\na deed\n")) == ["docs/page.md:2: deed: write action, operation"]
+    assert list(words.findings("README.md", "one\na deed\n")) == ["README.md:2: deed: write action, operation"]
 
 
 def test_of_tests_the_names_are_read() -> None:
     text = "def test_a_deed() -> None:\n    deed = 1  # told\n"
 
-    assert [finding.split(": ")[0] for finding in words.findings("users/tests/test_users.py", text)] == [
-        "users/tests/test_users.py:1"
+    assert [finding.split(": ")[0] for finding in words.findings("users/tests/test_codes.py", text)] == [
+        "users/tests/test_codes.py:1"
     ]
 
 

@@ -335,7 +335,7 @@ def reason_action(
 ) -> ReasonAction:
     """A list action for `ModelAdmin.actions` that asks for a reason on a page of its own, then acts.
 
-    description: what stands in the menu and as the page's title ("Freeze"); its slug is the action's name ("freeze").
+    description: the text in the menu and the page's title ("Freeze"); its slug is the action's name ("freeze").
     capability:  who is offered the action; anybody else can't run it by a forged form either (403).
     call:        `call(actor=, object_id=, reason=, now=)` makes ONE service call for one object. It is run for each
                  selected object (at most 100, in the order of their keys) in a unit of work of its own, so one

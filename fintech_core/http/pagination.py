@@ -57,7 +57,7 @@ def _flip(name: str) -> str:
 def _after(order: tuple[str, ...], place: list[Any]) -> Q:
     """The rows beyond `place`: (a, b) > (x, y) spelled out, since the directions may differ.
 
-    The first field's bound, true of every row beyond, stands once more by itself: an index can start there, while an
+    The first field's bound, true of every row beyond, is repeated by itself: an index can start there, while an
     OR makes it walk from the beginning.
     """
     condition, equal, bound = Q(), Q(), Q()

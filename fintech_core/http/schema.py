@@ -1,4 +1,4 @@
-"""The OpenAPI file: every operation lists the problem answers that it can give; the codes stand on one component.
+"""The OpenAPI file: every operation lists the problem answers that it can give; the codes are on one component.
 
 Inputs say all that the server checks and JSON Schema can express: `schema_constraints` of a field, `schema_rules` of a
 StrictInput. Their examples are valid bodies. Summaries, tags and sample values are in schema_texts.

@@ -282,7 +282,7 @@ class ReasonInput(StrictInput):
 
 @extend_schema_field({"type": "string", "example": "12.50"})
 class MoneyOutput(serializers.ReadOnlyField):
-    """A Decimal as a string at the exponent of the currency that stands beside it (`currency_field`)."""
+    """A Decimal as a string at the exponent of the currency beside it (`currency_field`)."""
 
     def __init__(self, *, currency_field: str = "currency", **kwargs: Any) -> None:
         self.currency_field = currency_field

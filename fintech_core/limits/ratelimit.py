@@ -5,7 +5,7 @@ network that asks, and in an hour and a day by who asks: strangers' networks tog
 owner's sessions. Each has a counter of its own, so that none can use up another's. A part of a whole that they share
 could be taken twice, for the windows of two counters don't end together.
 
-Counters are atomic and stand in the cache (counters.py; fixed windows: over a boundary up to twice the rate passes).
+Counters are atomic and kept in the cache (counters.py; fixed windows: over a boundary up to twice the rate passes).
 Each limit says what happens while the cache is away: log-in and registration are counted in the database then
 (budgets.py), money and reads go on. While the database is away nothing is counted of log-ins, for nothing is done: a
 client that tries again must not find its tries, or the messages to its address, used up. Rates are

@@ -4,7 +4,7 @@ A backup is a pg_dump archive in custom format, encrypted for BACKUP_RECIPIENTS 
 So `age --decrypt` and `pg_restore` restore it without this program. Making one doesn't take the identity that opens it.
 
 age finds a file that was changed, cut off or added to, but anyone can encrypt for a recipient. That a file is the one
-that was made is said by its manifest, which stands beside it and can be kept elsewhere: the file's SHA-256, and the
+that was made is recorded in its manifest, which is beside it and can be kept elsewhere: the file's SHA-256, and the
 number of rows in each table.
 
 Nothing here prints; the commands `backup` and `restore_backup` do.

@@ -32,7 +32,7 @@ def redact(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
 
 
 def format_exception(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    """`exc_info` as text in `exception`, without what the database said about the values of a row."""
+    """`exc_info` as text in `exception`, without the database's text about the values of a row."""
     exc_info = event.pop("exc_info", None)
     if exc_info is True:
         exc_info = sys.exc_info()

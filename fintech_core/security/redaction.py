@@ -71,7 +71,7 @@ _PATTERN = re.compile(
 
 
 def redact_text(text: str) -> str:
-    """`text` without personal data and credentials: a word in brackets says what stood there."""
+    """`text` without personal data and credentials: a word in brackets says what was there."""
     return _PATTERN.sub(_replace, text)
 
 
@@ -135,7 +135,7 @@ def _replace(match: re.Match[str]) -> str:
 
 
 def _without_card(text: str) -> str:
-    """Groups of digits, without the longest run of them that is a card number: a CVV may stand behind it."""
+    """Groups of digits, without the longest run of them that is a card number: a CVV may follow it."""
     edges = [0, *(at + 1 for at, character in enumerate(text) if character in " -"), len(text) + 1]
     for groups in range(len(edges) - 1, 0, -1):
         for first in range(len(edges) - groups):

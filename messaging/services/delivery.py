@@ -1,6 +1,6 @@
 """The worker's half of messages: take the next try of one, decide what it says, write down what came of it.
 
-What is decided by the template is said by the rooms above (`Wiring.message_rules`). A mail that may have gone out
+The rules by template are given by the rooms above (`Wiring.message_rules`). A mail that may have gone out
 already is sent again: twice is better than never. A text message costs money and confuses people with a second code:
 it is tried again only if the provider surely didn't take it.
 """

@@ -1,4 +1,4 @@
-"""SMS.RU over its HTTP API (https://sms.ru/api/send): a form by POST, so that the key stands in no access log.
+"""SMS.RU over its HTTP API (https://sms.ru/api/send): a form by POST, so that the key is in no access log.
 
 It answers HTTP 200 also to errors: `status_code` has the result, at the top for the whole request and under `sms` for
 the number. There is no idempotency key, so a message whose answer didn't arrive is never sent again.
@@ -42,7 +42,7 @@ class SmsRu:
             answer = httpx.post(f"{settings.SMSRU_URL}/sms/send", data=form, timeout=_TIMEOUT, trust_env=False)
             document = answer.json() if answer.status_code == httpx.codes.OK else None
         except (httpx.ConnectError, httpx.ConnectTimeout):
-            return Delivery(Outcome.LATER)  # nothing was said to anybody
+            return Delivery(Outcome.LATER)  # no request was sent
         except (httpx.HTTPError, ValueError):
             return Delivery(Outcome.UNKNOWN)
         return _judged(_delivery(document, number))

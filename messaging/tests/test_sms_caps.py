@@ -346,7 +346,7 @@ def test_a_number_that_no_key_opens_stops_no_migration(settings: Any) -> None:
     found = checks.numbers_not_served(None, databases=["default"])
 
     assert [(one.id, one.is_serious()) for one in found] == [("fintech.W028", False)]
-    assert found[0].msg.endswith("can't be said: no key 1 in PII_KEYS.")
+    assert found[0].msg.endswith("can't be determined: no key 1 in PII_KEYS.")
     assert str(user.pk) not in found[0].msg
 
 

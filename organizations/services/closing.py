@@ -1,4 +1,4 @@
-"""The end of an organization as far as this room knows it: who may close it, what is in the way here, and what ends.
+"""The end of an organization as far as this room knows it: who may close it, what blocks that here, and what ends.
 
 The use case is `offboarding.services.organizations.close_organization`, which also looks at the money.
 A closed organization never opens again; its row stays, because the books name it, and who it was is erased when the

@@ -12,7 +12,7 @@ _GATEWAYS: Mapping[str, Gateway] = {name: _CLASSES[name]() for name in settings.
 
 
 def known_gateway(name: str) -> Gateway | None:
-    """A gateway by name, also while it is switched off: what it said before is still processed."""
+    """A gateway by name, also while it is switched off: its earlier events are still processed."""
     return _GATEWAYS.get(name)
 
 

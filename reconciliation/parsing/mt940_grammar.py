@@ -4,7 +4,7 @@ Per statement, each head once and in this order (SWIFT, Customer Statement Messa
 
     :20:  [:21:]  :25:  :28C:  :60F:|:60M:  ( :61: [:86:]… )…  :62F:|:62M:  [:64:]…  [:65:]…  [:86:]
 
-- Before `:20:` anything may stand that isn't one of these fields: envelopes and headers of banks.
+- Before `:20:` anything may come that isn't one of these fields: envelopes and headers of banks.
 - A payer chooses a part of the text of `:86:`, so that a line of it may look like any field. Inside that text a line
   counts as a field only where the grammar lets that field come next and its value can be read as that field's (of a
   `:61:` the dates, the amount and the funds code; of a balance the date and the currency). So a clock time that was

@@ -156,7 +156,7 @@ def _set_status(line_ids: Iterable[uuid.UUID], status: LineStatus) -> None:
 def _store_breaks(
     actor: Actor, account: ReconciledAccount, seen: "_Seen", found: Sequence[Broken], report: RunReport, now: datetime
 ) -> None:
-    """Keep the breaks that still stand, close the others, open the new ones with the age of what they continue."""
+    """Keep the breaks that are still open, close the others, open the new ones with the age of what they continue."""
     wanted = {_key(broken): broken for broken in found}
     old = {_row_key(row): row for row in selectors.unresolved_breaks(account).select_related("account")}
     gone = [row for key, row in old.items() if key not in wanted and seen.judged(row)]

@@ -7,7 +7,7 @@ To read it top to bottom (half an hour), in this order:
 3. `accounts.py`: the system's own wallets, which postings name by code and currency.
 4. `postings.py`: what callers hand to the ledger (`Posting`, `Leg`) and what they get back, with the errors.
 5. `decision.py`: `decide()`, pure: which postings are accepted, and what entries each comes to.
-6. `locks.py`: the row locks, and where they stand in the lock order.
+6. `locks.py`: the row locks, and their place in the lock order.
 7. `hashing.py`: the lines that are hashed, and the chain of a wallet's entries.
 8. `journal.py`: the INSERT and UPDATE statements, a constant number for a batch of any size.
 9. `engine.py`: `post()`, the one door: lock, decide, write. `preview()` answers the same question without a trace.

@@ -19,7 +19,7 @@ from fintech_core.values.money import format_amount
 VERSION = "1"
 
 
-@lru_cache(maxsize=256)  # a batch has one time, said twice for each of its entries
+@lru_cache(maxsize=256)  # a batch has one time, used twice for each of its entries
 def time_text(moment: datetime) -> str:
     """`YYYY-MM-DDThh:mm:ss.ffffffZ` in UTC."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -41,7 +41,7 @@ def facts(
     reverses_id: uuid.UUID | None,
     text_digest: str,
 ) -> str:
-    """Hex SHA-256 over what is said of the transaction; empty strings for what isn't there."""
+    """Hex SHA-256 over the facts of the transaction; empty strings for what isn't there."""
     line = "|".join(
         [
             VERSION,

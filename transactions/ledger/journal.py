@@ -102,7 +102,7 @@ def lower_holds(changes: Sequence[HoldChange]) -> None:
 
 
 def facts_of(transaction: Transaction) -> str:
-    """The digest of what is said of the transaction, which every entry's hash contains."""
+    """The digest of the facts of the transaction, which every entry's hash contains."""
     return hashing.facts(
         transaction_id=transaction.pk,
         kind=transaction.kind,

@@ -142,7 +142,7 @@ def _entry(statement: Statement, line: Line) -> str:
 
 
 def _details(statement: Statement, line: Line) -> Iterator[str]:
-    # A reference longer than the schema's 35 characters stands whole in the remittance information, never cut.
+    # A reference longer than the schema's 35 characters is whole in the remittance information, never cut.
     fits = bool(line.reference) and len(line.reference) <= 35
     end_to_end = line.reference if fits else NOT_PROVIDED
     transaction = line.transaction_id.hex

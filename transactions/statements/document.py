@@ -28,7 +28,7 @@ class StatementImbalance(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """What stands above and below the lines. The period is [start, end); `first` and `last` are sequence numbers.
+    """What is printed above and below the lines. The period is [start, end); `first` and `last` are sequence numbers.
 
     `final` says that no posting can fall into the period any more.
     """

@@ -1,4 +1,4 @@
-"""The general journal as CSV and JSON, in pieces. Both are whole when their totals stand at the end. Pure."""
+"""The general journal as CSV and JSON, in pieces. Both are whole when their totals are at the end. Pure."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -57,7 +57,7 @@ class _Totals:
 
 
 def journal_csv(lines: Iterable[JournalLine]) -> Iterator[bytes]:
-    """One line an entry; whole when the lines TOTAL (one a currency, at least one) stand at its end."""
+    """One line an entry; whole when the lines TOTAL (one a currency, at least one) are at its end."""
     return csv_chunks(HEADER, _csv_rows(lines))
 
 

@@ -71,7 +71,7 @@ def _row(number: int, header: list[str], cells: list[str], references: set[str])
     if reference is None:
         return ImportRow(number, values, None, "required", "reference: required; it prevents a second payment.")
     if reference in references:
-        return ImportRow(number, values, None, "duplicate_reference", "reference: it stands in the file before.")
+        return ImportRow(number, values, None, "duplicate_reference", "reference: it is in the file already.")
     references.add(reference)
     serializer = TransferItemInput(data=given)
     if serializer.is_valid():

@@ -217,7 +217,7 @@ class BatchSimulationOutput(serializers.Serializer[Any]):
             "dry_run": True,
             "step_up_required": instance.needs_code,
             "accepted": accepted,
-            # The results stand beside it already.
+            # The results are beside it already.
             "refused": {"code": whole.code, "title": whole.title, "detail": whole.detail} if whole else None,
             "results": [
                 {"index": index, **_item(outcome, self.context["actor"])} for index, outcome in enumerate(outcomes)

@@ -1,4 +1,4 @@
-"""People (customers and staff), and pending claims of an address.
+"""People (customers and staff), and pending registrations of an address.
 
 No secret is stored: passwords as Argon2id hashes, tokens as SHA-256 of 256 random bits. Addresses, numbers and names
 are encrypted, and found by blind indexes over their normal forms (fintech_core/security/encrypted_fields.py). Rows are
@@ -119,7 +119,7 @@ class User(AbstractBaseUser):
         ]
 
     def __str__(self) -> str:
-        """Without personal data: it stands in lists, messages and logs."""
+        """Without personal data: it is shown in lists, messages and logs."""
         return f"{self.role} …{str(self.pk)[-12:]}"
 
     @property

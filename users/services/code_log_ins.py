@@ -13,7 +13,7 @@ from fintech_core.security.encrypted_fields import indexed
 from messaging.enums import MessageKind
 from messaging.services import messages, sms_caps
 from users.enums import CodePurpose
-from users.locks import lock_claims, lock_user
+from users.locks import lock_registrations, lock_user
 from users.models import Registration, User
 from users.passwords import unusable_password
 from users.selectors import is_familiar_to_email, is_familiar_to_phone, user_by_phone, user_for_log_in
@@ -118,7 +118,7 @@ def log_in_client(*, actor: Actor, email: str, code: str, otp: str = "", user_ag
     subject = _subject(CodePurpose.CLIENT_LOG_IN, email)
     if not codes.matches(actor=actor, purpose=CodePurpose.CLIENT_LOG_IN, subject=subject, binding=b"", code=code):
         raise _refusal(actor, email)  # before any lock: a wrong code costs the same for known and unknown addresses
-    lock_claims(email)  # before the look: a registration of the address may be proved in this moment
+    lock_registrations(email)  # before the look: a registration of the address may be proved in this moment
     found = user_for_log_in(email)
     owner = None if found is None else lock_user(found.pk)  # before the code, as whatever ends it
     if not may_have_mailed_code(owner) or (owner is not None and owner.email != email):

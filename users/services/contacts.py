@@ -2,7 +2,7 @@
 only its proof changes anything.
 
 Whether another account has proved the new one already is decided by the worker, which sends its owner a notice instead
-of the code: the answer is the same. What is proved wins over every claim.
+of the code: the answer is the same. What is proved wins over what is not.
 """
 
 import uuid
@@ -20,7 +20,7 @@ from fintech_core.security.encrypted_fields import crypto_columns, indexed
 from messaging.enums import MessageKind
 from messaging.services import messages, sms_caps
 from users.enums import CodePurpose, CredentialChange, EndReason
-from users.locks import lock_claims, lock_user, lock_users
+from users.locks import lock_registrations, lock_user, lock_users
 from users.models import Registration, User
 from users.passwords import unusable_password
 from users.selectors import is_familiar_network, user_by_phone, user_for_log_in
@@ -110,18 +110,21 @@ def verify_phone(*, actor: Actor, phone: str, code: str) -> User:
 
 
 def verify_email(*, actor: Actor, email: str, code: str) -> User:
-    """The address is the actor's from now on; claims of it die. The old one hears of it. Raises ContactCodeInvalid."""
-    lock_claims(email)
-    claimant = user_for_log_in(email)
+    """The address is the actor's from now on, and pending registrations of it are deleted. The old address is notified.
+
+    Raises ContactCodeInvalid.
+    """
+    lock_registrations(email)
+    holder = user_for_log_in(email)
     own = _own(actor)
-    locked = {user.pk: user for user in lock_users({own} | ({claimant.pk} if claimant else set()))}
+    locked = {user.pk: user for user in lock_users({own} | ({holder.pk} if holder else set()))}
     now = clock.now()
     user = locked.get(own)
     if user is None:
         raise NotFound
     _consume(actor, CodePurpose.EMAIL_CHANGE, user, email, code, now)
-    if claimant is not None and claimant.pk != user.pk:
-        _evict(actor, locked[claimant.pk], email, now)
+    if holder is not None and holder.pk != user.pk:
+        _evict(actor, locked[holder.pk], email, now)
     notices.notify_credential_change(user=user, what=CredentialChange.EMAIL, now=now)
     former = user.email if user.email_verified_at is not None and user.email != email else None
     user.email, user.email_verified_at = email, now
@@ -139,21 +142,21 @@ def verify_email(*, actor: Actor, email: str, code: str) -> User:
     return user
 
 
-def _evict(actor: Actor, claimant: User, email: str, now: datetime) -> None:
+def _evict(actor: Actor, holder: User, email: str, now: datetime) -> None:
     """Take the address from an account that never proved it: its password ends.
 
     An account without another verified contact is deactivated.
     """
-    if claimant.email != email:
+    if holder.email != email:
         raise LostRace
-    if claimant.email_verified_at is not None:
+    if holder.email_verified_at is not None:
         raise ContactCodeInvalid  # another account has proved it meanwhile
-    claimant.email, claimant.password, claimant.password_is_short = None, unusable_password(), False
-    claimant.is_active = claimant.is_active and claimant.phone_verified_at is not None
-    claimant.save(update_fields=[*crypto_columns("email"), "password", "password_is_short", "is_active"])
-    ended = end_open_credentials(actor=actor, user=claimant, reason=EndReason.PASSWORD_CHANGED, now=now)
+    holder.email, holder.password, holder.password_is_short = None, unusable_password(), False
+    holder.is_active = holder.is_active and holder.phone_verified_at is not None
+    holder.save(update_fields=[*crypto_columns("email"), "password", "password_is_short", "is_active"])
+    ended = end_open_credentials(actor=actor, user=holder, reason=EndReason.PASSWORD_CHANGED, now=now)
     after = {"fields": ["email", "is_active", "password"], **ended}
-    record_and_publish(actor, "user.email_lost", claimant, after=after)
+    record_and_publish(actor, "user.email_lost", holder, after=after)
 
 
 def _consume(actor: Actor, purpose: CodePurpose, user: User, contact: str, code: str, now: datetime) -> None:

@@ -1,6 +1,6 @@
-"""Registration: a claim of an address, proved by a token that is mailed to it.
+"""Pending registrations: an address with a password hash, proved by a token that is mailed to it.
 
-The client learns nothing about the address: known or not, the request hashes the password, stores a claim and
+The client learns nothing about the address: known or not, the request hashes the password, stores a registration and
 answers the same. What is mailed is decided in the worker: a token, or a notice to the one who has the account.
 """
 
@@ -19,7 +19,7 @@ from fintech_core.values.messages import MessageContent, MessageRule, QueuedMess
 from messaging.services import messages
 from users.credentials import hash_token, new_token
 from users.enums import RegistrationStatus
-from users.locks import lock_claims
+from users.locks import lock_registrations
 from users.models import Registration, User
 from users.selectors import email_is_taken, user_for_log_in
 from users.services.accounts import create_or_adopt
@@ -53,7 +53,7 @@ def register(
 ) -> Registered:
     """Claim a normalised address. The same work and answer whether it is known or not. Raises ValidationFailed."""
     now = clock.now()
-    claim = Registration(
+    registration = Registration(
         email=email,
         password=hash_new_password(password, personal=(email, first_name, last_name)),
         phone=phone or None,
@@ -62,30 +62,30 @@ def register(
         created_at=now,
         expires_at=now + settings.EMAIL_TOKEN_LIFETIME,
     )
-    claim.save(force_insert=True)
-    record_and_publish(actor, "registration.created", claim)
+    registration.save(force_insert=True)
+    record_and_publish(actor, "registration.created", registration)
     if settings.EMAIL_VERIFICATION:
-        _queue_mail(claim, now)
+        _queue_mail(registration, now)
         return Registered(email, RegistrationStatus.VERIFICATION_SENT)
     if email_is_taken(email):
-        _queue_mail(claim, now)  # development without verification: the owner still gets the notice
+        _queue_mail(registration, now)  # development without verification: the owner still gets the notice
     else:
-        _prove(actor, claim, now)
+        _prove(actor, registration, now)
     return Registered(email, RegistrationStatus.VERIFIED)
 
 
-def _queue_mail(claim: Registration, now: datetime) -> None:
+def _queue_mail(registration: Registration, now: datetime) -> None:
     messages.send_mail(
         template=TEMPLATE,
-        address=claim.email,
-        context={"registration": str(claim.pk)},
+        address=registration.email,
+        context={"registration": str(registration.pk)},
         lifetime=settings.EMAIL_TOKEN_LIFETIME,
         now=now,
     )
 
 
 def verify_email(*, actor: Actor, token: str) -> Registered:
-    """Turn the claim into a customer. Every other claim of the address dies, its password too.
+    """Turn the pending registration into a customer. Every other one of the address dies, its password too.
 
     Raises VerificationTokenInvalid.
     """
@@ -94,63 +94,63 @@ def verify_email(*, actor: Actor, token: str) -> Registered:
     found = Registration.objects.filter(token_hash=token_hash, expires_at__gt=now).first()
     if found is None:
         raise VerificationTokenInvalid
-    claims = lock_claims(found.email)
-    claim = next((row for row in claims if row.token_hash == token_hash), None)
-    if claim is None or email_is_taken(claim.email):
+    registrations = lock_registrations(found.email)
+    registration = next((row for row in registrations if row.token_hash == token_hash), None)
+    if registration is None or email_is_taken(registration.email):
         raise VerificationTokenInvalid
-    _prove(actor, claim, now)
-    return Registered(claim.email, RegistrationStatus.VERIFIED)
+    _prove(actor, registration, now)
+    return Registered(registration.email, RegistrationStatus.VERIFIED)
 
 
-def _prove(actor: Actor, claim: Registration, now: datetime) -> User:
+def _prove(actor: Actor, registration: Registration, now: datetime) -> User:
     user = create_or_adopt(
         actor=actor,
-        unproved=user_for_log_in(claim.email),
-        email=claim.email,
-        password_hash=claim.password,
-        phone=claim.phone,
-        first_name=claim.first_name,
-        last_name=claim.last_name,
+        unproved=user_for_log_in(registration.email),
+        email=registration.email,
+        password_hash=registration.password,
+        phone=registration.phone,
+        first_name=registration.first_name,
+        last_name=registration.last_name,
         now=now,
     )
-    record_and_publish(actor, "registration.verified", claim, after={"user": str(user.pk)})
-    Registration.objects.filter(**indexed("email", claim.email)).delete()
+    record_and_publish(actor, "registration.verified", registration, after={"user": str(user.pk)})
+    Registration.objects.filter(**indexed("email", registration.email)).delete()
     return user
 
 
 def _lock_registrations(queued: QueuedMessage) -> None:
-    lock_claims(queued.recipient)
+    lock_registrations(queued.recipient)
 
 
 def _mail_content(queued: QueuedMessage) -> MessageContent | None:
-    """A token for a new address, or the notice to the owner of a known one; None where the claim is gone.
+    """A token for a new address, or the notice to the owner of a known one; None where the registration is gone.
 
     The token exists in clear in the mail alone. Each try has one of its own, so that the one before is worth nothing.
     """
-    claims = Registration.objects.filter(pk=queued.context["registration"])
-    claim = claims.first()
-    if claim is None:
+    registrations = Registration.objects.filter(pk=queued.context["registration"])
+    registration = registrations.first()
+    if registration is None:
         return None
-    if email_is_taken(claim.email):
-        claims.update(token_hash=None)
+    if email_is_taken(registration.email):
+        registrations.update(token_hash=None)
         return MessageContent(KNOWN_TEMPLATE, {})
     token = new_token()
-    claims.update(token_hash=hash_token(token))
+    registrations.update(token_hash=hash_token(token))
     hours = int(settings.EMAIL_TOKEN_LIFETIME.total_seconds() // 3600)
     return MessageContent(TEMPLATE, {"token": token, "hours": hours})
 
 
 def _mail_sent(queued: QueuedMessage) -> None:
-    """The mail server took it. A claim of a known address has no further use: it goes, with its password."""
+    """The mail server took it. The registration of a known address is of no further use: it and its password go."""
     actor = Actor.system("task.send_message")
-    claim = Registration.objects.filter(pk=queued.context["registration"]).first()
-    if claim is None:
+    registration = Registration.objects.filter(pk=queued.context["registration"]).first()
+    if registration is None:
         return
-    if claim.token_hash is None:
-        record_and_publish(actor, "registration.notice_sent", claim)
-        Registration.objects.filter(pk=claim.pk).delete()
+    if registration.token_hash is None:
+        record_and_publish(actor, "registration.notice_sent", registration)
+        Registration.objects.filter(pk=registration.pk).delete()
         return
-    record_and_publish(actor, "registration.mail_sent", claim)
+    record_and_publish(actor, "registration.mail_sent", registration)
 
 
 MAIL_RULE = MessageRule(content=_mail_content, lock=_lock_registrations, sent=_mail_sent)

@@ -30,7 +30,7 @@ from users.services import lockout, second_factor
 from users.tokens import issue_access_token
 
 MAX_USER_AGENT = 200
-# Ended sessions are kept for the list of a user's sessions; what happened stands in the audit log for ever.
+# Ended sessions are kept for the list of a user's sessions; what happened is in the audit log for ever.
 SESSION_RETENTION = timedelta(days=90)
 TOUCH_EVERY = timedelta(minutes=1)
 logger = structlog.get_logger(__name__)
@@ -259,14 +259,14 @@ def close_sessions(*, user_id: uuid.UUID, reason: EndReason, keep: uuid.UUID | N
 
 
 def purge_credentials(*, now: datetime) -> int:
-    """Delete what is no use any more: expired claims and refresh tokens, and sessions long over."""
-    claims, _ = Registration.objects.filter(expires_at__lte=now).delete()
+    """Delete what is no use any more: expired pending registrations and refresh tokens, and sessions long over."""
+    registrations, _ = Registration.objects.filter(expires_at__lte=now).delete()
     over = Q(expires_at__lte=now - SESSION_RETENTION) | Q(ended_at__lte=now - SESSION_RETENTION)
     old = Session.objects.filter(over).values("pk")
     tokens, _ = RefreshToken.objects.filter(Q(expires_at__lte=now) | Q(session__in=old)).delete()
     sessions, _ = Session.objects.filter(over, refresh_tokens__isnull=True).delete()
     resets, _ = PasswordReset.objects.filter(expires_at__lte=now).delete()
-    return claims + tokens + sessions + resets + lockout.purge_networks(now=now)
+    return registrations + tokens + sessions + resets + lockout.purge_networks(now=now)
 
 
 def _close(condition: Q, reason: EndReason, now: datetime) -> int:

@@ -55,7 +55,7 @@ class AuthViewSet(DomainViewSet):
         ],
     )
     def register(self, request: Request) -> HttpResponse:
-        """Claim an address. A token is mailed to it; a known address gets a notice instead. The answer is the same."""
+        """Register an address. A token is mailed to it, to a known address a notice. The answer is the same."""
         data = self.validated(RegisterInput)
         return self.write(
             lambda: services.register(actor=anonymous("auth.register"), **data), RegisteredOutput, status=201

@@ -239,7 +239,7 @@ class Front:
 
 
 class _Client:
-    """Whether the client is still there. Nothing can be said while its body isn't complete: `watched` is off."""
+    """Whether the client is still there. Unknown while its body isn't complete: `watched` is off."""
 
     def __init__(self, receive: Receive, *, watched: bool) -> None:
         self._receive, self._watched = receive, watched

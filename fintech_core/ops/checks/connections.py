@@ -33,7 +33,7 @@ def check() -> list[CheckMessage]:
 
 
 def is_near(host: str) -> bool:
-    """Whether nothing that is said to this host leaves the machine, as far as its name shows."""
+    """Whether no traffic to this host leaves the machine, as far as its name shows."""
     name = host.strip("[]").rstrip(".").lower()
     try:
         return ipaddress.ip_address(name).is_loopback
@@ -70,7 +70,7 @@ def _privacy(name: str, config: Mapping[str, Any]) -> list[CheckMessage]:
         message = f"{name}: the server's certificate is not verified."
         hint = "Set sslmode=verify-full and sslrootcert as parameters of the URL."
         return [Warning(message, hint=hint, id="fintech.W025")]
-    message = f"{name}: what is said to the database may travel in clear."
+    message = f"{name}: the traffic to the database may travel in clear."
     return [Error(message, hint="Set sslmode=verify-full as a parameter of the URL.", id="fintech.E051")]
 
 

@@ -40,5 +40,5 @@ class Command(BaseCommand):
         kept = erased.kyc_kept_until
         self.stdout.write(
             f"Erased {options['user']}; {erased.wallets_closed} wallets closed."
-            + (f" What was said for KYC is kept until {kept.date()}, as the law wants." if kept else "")
+            + (f" The KYC data is kept until {kept.date()}, the end of its legal retention period." if kept else "")
         )

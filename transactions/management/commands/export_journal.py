@@ -21,7 +21,7 @@ from transactions.statements import books, journal_format, services
 
 
 class Command(BaseCommand):
-    help = "Write every entry posted in [--from, --to) as CSV or JSON; the totals stand at its end."
+    help = "Write every entry posted in [--from, --to) as CSV or JSON; the totals are at its end."
 
     def add_arguments(self, parser: CommandParser) -> None:
         moment = "a UTC date (its midnight) or an RFC 3339 instant"

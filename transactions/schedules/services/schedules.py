@@ -88,7 +88,7 @@ def create_schedule(
     A step-up code confirms all runs. Without one each run counts as an unconfirmed outflow, and the most that all
     schedules without one pay within a day is checked now, so that they never exceed the threshold by themselves.
 
-    Raises, what is said of the payer first: ValidationFailed (`start_at` not in the future or too far in it),
+    Raises, refusals about the payer first: ValidationFailed (`start_at` not in the future or too far in it),
     StepUpRequired, NotFound (source), CurrencyMismatch, WalletClosed, WalletFrozen, KycRequired,
     TooManySchedules, TooManyUnknownPayees, SameWallet, DestinationUnavailable.
     """
@@ -324,7 +324,7 @@ def _first_run(rule: recurrence.Rule) -> datetime:
 
 
 def _refuse_payer(source: Wallet) -> None:
-    """What is said of the payer alone: before the payee is looked up, and again on the locked row."""
+    """Refusals about the payer alone: before the payee is looked up, and again on the locked row."""
     if source.status == WalletStatus.CLOSED:
         raise ledger.WalletClosed
     if source.status == WalletStatus.FROZEN:

@@ -42,7 +42,7 @@ class ReportViewSet(DomainViewSet):
         responses={(200, "text/csv"): OpenApiTypes.STR, (200, "application/json"): JournalOutput},
     )
     def journal(self, request: Request) -> HttpResponseBase:
-        """Every entry posted in [from, to), streamed; the totals stand at its end. At most 366 days."""
+        """Every entry posted in [from, to), streamed; the totals are at its end. At most 366 days."""
         asked = self.validated(JournalInput, request.query_params.dict())
         start, end = asked["start"], min(asked["end"], clock.now())
         as_csv = asked["format"] == "csv"

@@ -1,9 +1,9 @@
-"""What transfers come to before the ledger decides: for each item a posting, or the refusal that stands already.
+"""What transfers come to before the ledger decides: for each item a posting, or the refusal that is certain already.
 
 One to a thousand items cost the same number of statements. Nothing is locked or written here; the ledger decides on
 locked figures, and the database checks again. Single transfers, batches, imports and dry runs all come through here.
 
-The payee is resolved (destinations.py) only where the payer could pay: what is said of a payee is said only to those
+The payee is resolved (destinations.py) only where the payer could pay: what concerns a payee is disclosed only to those
 who could have paid.
 """
 

@@ -52,7 +52,7 @@ def create_transfer(
 ) -> Transaction:
     """Move money from a wallet of the actor to another customer's; the fee, if there is one, comes on top.
 
-    `confirmed`: see `Outflow.of`. Raises, what is said of the payer first: TooManyUnknownPayees (of a payer who could
+    `confirmed`: see `Outflow.of`. Raises, refusals about the payer first: TooManyUnknownPayees (of a payer who could
     pay), StepUpRequired (it and what left before), NotFound (source), CurrencyMismatch,
     KycRequired, SameWallet, ReferenceExists, AmountTooLarge, WalletClosed, WalletFrozen,
     InsufficientFunds (amount + fee), DestinationUnavailable.
