@@ -436,7 +436,7 @@ MAX_BODY_BYTES = 1024 * 1024
 # The web server (ops/server.py): processes, and threads of each. A request takes a thread once it is complete.
 WEB_WORKERS: int = env.int("WEB_WORKERS", default=2)
 WEB_THREADS: int = env.int("WEB_THREADS", default=8)
-# Of each process (fintech_core/front): connections, requests that wait for a thread or have one, bodies in memory,
+# Of each process (fintech_core/http/front): connections, requests that wait for a thread or have one, bodies in memory,
 # answers in temporary files. What is over is refused (503) and, of connections, waits.
 WEB_CONNECTIONS: int = env.int("WEB_CONNECTIONS", default=4096)
 WEB_QUEUE: int = env.int("WEB_QUEUE", default=1000)

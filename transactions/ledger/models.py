@@ -163,7 +163,7 @@ class Hold(models.Model):
 
     @property
     def remaining(self) -> Decimal:
-        """What it still reserves as booked; nothing once it is due."""
+        """What is neither captured nor released by the row. Whether it is due doesn't count here: `is_open` says so."""
         return self.amount - self.captured - self.released
 
     def status_at(self, now: datetime) -> str:

@@ -82,7 +82,7 @@ def filter_transactions(rows: QuerySet[Transaction], filters: dict[str, Any], *,
     return rows.filter(**{lookup: filters[name] for name, lookup in lookups.items() if name in filters})
 
 
-def reload_with_entries(transactions: Collection[Transaction]) -> dict[uuid.UUID, Transaction]:
+def with_entries_by_id(transactions: Collection[Transaction]) -> dict[uuid.UUID, Transaction]:
     """These transactions with their entries, by id, as answers show them."""
     rows = with_entries(Transaction.objects.filter(pk__in=[transaction.pk for transaction in transactions]))
     return {transaction.pk: transaction for transaction in rows}

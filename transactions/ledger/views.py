@@ -21,7 +21,7 @@ from transactions.ledger.serializers import EntryOutput, TransactionFilter, Tran
 
 def reload_with_entries(transaction: Transaction) -> Transaction:
     """The transaction with its entries, as the answer shows it."""
-    return selectors.reload_with_entries([transaction])[transaction.pk]
+    return selectors.with_entries_by_id([transaction])[transaction.pk]
 
 
 @extend_schema(tags=["transactions"])

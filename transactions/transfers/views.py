@@ -111,5 +111,5 @@ class TransferViewSet(DomainViewSet):
 
 def _with_entries(outcomes: Sequence[Transaction | DomainError]) -> list[Transaction | DomainError]:
     """The transactions read back together, the refusals as they are."""
-    transactions = selectors.reload_with_entries([outcome for outcome in outcomes if isinstance(outcome, Transaction)])
+    transactions = selectors.with_entries_by_id([outcome for outcome in outcomes if isinstance(outcome, Transaction)])
     return [transactions[outcome.pk] if isinstance(outcome, Transaction) else outcome for outcome in outcomes]

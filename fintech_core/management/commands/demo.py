@@ -190,7 +190,7 @@ class Demo:
                 break
         client.http.headers["Authorization"] = f"Bearer {expect(answer, 200)['access']}"
         profile = expect(client.call("GET", "/api/v1/users/me"), 200)
-        self.step(f"A stranger comes in by a code sent to {phone}", f"{profile['role']}, phone verified")
+        self.step(f"A stranger logs in by a one-time code sent to {phone}", f"{profile['role']}, phone verified")
 
     def wallet(self, client: Client) -> str:
         return str(expect(client.call("GET", "/api/v1/wallets"), 200)["results"][0]["id"])
