@@ -103,7 +103,7 @@ def _walk_chains(connection: Executes) -> None:
 # --- INV-6 and INV-14 -------------------------------------------------------------------------------------------------
 
 JOURNALS = ("transactions_ledgerentry", "fintech_core_auditlog")
-MONEY = ("wallet_wallet", "wallet_claim", "transactions_transaction", "transactions_ledgerentry", "transactions_hold")
+MONEY = ("wallet_wallet", "wallet_blocker", "transactions_transaction", "transactions_ledgerentry", "transactions_hold")
 
 
 def _fingerprints(connection: Executes, table: str) -> dict[str, str]:

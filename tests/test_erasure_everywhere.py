@@ -57,7 +57,7 @@ from users.models import User
 from users.roles import CAPABILITIES
 from users.services import create_api_key, update_profile
 from users.tests.log_in_codes import deliver
-from wallet.models import Claim, Wallet
+from wallet.models import Blocker, Wallet
 from wallet.services import open_own_wallet
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -430,7 +430,7 @@ def leftovers(bob: User) -> dict[str, int]:
     """What an erased person must not have."""
     counts = {
         "open wallets": Wallet.objects.filter(owner_user=bob).exclude(status="CLOSED").count(),
-        "claims": Claim.objects.filter(wallet__owner_user=bob).count(),
+        "claims": Blocker.objects.filter(wallet__owner_user=bob).count(),
         "schedules": TransferSchedule.objects.exclude(status="CANCELED").count(),
         "monitors": bob.wallets.filter(monitors__isnull=False).count(),
         "submissions": bob.kyc_submissions.count(),

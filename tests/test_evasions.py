@@ -455,7 +455,7 @@ S, SI, SID, SIUD = "SELECT", "INSERT, SELECT", "DELETE, INSERT, SELECT", "DELETE
 TABLE_GRANTS: Grants = {
     # The books: read and add. What may change of them stands below, by column.
     "wallet_wallet": SI,
-    "wallet_claim": SID,
+    "wallet_blocker": SID,
     "organizations_organization": SI,
     "organizations_organizationmember": SID,
     "organizations_invitation": SI,
@@ -520,7 +520,7 @@ TABLE_GRANTS: Grants = {
 }
 COLUMN_UPDATES: dict[str, set[str]] = {
     "wallet_wallet": {"status", "floor", "maximum_balance"},
-    "wallet_claim": {"expires_at"},
+    "wallet_blocker": {"expires_at"},
     "organizations_organization": {
         "legal_name",
         "country",

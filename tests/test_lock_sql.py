@@ -147,8 +147,8 @@ EXPECTED: Mapping[ModuleType, Mapping[str, Locking]] = {
         "lock_living_user": (lambda: users.locks.lock_living_user(KEY), [row("users_user")]),
         "lock_users": (lambda: users.locks.lock_users([KEY]), [by_key("users_user")]),
         # Nothing refers to a registration, and it is deleted under this lock.
-        "lock_claims": (
-            lambda: users.locks.lock_claims("a@customer.example"),
+        "lock_registrations": (
+            lambda: users.locks.lock_registrations("a@customer.example"),
             ["users_registration by id: FOR UPDATE OF users_registration"],
         ),
     },

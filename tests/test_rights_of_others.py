@@ -16,7 +16,7 @@ from organizations.tests.factories import approve_kyb, client_in, organization_o
 from tests.cast import SYSTEM, Client, anonymous_client, client_for, customer, fund_wallet, kyc, with_personal
 from transactions.schedules.models import TransferSchedule
 from users.models import Registration, User
-from wallet.models import Claim, Wallet
+from wallet.models import Blocker, Wallet
 from wallet.services import open_wallet
 
 pytestmark = pytest.mark.django_db
@@ -98,7 +98,7 @@ def test_after_everything_a_stranger_can_do_bob_closes_his_wallet_and_is_erased(
     euros = unit_of_work(lambda: open_wallet(actor=SYSTEM, owner_user_id=bob.pk, currency="EUR", now=clock.now()))
     everything_that_mallory_can_do(mallory_client, source, bob, target)
     address = indexed("email", str(bob.email))
-    assert not Claim.objects.filter(wallet__owner_user=bob).exists()
+    assert not Blocker.objects.filter(wallet__owner_user=bob).exists()
 
     closed = done(bob_client.post(f"/api/v1/wallets/{target.pk}/close", {"reason": "I am leaving"}))
     erased = done(officer_client.post(f"/api/v1/users/{bob.pk}/erase", REASON))
@@ -115,7 +115,7 @@ def test_after_everything_a_stranger_can_do_bob_closes_his_wallet_and_is_erased(
     assert AuditLog.objects.filter(action="schedule.canceled").count() == 4
     assert AuditLog.objects.get(action="user.erased").after["schedules_canceled"] == 4
     # What she holds on her own wallet is hers, and stays.
-    assert list(Claim.objects.values_list("kind", "wallet_id")) == [("hold", source.pk)]
+    assert list(Blocker.objects.values_list("kind", "wallet_id")) == [("hold", source.pk)]
 
 
 def test_money_sent_to_bob_meanwhile_can_be_sent_on(

@@ -20,7 +20,7 @@ from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
 from fintech_core.values.money import InvalidAmount, format_amount, parse_limit
 from wallet import selectors, services
-from wallet.models import Claim, Wallet
+from wallet.models import Blocker, Wallet
 
 
 def _calling(service: Any) -> ReasonedCall:
@@ -128,8 +128,8 @@ class WalletAdmin(ReadOnlyModelAdmin):
         return format_amount(wallet.available_now, wallet.exponent)
 
 
-@admin.register(Claim)
-class ClaimAdmin(ReadOnlyModelAdmin):
+@admin.register(Blocker)
+class BlockerAdmin(ReadOnlyModelAdmin):
     list_display = ("id", "wallet", "kind", "ref", "expires_at", "created_at")
     list_filter = ("kind",)
     search_fields = ("=wallet__id", "=ref")

@@ -1,4 +1,4 @@
-"""Wallets and claims. Balance, held, sequence and head are moved by the ledger's triggers, never by code here."""
+"""Wallets and blockers. Balance, held, sequence and head are moved by the ledger's triggers, never by code here."""
 
 import hashlib
 import uuid
@@ -126,11 +126,11 @@ class Wallet(models.Model):
         return self.account_code is not None
 
 
-class Claim(models.Model):
+class Blocker(models.Model):
     """Something that a room above has open on a wallet. Closing needs none left."""
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
-    wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="claims")
+    wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="blockers")
     kind = models.CharField(max_length=32)
     ref = models.UUIDField()
     # From then on it no longer keeps the wallet open, whether or not its room has come by to remove it.
@@ -139,11 +139,11 @@ class Claim(models.Model):
 
     class Meta:
         constraints: ClassVar = [
-            times_check("expires_at", name="claim_times_finite"),
-            models.UniqueConstraint(fields=["kind", "ref"], name="claim_once"),
+            times_check("expires_at", name="blocker_times_finite"),
+            models.UniqueConstraint(fields=["kind", "ref"], name="blocker_once"),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["kind", "expires_at"], condition=Q(expires_at__isnull=False), name="claim_due")
+            models.Index(fields=["kind", "expires_at"], condition=Q(expires_at__isnull=False), name="blocker_due")
         ]
 
     def __str__(self) -> str:

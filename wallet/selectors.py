@@ -12,7 +12,7 @@ from fintech_core.security.actors import Actor
 from fintech_core.security.capabilities import Capability
 from fintech_core.wiring import wired
 from wallet.enums import WalletStatus
-from wallet.models import Claim, Wallet
+from wallet.models import Blocker, Wallet
 from wallet.owners import Owner
 
 
@@ -57,6 +57,6 @@ def with_figures(rows: QuerySet[Wallet], now: datetime) -> QuerySet[Wallet]:
     return rows.annotate(held_now=F("held") - due, available_now=F("balance") - F("held") + due)
 
 
-def expired_claims(kind: str, now: datetime) -> QuerySet[Claim]:
-    """Claims of a kind that have expired and weren't removed yet, the longest overdue first."""
-    return Claim.objects.filter(kind=kind, expires_at__lte=now).order_by("expires_at", "pk")
+def expired_blockers(kind: str, now: datetime) -> QuerySet[Blocker]:
+    """Blockers of a kind that have expired and weren't removed yet, the longest overdue first."""
+    return Blocker.objects.filter(kind=kind, expires_at__lte=now).order_by("expires_at", "pk")

@@ -1,4 +1,4 @@
-"""Opening, freezing and closing wallets, and the claims on them. Money moves in `transactions`, never here."""
+"""Opening, freezing and closing wallets, and the blockers on them. Money moves in `transactions`, never here."""
 
 import uuid
 from collections.abc import Collection
@@ -22,7 +22,7 @@ from fintech_core.values import money
 from fintech_core.values.states import require_transition, transition, wrong_state
 from wallet.enums import TRANSITIONS, WalletStatus
 from wallet.locks import lock_owner, lock_wallets
-from wallet.models import Claim, Wallet, genesis
+from wallet.models import Blocker, Wallet, genesis
 from wallet.owners import Owner
 from wallet.selectors import open_wallets_of, wallets_owned_by, wallets_visible_to
 
@@ -173,8 +173,8 @@ def close_wallet(*, actor: Actor, wallet_id: uuid.UUID, reason: str = "", now: d
         raise ValidationFailed([{"field": "reason", "code": "required", "message": message}])
     if wallet.balance != 0 or wallet.held != 0:
         raise WalletNotEmpty
-    # A claim that is past its time is ignored and left to its room, which has yet to say that what was open is over.
-    if wallet.claims.exclude(expires_at__lte=now).exists():
+    # A blocker that is past its time is ignored and left to its room, which has yet to say that what was open is over.
+    if wallet.blockers.exclude(expires_at__lte=now).exists():
         raise WalletInUse
     return _change_status(actor, wallet, WalletStatus.CLOSED, "wallet.closed", reason_of(reason, is_own=is_own))
 
@@ -241,31 +241,35 @@ def _policy(wallet: Wallet) -> dict[str, str | None]:
     }
 
 
-def add_claim(*, wallet: Wallet, kind: str, ref: uuid.UUID, now: datetime, expires_at: datetime | None = None) -> None:
+def add_blocker(
+    *, wallet: Wallet, kind: str, ref: uuid.UUID, now: datetime, expires_at: datetime | None = None
+) -> None:
     """Remember that something is open on the wallet, whose lock the caller holds; until `expires_at`, if given."""
-    Claim.objects.create(wallet=wallet, kind=kind, ref=ref, expires_at=expires_at, created_at=now)
+    Blocker.objects.create(wallet=wallet, kind=kind, ref=ref, expires_at=expires_at, created_at=now)
 
 
-def keep_claim(*, wallet: Wallet, kind: str, ref: uuid.UUID, now: datetime, expires_at: datetime | None = None) -> None:
+def keep_blocker(
+    *, wallet: Wallet, kind: str, ref: uuid.UUID, now: datetime, expires_at: datetime | None = None
+) -> None:
     """It is open until `expires_at` (None: until it is removed), whether or not it was before.
 
     The caller holds the wallet's lock. On a wallet that was closed in between nothing can be open any more.
     """
     if wallet.status == WalletStatus.CLOSED:
         return
-    if not Claim.objects.filter(kind=kind, ref=ref).update(expires_at=expires_at):
-        add_claim(wallet=wallet, kind=kind, ref=ref, expires_at=expires_at, now=now)
+    if not Blocker.objects.filter(kind=kind, ref=ref).update(expires_at=expires_at):
+        add_blocker(wallet=wallet, kind=kind, ref=ref, expires_at=expires_at, now=now)
 
 
-def extend_claim(*, kind: str, ref: uuid.UUID, expires_at: datetime | None) -> None:
+def extend_blocker(*, kind: str, ref: uuid.UUID, expires_at: datetime | None) -> None:
     """It is open until another time (None: until it is removed). The caller holds the lock of the wallet or of what
-    the claim is about: a wallet that is closed in between was no longer kept open by the claim."""
-    Claim.objects.filter(kind=kind, ref=ref).update(expires_at=expires_at)
+    the blocker is about: a wallet that is closed in between was no longer kept open by the blocker."""
+    Blocker.objects.filter(kind=kind, ref=ref).update(expires_at=expires_at)
 
 
-def remove_claims(*, kind: str, refs: Collection[uuid.UUID]) -> None:
+def remove_blockers(*, kind: str, refs: Collection[uuid.UUID]) -> None:
     """What was open is done. Removing what isn't there is no error."""
-    Claim.objects.filter(kind=kind, ref__in=refs).delete()
+    Blocker.objects.filter(kind=kind, ref__in=refs).delete()
 
 
 def _locked(actor: Actor, wallet_id: uuid.UUID) -> Wallet:

@@ -1,6 +1,6 @@
 """What keeps an owner of wallets open: the same for the erasure of a person and the closing of an organization.
 
-Money, holds, claims, a frozen wallet, schedules that pay from the owner's wallets and payments under review are the
+Money, holds, blockers, a frozen wallet, schedules that pay from the owner's wallets and payments under review are the
 owner's to end. What others have set up is canceled: it is never an obstacle.
 """
 
@@ -39,7 +39,7 @@ def _obstacles_of_wallet(wallet: Wallet, now: datetime) -> list[Obstacle]:
         "wallet_frozen": wallet.status == WalletStatus.FROZEN,
         "balance": wallet.balance != 0,
         "hold": wallet.held != 0,
-        "claim": wallet.claims.exclude(expires_at__lte=now).exists(),
+        "claim": wallet.blockers.exclude(expires_at__lte=now).exists(),
     }
     return [{"kind": kind, "id": str(wallet.pk)} for kind, applies in reasons.items() if applies]
 

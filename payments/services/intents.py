@@ -24,12 +24,12 @@ from payments.locks import lock_due_intents, lock_intent
 from payments.models import PaymentIntent
 from payments.selectors import intents_owned_by, intents_visible_to
 from payments.services import simulator
-from payments.services.states import CLAIM_KIND, move_intent
+from payments.services.states import BLOCKER_KIND, move_intent
 from transactions.ledger import engine as ledger
 from users.enums import KycGate
 from wallet.enums import WalletStatus
 from wallet.models import Wallet
-from wallet.services import add_claim, lock_own_wallet
+from wallet.services import add_blocker, lock_own_wallet
 
 EXPIRY_JOB = "payments.expire_intents"
 EXPIRY_BATCH = 100
@@ -46,8 +46,8 @@ def create_intent(
 ) -> PaymentIntent:
     """A wish to pay `amount` into a wallet of the actor.
 
-    The wallet can't be closed while the intent is open (a claim, until the intent expires). Raises ValidationFailed (a
-    gateway that isn't offered), NotFound (the wallet), CurrencyMismatch, WalletFrozen, WalletClosed, KycRequired,
+    The wallet can't be closed while the intent is open (a blocker, until the intent expires). Raises ValidationFailed
+    (a gateway that isn't offered), NotFound (the wallet), CurrencyMismatch, WalletFrozen, WalletClosed, KycRequired,
     LimitExceeded (the wallet's maximum balance).
     """
     actor.require(Capability.PAYMENTS_WRITE)
@@ -68,7 +68,7 @@ def create_intent(
         created_at=now,
         updated_at=now,
     )
-    add_claim(wallet=wallet, kind=CLAIM_KIND, ref=intent.pk, expires_at=intent.expires_at, now=now)
+    add_blocker(wallet=wallet, kind=BLOCKER_KIND, ref=intent.pk, expires_at=intent.expires_at, now=now)
     record_and_publish(
         actor,
         "payment_intent.created",

@@ -131,7 +131,7 @@ def _review_reason(intent: PaymentIntent | None, gateway: str, amount: Decimal, 
     """Why the money can't go to the intent's wallet; None where it can. Locks the wallet to know its state."""
     if intent is None:
         return ReviewReason.UNKNOWN_INTENT
-    # Before suspense, whatever comes of it: a review puts a claim on the wallet.
+    # Before suspense, whatever comes of it: a review puts a blocker on the wallet.
     wallet = lock_wallets([intent.wallet_id])[intent.wallet_id]
     if intent.gateway != gateway:
         return ReviewReason.GATEWAY_MISMATCH

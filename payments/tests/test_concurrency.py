@@ -22,7 +22,7 @@ from tests.cast import actor_for, client_for
 from tests.racing import no_deadlocks, race
 from tests.wallets import wallet_of
 from users.models import User
-from wallet.models import Claim, Wallet
+from wallet.models import Blocker, Wallet
 from wallet.services import close_wallet
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -122,7 +122,7 @@ def test_cancel_and_success_at_once_leave_the_money_booked(alice: User) -> None:
 
     assert PaymentIntent.objects.get().status == "succeeded"
     assert balance_of(alice) == 25
-    assert Claim.objects.count() == 0
+    assert Blocker.objects.count() == 0
 
 
 def test_a_payer_who_clicks_both_buttons_decides_once(alice: User) -> None:
@@ -168,7 +168,7 @@ def test_closing_a_wallet_and_opening_an_intent_exclude_each_other(alice: User) 
 
     closed = Wallet.objects.get(pk=wallet).status == "CLOSED"
     assert outcomes[1 if closed else 0] == ("wallet_closed" if closed else "wallet_in_use")
-    assert Claim.objects.filter(kind=states.CLAIM_KIND).count() == (0 if closed else 1)
+    assert Blocker.objects.filter(kind=states.BLOCKER_KIND).count() == (0 if closed else 1)
 
 
 def test_officers_who_decide_at_once_move_the_money_once(alice: User, operator: User) -> None:

@@ -19,7 +19,7 @@ from payments.tests.factories import balance_of, books, deliver, event, open_int
 from tests.cast import Client, actor_for, browser_for
 from tests.wallets import wallet_of
 from users.models import User
-from wallet.models import Claim
+from wallet.models import Blocker
 from wallet.services import WalletInUse, close_wallet
 
 pytestmark = pytest.mark.django_db
@@ -55,13 +55,13 @@ def test_an_intent_and_its_claim_have_a_day(alice: User) -> None:
     intent = open_intent(alice)
 
     assert intent.expires_at - intent.created_at == configured.PAYMENT_INTENT_LIFETIME == timedelta(hours=24)
-    assert Claim.objects.get(ref=intent.pk).expires_at == intent.expires_at
+    assert Blocker.objects.get(ref=intent.pk).expires_at == intent.expires_at
 
 
 def test_a_decided_payment_has_longer(processing: PaymentIntent) -> None:
     assert processing.status == "processing"
     assert processing.expires_at - processing.updated_at == configured.PAYMENT_PROCESSING_LIFETIME == timedelta(days=7)
-    assert Claim.objects.get(ref=processing.pk).expires_at == processing.expires_at
+    assert Blocker.objects.get(ref=processing.pk).expires_at == processing.expires_at
 
 
 def test_what_is_due_is_over_before_the_job_comes(
@@ -85,7 +85,7 @@ def test_the_job_cancels_what_is_due_once_and_nothing_else(alice: User, due: Pay
 
     assert (reloaded(due).status, reloaded(due).failure_reason) == ("canceled", "expired")
     assert reloaded(open_one).status == "requires_payment"
-    assert list(Claim.objects.values_list("ref", flat=True)) == [open_one.pk]
+    assert list(Blocker.objects.values_list("ref", flat=True)) == [open_one.pk]
     row = AuditLog.objects.get(action="payment_intent.canceled")
     assert (row.actor_kind, row.actor_name, row.entity_id) == ("system", "payments.expire_intents", str(due.pk))
     assert OutboxEvent.objects.filter(type="payment_intent.canceled", entity_id=due.pk).count() == 1
@@ -98,7 +98,7 @@ def test_the_job_ends_a_payment_that_the_provider_never_settled(alice: User, set
 
     tasks.expire_intents()
 
-    assert (reloaded(intent).status, Claim.objects.count()) == ("canceled", 0)
+    assert (reloaded(intent).status, Blocker.objects.count()) == ("canceled", 0)
 
 
 @pytest.mark.parametrize("job_came_by", [False, True])
@@ -134,7 +134,7 @@ def test_a_review_keeps_the_wallet_open_for_as_long_as_it_takes(processing: Paym
     deliver(event(processing.pk, amount="24.00"))
 
     assert reloaded(processing).status == "requires_review"
-    assert Claim.objects.get(ref=processing.pk).expires_at is None
+    assert Blocker.objects.get(ref=processing.pk).expires_at is None
 
 
 def test_its_owner_does_not_cancel_what_was_decided_and_an_operator_does_with_a_reason(
@@ -151,7 +151,7 @@ def test_its_owner_does_not_cancel_what_was_decided_and_an_operator_does_with_a_
     assert (done.status_code, done.json()["status"]) == (200, "canceled")
     row = AuditLog.objects.get(action="payment_intent.canceled")
     assert (row.actor_id, row.reason) == (operator_client.user.pk, "The provider lost it.")
-    assert Claim.objects.count() == 0
+    assert Blocker.objects.count() == 0
     deliver(event(processing.pk))
     assert balance_of(alice) == 25  # booked all the same
 
@@ -224,12 +224,14 @@ def test_a_late_payment_under_review_keeps_the_wallet_and_the_person(
 ) -> None:
     """Its claim went when the intent ended: the review puts it back, until staff say where the money belongs."""
     intent = ended(alice, end)
-    assert not Claim.objects.exists()
+    assert not Blocker.objects.exists()
 
     deliver(event(intent.pk, amount="24.00"))
 
     assert reloaded(intent).status == "requires_review"
-    assert list(Claim.objects.values_list("ref", "wallet_id", "expires_at")) == [(intent.pk, wallet_of(alice).pk, None)]
+    assert list(Blocker.objects.values_list("ref", "wallet_id", "expires_at")) == [
+        (intent.pk, wallet_of(alice).pk, None)
+    ]
     with pytest.raises(WalletInUse):
         close(alice)
     erase = f"/api/v1/users/{alice.pk}/erase"
@@ -239,7 +241,7 @@ def test_a_late_payment_under_review_keeps_the_wallet_and_the_person(
         [{"kind": "payment_review", "id": str(intent.pk)}, {"kind": "claim", "id": str(wallet_of(alice).pk)}],
     )
     resolve(operator, intent, IntentStatus.SUCCEEDED)
-    assert (balance_of(alice), Claim.objects.count()) == (Decimal("24.00"), 0)
+    assert (balance_of(alice), Blocker.objects.count()) == (Decimal("24.00"), 0)
 
 
 def ended(user: User, end: str) -> PaymentIntent:
@@ -270,7 +272,7 @@ def test_a_payment_that_came_after_the_closing_waits_for_staff_and_then_the_pers
     intent = ended(alice, "canceled")
     close(alice)
     deliver(event(intent.pk))
-    assert (reloaded(intent).review_reason, Claim.objects.count()) == ("wallet_closed", 0)
+    assert (reloaded(intent).review_reason, Blocker.objects.count()) == ("wallet_closed", 0)
 
     erase = f"/api/v1/users/{alice.pk}/erase"
     blocked = officer_client.post(erase, {"reason": "asked to be forgotten"})
@@ -291,7 +293,7 @@ def test_being_processed_revives_no_intent_whose_wallet_is_closed(
     assert reloaded(due).status == "requires_payment"
     assert reloaded(due).expires_at == due.expires_at
     tasks.expire_intents()
-    assert (reloaded(due).status, Claim.objects.count()) == ("canceled", 0)
+    assert (reloaded(due).status, Blocker.objects.count()) == ("canceled", 0)
     assert officer_client.post(f"/api/v1/users/{alice.pk}/erase", {"reason": "asked"}).status_code == 200
 
 
@@ -299,6 +301,6 @@ def test_being_processed_gives_a_late_intent_its_time_while_the_wallet_is_open(a
     deliver(event(due.pk, kind="payment.processing"))
 
     again = reloaded(due)
-    assert (again.status, Claim.objects.get().expires_at) == ("processing", again.expires_at)
+    assert (again.status, Blocker.objects.get().expires_at) == ("processing", again.expires_at)
     with pytest.raises(WalletInUse):
         close(alice)

@@ -17,7 +17,7 @@ from payments.tests.factories import books, open_intent
 from tests.cast import Client, actor_for, kyc
 from tests.wallets import wallet_of
 from users.models import User
-from wallet.models import Claim
+from wallet.models import Blocker
 from wallet.services import close_wallet, freeze_wallet
 
 pytestmark = pytest.mark.django_db
@@ -58,7 +58,7 @@ def test_an_intent_is_created_with_a_checkout_url_of_our_own(alice: User, alice_
     }
     assert answer["checkout_url"].startswith("http://localhost:8000/checkout/")
     assert intent.created_by == alice.pk
-    assert Claim.objects.filter(kind="payment_intent", ref=intent.pk, wallet=wallet_of(alice)).count() == 1
+    assert Blocker.objects.filter(kind="payment_intent", ref=intent.pk, wallet=wallet_of(alice)).count() == 1
     assert AuditLog.objects.filter(action="payment_intent.created", entity_id=str(intent.pk)).count() == 1
 
 
@@ -148,7 +148,7 @@ def test_rules_refuse_with_422(alice: User, alice_client: Client, officer: User)
     codes = [(answer.status_code, answer.json()["code"]) for answer in (other_currency, no_kyc, frozen)]
     assert codes == [(422, "currency_mismatch"), (422, "kyc_required"), (422, "wallet_frozen")]
     assert PaymentIntent.objects.count() == 0
-    assert Claim.objects.count() == 0
+    assert Blocker.objects.count() == 0
 
 
 def test_a_closed_wallet_takes_no_intent(alice: User, alice_client: Client) -> None:
@@ -182,7 +182,7 @@ def test_an_intent_is_canceled_once(alice: User, alice_client: Client) -> None:
     assert (missing_key.status_code, missing_key.json()["code"]) == (400, "idempotency_key_required")
     assert (canceled.status_code, canceled.json()["status"], canceled.json()["checkout_url"]) == (200, "canceled", None)
     assert (again.status_code, again.json()["code"]) == (409, "invalid_transition")
-    assert Claim.objects.count() == 0
+    assert Blocker.objects.count() == 0
     assert AuditLog.objects.filter(action="payment_intent.canceled", entity_id=str(intent.pk)).count() == 1
 
 

@@ -22,7 +22,7 @@ from transactions.ledger.models import Transaction
 from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.transfers import create_transfer
 from users.models import User
-from wallet.models import Claim
+from wallet.models import Blocker
 from wallet.services import close_wallet, freeze_wallet
 
 pytestmark = pytest.mark.django_db
@@ -53,7 +53,7 @@ def test_a_matching_success_is_a_deposit_to_the_wallet(alice: User) -> None:
         "simulator:sim_1",
     )
     assert (stored.status, stored.error) == ("PROCESSED", "")
-    assert Claim.objects.count() == 0
+    assert Blocker.objects.count() == 0
     actions = set(AuditLog.objects.values_list("action", flat=True))
     assert {"payment_intent.succeeded", "incoming_payment.booked"} <= actions
 
@@ -237,7 +237,7 @@ def test_a_failure_fails_the_intent_and_moves_nothing(alice: User) -> None:
     assert (reloaded(intent).status, reloaded(intent).failure_reason) == ("failed", "declined")
     assert stored.status == "PROCESSED"
     assert books() == (0, ZERO, ZERO, ZERO)
-    assert Claim.objects.count() == 0
+    assert Blocker.objects.count() == 0
 
 
 @pytest.mark.parametrize("end", ["failed", "canceled"])

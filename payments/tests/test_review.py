@@ -18,7 +18,7 @@ from tests.cast import actor_for, browser_for
 from tests.wallets import wallet_of
 from transactions.ledger.engine import CurrencyMismatch, WalletClosed
 from users.models import User
-from wallet.models import Claim
+from wallet.models import Blocker
 from wallet.services import close_wallet
 
 pytestmark = pytest.mark.django_db
@@ -59,7 +59,7 @@ def test_succeeded_credits_what_arrived(alice: User, operator: User) -> None:
     )
     row = AuditLog.objects.get(action="payment_intent.succeeded")
     assert (row.actor_id, row.reason, row.before["status"]) == (operator.pk, "Checked", "requires_review")
-    assert Claim.objects.count() == 0
+    assert Blocker.objects.count() == 0
 
 
 def test_refunded_sends_what_arrived_back(alice: User, operator: User) -> None:
@@ -71,7 +71,7 @@ def test_refunded_sends_what_arrived_back(alice: User, operator: User) -> None:
     assert (intent.status, intent.transaction) == ("refunded", None)
     assert books() == (2, ZERO, ZERO, ZERO)
     assert balance_of(alice) == 0
-    assert Claim.objects.count() == 0
+    assert Blocker.objects.count() == 0
 
 
 @pytest.mark.parametrize("outcome", list(IntentStatus))

@@ -3,11 +3,10 @@
 Authorising reserves and posts nothing; a capture posts through the ledger; voiding and expiring release. Every change
 of a hold is made under its wallet's lock, which is taken before the hold's (ARCHITECTURE.md, Lock order).
 
-Each open hold has a claim on its wallet with the hold's own `expires_at`. The claim is removed in the transaction that
-ends the hold, save one case: the ledger turns due holds into EXPIRED when it posts, and leaves the claim. So a claim
-that is past its time marks exactly the holds whose expiry is still to be announced, whichever job or posting expired
-them.
-"""
+Each open hold has a blocker on its wallet with the hold's own `expires_at`. The blocker is removed in the transaction
+that ends the hold, save one case: the ledger turns due holds into EXPIRED when it posts, and leaves the blocker. So a
+blocker that is past its time marks exactly the holds whose expiry is still to be announced, whichever job or posting
+expired them."""
 
 import uuid
 from collections.abc import Collection, Iterable, Sequence
@@ -38,11 +37,11 @@ from transactions.transfers.services.destinations import Destination, resolve_de
 from transactions.transfers.services.planning import fee_legs_for
 from users.enums import KycGate
 from wallet.locks import lock_free_wallets, lock_wallets, lock_wallets_and_read_clock
-from wallet.models import Claim, Wallet
-from wallet.selectors import expired_claims
-from wallet.services import add_claim, extend_claim, own_wallet, remove_claims
+from wallet.models import Blocker, Wallet
+from wallet.selectors import expired_blockers
+from wallet.services import add_blocker, extend_blocker, own_wallet, remove_blockers
 
-CLAIM_KIND = "hold"
+BLOCKER_KIND = "hold"
 DEFAULT_LIFE = timedelta(days=7)
 MAX_LIFE = timedelta(days=30)  # from its creation, extensions included
 # Each change of a hold adds up its wallet's active ones.
@@ -111,7 +110,7 @@ def create_hold(
         expires_at=now + expires_in,
         created_at=now,
     )
-    add_claim(wallet=wallet, kind=CLAIM_KIND, ref=hold.pk, expires_at=hold.expires_at, now=now)
+    add_blocker(wallet=wallet, kind=BLOCKER_KIND, ref=hold.pk, expires_at=hold.expires_at, now=now)
     wired().available_changed([wallet_id], now)
     facts = {**_facts(hold), "multi_capture": multi_capture}
     record_and_publish(actor, "hold.created", hold, owner_id=wallet.owner_id, after=facts, payload=facts)
@@ -199,7 +198,7 @@ def capture_hold(
     outflow.count([(hold.currency, capture.amount)])
     hold.refresh_from_db(fields=["status", "captured", "released"])
     if hold.status != HoldStatus.ACTIVE:
-        remove_claims(kind=CLAIM_KIND, refs=[hold.pk])
+        remove_blockers(kind=BLOCKER_KIND, refs=[hold.pk])
     facts = {**_facts(hold), "transaction": str(transaction.pk), "destination_wallet": str(target)}
     record_and_publish(
         actor, "hold.captured", hold, owner_id=source.owner_id, before=before, after=facts, payload=facts
@@ -241,7 +240,7 @@ def void_hold(*, actor: Actor, hold_id: uuid.UUID, reason: str = "") -> Hold:
     before = _state(hold)
     hold.status, hold.released = HoldStatus.VOIDED, hold.amount - hold.captured
     hold.save(update_fields=["status", "released"])
-    remove_claims(kind=CLAIM_KIND, refs=[hold.pk])
+    remove_blockers(kind=BLOCKER_KIND, refs=[hold.pk])
     wired().available_changed([hold.wallet_id], now)
     facts = _facts(hold)
     record_and_publish(
@@ -270,7 +269,7 @@ def extend_hold(*, actor: Actor, hold_id: uuid.UUID, expires_in: timedelta) -> H
         raise HoldExpiryOutOfRange(extensions=extensions)
     hold.expires_at = expires_at
     hold.save(update_fields=["expires_at"])
-    extend_claim(kind=CLAIM_KIND, ref=hold.pk, expires_at=expires_at)
+    extend_blocker(kind=BLOCKER_KIND, ref=hold.pk, expires_at=expires_at)
     facts = _facts(hold)
     record_and_publish(
         actor, "hold.extended", hold, owner_id=seen.wallet.owner_id, before=before, after=facts, payload=facts
@@ -308,7 +307,7 @@ def expire_due_holds(*, limit: int = EXPIRY_BATCH) -> int:
     Locked wallets are left for the next run, so the job never waits with locks in its hands.
     """
     now = clock.now()
-    due = set(expired_claims(CLAIM_KIND, now).values_list("ref", flat=True)[:limit])
+    due = set(expired_blockers(BLOCKER_KIND, now).values_list("ref", flat=True)[:limit])
     due |= set(due_hold_ids(None, now)[:limit])
     wallet_of = dict(Hold.objects.filter(pk__in=due).values_list("pk", "wallet_id"))
     locked = lock_free_wallets(wallet_of.values()) if wallet_of else {}
@@ -329,7 +328,7 @@ def _finish_due(hold_ids: Collection[uuid.UUID], now: datetime) -> int:
     finished = [*due, *_expired_by_the_ledger(holds.values())]
     _expire(due)
     if finished:
-        remove_claims(kind=CLAIM_KIND, refs=[hold.pk for hold in finished])
+        remove_blockers(kind=BLOCKER_KIND, refs=[hold.pk for hold in finished])
         wired().available_changed({hold.wallet_id for hold in due}, now)
         _record_expiry(finished)
     return len(finished)
@@ -344,11 +343,13 @@ def _expire(due: Sequence[Hold]) -> None:
 
 
 def _expired_by_the_ledger(holds: Iterable[Hold]) -> list[Hold]:
-    """The ledger publishes nothing when it expires a hold: the claim that is left says that it is still to do."""
+    """The ledger publishes nothing when it expires a hold: the blocker that is left says that it is still to do."""
     expired = [hold for hold in holds if hold.status == HoldStatus.EXPIRED]
     if not expired:
         return []
-    left = Claim.objects.filter(kind=CLAIM_KIND, ref__in=[hold.pk for hold in expired]).values_list("ref", flat=True)
+    left = Blocker.objects.filter(kind=BLOCKER_KIND, ref__in=[hold.pk for hold in expired]).values_list(
+        "ref", flat=True
+    )
     claimed = set(left)
     return [hold for hold in expired if hold.pk in claimed]
 

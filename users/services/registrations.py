@@ -51,7 +51,7 @@ def register(
     first_name: str = "",
     last_name: str = "",
 ) -> Registered:
-    """Claim a normalised address. The same work and answer whether it is known or not. Raises ValidationFailed."""
+    """Register a normalised address. The same work and answer whether it is known or not. Raises ValidationFailed."""
     now = clock.now()
     registration = Registration(
         email=email,

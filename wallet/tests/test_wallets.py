@@ -15,7 +15,7 @@ from tests.cast import Client, fund_wallet
 from tests.wallets import nothing_moves, wallet_of
 from users.models import User
 from wallet.models import Wallet
-from wallet.services import add_claim, remove_claims
+from wallet.services import add_blocker, remove_blockers
 
 URL = "/api/v1/wallets"
 REASON = {"reason": "Asked by its owner"}
@@ -178,11 +178,11 @@ def test_a38_a_wallet_with_money_is_not_closed(alice: User, alice_client: Client
 
 def test_a38_a_wallet_with_something_open_on_it_is_not_closed(alice: User, alice_client: Client) -> None:
     wallet, ref = wallet_of(alice), uuid.uuid4()
-    unit_of_work(lambda: add_claim(wallet=wallet, kind="intent", ref=ref, now=datetime.now(UTC)))
+    unit_of_work(lambda: add_blocker(wallet=wallet, kind="intent", ref=ref, now=datetime.now(UTC)))
 
     with nothing_moves():
         assert_problem(alice_client.post(f"{URL}/{wallet.pk}/close", REASON), 409, "wallet_in_use")
-    unit_of_work(lambda: remove_claims(kind="intent", refs=[ref]))
+    unit_of_work(lambda: remove_blockers(kind="intent", refs=[ref]))
 
     assert alice_client.post(f"{URL}/{wallet.pk}/close", REASON).status_code == 200
 

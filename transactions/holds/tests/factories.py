@@ -22,7 +22,7 @@ from transactions.ledger.models import Hold, LedgerEntry, Transaction
 from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.transfers import create_transfer
 from users.models import User
-from wallet.models import Claim, Wallet
+from wallet.models import Blocker, Wallet
 
 PATH = "/api/v1/holds"
 T = TypeVar("T")
@@ -120,7 +120,7 @@ def trace() -> dict[str, Any]:
     return {
         "wallets": list(Wallet.objects.order_by("pk").values()),
         "holds": list(Hold.objects.order_by("pk").values()),
-        "claims": list(Claim.objects.order_by("pk").values()),
+        "claims": list(Blocker.objects.order_by("pk").values()),
         "events": OutboxEvent.objects.count(),
         "transactions": Transaction.objects.count(),
         "entries": LedgerEntry.objects.count(),

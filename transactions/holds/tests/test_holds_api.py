@@ -31,7 +31,7 @@ from transactions.holds.tests.factories import (
 )
 from transactions.ledger.models import Hold, Transaction
 from users.models import User
-from wallet.models import Claim, Wallet
+from wallet.models import Blocker, Wallet
 from wallet.services import close_wallet, freeze_wallet, open_wallet
 
 pytestmark = pytest.mark.django_db
@@ -87,7 +87,7 @@ def test_a_hold_reserves_without_moving_money(alice: User, alice_client: Client)
     assert hold.expires_at - hold.created_at == timedelta(days=7)
     assert figures(alice) == (100, 30)
     assert Transaction.objects.count() == 1
-    claim = Claim.objects.get()
+    claim = Blocker.objects.get()
     assert (claim.kind, claim.ref, claim.wallet, claim.expires_at) == ("hold", hold.pk, hold.wallet, hold.expires_at)
     assert audited(hold) == ["hold.created"]
     shown = alice_client.get(f"/api/v1/wallets/{hold.wallet_id}").json()
@@ -222,7 +222,7 @@ def test_due_holds_make_room_for_a_new_one_and_are_announced(alice: User, alice_
     assert response.status_code == 201
     assert parts(old) == ("EXPIRED", 0, 90)
     assert audited(old) == ["hold.created", "hold.expired"]
-    assert list(Claim.objects.values_list("ref", flat=True)) == [Hold.objects.get(status="ACTIVE").pk]
+    assert list(Blocker.objects.values_list("ref", flat=True)) == [Hold.objects.get(status="ACTIVE").pk]
     assert figures(alice) == (100, 100)
 
 
@@ -248,7 +248,7 @@ def test_a_capture_pays_all_that_is_held(alice: User, bob: User, alice_client: C
     )
     assert parts(hold) == ("CAPTURED", 30, 0)
     assert (figures(alice), figures(bob)) == ((70, 0), (30, 0))
-    assert Claim.objects.count() == 0
+    assert Blocker.objects.count() == 0
     assert alice_client.get(f"{PATH}/{hold.pk}").json()["captures"] == [answer["id"]]
     assert audited(hold) == ["hold.created", "hold.captured"]
     events = OutboxEvent.objects.filter(entity_id=hold.pk).order_by("id")
@@ -312,7 +312,7 @@ def test_several_captures_where_the_hold_allows_them(alice: User, bob: User, ali
     assert (figures(alice), figures(bob)) == ((85, 0), (15, 0))
     shown = alice_client.get(f"{PATH}/{hold.pk}").json()
     assert shown["captures"] == [first.json()["id"], second.json()["id"]]
-    assert Claim.objects.count() == 0
+    assert Blocker.objects.count() == 0
 
 
 def test_the_last_capture_of_several_ends_the_hold_by_itself(alice: User, bob: User) -> None:
@@ -322,7 +322,7 @@ def test_the_last_capture_of_several_ends_the_hold_by_itself(alice: User, bob: U
     capture(alice, hold, bob)
 
     assert parts(hold) == ("CAPTURED", 30, 0)
-    assert Claim.objects.count() == 0
+    assert Blocker.objects.count() == 0
 
 
 def test_a35_what_is_over_stays_over(alice: User, bob: User, alice_client: Client) -> None:
@@ -469,7 +469,7 @@ def test_voiding_releases_what_is_left(alice: User, bob: User, alice_client: Cli
     )
     assert again.content == response.content
     assert figures(alice) == (90, 0)
-    assert Claim.objects.count() == 0
+    assert Blocker.objects.count() == 0
     assert AuditLog.objects.get(action="hold.voided").reason == ""  # an owner's isn't kept
 
 
@@ -509,7 +509,7 @@ def test_extending_counts_from_now_and_never_past_thirty_days_from_the_start(ali
     assert done.status_code == 200
     hold.refresh_from_db()
     assert timedelta(0) <= hold.expires_at - before - timedelta(days=28) < timedelta(seconds=30)
-    assert Claim.objects.get().expires_at == hold.expires_at
+    assert Blocker.objects.get().expires_at == hold.expires_at
     assert audited(hold) == ["hold.created", "hold.extended"]
 
 

@@ -38,7 +38,7 @@ from transactions.holds.tests.factories import (
 )
 from transactions.ledger.models import Hold
 from users.models import User
-from wallet.models import Claim
+from wallet.models import Blocker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,7 +53,7 @@ def _books_stay_right(as_superuser: psycopg.Connection) -> Iterator[None]:
     call_command("verify_ledger", stdout=StringIO())
     # A claim for each open hold, and none else: what is over has been said to be.
     tasks.expire_holds()
-    assert set(Claim.objects.values_list("ref", flat=True)) == set(
+    assert set(Blocker.objects.values_list("ref", flat=True)) == set(
         Hold.objects.filter(status="ACTIVE").values_list("pk", flat=True)
     )
 

@@ -33,8 +33,8 @@ from transactions.holds.tests.factories import (
 )
 from transactions.ledger.models import Hold
 from users.models import User
-from wallet.models import Claim
-from wallet.services import WalletInUse, WalletNotEmpty, add_claim, close_wallet, freeze_wallet
+from wallet.models import Blocker
+from wallet.services import WalletInUse, WalletNotEmpty, add_blocker, close_wallet, freeze_wallet
 
 pytestmark = pytest.mark.django_db
 
@@ -65,7 +65,7 @@ def test_the_job_expires_what_is_due_and_nothing_else(alice: User) -> None:
     assert parts(due) == ("EXPIRED", 0, 20)
     assert parts(open_hold) == ("ACTIVE", 0, 0)
     assert figures(alice) == (100, 10)
-    assert [claim.ref for claim in Claim.objects.all()] == [open_hold.pk]
+    assert [claim.ref for claim in Blocker.objects.all()] == [open_hold.pk]
     (row,) = expired_rows(due)
     (event,) = OutboxEvent.objects.filter(type="hold.expired")
     assert (event.entity_id, event.owner_id, event.payload["status"]) == (due.pk, alice.pk, "EXPIRED")
@@ -87,12 +87,12 @@ def test_what_the_ledger_expired_itself_is_announced_by_the_job(alice: User, bob
     transfer(alice, bob, "90.00")
     assert parts(due) == ("EXPIRED", 0, 60)
     assert expired_rows(due) == []
-    assert Claim.objects.count() == 1
+    assert Blocker.objects.count() == 1
 
     assert [expire(), expire()] == [1, 0]
 
     assert len(expired_rows(due)) == OutboxEvent.objects.filter(type="hold.expired").count() == 1
-    assert Claim.objects.count() == 0
+    assert Blocker.objects.count() == 0
     assert figures(alice) == (10, 0)
 
 
@@ -165,19 +165,19 @@ def test_a38_a_wallet_with_a_hold_is_not_closed(alice: User, alice_client: Clien
 def test_a38_claims_of_expired_holds_do_not_keep_a_wallet_open(alice: User, bob: User) -> None:
     due = due_hold_of(alice, "100.00")
     transfer(alice, bob, "100.00")
-    assert Claim.objects.get().ref == due.pk
+    assert Blocker.objects.get().ref == due.pk
 
     close(alice)
 
     assert wallet_of(alice).status == "CLOSED"
     assert expire() == 1  # the claim was left for the job, which still has to say that the hold has expired
     assert len(expired_rows(due)) == 1
-    assert Claim.objects.count() == 0
+    assert Blocker.objects.count() == 0
 
 
 def test_a38_a_claim_whose_time_is_not_over_does(bob: User) -> None:
     def claim(moment: Any) -> None:
-        add_claim(wallet=wallet_of(bob), kind="test", ref=ids.uuid7(), now=timezone.now(), expires_at=moment)
+        add_blocker(wallet=wallet_of(bob), kind="test", ref=ids.uuid7(), now=timezone.now(), expires_at=moment)
 
     claim(timezone.now() - timedelta(seconds=1))
     claim(timezone.now() + timedelta(hours=1))

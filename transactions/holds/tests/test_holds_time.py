@@ -14,7 +14,7 @@ from transactions.holds import services
 from transactions.holds.tests.factories import capture, deposit, expire, figures, hold_of, parts, void
 from transactions.ledger.models import Hold
 from users.models import User
-from wallet.models import Claim, Wallet
+from wallet.models import Blocker, Wallet
 
 pytestmark = pytest.mark.django_db
 MICROSECOND = timedelta(microseconds=1)
@@ -49,7 +49,7 @@ def test_what_expires_while_the_lock_is_waited_for_is_free(
 
     assert (parts(hold)[0], parts(second)[0]) == ("EXPIRED", "ACTIVE")
     assert figures(alice) == (100, 100)
-    assert list(Claim.objects.values_list("ref", flat=True)) == [second.pk]
+    assert list(Blocker.objects.values_list("ref", flat=True)) == [second.pk]
 
 
 def test_a_hold_reserves_until_the_microsecond_before_its_expiry(alice: User, bob: User, hold: Hold) -> None:

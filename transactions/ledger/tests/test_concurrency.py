@@ -140,11 +140,11 @@ def test_a18_rows_that_refer_to_a_locked_wallet_can_still_be_inserted(alices: Wa
         unit_of_work(hold_the_lock)
 
     def claim() -> float:
-        from wallet.services import add_claim
+        from wallet.services import add_blocker
 
         locked.wait(timeout=10)
         started = time.monotonic()
-        unit_of_work(lambda: add_claim(wallet=alices, kind="test", ref=uuid.uuid4(), now=datetime.now(UTC)))
+        unit_of_work(lambda: add_blocker(wallet=alices, kind="test", ref=uuid.uuid4(), now=datetime.now(UTC)))
         took = time.monotonic() - started
         release.set()
         return took

@@ -1,7 +1,8 @@
 """Scheduled transfers as their owners handle them: setting up, pausing, resuming, canceling. `runs.py` pays them.
 
-A schedule that isn't over has a claim on the source wallet, which its owner can end. It has none on the payee's wallet:
-the payee neither sees it nor can end it, so it must not keep their wallet open. Every run asks for the payee again.
+A schedule that isn't over has a blocker on the source wallet, which its owner can end. It has none on the payee's
+wallet: the payee neither sees it nor can end it, so it must not keep their wallet open. Every run asks for the payee
+again.
 """
 
 import uuid
@@ -43,9 +44,9 @@ from wallet.enums import WalletStatus
 from wallet.locks import lock_wallets
 from wallet.models import Wallet
 from wallet.owners import Owner
-from wallet.services import add_claim, own_wallet, remove_claims
+from wallet.services import add_blocker, own_wallet, remove_blockers
 
-CLAIM_KIND = "schedule"
+BLOCKER_KIND = "schedule"
 MAX_SCHEDULES = 100  # from one wallet, that aren't over
 MAX_AHEAD = timedelta(days=10 * 366)
 OPEN = (ScheduleStatus.ACTIVE, ScheduleStatus.PAUSED)
@@ -121,7 +122,7 @@ def create_schedule(
 
 def _insert(actor: Actor, schedule: TransferSchedule, payee: Wallet) -> None:
     schedule.save(force_insert=True)
-    add_claim(wallet=schedule.source_wallet, kind=CLAIM_KIND, ref=schedule.pk, now=schedule.created_at)
+    add_blocker(wallet=schedule.source_wallet, kind=BLOCKER_KIND, ref=schedule.pk, now=schedule.created_at)
     _record_creation(actor, schedule, payee)
 
 
@@ -263,7 +264,7 @@ def skip_occurrences(schedule: TransferSchedule, *, before: int, detail: str, no
 
 def release(schedule: TransferSchedule) -> None:
     """The source wallet may be closed again."""
-    remove_claims(kind=CLAIM_KIND, refs=[schedule.pk])
+    remove_blockers(kind=BLOCKER_KIND, refs=[schedule.pk])
 
 
 def facts_of(schedule: TransferSchedule, **more: Any) -> dict[str, Any]:

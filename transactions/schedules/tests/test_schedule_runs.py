@@ -25,7 +25,7 @@ from transactions.schedules.tests.factories import START, AtTime, job_at, make_s
 from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.transfers import create_transfer
 from users.models import User
-from wallet.models import Claim, Wallet
+from wallet.models import Blocker, Wallet
 from wallet.services import close_wallet, freeze_wallet, unfreeze_wallet
 
 __all__ = ["job_at"]
@@ -85,12 +85,12 @@ def test_a_transfer_that_runs_once_is_completed_and_frees_its_source(
     rich: Wallet, alice: User, bob: User, job_at: AtTime
 ) -> None:
     once = make_schedule(alice, bob, frequency=Frequency.ONCE)
-    assert list(Claim.objects.values_list("wallet_id", "ref")) == [(rich.pk, once.pk)]
+    assert list(Blocker.objects.values_list("wallet_id", "ref")) == [(rich.pk, once.pk)]
 
     job_at(START)
 
     assert state(once) == ("COMPLETED", None, 1)
-    assert Claim.objects.count() == 0
+    assert Blocker.objects.count() == 0
 
 
 def test_a_payee_named_by_address_is_the_person_of_that_day_whatever_their_address_is_now(
@@ -187,7 +187,7 @@ def test_a_lowered_kyc_level_refuses_and_the_third_time_in_a_row_ends_the_schedu
 
     assert runs_of(weekly) == [(number, "REFUSED", 1, "kyc_required") for number in (1, 2, 3)]
     assert state(weekly) == ("FAILED", None, 0)
-    assert Claim.objects.count() == 0
+    assert Blocker.objects.count() == 0
 
 
 def test_a_frozen_wallet_pays_nothing_until_it_is_unfrozen(

@@ -21,7 +21,7 @@ from transactions.schedules.tests.factories import START, AtTime, job_at, make_s
 from transactions.transfers.services.destinations import Destination
 from transactions.transfers.services.transfers import create_transfer
 from users.models import User
-from wallet.models import Claim
+from wallet.models import Blocker
 
 __all__ = ["job_at"]
 URL = "/api/v1/scheduled-transfers"
@@ -154,7 +154,7 @@ def test_what_could_not_be_paid_is_not_set_up_either(
     assert_problem(alice_client.post(URL, body(alice, bob), key="new"), 422, "kyc_required")
 
     assert TransferSchedule.objects.count() == 0
-    assert Claim.objects.count() == 0
+    assert Blocker.objects.count() == 0
 
 
 def test_a_business_day_rule_moves_the_first_run_never_before_its_start(
@@ -181,7 +181,7 @@ def test_a_schedule_without_any_business_day_is_refused(alice: User, bob: User, 
     refused = assert_problem(alice_client.post(URL, asked, key="new"), 400, "validation_error")
 
     assert [(found["field"], found["code"]) for found in refused["errors"]] == [("end_on", "no_business_day")]
-    assert (TransferSchedule.objects.count(), Claim.objects.count()) == (0, 0)
+    assert (TransferSchedule.objects.count(), Blocker.objects.count()) == (0, 0)
 
 
 def test_there_is_a_limit_to_schedules(
@@ -229,7 +229,7 @@ def test_resuming_a_schedule_of_which_nothing_is_left_completes_it(
     response = alice_client.post(f"{URL}/{schedule.pk}/resume")
 
     assert json.loads(response.content)["status"] == "COMPLETED"
-    assert Claim.objects.count() == 0
+    assert Blocker.objects.count() == 0
 
 
 def test_an_occurrence_that_is_being_retried_is_not_tried_again_after_a_pause(
