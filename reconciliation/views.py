@@ -192,7 +192,7 @@ class MatchViewSet(_BelowAccountViewSet):
     def retrieve(self, request: Request, pk: UUID) -> Response:
         return self.retrieve_one()
 
-    @endpoint(access=Capability.RECONCILE, problems=(409,))
+    @endpoint(access=Capability.RECONCILE, key=IdempotencyKey.ACCEPTED, problems=(409,))
     @extend_schema(operation_id="reconciliation_matches_take_back", request=ReasonInput, responses=MatchOutput)
     @action(detail=True, methods=["post"], url_path="take-back")
     def take_back(self, request: Request, pk: UUID) -> HttpResponse:
@@ -220,14 +220,14 @@ class ProposalViewSet(_BelowAccountViewSet):
     def retrieve(self, request: Request, pk: UUID) -> Response:
         return self.retrieve_one()
 
-    @endpoint(access=Capability.RECONCILE, problems=(409,))
+    @endpoint(access=Capability.RECONCILE, key=IdempotencyKey.ACCEPTED, problems=(409,))
     @extend_schema(operation_id="reconciliation_proposals_confirm", request=ReasonInput, responses=ProposalOutput)
     @action(detail=True, methods=["post"])
     def confirm(self, request: Request, pk: UUID) -> HttpResponse:
         """Match the lines and entries as proposed."""
         return self.decide(services.confirm_proposal, proposal_id=self.get_object().pk)
 
-    @endpoint(access=Capability.RECONCILE, problems=(409,))
+    @endpoint(access=Capability.RECONCILE, key=IdempotencyKey.ACCEPTED, problems=(409,))
     @extend_schema(operation_id="reconciliation_proposals_reject", request=ReasonInput, responses=ProposalOutput)
     @action(detail=True, methods=["post"])
     def reject(self, request: Request, pk: UUID) -> HttpResponse:
@@ -255,7 +255,7 @@ class ExternalAccountViewSet(_BelowAccountViewSet):
     def retrieve(self, request: Request, pk: UUID) -> Response:
         return self.retrieve_one()
 
-    @endpoint(access=Capability.RECONCILE, problems=(409,))
+    @endpoint(access=Capability.RECONCILE, key=IdempotencyKey.ACCEPTED, problems=(409,))
     @extend_schema(
         operation_id="reconciliation_external_accounts_create",
         request=ExternalAccountInput,
@@ -271,7 +271,7 @@ class ExternalAccountViewSet(_BelowAccountViewSet):
             status=201,
         )
 
-    @endpoint(access=Capability.RECONCILE, problems=(409,))
+    @endpoint(access=Capability.RECONCILE, key=IdempotencyKey.ACCEPTED, problems=(409,))
     @extend_schema(
         operation_id="reconciliation_external_accounts_retire", request=ReasonInput, responses=ExternalAccountOutput
     )
