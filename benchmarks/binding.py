@@ -1,9 +1,9 @@
 """`make bench ARGS=--binding`: who binds the values of statements, and what that costs.
 
 Compared are the server for all statements (Django's `server_side_binding`, as the settings have it), the server for
-those of db/prepared.py alone, and the client for all (Django's default). One process for each runs the same load in
-turns, a little at a time. Shown are the median and the least CPU time of a transfer or request: the process's own, and
-that of its connection's server process.
+those of fintech_core/db/prepared.py alone, and the client for all (Django's default). One process for each runs the
+same load in turns, a little at a time. Shown are the median and the least CPU time of a transfer or request: the
+process's own, and that of its connection's server process.
 """
 
 import importlib

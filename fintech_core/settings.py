@@ -54,7 +54,7 @@ IDEMPOTENCY_HMAC_PREVIOUS_KEY: str = env.str("IDEMPOTENCY_HMAC_PREVIOUS_KEY", de
 
 
 def key_ring(name: str) -> str:
-    """A ring of keys (security/crypto.py) from the environment; in development one key from the variable's name."""
+    """Keys from the environment (fintech_core/security/crypto.py); in development one key from the variable's name."""
     if DEVELOPMENT:
         return env.str(name, default="1:" + base64.b64encode(hashlib.sha256(name.encode()).digest()).decode())
     return env.str(name)
@@ -433,7 +433,7 @@ STATEMENT_MAX_BYTES: int = env.int("STATEMENT_MAX_BYTES", default=64 * 1024 * 10
 # --- HTTP -------------------------------------------------------------------------------------------------------------
 
 MAX_BODY_BYTES = 1024 * 1024
-# The web server (ops/server.py): processes, and threads of each. A request takes a thread once it is complete.
+# The web server (fintech_core/ops/server.py): processes, threads of each. A request takes a thread once it is complete.
 WEB_WORKERS: int = env.int("WEB_WORKERS", default=2)
 WEB_THREADS: int = env.int("WEB_THREADS", default=8)
 # Of each process (fintech_core/http/front): connections, requests that wait for a thread or have one, bodies in memory,

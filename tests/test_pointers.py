@@ -20,8 +20,10 @@ from fintech_core.security.capabilities import Capability
 from tests.secrets_scan import tracked_files
 
 ROOT = Path(settings.BASE_DIR)
-KINDS = {".md", ".py", ".sh", ".sql", ".toml", ".yaml", ".yml"}
-UNSPELLED = {"Makefile", "Dockerfile"}
+KINDS = {".example", ".html", ".in", ".ini", ".md", ".py", ".sh", ".sql", ".toml", ".txt", ".yaml", ".yml"}
+UNSPELLED = {"Makefile", "Dockerfile", ".dockerignore"}
+# Files that many directories have: alone, the name means all of them.
+EVERYWHERE = {"apps.py", "enums.py", "locks.py", "tasks.py", "triggers.py", "urls.py"}
 # Files that aren't in the repository, and this one, whose samples point nowhere.
 ELSEWHERE = {"sitecustomize.py", "ordinary.py"}
 THIS = "tests/test_pointers.py"
@@ -30,6 +32,8 @@ EXPRESSIONS = {"transactions.next", "wallet.held"}  # a field of an answer, an a
 LINK = re.compile(r"\[[^\]]*\]\([^)\s]+\)")
 PAGE = re.compile(r"(?<![\w/.-])((?:[\w.-]+/)*[A-Za-z][\w-]*\.md)\b(?:#([\w-]+))?")
 MODULE = re.compile(r"(?<![\w/.*<>{}-])((?:[\w.-]+/)*[A-Za-z]\w*\.py)\b")
+# Not between quotation marks: those are routes, and paths that the code opens.
+DIRECTORY = re.compile(r"(?<![\w/.*<>{}\"'-])((?:[a-z_]\w*/)+(?:[a-z_]\w*)?)(?![\w/*<>{}\"'-]|\.\w)")
 HEADING_AFTER = re.compile(r"(?:, | \()[\"“]?(?=[A-Z])")
 DOTTED = re.compile(r"`([a-z]\w*(?:\.\w+)+)(?:\(\))?`")
 REQUIREMENT = re.compile(r"\b[Rr]equirements? (\d+(?:(?:, | and | to )\d+)*)\b(?![.\d])")
@@ -74,7 +78,7 @@ def prose(text: str, name: str) -> str:
 def unresolved(text: str, name: str) -> list[str]:
     """The pointers in a file's text that lead nowhere."""
     text = prose(text, name)
-    return [*_pages(text, name), *_modules(text), *_dotted(text), *_numbers(text)]
+    return [*_pages(text, name), *_modules(text, name), *_directories(text), *_dotted(text), *_numbers(text)]
 
 
 def _pages(text: str, name: str) -> Iterator[str]:
@@ -93,11 +97,28 @@ def _pages(text: str, name: str) -> Iterator[str]:
                 yield f"{page}, {rest[:40]}: no such heading"
 
 
-def _modules(text: str) -> Iterator[str]:
+def _modules(text: str, name: str) -> Iterator[str]:
+    """A path is one from the root. A name alone is of a file beside this one, or of the only file of that name."""
     for found in MODULE.finditer(text):
         module = found[1].removeprefix("./")
-        if module not in ELSEWHERE and not any(name == module or name.endswith(f"/{module}") for name in names()):
-            yield f"{module}: no such module"
+        if module in names() or module in ELSEWHERE | EVERYWHERE:
+            continue
+        beside = (Path(name).parent / module).as_posix()
+        same = [other for other in names() if other.endswith(f"/{module}")]
+        if "/" in module or (beside not in same and len(same) != 1):
+            yield f"{module}: no such module from the root of the repository, or several of the name"
+
+
+@cache
+def directories() -> frozenset[str]:
+    return frozenset(parent.as_posix() for name in names() for parent in Path(name).parents)
+
+
+def _directories(text: str) -> Iterator[str]:
+    for found in DIRECTORY.finditer(text):
+        path = found[1].rstrip("/")
+        if path.split("/")[0] in packages() and path not in directories():
+            yield f"{found[1]}: no such directory from the root of the repository"
 
 
 @cache
@@ -161,6 +182,12 @@ def test_every_pointer_leads_somewhere(name: str) -> None:
         'ARCHITECTURE.md, "Life of nothing"',
         "docs/security.md#no-such-heading",
         "as fintech_core/no_such_module.py does",
+        "as no_such_module.py does",
+        "as ledger/engine.py does",  # from the root it is transactions/ledger/engine.py
+        "verification.py, pages.py",  # several of each name, and none beside wallet/models.py
+        "in fintech_core/no_such_directory/",
+        "processes (fintech_core/front): threads",
+        "lies in `transactions/front`.",
         "`users.locks.lock_nothing` and `transactions.no_such_module`",
         "(requirement 99)",
         "requirements 9, 11 and 63",
@@ -185,7 +212,9 @@ def test_a_made_up_pointer_is_found(text: str) -> None:
         "README.md, ARCHITECTURE.md",
         'ROOT / "docs" / "security.md"',
         "docs/security.md#erasure",
-        "wallet/locks.py, locks.py",
+        "wallet/locks.py, locks.py, selectors.py, prepared.py",
+        "`fintech_core/http/front`, (transactions/ledger) and users/services/.",
+        'path("users/me/export")',
         "`users.locks.lock_user()`, `users.read_all`, `wallet.frozen`, `fintech_core.canary`, `users.User`",
         "requirements 1 to 3, and requirement 62",
         "ADR 1",

@@ -6,9 +6,9 @@ it is posted. So `at` is final when one of these holds, both seen in one snapsho
 - every transaction that had an id at some moment after `at` has ended: the oldest one in flight is the one that will
   come next. `age()` reads the next id without consuming one; within a transaction with an id of its own, that one.
 - a transaction that began after `at` has committed, and every one with a smaller id has ended (the horizon of
-  events.py): larger ids were given out after it began. Events carry the start of their transaction and its id. Events
-  of before the ledger's base was raised have ids of another counter and say nothing. Nor does an event that is dated
-  ahead of the clock: the clock was fast then, and has been set right since.
+  fintech_core/outbox/events.py): larger ids were given out after it began. Events carry the start of their
+  transaction and its id. Events of before the ledger's base was raised have ids of another counter and say nothing.
+  Nor does an event that is dated ahead of the clock: the clock was fast then, and has been set right since.
 
 In either case `at` lies before the start of this transaction.
 

@@ -3,7 +3,8 @@
     {"id": "evt_…", "type": "payment.succeeded", "timestamp": "…",
      "data": {"payment_id": "sim_…", "client_reference": "<intent id>", "amount": "12.50", "currency": "USD"}}
 
-Both ends are here: the provider's side signs and composes (services/simulator.py sends), ours verifies and reads.
+Both ends are here: the provider's side signs and composes (payments/services/simulator.py sends), ours verifies and
+reads.
 """
 
 import hmac

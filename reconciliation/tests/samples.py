@@ -109,7 +109,7 @@ FORMATS = {".sta": "mt940", ".xml": "camt053", ".csv": "csv"}
 
 
 def raw_file(name: str) -> bytes:
-    """A bank's file of tests/files."""
+    """A bank's file of reconciliation/tests/files."""
     return (FILES / name).read_bytes()
 
 

@@ -1,6 +1,6 @@
 """The format of the hash chain (docs/ledger.md, The hash chain). The insert trigger computes the same in SQL.
 
-Pure functions. The test vectors in tests/test_hashing.py are shared by both implementations.
+Pure functions. The test vectors in transactions/ledger/tests/test_hashing.py are shared by both implementations.
 """
 
 import hashlib
