@@ -13,7 +13,7 @@ from pathlib import Path
 
 from devtools.places import CHECKOUT
 
-# Word → what to write instead.
+# Word or phrase → what to write instead. docs/glossary.md shows the same list, in the same order.
 WORDS = {
     r"deeds?": "action, operation",
     r"nobod(?:y|ies)s?": "no user, no caller: who is meant",
@@ -23,7 +23,14 @@ WORDS = {
     r"told|tells?": "notify, report, record, publish, distinguish",
     r"twins?": "concurrent duplicate",
     r"fresh[ _]codes?": "step-up code",
-    r"ways?[ _]in": "log-in method",
+    r"ways?[ _]in|c[oa]m(?:e|es|ing)[ _]in[ _]by": "log-in method, to log in with",
+    r"(?:stands?|standing|stood)[ _]in(?![ _]for\b)": "is in, is",
+    r"letters?[ _](?:is|are|was|were)[ _](?:delivered|mailed|queued|sent)": "message",
+    r"claims?[ _]of[ _](?:an|the)[ _]address(?:es)?|pending[ _]claims?": "pending registration",
+    r"(?:tak(?:e|es|en|ing)|took|g[ia]ve[ns]?[ _]back)[ _](?:(?:a|the)[ _])?budgets?": "consume, refund",
+    r"refus(?:e|es|ed|ing)[ _]finer(?:[ _]amounts?)?": "reject excess precision",
+    r"ask(?:s|ed|ing)?[ _](?:(?:a|the)[ _])?maximum": "enforces the maximum balance",
+    r"lift(?:s|ed|ing)?[ _](?:(?:a|the)[ _])?freezes?": "bypasses the freeze, unfreezes the wallet",
 }
 _WORD = re.compile("|".join(f"(?P<w{number}>{word})" for number, word in enumerate(WORDS)), re.IGNORECASE)
 _TEST_NAME = re.compile(r"\b(?:def|class) (test_\w+|Test\w+)")
@@ -37,12 +44,21 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "fintech_core/http/front/answers.py": ("_file.tell()",),
     "docs/glossary.md": (
         "| deed |",
-        "| tell, told |",
-        "| nobody, somebody, whoever |",
+        "| nobody |",
+        "| somebody |",
+        "| whoever |",
         "| born |",
-        "| the way in, to come in by |",
+        "| tell, told |",
         "| twin |",
         "| fresh code |",
+        "| the way in, to come in by |",
+        "| stands in (a file, a table) |",
+        "| the letter is sent (for a message) |",
+        "| a claim of an address, a pending claim |",
+        "| take a budget, give back a budget |",
+        "| refuse finer amounts |",
+        "| asks the maximum |",
+        "| lifts a freeze (for a posting) |",
     ),
 }
 

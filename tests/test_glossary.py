@@ -6,6 +6,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from devtools.words import WORDS, words_of
 from tests.source_code import sources
 
 ROOT = Path(settings.BASE_DIR)
@@ -34,6 +35,17 @@ def test_every_name_of_the_glossary_is_in_the_code() -> None:
 
     assert len(named) > 50
     assert named - names_in_the_code() == TO_COME
+
+
+def test_the_words_not_to_use_are_those_that_lint_finds() -> None:
+    table = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", PAGE.split("\n## Words not to use\n")[1], re.MULTILINE)[1:]
+    listed = [(re.sub(r" \([^)]*\)", "", cell).split(", "), instead) for cell, instead in table]
+
+    assert [instead for _, instead in listed] == list(WORDS.values())
+    for examples, instead in listed:
+        assert [(one, {write for _, write in words_of(one)}) for one in examples] == [
+            (one, {instead}) for one in examples
+        ]
 
 
 def test_a_term_has_one_row() -> None:

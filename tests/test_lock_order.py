@@ -156,7 +156,7 @@ def test_rows_are_locked_in_locks_alone_but_for_what_the_table_names() -> None:
     assert found == listed
 
 
-def test_sql_that_locks_stands_in_locks_and_triggers() -> None:
+def test_sql_that_locks_is_in_locks_and_triggers() -> None:
     found = {
         path
         for path, tree in sources()

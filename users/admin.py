@@ -1,4 +1,4 @@
-"""People, sessions, API keys and pending claims in the admin: looked at, never edited.
+"""People, sessions, API keys and pending registrations in the admin: looked at, never edited.
 
 Hashes of secrets stay out; who reads addresses and names is written down.
 """

@@ -30,5 +30,5 @@ def lock_users(user_ids: Collection[uuid.UUID]) -> list[User]:
 
 
 def lock_registrations(email: str) -> list[Registration]:
-    """All pending claims of an address in primary-key order, so that of two being proved one goes first."""
+    """All pending registrations of an address in primary-key order, so that of two being proved one goes first."""
     return list(Registration.objects.select_for_update(of=("self",)).filter(**indexed("email", email)).order_by("pk"))

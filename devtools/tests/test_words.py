@@ -16,6 +16,15 @@ from devtools import words
         ("one way in; a fresh code", ["way in", "fresh code"]),
         ("indeed, storytellers of intuition use a twine", []),
         ("a way into the building", []),
+        ("it stands in the file", ["stands in"]),
+        ("codes that stand in for a lost authenticator; what a line stands for", []),
+        ("the letter is sent; letters and digits", ["letter is sent"]),
+        ("comes in by a code; money that came in", ["comes in by"]),
+        ("claims of an address; PendingClaim", ["claims of an address", "Pending Claim"]),
+        ("give back a budget; gives the thread back", ["give back a budget"]),
+        ("refuse_finer; refuse finer amounts", ["refuse_finer", "refuse finer amounts"]),
+        ("asks_maximum, asks the maximum", ["asks_maximum", "asks the maximum"]),
+        ("lifts a freeze, lifts_freeze", ["lifts a freeze", "lifts_freeze"]),
     ],
 )
 def test_words_of_the_list_are_found_in_names_and_prose(line: str, found: list[str]) -> None:

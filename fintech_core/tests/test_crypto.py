@@ -50,7 +50,7 @@ def test_a_ciphertext_opens_in_its_place_only_and_only_unchanged() -> None:
             crypto.decrypt(short, place=PLACE)
 
 
-def test_the_first_key_encrypts_all_decrypt_and_the_id_stands_in_the_ciphertext(settings: Any) -> None:
+def test_the_first_key_encrypts_all_decrypt_and_the_id_is_in_the_ciphertext(settings: Any) -> None:
     settings.PII_KEYS = key(1)
     old = crypto.encrypt("secret", place=PLACE)
     settings.PII_KEYS = f"{key(2)}, {key(1)}"

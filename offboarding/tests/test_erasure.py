@@ -147,7 +147,7 @@ def test_the_address_is_free_again(empty: User, officer_client: Client) -> None:
     assert User.objects.get(**indexed("email", email)).pk == again.pk
 
 
-def test_a_claim_of_the_address_goes_too(empty: User, officer_client: Client, bob: User) -> None:
+def test_a_pending_registration_of_the_address_goes_too(empty: User, officer_client: Client, bob: User) -> None:
     for email in (empty.email, bob.email):
         body = {"email": email, "password": "a battery of horses", "first_name": "A", "last_name": "B"}
         anonymous_client().post("/api/v1/auth/register", body)
@@ -174,7 +174,7 @@ def blocked(client: Client, user: User) -> list[str]:
     return sorted({found["kind"] for found in answer.json()["obstacles"]})
 
 
-def test_what_stands_in_the_way_is_named_and_nothing_changes(
+def test_what_prevents_it_is_named_and_nothing_changes(
     alice: User, alice_client: Client, bob: User, officer_client: Client
 ) -> None:
     kyc(alice, 1)
@@ -201,7 +201,7 @@ def test_what_stands_in_the_way_is_named_and_nothing_changes(
     assert erase(officer_client, bob).status_code == 200  # that it pays him is not his to end
 
 
-def test_an_open_payment_stands_in_the_way(alice: User, alice_client: Client, officer_client: Client) -> None:
+def test_an_open_payment_prevents_it(alice: User, alice_client: Client, officer_client: Client) -> None:
     kyc(alice, 1)
     body = {"wallet": str(alice.wallets.get().pk), "amount": "5.00", "currency": "USD", "gateway": "simulator"}
     assert alice_client.post("/api/v1/payment-intents", body, key="new").status_code == 201
@@ -361,7 +361,7 @@ def test_the_command_does_the_same(empty: User) -> None:
         call_command("erase_user", str(empty.pk), "--reason", "after a restore")
 
 
-def test_the_command_names_what_stands_in_the_way(alice: User) -> None:
+def test_the_command_names_what_prevents_it(alice: User) -> None:
     fund_wallet(alice, "1.00")
 
     with pytest.raises(CommandError, match="balance"):

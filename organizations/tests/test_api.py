@@ -58,7 +58,7 @@ def test_the_maker_is_its_administrator_and_agency_admin(alice: User, alice_clie
     assert (event.owner_id, event.entity_id) == (organization.pk, organization.pk)
 
 
-def test_nothing_personal_stands_in_audit_and_outbox(alice_client: Client) -> None:
+def test_nothing_personal_is_in_audit_and_outbox(alice_client: Client) -> None:
     alice_client.post(URL, BODY)
 
     rows = [row.after for row in AuditLog.objects.all()] + [event.payload for event in OutboxEvent.objects.all()]

@@ -22,7 +22,7 @@ from users.serializers.fields import (
 
 
 class RegisterInput(StrictInput):
-    """A claim of an address."""
+    """A pending registration."""
 
     email = EmailField()
     password = NewPasswordField(help_text="15 to 128 characters, any; not a common one, not your name or address.")

@@ -94,7 +94,7 @@ def test_a_verified_address_logs_its_owner_in(anonymous: Any, alice: User) -> No
     assert log_in(anonymous, alice)  # the password is as it was
 
 
-def test_an_unproved_account_and_pending_claims_lose_to_who_proves_the_address(anonymous: Any) -> None:
+def test_an_unproved_account_and_pending_registrations_lose_to_who_proves_the_address(anonymous: Any) -> None:
     squatted = unit_of_work(
         lambda: services.create_customer(
             actor=SYSTEM,
@@ -393,7 +393,7 @@ def test_a57_timing_of_texts_does_not_separate_known_from_unknown(anonymous: Any
     )
 
 
-def test_customers_of_every_role_come_in_by_mail(anonymous: Any) -> None:
+def test_customers_of_every_role_log_in_by_mail(anonymous: Any) -> None:
     alice = customer("alice")
     User.objects.filter(pk=alice.pk).update(role=Role.AGENCY_ADMIN)
 

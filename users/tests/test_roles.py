@@ -25,7 +25,7 @@ def mirrored() -> dict[str, set[str]]:
     return groups
 
 
-def test_every_role_stands_in_the_table() -> None:
+def test_every_role_is_in_the_table() -> None:
     assert set(CAPABILITIES) == set(Role)
     assert Capability.PUBLIC not in frozenset().union(*CAPABILITIES.values())
 

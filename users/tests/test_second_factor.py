@@ -255,7 +255,7 @@ def test_of_twenty_parallel_guesses_at_most_five_are_looked_at(alice: User, monk
     assert sorted(statuses) == [401] * 5 + [429] * 15
 
 
-def test_a_recovery_code_stands_in_once(alice: User) -> None:
+def test_a_recovery_code_replaces_the_authenticator_once(alice: User) -> None:
     device = enrol(alice)
     code = device.recovery_codes[3]
 
