@@ -84,6 +84,7 @@ def test_a_schedule_is_set_up_shown_and_listed(alice: User, bob: User, alice_cli
     assert alice_client.get(f"{URL}/{schedule.pk}/runs").json()["results"] == []
 
 
+@pytest.mark.django_db(transaction=True)  # the feed shows what is committed
 def test_a_payee_by_address_stays_unknown(alice: User, bob: User, alice_client: Client) -> None:
     response = alice_client.post(URL, body(alice, destination_email=bob.email), key="new")
 
@@ -92,6 +93,9 @@ def test_a_payee_by_address_stays_unknown(alice: User, bob: User, alice_client: 
     assert str(wallet_of(bob).pk) not in response.content.decode()
     assert str(bob.pk) not in response.content.decode()
     assert TransferSchedule.objects.get().destination_user_id == bob.pk
+    [event] = alice_client.get("/api/v1/events?type=schedule.created").json()["results"]
+    assert event["payload"] == {"status": "ACTIVE", "money": "10.00 USD", "frequency": "MONTHLY"}
+    assert str(wallet_of(bob).pk) not in json.dumps(event)
 
 
 def test_a_repeated_key_sets_up_one_schedule(alice: User, bob: User, alice_client: Client) -> None:
