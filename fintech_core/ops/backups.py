@@ -19,14 +19,14 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 import environ
 import pyrage
 from django.core.exceptions import ImproperlyConfigured
-from django.db import OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection
 from psycopg import pq, sql
 from pyrage.x25519 import Identity, Recipient
 
@@ -131,12 +131,14 @@ def config_of(url: str, role: str) -> dict[str, Any]:
 
 @contextmanager
 def _connected(acting: AbstractContextManager[None]) -> Iterator[None]:
-    with acting:
-        try:
+    """Raises BackupRefused where there is no connection, and where it is lost in the block."""
+    try:
+        with acting:
             connection.ensure_connection()
-        except OperationalError as error:
-            raise BackupRefused(f"The database does not answer: {str(error).splitlines()[0]}") from error
-        yield
+            yield
+    except (OperationalError, InterfaceError) as error:
+        reason, _, _ = str(error).partition("\n")
+        raise BackupRefused(f"The database does not answer: {reason}") from error
 
 
 def libpq_environment(parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -213,25 +215,29 @@ def make(target: Path, *, recipients: Sequence[Recipient], advance: Advance) -> 
 
     The counts and the archive see one snapshot. The file has its name only once it is whole and on the disk.
     """
-    if target.exists():
-        raise BackupRefused(f"{target} exists already; a backup overwrites nothing.")
+    for file in (target, manifest_of(target)):
+        if file.exists() or file.is_symlink():
+            raise BackupRefused(f"{file} exists already; a backup overwrites nothing.")
     if not target.parent.is_dir():
         raise BackupRefused(f"There is no directory {target.parent}.")
-    with _connected(as_owner()), read_only_snapshot(), connection.cursor() as cursor:
-        facts = _facts(cursor)
-        cursor.execute("SELECT pg_export_snapshot()")
-        options = [f"--snapshot={cursor.fetchone()[0]}"]
-        with _whole_or_nothing(target) as file, _running("pg_dump", *options, stdout=subprocess.PIPE) as process:
-            encrypted = _Stream(file)
-            _encrypt(_Stream(process.stdout, advance), encrypted, recipients)  # type: ignore[arg-type]
-    about = {
-        "size": target.stat().st_size,
-        "sha256": encrypted.sha256.hexdigest(),
-        "recipients": [*map(str, recipients)],
-    }
-    manifest = about | facts
-    with _whole_or_nothing(manifest_of(target)) as file:
-        file.write(json.dumps(manifest, indent=2).encode() + b"\n")
+    with ExitStack() as undo:
+        with _connected(as_owner()), read_only_snapshot(), connection.cursor() as cursor:
+            facts = _facts(cursor)
+            cursor.execute("SELECT pg_export_snapshot()")
+            options = [f"--snapshot={cursor.fetchone()[0]}"]
+            with _whole_or_nothing(target) as archive, _running("pg_dump", *options, stdout=subprocess.PIPE) as process:
+                encrypted = _Stream(archive)
+                _encrypt(_Stream(process.stdout, advance), encrypted, recipients)  # type: ignore[arg-type]
+            undo.callback(target.unlink, missing_ok=True)
+        about = {
+            "size": target.stat().st_size,
+            "sha256": encrypted.sha256.hexdigest(),
+            "recipients": [*map(str, recipients)],
+        }
+        manifest = about | facts
+        with _whole_or_nothing(manifest_of(target)) as description:
+            description.write(json.dumps(manifest, indent=2).encode() + b"\n")
+        undo.pop_all()
     return manifest
 
 
@@ -243,16 +249,21 @@ def manifest_of(file: Path) -> Path:
 def _whole_or_nothing(target: Path) -> Iterator[IO[bytes]]:
     """A file for the owner alone, under a name of its own until all went well."""
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent)
+    written = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        Path(name).rename(target)
+        written = written.rename(target)
+        _sync_directory(target.parent)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        written.unlink(missing_ok=True)
         raise
-    directory = os.open(target.parent, os.O_RDONLY)
+
+
+def _sync_directory(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
@@ -289,7 +300,8 @@ def restore(
     made (transaction_ids.py); a backup from before there was a base gets it by `migrate`.
 
     The whole file is authenticated before the database is touched, and again while it is read for good; everything is
-    one transaction. So what is refused or fails leaves the database empty.
+    one transaction. So what is refused or fails before it is committed leaves the database empty. No connection of this
+    process is open meanwhile: it would be idle for hours, and may be dropped.
     """
     with Path(os.devnull).open("wb") as nowhere:
         whole = _Stream(source, advance)
@@ -297,19 +309,34 @@ def restore(
     if whole.sha256.hexdigest() != manifest["sha256"]:
         raise BackupRefused("The file is not the one that the manifest describes: its SHA-256 differs.")
     source.seek(0)
-    with _connected(acting_as(config)), connection.cursor() as cursor:
-        _refuse_unless_empty(cursor)
+    with _connected(acting_as(config)):
+        with connection.cursor() as cursor:
+            _refuse_unless_empty(cursor)
         options = ["--single-transaction", "--exit-on-error", "--no-owner", f"--dbname={config['NAME']}"]
         with (
             _running("pg_restore", *options, stdin=subprocess.PIPE) as process,
             suppress(BrokenPipeError),  # it ended before its input did, and says why
         ):
+            connection.close()
             _decrypt(_Stream(source, advance), _Stream(process.stdin), identities)  # type: ignore[arg-type]
-        rows = row_counts(cursor)
-        _raise_ledger_base(cursor)
+    rows = _complete(config)
     if rows != manifest["rows"]:
         differing = sorted(set(rows.items()) ^ set(manifest["rows"].items()))
         raise BackupRefused(f"The restored tables differ from the backup's counts: {differing[:6]}")
+    return rows
+
+
+def _complete(config: Mapping[str, Any]) -> dict[str, int]:
+    """Once everything is loaded: raise the ledger's base, and count the rows."""
+    try:
+        with _connected(acting_as(config)), connection.cursor() as cursor:
+            rows = row_counts(cursor)
+            _raise_ledger_base(cursor)
+    except BackupRefused as refusal:
+        raise BackupRefused(
+            f"{refusal}. The backup was loaded, but its rows were not counted and the ledger's transaction ids were not"
+            " raised: don't use this database. Drop it, create an empty one and restore again."
+        ) from refusal
     return rows
 
 

@@ -372,6 +372,42 @@ def test_an_archive_that_does_not_load_leaves_nothing(
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_restore_needs_no_connection_but_that_of_pg_restore_while_it_runs(
+    cluster: servers.Servers, database_name: str, target: str, tmp_path: Path, key: Path
+) -> None:
+    back_up(tmp_path / "b")
+    config = backups.config_of(cluster.database_url(servers.OWNER_ROLE, target), servers.OWNER_ROLE)
+
+    def end_others(_: int) -> None:
+        with servers.connect(cluster) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = %s AND application_name <> 'fintech-core-backup'",
+                (target,),
+            )
+
+    with (tmp_path / "b").open("rb") as file:
+        manifest = backups.read_manifest(tmp_path / "b.json")
+        identities = backups.identities_from(key)
+        backups.restore(file, manifest=manifest, config=config, identities=identities, advance=end_others)
+
+    assert tables(cluster, target) == tables(cluster, database_name)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_is_lost_after_loading_says_what_to_do(
+    cluster: servers.Servers, target: str, tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(tmp_path / "b")
+    monkeypatch.setattr(
+        backups, "row_counts", lambda cursor: cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    )
+
+    with pytest.raises(CommandError, match=r"does not answer.*was loaded.*Drop it, create an empty one"):
+        restore(cluster, tmp_path / "b", target)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_rows_that_the_manifest_counts_otherwise_are_named(
     alice: User, cluster: servers.Servers, target: str, tmp_path: Path, key: Path
 ) -> None:
@@ -415,6 +451,49 @@ def test_a_backup_overwrites_nothing(tmp_path: Path, key: Path) -> None:
         back_up(tmp_path / "b")
 
     assert (tmp_path / "b").read_text() == "precious"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_backup_whose_manifest_would_overwrite_something_is_refused(tmp_path: Path, key: Path) -> None:
+    (tmp_path / "b.json").mkdir()
+
+    with pytest.raises(CommandError, match=r"b\.json exists already"):
+        back_up(tmp_path / "b")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["b.json"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_backup_whose_manifest_cannot_be_written_leaves_no_file(tmp_path: Path, key: Path) -> None:
+    """A directory takes the manifest's name while the dump runs."""
+    recipients = [identity.to_public() for identity in backups.identities_from(key)]
+
+    with pytest.raises(IsADirectoryError):
+        backups.make(
+            tmp_path / "b", recipients=recipients, advance=lambda _: (tmp_path / "b.json").mkdir(exist_ok=True)
+        )
+
+    assert [path.name for path in tmp_path.iterdir()] == ["b.json"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("failing", [1, 2], ids=["the archive's", "the manifest's"])
+def test_a_backup_that_may_not_be_on_the_disk_leaves_no_file(
+    tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    calls: list[Path] = []
+
+    def sync(path: Path) -> None:
+        calls.append(path)
+        if len(calls) == failing:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(backups, "_sync_directory", sync)
+
+    with pytest.raises(CommandError, match="Input/output error"):
+        back_up(tmp_path / "b")
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_recipient_nothing_is_written(tmp_path: Path, settings: Any) -> None:
