@@ -18,7 +18,9 @@ def send_message(message_id: str) -> None:
     if outbound is None:
         return
     outcome = transport.send(outbound)
-    unit_of_work(lambda: delivery.settle_message(message_id=message, delivery=outcome, now=clock.now()))
+    unit_of_work(
+        lambda: delivery.settle_message(message_id=message, attempt=outbound.attempt, delivery=outcome, now=clock.now())
+    )
 
 
 @shared_task(name="messaging.sweep_messages")

@@ -20,13 +20,14 @@ logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class OutboundMessage:
-    """What the worker is to send now. The subject of a mail is separate from its text."""
+    """What the worker is to send now. The subject of a mail is separate from its text. `attempt` counts from 1."""
 
     kind: MessageKind
     recipient: str
     subject: str
     text: str
     lifetime: timedelta
+    attempt: int
 
 
 def send(message: OutboundMessage) -> Delivery:

@@ -37,3 +37,6 @@ class MessageRule:
 
     sent: Callable[[QueuedMessage], object] | None = None
     """Called in the transaction that marks the message as sent."""
+
+    retry_refused: bool = False
+    """Whether a message whose recipient was refused for good is tried again until it expires."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.template import Context
 from django.template.loader import get_template
 
@@ -28,8 +28,11 @@ from messaging.services.messages import SEND_TASK
 from messaging.sms import Delivery, Outcome
 from messaging.transport import OutboundMessage
 
-# 15, 30, 60 ... seconds apart, at most about an hour.
+# 15, 30, 60 ... seconds after a try that failed, at most about an hour.
 RETRY = timedelta(seconds=15)
+# While a mail is being sent no other try begins. EMAIL_TIMEOUT is for each step of SMTP, and there are about twelve.
+# A worker that died is found out after this time.
+LEASE = timedelta(minutes=3)
 MAX_DOUBLINGS = 8
 RETENTION = timedelta(days=30)
 SWEEP_LIMIT = 500
@@ -58,38 +61,46 @@ def prepare_message(*, message_id: uuid.UUID, now: datetime) -> OutboundMessage 
         rule.lock(queued)
     # Until the provider says "not taken" a text message isn't due again.
     delay = RETRY * 2 ** min(message.attempts, MAX_DOUBLINGS)
-    next_try = now + delay if message.kind == MessageKind.EMAIL else message.expires_at
-    taken = Message.objects.filter(
-        pk=message.pk, state=MessageState.QUEUED, due_at__lte=now, expires_at__gt=now
-    ).update(attempts=F("attempts") + 1, due_at=next_try)
+    next_try = now + max(delay, LEASE) if message.kind == MessageKind.EMAIL else message.expires_at
+    attempt = message.attempts + 1
+    taken = (
+        _queued_rows(message.pk, attempt - 1)
+        .filter(due_at__lte=now, expires_at__gt=now)
+        .update(attempts=attempt, due_at=next_try)
+    )
     if not taken:
         return None
     # Counted before it is known whether there is anything to send, which may depend on who has the number.
     refusal = sms_caps.refusal_of(message) if message.kind == MessageKind.SMS else None
     content = rule.content(queued)
     if content is None:
-        _settle(message.pk, MessageState.WITHHELD, now)
+        _settle(message.pk, attempt, MessageState.WITHHELD, now)
         return None
     if refusal is not None:
-        _settle(message.pk, MessageState.REFUSED, now, refusal=refusal)
+        _settle(message.pk, attempt, MessageState.REFUSED, now, refusal=refusal)
         return None
     subject, text = rendered(message.kind, content.template, content.context)
-    return OutboundMessage(MessageKind(message.kind), message.recipient, subject, text, message.expires_at - now)
+    lifetime = message.expires_at - now
+    return OutboundMessage(MessageKind(message.kind), message.recipient, subject, text, lifetime, attempt)
 
 
-def settle_message(*, message_id: uuid.UUID, delivery: Delivery, now: datetime) -> None:
-    """Write down what came of a try. Recipient and words are forgotten unless it is to be tried again."""
-    message = Message.objects.filter(pk=message_id, state=MessageState.QUEUED).first()
+def settle_message(*, message_id: uuid.UUID, attempt: int, delivery: Delivery, now: datetime) -> None:
+    """Write down what came of a try. Recipient and words are forgotten unless it is to be tried again.
+
+    Only the newest try ends a message: a newer one has replaced the token that an older one mailed.
+    """
+    message = _queued_rows(message_id, attempt).first()
     if message is None or message.recipient is None:
         return
-    if delivery.outcome is Outcome.LATER:
+    queued, rule = _queued(message), _rule_of(message)
+    if delivery.outcome is Outcome.LATER or (delivery.outcome is Outcome.REFUSED and rule.retry_refused):
         _put_off(message, delivery, now)
         return
-    queued, rule = _queued(message), _rule_of(message)
     sent = rule.sent if delivery.outcome is Outcome.SENT else None
     if sent is not None and rule.lock is not None:
         rule.lock(queued)
-    settled = _settle(message.pk, _STATES[delivery.outcome], now, code=delivery.code, provider_id=delivery.provider_id)
+    state = _STATES[delivery.outcome]
+    settled = _settle(message.pk, attempt, state, now, code=delivery.code, provider_id=delivery.provider_id)
     if settled and sent is not None:
         sent(queued)
 
@@ -135,13 +146,17 @@ def _put_off(message: Message, delivery: Delivery, now: datetime) -> None:
     if message.kind == MessageKind.SMS:
         sms_caps.not_sent(message)
     delay = RETRY * 2 ** min(message.attempts - 1, MAX_DOUBLINGS)
-    Message.objects.filter(pk=message.pk, state=MessageState.QUEUED).update(
-        due_at=now + delay, provider_code=delivery.code
-    )
+    _queued_rows(message.pk, message.attempts).update(due_at=now + delay, provider_code=delivery.code)
+
+
+def _queued_rows(message_id: uuid.UUID, attempt: int) -> QuerySet[Message]:
+    """The message while it is queued and no later try of it has begun."""
+    return Message.objects.filter(pk=message_id, state=MessageState.QUEUED, attempts=attempt)
 
 
 def _settle(
     message_id: uuid.UUID,
+    attempt: int,
     state: MessageState,
     now: datetime,
     *,
@@ -149,8 +164,8 @@ def _settle(
     provider_id: str = "",
     refusal: str = "",
 ) -> bool:
-    """Whether it was still queued."""
-    updated = Message.objects.filter(pk=message_id, state=MessageState.QUEUED).update(
+    """Whether it was still queued, and this its newest try."""
+    updated = _queued_rows(message_id, attempt).update(
         **_forgotten(state, now), provider_code=code, provider_id=provider_id, refusal=refusal
     )
     return bool(updated)

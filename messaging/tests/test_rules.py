@@ -7,13 +7,17 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from django.conf import settings
 from django.core import mail
 
 from fintech_core.db.work import unit_of_work
 from fintech_core.values.messages import MessageContent, MessageRule, QueuedMessage
 from messaging import tasks
+from messaging.enums import MessageState
 from messaging.models import Message
-from messaging.services import messages
+from messaging.services import delivery, messages
+from messaging.sms import Delivery, Outcome
+from messaging.transport import OutboundMessage
 from tests.cast import clock_at, wired_with
 
 pytestmark = pytest.mark.django_db
@@ -98,6 +102,70 @@ def test_nothing_follows_where_the_message_was_not_sent(error: Exception, state:
 
     assert tried.state == state
     sent.assert_not_called()
+
+
+def test_a_rule_may_have_a_refused_recipient_tried_again() -> None:
+    queued, refusal = queue(), smtplib.SMTPRecipientsRefused({ADDRESS: (550, b"no such user")})
+    rule = MessageRule(content=unchanged, retry_refused=True)
+
+    with mock.patch("messaging.transport.EmailMessage.send", side_effect=refusal):
+        tried = send(queued, rule)
+    again = send(queued, rule, after=timedelta(seconds=15))
+
+    assert (tried.state, tried.provider_code, tried.due_at) == ("queued", 550, NOW + timedelta(seconds=15))
+    assert (again.state, again.attempts) == ("sent", 2)
+
+
+def test_nothing_follows_where_another_worker_came_first() -> None:
+    queued, sent = queue(), mock.Mock()
+
+    def lock(_: QueuedMessage) -> None:
+        """The second call is that of the try's end: a sweep gave the message up while it waited for the lock."""
+        Message.objects.filter(pk=queued.pk, attempts=1).update(
+            state=MessageState.EXPIRED, settled_at=NOW, recipient=None, context=None
+        )
+
+    settled = send(queued, MessageRule(content=unchanged, lock=lock, sent=sent))
+
+    assert settled.state == "expired"
+    sent.assert_not_called()
+
+
+def prepare(message: Message, *, after: timedelta) -> OutboundMessage | None:
+    return unit_of_work(lambda: delivery.prepare_message(message_id=message.pk, now=NOW + after))
+
+
+def settle(message: Message, attempt: int, outcome: Outcome, *, after: timedelta) -> Message:
+    unit_of_work(
+        lambda: delivery.settle_message(
+            message_id=message.pk, attempt=attempt, delivery=Delivery(outcome), now=NOW + after
+        )
+    )
+    return Message.objects.get(pk=message.pk)
+
+
+def test_a_try_holds_the_message_for_longer_than_a_mail_can_take() -> None:
+    queued = queue()
+
+    assert prepare(queued, after=timedelta(0)) is not None
+    assert prepare(queued, after=delivery.LEASE - timedelta(seconds=1)) is None
+    assert prepare(queued, after=delivery.LEASE) is not None
+    assert 12 * timedelta(seconds=settings.EMAIL_TIMEOUT) <= delivery.LEASE
+
+
+@pytest.mark.parametrize("outcome", [Outcome.SENT, Outcome.REFUSED, Outcome.LATER])
+def test_an_older_try_does_not_settle_a_message_that_a_newer_one_has(outcome: Outcome) -> None:
+    queued, sent = queue(), mock.Mock()
+    with wired_with(message_rules={TEMPLATE: MessageRule(content=unchanged, sent=sent)}):
+        prepare(queued, after=timedelta(0))
+        prepare(queued, after=delivery.LEASE)
+        due_at = Message.objects.get(pk=queued.pk).due_at
+
+        after_older = settle(queued, 1, outcome, after=delivery.LEASE)
+        assert (after_older.state, after_older.due_at, sent.call_count) == ("queued", due_at, 0)
+
+        assert settle(queued, 2, Outcome.SENT, after=delivery.LEASE).state == "sent"
+    assert sent.call_count == 1
 
 
 def test_what_follows_a_sent_message_follows_once() -> None:

@@ -153,4 +153,5 @@ def _mail_sent(queued: QueuedMessage) -> None:
     record_and_publish(actor, "registration.mail_sent", registration)
 
 
-MAIL_RULE = MessageRule(content=_mail_content, lock=_lock_registrations, sent=_mail_sent)
+# Servers also answer 5xx for what passes, such as greylisting or a full mailbox, and a person waits for this mail.
+MAIL_RULE = MessageRule(content=_mail_content, lock=_lock_registrations, sent=_mail_sent, retry_refused=True)

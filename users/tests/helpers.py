@@ -10,6 +10,7 @@ from unittest import mock
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.core import mail
 from django.db.models import QuerySet
+from django.test.utils import CaptureQueriesContext
 
 from messaging import tasks
 from messaging.models import Message
@@ -48,6 +49,18 @@ def deliver_mails() -> None:
 
 def registration_mails() -> QuerySet[Message]:
     return Message.objects.filter(template=registrations.TEMPLATE).order_by("created_at", "id")
+
+
+def locks_and_writes(queries: CaptureQueriesContext, *, lock_of: str) -> list[str]:
+    """In which order rows of `lock_of` were locked, and messages written."""
+    found = []
+    for query in queries.captured_queries:
+        statement = query["sql"]
+        if f'FROM "{lock_of}"' in statement and " FOR " in statement:
+            found.append("lock")
+        elif statement.startswith('UPDATE "messaging_message"'):
+            found.append("write")
+    return found
 
 
 def mailed_token() -> str:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from django.core import mail
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from fintech_core.audit.models import AuditLog
@@ -17,7 +19,7 @@ from users import services
 from users.credentials import check_new_password
 from users.models import PasswordReset, Session, User
 from users.tests.authenticators import enrol
-from users.tests.helpers import AUTH, at, field_errors, log_in, me, register
+from users.tests.helpers import AUTH, at, field_errors, locks_and_writes, log_in, me, register
 from users.tests.log_in_codes import deliver
 
 pytestmark = pytest.mark.django_db
@@ -54,6 +56,14 @@ def test_the_link_comes_from_the_settings_and_never_from_the_request(
     assert f"https://ledger.example.com/reset-password#token={token_of_mail()}" in body
     assert "evil" not in body
     assert mail.outbox[-1].to == [alice.email]
+
+
+def test_the_owner_is_locked_before_the_message_about_a_reset_is_taken(anonymous: Any, alice: User) -> None:
+    """`deliver` does it as the worker would; changes of a credential lock the owner, then the messages."""
+    with CaptureQueriesContext(connection) as queries:
+        ask(anonymous, alice.email)
+
+    assert locks_and_writes(queries, lock_of="users_user") == ["lock", "write", "write"]
 
 
 def test_a_reset_sets_the_password_ends_every_session_and_notifies_the_owner(anonymous: Any, alice: User) -> None:

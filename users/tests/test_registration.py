@@ -3,20 +3,26 @@
 import json
 import re
 import smtplib
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from unittest import mock
 
 import pytest
 from django.core import mail
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from fintech_core.audit.models import AuditLog
+from fintech_core.db.work import unit_of_work
 from fintech_core.security.encrypted_fields import indexed
 from messaging.enums import MessageState
+from messaging.services import delivery
+from messaging.sms import Delivery, Outcome
 from messaging.tasks import send_message, sweep_messages
+from messaging.transport import OutboundMessage
 from tests.answers import problem
-from tests.cast import PASSWORD, clock_at
+from tests.cast import PASSWORD, clock_at, customer
 from users import tasks
 from users.models import Registration, User
 from users.tests.helpers import (
@@ -25,6 +31,7 @@ from users.tests.helpers import (
     counted_hashes,
     deliver_mails,
     field_errors,
+    locks_and_writes,
     log_in,
     mailed_token,
     register,
@@ -187,7 +194,6 @@ def test_an_address_taken_in_the_meantime_cannot_be_taken_again(anonymous: Any) 
 
 
 def test_an_unproved_account_loses_to_the_user_who_proves_the_address(anonymous: Any) -> None:
-    from fintech_core.db.work import unit_of_work
     from tests.cast import SYSTEM
     from users import services
 
@@ -285,6 +291,72 @@ def test_the_queued_mail_holds_no_token_and_a_second_try_has_a_new_one(anonymous
     [first] = re.findall(r"^[A-Za-z0-9_-]{43}$", bodies[0], re.MULTILINE)
     assert problem(verify(anonymous, first)) == (422, "verification_token_invalid")
     assert verify(anonymous, mailed_token()).status_code == 200
+
+
+def test_a_mail_that_went_out_too_late_does_not_end_the_one_whose_token_is_stored(anonymous: Any) -> None:
+    register(anonymous)
+    message, now = registration_mails().get(), timezone.now()
+
+    def prepare(at: datetime) -> OutboundMessage:
+        outbound = unit_of_work(lambda: delivery.prepare_message(message_id=message.pk, now=at))
+        assert outbound
+        return outbound
+
+    def settle(outbound: OutboundMessage, outcome: Outcome, at: datetime) -> None:
+        unit_of_work(
+            lambda: delivery.settle_message(
+                message_id=message.pk, attempt=outbound.attempt, delivery=Delivery(outcome), now=at
+            )
+        )
+
+    slow = prepare(now)
+    newer = prepare(now + delivery.LEASE)
+    settle(newer, Outcome.LATER, now + delivery.LEASE)
+    settle(slow, Outcome.SENT, now + delivery.LEASE)
+
+    assert registration_mails().get().state == MessageState.QUEUED
+    assert not AuditLog.objects.filter(action="registration.mail_sent").exists()
+    with clock_at(now + delivery.LEASE + timedelta(minutes=1)):
+        deliver_mails()
+        assert verify(anonymous, mailed_token()).status_code == 200
+
+
+def test_a_registration_mail_is_tried_again_also_where_the_recipient_was_refused(anonymous: Any) -> None:
+    register(anonymous)
+    refusal = smtplib.SMTPRecipientsRefused({EMAIL: (550, b"greylisted")})
+
+    with mock.patch("messaging.transport.EmailMessage.send", side_effect=refusal):
+        deliver_mails()
+    with clock_at(timezone.now() + timedelta(minutes=1)):
+        deliver_mails()
+
+    assert registration_mails().get().state == MessageState.SENT
+    assert verify(anonymous, mailed_token()).status_code == 200
+
+
+def test_an_address_that_was_taken_between_two_tries_gets_the_notice_and_the_registration_goes(anonymous: Any) -> None:
+    register(anonymous)
+    with mock.patch("messaging.transport.EmailMessage.send", side_effect=smtplib.SMTPServerDisconnected):
+        deliver_mails()
+    assert Registration.objects.get().token_hash is not None
+    customer("carol")
+
+    with clock_at(timezone.now() + timedelta(minutes=1)):
+        deliver_mails()
+
+    assert not Registration.objects.exists()
+    assert AuditLog.objects.filter(action="registration.notice_sent").exists()
+
+
+def test_the_registrations_of_an_address_are_locked_before_its_mail_is_taken_and_before_it_is_settled(
+    anonymous: Any,
+) -> None:
+    register(anonymous)
+
+    with CaptureQueriesContext(connection) as queries:
+        deliver_mails()
+
+    assert locks_and_writes(queries, lock_of="users_registration") == ["lock", "write", "lock", "write"]
 
 
 @pytest.mark.parametrize(
