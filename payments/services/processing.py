@@ -279,7 +279,7 @@ def _defer(event: WebhookEvent, now: datetime, error: str) -> None:
     """Keep the event until it can be booked. The first time is an alarm."""
     if event.status != EventStatus.DEFERRED:
         logger.error("webhook_deferred", webhook_event=str(event.pk), gateway=event.gateway, error=error)
-    event.status = EventStatus.DEFERRED
+        transition(event, EventStatus.DEFERRED, EVENT_TRANSITIONS)
     event.error = error
     event.next_attempt_at = now + DEFERRED_PAUSE
     event.save(update_fields=["status", "error", "next_attempt_at"])

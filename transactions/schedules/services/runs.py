@@ -69,7 +69,9 @@ def begin_run(*, schedule_id: uuid.UUID) -> ScheduledRun | None:
     if schedule is None or schedule.status != ScheduleStatus.ACTIVE or not _is_due(schedule, now):
         return None
     run = ScheduledRun.objects.filter(schedule=schedule, status__in=OPEN_RUNS).first() or _next_run(schedule, now)
-    run.status, run.next_attempt_at = RunStatus.PENDING, None
+    if run.status == RunStatus.RETRYING:
+        transition(run, RunStatus.PENDING, RUN_TRANSITIONS)
+    run.next_attempt_at = None
     run.attempts += 1
     if run.attempts == 1:
         run.save(force_insert=True)
