@@ -322,6 +322,7 @@ def test_tasks_that_are_enqueued_by_name_exist() -> None:
 # What answers one question in one place, and where.
 ASKED_IN_ONE_PLACE = {
     "users_by_verified_phones": {"transactions/transfers/services/destinations.py"},
+    "open_wallet_of": {"transactions/transfers/services/destinations.py"},
     "may_receive": {"transactions/transfers/services/destinations.py"},
     "entry_line": {"transactions/ledger/hashing.py", "transactions/seals/proofs.py"},
     "entry_hash": {"transactions/ledger/engine.py", "transactions/seals/verification.py"},

@@ -35,14 +35,12 @@ from transactions.schedules.locks import lock_transfer_schedule
 from transactions.schedules.models import ScheduledRun, TransferSchedule
 from transactions.schedules.services.schedules import OPEN_RUNS, facts_of, release, rule_of, skip_occurrences
 from transactions.transfers.services import outflows
-from transactions.transfers.services.destinations import Destination
-from transactions.transfers.services.payees import DestinationUnavailable
+from transactions.transfers.services.destinations import Destination, wallet_of_person
 from transactions.transfers.services.transfers import create_transfer
 from users.enums import Role
 from users.models import User
 from users.roles import CAPABILITIES
 from users.services import StepUpRequired, notices
-from wallet.selectors import open_wallet_of
 
 JOB = "beat.run_schedules"
 LEASE = timedelta(minutes=5)  # longer than a worker's task may take
@@ -221,11 +219,7 @@ def _payee_wallet(schedule: TransferSchedule) -> uuid.UUID:
     """Raises DestinationUnavailable where the payee, if a person, can't be paid any more."""
     if schedule.destination_wallet_id is not None:
         return schedule.destination_wallet_id
-    user = schedule.destination_user
-    wallet = open_wallet_of(user.pk, schedule.currency) if user is not None and user.is_active else None
-    if wallet is None:
-        raise DestinationUnavailable
-    return wallet.pk
+    return wallet_of_person(user=schedule.destination_user, currency=schedule.currency)
 
 
 def _paid_before(schedule: TransferSchedule, run: ScheduledRun) -> Transaction:

@@ -18,6 +18,7 @@ from users.models import User
 from users.selectors import users_by_verified_emails, users_by_verified_phones
 from wallet.enums import WalletStatus
 from wallet.models import Wallet
+from wallet.selectors import open_wallet_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,6 +117,14 @@ def resolve_destinations(
     return [
         _payee(payment, target, wallets, people, receivers) for payment, target in zip(payments, targets, strict=True)
     ]
+
+
+def wallet_of_person(*, user: User | None, currency: str) -> uuid.UUID:
+    """The wallet of today of a person who was named by address or number earlier. Raises DestinationUnavailable."""
+    wallet = open_wallet_of(user.pk, currency) if user is not None and user.is_active else None
+    if wallet is None:
+        raise payees.DestinationUnavailable
+    return wallet.pk
 
 
 def _look_up(payments: Iterable[Payment]) -> _People:
