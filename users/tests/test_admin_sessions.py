@@ -1,5 +1,6 @@
 """A-78: who gets into the admin, how long a session there lives, what ends it, and what is asked once more."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,8 +12,8 @@ from django.utils import timezone
 from fintech_core.audit.models import AuditLog
 from fintech_core.db.work import unit_of_work
 from fintech_core.limits.models import AttemptBudget
-from tests.cast import PASSWORD, SYSTEM, browser_for, client_for, stop_clock
-from users import services
+from tests.cast import PASSWORD, SYSTEM, actor_for, browser_for, client_for, stop_clock
+from users import log_in, services
 from users.enums import Role, SessionKind
 from users.models import RecoveryCode, Session, TotpDevice, User
 from users.tests.authenticators import code_of, enrol, last_step
@@ -578,3 +579,14 @@ def test_the_page_proves_who_is_there_first(officer: User, step: str) -> None:
 def test_a_stranger_does_not_see_the_page(client: Any, alice: User) -> None:
     assert client.get(PAGE).status_code == 302
     assert enter(alice)[0].get(PAGE).status_code == 302
+
+
+def test_right_passwords_do_not_use_up_the_tries_of_authenticating_again(officer: User) -> None:
+    browser_for(officer)
+    session = Session.objects.get(user=officer)
+    actor = replace(actor_for(officer), credential_id=session.pk)
+
+    for _ in range(log_in.REAUTHENTICATION_TRIES + 1):
+        log_in.authenticate_again(actor=actor, user=officer, password=PASSWORD, otp="")
+
+    assert AuditLog.objects.filter(action="session.authenticated_again").count() == log_in.REAUTHENTICATION_TRIES + 1

@@ -2,14 +2,16 @@
 
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.utils import timezone
 
 from fintech_core.audit.models import AuditLog
 from fintech_core.db.work import unit_of_work
+from fintech_core.exceptions import NotFound
 from tests.answers import problem
-from tests.cast import PASSWORD, actor_for, clock_at
+from tests.cast import PASSWORD, actor_for, clock_at, wired_with
 from users import services, tasks
 from users.enums import Role
 from users.models import RefreshToken, Session, User
@@ -104,6 +106,21 @@ def test_log_out_again_or_with_an_unknown_token_is_204_too(anonymous: Any, alice
     assert [anonymous.post(f"{AUTH}/logout", body).status_code for body in bodies] == [204, 204, 204]
 
     assert AuditLog.objects.filter(action="session.ended").count() == 1
+
+
+def test_what_refuses_a_deactivation_is_asked_again_under_the_lock(alice: User, admin_user: User) -> None:
+    """As if the user had become the only administrator of an organization between the first look and the lock."""
+    guard = mock.Mock(side_effect=[None, NotFound])
+
+    with wired_with(run_deactivation_guards=guard), pytest.raises(NotFound):
+        unit_of_work(
+            lambda: services.deactivate_user(
+                actor=actor_for(admin_user), user_id=alice.pk, reason="asked for it", now=timezone.now()
+            )
+        )
+
+    alice.refresh_from_db()
+    assert alice.is_active
 
 
 def test_a62_deactivation_ends_everything_at_once(anonymous: Any, alice: User, admin_user: User) -> None:
