@@ -284,7 +284,7 @@ def _parties(
         raise ledger.CurrencyMismatch
     _refuse_payer(source)
     require_kyc(owner_id=source.owner_id, gate=KycGate.TRANSFER_OUT)
-    payee = resolve_destination(actor=actor, source=source, destination=destination)
+    payee = resolve_destination(actor=actor, source=source, destination=destination, only_customers=True)
     if payee.meant == source.pk:
         raise ledger.SameWallet
     if payee.wallet_id == payees.NOWHERE:

@@ -78,17 +78,25 @@ class _People:
         return self.by_phone.get(destination.phone or "")
 
 
-def resolve_destination(*, actor: Actor, source: Wallet, destination: Destination) -> Payee:
-    """The payee of one payment out of `source`, a wallet of the actor's. Raises TooManyUnknownPayees."""
+def resolve_destination(
+    *, actor: Actor, source: Wallet, destination: Destination, only_customers: bool = False
+) -> Payee:
+    """The payee of one payment out of `source`, a wallet of the actor's. Raises TooManyUnknownPayees.
+
+    With `only_customers` a wallet of the system counts as unknown, though fees of the payer's went there.
+    """
     named = destination.wallet_id
     with prepared.one_round_trip():
         counters = payees.used(actor=actor)
         pending = pending_parties([named] if named is not None else [])
+    wallets = pending.parties()
+    if only_customers and named is not None and named not in wallets:
+        destination = Destination(wallet_id=payees.NOWHERE)
     return resolve_destinations(
         payments=[
             Payment(source=source.pk, owner_id=source.owner_id, currency=source.currency, destination=destination)
         ],
-        wallets=pending.parties(),
+        wallets=wallets,
         payers=[source.pk],
         counters=counters,
     )[0]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -36,10 +37,13 @@ from tests.wallets import wallet_of
 from transactions.fees import services
 from transactions.ledger import engine as ledger
 from transactions.ledger.enums import TransactionKind
-from transactions.ledger.models import Hold, Transaction
+from transactions.ledger.models import Hold, LedgerEntry, Transaction
+from transactions.schedules.enums import Frequency
 from transactions.schedules.models import TransferSchedule
+from transactions.schedules.services.schedules import create_schedule
 from transactions.transfers.selectors import Party
-from transactions.transfers.services.payees import NOWHERE
+from transactions.transfers.services.destinations import Destination
+from transactions.transfers.services.payees import NOWHERE, TooManyUnknownPayees
 from users.models import User
 from wallet.models import Wallet
 
@@ -351,6 +355,27 @@ def test_holds_and_schedules_spend_the_same_budget(
     assert [capture(wallet_of(mallory).pk), capture(uuid.uuid4())] == [(429, USED_UP)] * 2
     assert [schedule(payee) for payee in (named(mallory), unknown(2), named(bob))] == [(429, USED_UP)] * 3
     assert [capture(wallet_of(bob).pk), schedule(by_wallet(bob))] == [(201, "")] * 2
+
+
+def test_a_schedule_to_the_wallet_of_the_fees_names_no_earlier_payee(
+    payer: Wallet, fee: None, bob: User, alice: User, alice_client: Client, three_a_day: None
+) -> None:
+    assert alice_client.post(URL, item(payer, named(bob)), key="before").status_code == 201
+    for number in range(3):
+        alice_client.post(URL, item(payer, unknown(number)), key="new")
+    fees = LedgerEntry.objects.get(wallet__account_code="fees").wallet_id
+
+    with pytest.raises(TooManyUnknownPayees):
+        create_schedule(
+            actor=replace(actor_for(alice), credential_id=uuid.uuid4()),
+            source_wallet=payer.pk,
+            destination=Destination(wallet_id=fees),
+            amount=Decimal("1.00"),
+            currency="USD",
+            frequency=Frequency.WEEKLY,
+            start_at=alice.created_at + timedelta(days=30),
+            now=alice.created_at,
+        )
 
 
 def test_an_earlier_payee_who_can_not_be_paid_any_more_is_not_counted(
