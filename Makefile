@@ -82,7 +82,7 @@ schema: dev ## Write openapi.yaml from the code
 
 .PHONY: test-cases
 test-cases: dev ## Write into docs/test-cases.md where the tests of each case are
-	@$(BIN)/python -m devtools.test_cases write
+	@$(BIN)/python -m devtools.case_catalogue write
 
 # --- Keep ---
 

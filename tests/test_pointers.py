@@ -13,7 +13,7 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 
-from devtools import test_cases
+from devtools import case_catalogue
 from fintech_core.celery import app
 from fintech_core.outbox import event_types
 from fintech_core.security.capabilities import Capability
@@ -64,7 +64,7 @@ def requirements() -> frozenset[int]:
 
 @cache
 def cases() -> dict[str, str]:
-    return test_cases.rows(test_cases.PAGE.read_text(encoding="utf-8"))
+    return case_catalogue.rows(case_catalogue.PAGE.read_text(encoding="utf-8"))
 
 
 def prose(text: str, name: str) -> str:
@@ -162,7 +162,7 @@ def _numbers(text: str) -> Iterator[str]:
     for found in DECISION.finditer(text):
         if not any(name.startswith(f"docs/adr/{int(found[1]):04}-") for name in names()):
             yield f"ADR {found[1]}: no such page"
-    yield from (f"{case}: no such case" for case in test_cases.named_in(text) if case not in cases())
+    yield from (f"{case}: no such case" for case in case_catalogue.named_in(text) if case not in cases())
 
 
 @pytest.mark.parametrize("name", sorted(name for name in names() if Path(name).suffix in KINDS or name in UNSPELLED))
@@ -230,16 +230,16 @@ def test_a_good_pointer_is_left_alone(text: str) -> None:
 
 
 def test_the_catalogue_says_where_the_tests_are() -> None:
-    text = test_cases.PAGE.read_text(encoding="utf-8")
+    text = case_catalogue.PAGE.read_text(encoding="utf-8")
 
-    assert text == test_cases.filled(text, test_cases.tested()), "make test-cases"
+    assert text == case_catalogue.filled(text, case_catalogue.tested()), "make test-cases"
 
 
 def test_a_case_is_planned_until_a_test_names_it() -> None:
     statuses = cases()
-    planned = {case for case, status in statuses.items() if status == test_cases.PLANNED}
+    planned = {case for case, status in statuses.items() if status == case_catalogue.PLANNED}
 
-    assert set(statuses) - set(test_cases.tested()) == planned
+    assert set(statuses) - set(case_catalogue.tested()) == planned
     assert {s for s in statuses.values() if s not in {"built", "planned"} and not s.startswith("in part: ")} == set()
 
 

@@ -77,5 +77,5 @@ def main(verb: str) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:] not in (["check"], ["write"]):
-        sys.exit("usage: python -m devtools.test_cases check|write")
+        sys.exit("usage: python -m devtools.case_catalogue check|write")
     sys.exit(main(sys.argv[1]))
