@@ -338,7 +338,7 @@ def test_what_others_have_set_up_to_it_is_canceled(alice: User, bob: User) -> No
 
     schedule.refresh_from_db()
     assert schedule.status == "CANCELED"
-    assert not mine.claims.exists()
+    assert not mine.blockers.exists()
     row = AuditLog.objects.get(action="schedule.canceled")
     assert row.reason == "The organization that it pays is being closed."
     assert OutboxEvent.objects.get(type="schedule.canceled").owner_id == bob.pk

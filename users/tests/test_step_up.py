@@ -260,9 +260,8 @@ def test_a_payment_gets_a_message_also_then(alice: User, bob: User) -> None:
 
 
 def transfer(user: User, amount: str, to: str | None = None, **more: Any) -> dict[str, Any]:
-    wallet = str(user.wallets.get(currency="USD").pk) if hasattr(user, "wallets") else str(wallet_of(user))
     return {
-        "source_wallet": wallet,
+        "source_wallet": str(wallet_of(user).pk),
         "destination_email": to or "bob@customer.example",
         "amount": amount,
         "currency": "USD",
@@ -331,12 +330,12 @@ def sent_code_of(text: str) -> str:
 def test_a_schedule_and_a_capture_ask(rich: Client, alice: User, bob: User) -> None:
     start = (timezone.now() + timedelta(days=30)).isoformat()
     schedule = transfer(alice, "10000.00", frequency="MONTHLY", start_at=start)
-    hold = {"wallet": str(wallet_of(alice)), "amount": "20000.00", "currency": "USD"}
+    hold = {"wallet": str(wallet_of(alice).pk), "amount": "20000.00", "currency": "USD"}
     held = rich.post("/api/v1/holds", hold, key="new").json()["id"]
-    capture = {"destination_wallet": str(wallet_of(bob))}
+    capture = {"destination_wallet": str(wallet_of(bob).pk)}
     asked: dict[str, tuple[dict[str, Any], str]] = {
         "/api/v1/scheduled-transfers": (schedule, "10000.00 USD to bob@customer.example, monthly"),
-        f"/api/v1/holds/{held}/capture": (capture, f"20000.00 USD to wallet {wallet_of(bob)}"),
+        f"/api/v1/holds/{held}/capture": (capture, f"20000.00 USD to wallet {wallet_of(bob).pk}"),
     }
 
     for path, (body, words) in asked.items():
@@ -449,10 +448,10 @@ def test_a_payment_that_is_none_is_400(client: Client, body: dict[str, Any]) -> 
 
 def test_a_strangers_hold_is_404(client: Client, bob: User) -> None:
     fund_wallet(kyc(bob, 1), "100.00")
-    hold = {"wallet": str(wallet_of(bob)), "amount": "20.00", "currency": "USD"}
+    hold = {"wallet": str(wallet_of(bob).pk), "amount": "20.00", "currency": "USD"}
     held = client_for(bob).post("/api/v1/holds", hold, key="new").json()["id"]
 
-    answer = ask(client, f"/api/v1/holds/{held}/capture", {"destination_wallet": str(wallet_of(bob))})
+    answer = ask(client, f"/api/v1/holds/{held}/capture", {"destination_wallet": str(wallet_of(bob).pk)})
 
     assert problem(answer) == (404, "not_found")
 
