@@ -198,7 +198,7 @@ class Demo:
     def refuse_without_kyc(self, client: Client, wallet: str, email: str) -> None:
         body = {"source_wallet": wallet, "destination_email": email, "amount": "1.00", "currency": "USD"}
         refusal = expect_refusal(self.post_transfer(client, body), 422, "kyc_required")
-        self.step("Refusal 1: Ann sends money before anybody knows her", refusal)
+        self.step("Refusal 1: Ann sends money before her KYC is approved", refusal)
 
     def post_transfer(self, client: Client, body: Mapping[str, Any], key: str | None = None) -> httpx.Response:
         return client.call("POST", "/api/v1/transfers", body, key=key or uuid.uuid4().hex)
